@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Which CPUs there are, and the lock that keeps it so.
+//!
+//! The kernel keeps several masks of CPUs. *Possible* CPUs are fixed at boot: per-CPU storage
+//! exists for these. *Online* CPUs come and go; a hotplug thread exists for each CPU that has been
+//! online since its registration.
+//!
+//! C header: [`include/linux/cpu.h`](srctree/include/linux/cpu.h)
+
+use super::{
+    bindings,
+    scope, //
+};
+use kernel::{
+    cpu::{
+        nr_cpu_ids,
+        CpuId, //
+    },
+    cpumask::{
+        Cpumask,
+        CpumaskVar, //
+    },
+    prelude::*,
+    types::NotThreadSafe, //
+};
+
+fn possible_mask() -> &'static Cpumask {
+    // SAFETY: The mask is a static, written at boot only.
+    unsafe { Cpumask::from_raw(&raw const bindings::__cpu_possible_mask) }
+}
+
+fn online_mask() -> &'static Cpumask {
+    // SAFETY: The mask is a static. It changes bit by bit, with atomic operations, and
+    // `Cpumask::test` reads it atomically.
+    unsafe { Cpumask::from_raw(&raw const bindings::__cpu_online_mask) }
+}
+
+/// Whether `cpu` can ever be online. Any context.
+#[inline]
+pub fn is_possible(cpu: CpuId) -> bool {
+    possible_mask().test(cpu)
+}
+
+/// Whether `cpu` is online now. Any context.
+///
+/// Says little about the threads of that CPU: it is true before they are unparked, and still true
+/// after they were parked. It can change at once unless a [`CpusReadGuard`] is held.
+#[inline]
+pub fn is_online(cpu: CpuId) -> bool {
+    online_mask().test(cpu)
+}
+
+fn all() -> impl Iterator<Item = CpuId> {
+    (0..nr_cpu_ids()).filter_map(CpuId::from_u32)
+}
+
+/// The CPUs that can ever be online, in rising order.
+pub fn possible_cpus() -> impl Iterator<Item = CpuId> {
+    all().filter(|cpu| is_possible(*cpu))
+}
+
+/// The CPUs that are online, each tested when the iterator comes by.
+pub fn online_cpus() -> impl Iterator<Item = CpuId> {
+    all().filter(|cpu| is_online(*cpu))
+}
+
+/// The CPUs of a mask, in rising order.
+pub fn cpus_of(mask: &Cpumask) -> impl Iterator<Item = CpuId> + '_ {
+    all().filter(|cpu| mask.test(*cpu))
+}
+
+/// Reads a CPU list as the kernel's own files do: `cpulist_parse()`.
+///
+/// That is numbers and ranges, `0-3,7`, ranges with a pattern, `0-7:1/2`, `all` or `N` for the last
+/// CPU, and white space around. An empty list is an empty mask.
+///
+/// Returns `EINVAL` for what is no list, `ERANGE` for a CPU of [`nr_cpu_ids()`] or above,
+/// `EOVERFLOW` for a number that does not fit, `ENOMEM`.
+pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
+    let mask = CpumaskVar::new_zero(GFP_KERNEL)?;
+
+    // SAFETY: `list` is NUL-terminated, and the mask has room for `nr_cpu_ids` bits.
+    kernel::error::to_result(unsafe {
+        bindings::bitmap_parselist(
+            list.as_char_ptr(),
+            mask.as_raw().cast(),
+            nr_cpu_ids() as c_int,
+        )
+    })?;
+
+    Ok(mask)
+}
+
+/// Holds the CPU hotplug lock for reading: while it lives, no CPU goes online or offline.
+///
+/// Do not register or unregister threads or hotplug states while holding it: they take the lock
+/// themselves, and a second reader waits behind a writer that waits for the first. lockdep reports
+/// that. [`cpuhp::Registration::new_cpuslocked`](super::cpuhp::Registration::new_cpuslocked) is
+/// for callers that hold it.
+///
+/// # Invariants
+///
+/// The task that made it holds `cpu_hotplug_lock` for reading.
+pub struct CpusReadGuard(NotThreadSafe);
+
+impl CpusReadGuard {
+    /// Takes the lock: `cpus_read_lock()`. Process context; waits for a hotplug operation in
+    /// progress.
+    ///
+    /// Returns `EDEADLK` in the callback of a hotplug thread or a hotplug state, where waiting for
+    /// the lock can wait for ever.
+    pub fn new() -> Result<Self> {
+        if scope::in_hotplug_callback() {
+            return Err(EDEADLK);
+        }
+        // SAFETY: Process context is the caller's business, as for any sleeping function.
+        unsafe { bindings::cpus_read_lock() };
+        // INVARIANT: Taken just now.
+        Ok(Self(NotThreadSafe))
+    }
+
+    /// Takes the lock if that needs no waiting: `cpus_read_trylock()`.
+    pub fn try_new() -> Option<Self> {
+        // SAFETY: May be called at any time in process context.
+        if unsafe { bindings::cpus_read_trylock() } == 0 {
+            return None;
+        }
+        // INVARIANT: Taken just now.
+        Some(Self(NotThreadSafe))
+    }
+}
+
+impl Drop for CpusReadGuard {
+    fn drop(&mut self) {
+        // SAFETY: This task holds the lock, by the type invariant.
+        unsafe { bindings::cpus_read_unlock() };
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The scheduling class of a hotplug thread.
+
+use super::bindings;
+use kernel::{
+    prelude::*,
+    task::Task, //
+};
+
+/// A nice value, from -20 (most favourable) to 19.
+///
+/// # Invariants
+///
+/// The value is in that range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Nice(i8);
+
+impl Nice {
+    /// The nice value `N`, checked while building.
+    pub const fn new<const N: i8>() -> Self {
+        const { assert!(N >= -20 && N <= 19, "nice values go from -20 to 19") };
+        // INVARIANT: Asserted above.
+        Self(N)
+    }
+
+    /// Returns `EINVAL` if `value` is out of range.
+    pub fn try_new(value: i32) -> Result<Self> {
+        if !(-20..=19).contains(&value) {
+            return Err(EINVAL);
+        }
+        // INVARIANT: Tested just now.
+        Ok(Self(value as i8))
+    }
+}
+
+/// How a hotplug thread competes with others for its CPU.
+///
+/// The kernel offers modules these choices and no exact priorities, which could not be chosen
+/// without knowing the whole system.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SchedPolicy {
+    /// `SCHED_NORMAL`, as any kernel thread starts, with a nice value: `sched_set_normal()`.
+    Normal(Nice),
+    /// `SCHED_FIFO` in the middle of its range, ahead of all normal tasks: `sched_set_fifo()`.
+    Fifo,
+    /// `SCHED_FIFO` with the lowest priority: `sched_set_fifo_low()`.
+    FifoLow,
+}
+
+impl SchedPolicy {
+    /// Applies the policy to the current task.
+    ///
+    /// # Safety
+    ///
+    /// The current task must be a kernel thread that belongs to the caller.
+    pub(super) unsafe fn apply(self) {
+        let current = Task::current_raw();
+
+        // SAFETY: `current` is valid for the duration of the call, and the functions check nothing
+        // else. A nice value is in range, by its type invariant.
+        unsafe {
+            match self {
+                Self::Normal(nice) => bindings::sched_set_normal(current, nice.0.into()),
+                Self::Fifo => bindings::sched_set_fifo(current),
+                Self::FifoLow => bindings::sched_set_fifo_low(current),
+            }
+        }
+    }
+}
