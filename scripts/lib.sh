@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# Shared by the scripts: messages, steps with elapsed seconds, the cache, locks. Sourced, never run.
+# All talk goes to stderr: stdout is each script's answer.
+
+set -euo pipefail
+export LC_ALL=C.UTF-8
+unset CDPATH
+
+scripts=$(cd "${0%/*}" && pwd -P)
+top=${scripts%/*}
+cache=${RUST_SMPBOOT_CACHE:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/rust_smpboot}
+
+say() { printf '%s\n' "$*" >&2; }
+
+# die CAUSE [WHAT TO DO]...
+die() {
+    say "rust_smpboot: error: $1"
+    shift
+    [[ $# = 0 ]] || printf '  %s\n' "$@" >&2
+    exit 1
+}
+
+for path in "$top" "$cache"; do
+    case $path in
+    *[[:space:]:\\]*) die "'$path' has a space, colon or backslash in it, which kernel builds cannot cope with" \
+        "Move the checkout, or set RUST_SMPBOOT_CACHE." ;;
+    /*) ;;
+    *) die "RUST_SMPBOOT_CACHE='$path' is not an absolute path" ;;
+    esac
+done
+
+# --- steps ---------------------------------------------------------------------------------------
+
+declare -A job text began
+ours=()         # what we alone make, and must not leave behind half-made
+ticker=
+
+log_of() { printf '%s/build/log/%s.log' "$top" "$1"; }
+
+# start NAME TEXT COMMAND...: runs COMMAND (or a function) beside us, in a process group of its own so that all of it can
+# be stopped, its output in the log.
+start() {
+    local name=$1 log
+    text[$name]=$2
+    began[$name]=$SECONDS
+    shift 2
+    log=$(log_of "$name")
+    mkdir -p "${log%/*}"
+    set -m
+    ( set +m; trap - EXIT INT TERM HUP; set -e; "$@" ) </dev/null >"$log" 2>&1 &
+    job[$name]=$!
+    set +m
+}
+
+# finish NAME: waits for it, shows the seconds, and on failure tells why and exits.
+finish() {
+    local name=$1 log status=0
+    log=$(log_of "$name")
+    if [[ -n ${V:-} ]]; then
+        say "${text[$name]}:"
+        tail -f -n +1 --pid="${job[$name]}" "$log" >&2 &
+        ticker=$!
+    elif [[ -t 2 ]]; then
+        tick "$name" &
+        ticker=$!
+    else
+        say "${text[$name]} ..."
+    fi
+    wait "${job[$name]}" || status=$?
+    unset "job[$name]"
+    [[ -n ${V:-} ]] || stop_ticker
+    if [[ $status = 0 ]]; then
+        [[ ! -t 2 ]] || printf '\r\033[K' >&2
+        say "${text[$name]}: $((SECONDS - began[$name])) s"
+        [[ -z ${V:-} ]] || wait "$ticker" || :
+        ticker=
+        return
+    fi
+    [[ ! -t 2 ]] || printf '\r\033[K' >&2
+    explain "$log" "${text[$name]}"
+}
+
+# step NAME TEXT COMMAND...
+step() { start "$@"; finish "$1"; }
+
+tick() {
+    local n=0
+    while :; do
+        n=$((SECONDS - began[$1]))
+        printf '\r\033[K%s ... %d s' "${text[$1]}" "$n" >&2
+        sleep 1 >/dev/null 2>&1
+    done
+}
+
+stop_ticker() {
+    [[ -z $ticker ]] || { kill "$ticker" && wait "$ticker"; } 2>/dev/null || :
+    ticker=
+}
+
+# explain LOG TEXT: the one message for a failed step.
+explain() {
+    local log=$1
+    if grep -q '^rust_smpboot: error:' "$log"; then
+        sed -n '/^rust_smpboot: error:/,$p' "$log" >&2
+        exit 1
+    fi
+    ! grep -qE 'No space left on device|Disk quota exceeded' "$log" || no_room
+    [[ -n ${V:-} ]] || tail -n 20 "$log" >&2
+    die "$2: failed" "The whole log is $log"
+}
+
+no_room() {
+    mkdir -p "$cache" 2>/dev/null || :
+    die "no room left on the disk of $cache ($(room) MB free)${1:+: this needs about $1 MB}" \
+        "Free some, or set RUST_SMPBOOT_CACHE to a folder on a larger disk."
+}
+
+room() { df -Pm "$cache" | awk 'NR == 2 { print $4 }'; }
+
+need_room() {
+    mkdir -p "$cache"
+    (($(room) >= $1)) || no_room "$1"
+}
+
+stopped() {
+    local pid status=$?
+    trap - EXIT
+    trap '' INT TERM HUP
+    stop_ticker
+    for pid in "${job[@]}"; do
+        kill -TERM -- "-$pid" 2>/dev/null || :
+        wait "$pid" 2>/dev/null || :
+    done
+    sweep
+    exit "$status"
+}
+trap stopped EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# --- root, or as good as ---------------------------------------------------------------------------
+
+# as_root COMMAND...: as root; for an ordinary user, as root of a user namespace, whose files he owns.
+as_root() {
+    if [[ $EUID = 0 ]]; then "$@"; else unshare --map-auto --map-root-user -- "$@"; fi
+}
+
+# can_be_root: dies with the cause if not. The order is from what is asked for most to what is asked for least.
+can_be_root() {
+    local sysctl=/proc/sys/kernel why
+    if [[ $EUID = 0 ]]; then
+        why=$(unshare --mount true 2>&1) || die "root may not mount anything here ($why)" \
+            "In a container, give it the right to (CAP_SYS_ADMIN, or --privileged)."
+        return
+    fi
+    command -v newuidmap >/dev/null || die "newuidmap is not installed, and you are not root" \
+        "As root: apt-get install uidmap"
+    grep -qE "^($(id -un)|$UID):" /etc/subuid 2>/dev/null || die "you have no sub-uids (/etc/subuid), and are not root" \
+        "As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
+    why=$(as_root true 2>&1) || {
+        if [[ $(cat $sysctl/unprivileged_userns_clone 2>/dev/null) = 0 ]]; then
+            why="kernel.unprivileged_userns_clone is 0"
+        elif [[ $(cat /proc/sys/user/max_user_namespaces 2>/dev/null) = 0 ]]; then
+            why="user.max_user_namespaces is 0"
+        elif [[ $(cat $sysctl/apparmor_restrict_unprivileged_userns 2>/dev/null) = 1 ]]; then
+            why="kernel.apparmor_restrict_unprivileged_userns is 1"
+        fi
+        die "user namespaces are forbidden here, and you are not root: $why" "Change that (sysctl), or run this as root."
+    }
+}
+
+remove() { [[ ! -e $1 && ! -L $1 ]] || as_root rm -rf --one-file-system -- "$1"; }
+
+# --- the cache ------------------------------------------------------------------------------------
+
+# lock NAME PATTERN...: until unlock or exit we alone make what PATTERNs of $cache name; what a killed run left is removed.
+# Children that outlive a killed run hold its lock as long as they write.
+lock() {
+    local name=$1 file=$cache/.lock-$1
+    shift
+    mkdir -p "$cache"
+    exec {lock_fd}>>"$file"
+    if ! flock -n "$lock_fd"; then
+        start "lock-$name" "Waiting for another run (process $(<"$file")) that is making the $name" flock "$lock_fd"
+        finish "lock-$name"
+    fi
+    echo $$ >"$file"
+    ours=("$@")
+    sweep
+}
+
+unlock() {
+    ours=()
+    exec {lock_fd}>&-
+}
+
+sweep() {
+    local pattern path
+    for pattern in "${ours[@]}"; do
+        for path in "$cache"/$pattern; do remove "$path"; done
+    done
+}
+
+# whole PATH FUNCTION: FUNCTION makes all of PATH.partial, its argument, which then becomes PATH. Call it under the lock.
+whole() {
+    [[ ! -e $1 ]] || return 0
+    "$2" "$1.partial"
+    mv -T -- "$1.partial" "$1"
+}
+
+# --- the package archive --------------------------------------------------------------------------
+
+# mirror: where the host gets Debian from; nothing if it does not say, and then mmdebstrap knows a default.
+mirror() {
+    [[ -z ${RUST_SMPBOOT_MIRROR:-} ]] || { echo "$RUST_SMPBOOT_MIRROR"; return; }
+    { apt-get update --print-uris 2>/dev/null || :; } | sed -nE \
+        "s,^'(.*)/dists/(bookworm|trixie|forky|sid|(old|un)?stable|testing)(-updates|-backports)?/.*,\1,p" | sed -n 1p
+}
+
+# apt_acquire: what the host's apt was told about the way to its mirror (proxy, certificates, clock, retries).
+apt_acquire() {
+    apt-config dump | grep -E '^Acquire::(https?|ftp|Retries|Check-|Max-FutureTime|ForceIPv|Queue-Mode|PDiffs|By-Hash)'
+    echo 'Acquire::Retries "3";'
+}
+
+# archive COMMAND...: runs what talks to the package archive, again when the network or the mirror was at fault.
+archive() {
+    local out cause try status pause=0
+    mkdir -p "$cache"
+    out=$(mktemp)
+    for try in 1 2 3; do
+        sleep "$pause"
+        pause=$((pause * 2 + 5))
+        set +e
+        (set -e; "$@") 2>&1 | tee "$out"
+        status=${PIPESTATUS[0]}
+        set -e
+        cause=$(archive_fault <"$out")
+        rm "$out"
+        [[ $status != 0 ]] || return 0
+        [[ -n $cause ]] || return "$status"
+        echo "--- try $try: the archive $cause"
+    done
+    die "the package archive $cause" \
+        "Its address: $(mirror | grep . || echo "mmdebstrap's default"). Try later, or name another: RUST_SMPBOOT_MIRROR=URL"
+}
+
+# archive_fault: what in apt's words on stdin is worth another try.
+archive_fault() {
+    awk '
+        /Hash Sum mismatch|unexpected size|[Mm]irror sync|404 +Not Found|not have a Release file|xpired|not valid yet/ { sync = 1 }
+        /Could not resolve|failure resolving|ould not connect|nable to connect|Connection (failed|refused|timed out|reset)/ { net = 1 }
+        /Network is unreachable|Cannot initiate the connection|Could not handshake|Certificate verification failed/ { net = 1 }
+        /No space left on device/ { full = 1 }
+        END {
+            if (full) exit
+            if (net) print "cannot be reached"
+            else if (sync) print "is in the middle of an update, or lacks what it lists"
+        }'
+}
