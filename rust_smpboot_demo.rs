@@ -1,43 +1,69 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Demo
+//! One thread per CPU, to be watched while CPUs go off and on.
+//!
+//! The threads count the steps of their own lives, write them to the kernel log, and, when somebody
+//! wakes them, measure how long that took. Everything is in
+//! `/sys/kernel/debug/rust_smpboot_demo/`; there a CPU list written to `wake` wakes the threads of
+//! these CPUs.
 
 use kernel::prelude::*;
+
+pub mod debugfs;
+#[path = "demo"]
+mod demo {
+    pub(crate) mod counters;
+    pub(crate) mod files;
+    pub(crate) mod threads;
+}
 pub mod smpboot;
-use smpboot::*;
 
-struct W;
-#[vtable]
-impl HotplugThread for W {
-    const NAME: &'static CStr = c"rust_demo";
-    type Local = u64;
-    fn setup(&self, cx: &Context<'_>) -> impl PinInit<u64> {
-        pr_info!("cpu{}: setup\n", cx.cpu().as_u32());
-        0
-    }
-    fn run(&self, mut local: Pin<&mut u64>, cx: &Context<'_>) {
-        *local += 1;
-        pr_info!("cpu{}: run {}\n", cx.cpu().as_u32(), *local);
-    }
-    fn unpark(&self, _local: Pin<&mut u64>, cx: &Context<'_>) {
-        pr_info!("cpu{}: unpark\n", cx.cpu().as_u32());
-    }
-}
-hotplug_thread!(W);
-
-struct Demo(Registration<W>);
-impl ScopedModule for Demo {
-    fn init(_m: &'static ThisModule, scope: &'static ModuleScope) -> impl PinInit<Self, Error> {
-        let r = Registration::new(scope, W);
-        if let Ok(r) = &r { r.waker().wake_all(); }
-        r.map(Demo)
-    }
-}
+use debugfs::Tree;
+use demo::{
+    files,
+    threads::Demo, //
+};
+use smpboot::{
+    ModuleScope,
+    Registration,
+    ScopedModule, //
+};
 
 scoped_module! {
-    type: Demo,
+    type: DemoModule,
     name: "rust_smpboot_demo",
-    authors: ["x"],
-    description: "x",
+    authors: ["The rust_smpboot developers"],
+    description: "Per-CPU hotplug threads that one can watch",
     license: "GPL",
+    params: {
+        verbose: bool {
+            default: true,
+            description: "Write the steps of the threads' lives to the kernel log",
+        },
+    },
+}
+
+/// The module: the registration, and the files about it, which go first when it is dropped.
+#[pin_data]
+struct DemoModule {
+    #[pin]
+    files: Tree<Registration<Demo>>,
+}
+
+impl ScopedModule for DemoModule {
+    fn init(
+        _module: &'static ThisModule,
+        scope: &'static ModuleScope,
+    ) -> impl PinInit<Self, Error> {
+        let verbose = module_parameters::verbose.value();
+
+        try_pin_init!(Self {
+            files <- Tree::new(
+                scope,
+                c"rust_smpboot_demo",
+                Demo::new(verbose).and_then(|demo| Registration::new(scope, demo)),
+                files::fill,
+            ),
+        })
+    }
 }

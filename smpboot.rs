@@ -39,8 +39,8 @@ pub use registration::{
     SelfParkingRegistration,
     ThreadInfo,
     ThreadState,
-    Wake,
-    Waker, //
+    Threads,
+    Wake, //
 };
 pub use sched::{
     Nice,

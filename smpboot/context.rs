@@ -6,6 +6,10 @@ use super::bindings;
 use core::marker::PhantomData;
 use kernel::{
     cpu::CpuId,
+    sync::atomic::{
+        AtomicFlag,
+        Relaxed, //
+    },
     types::NotThreadSafe, //
 };
 
@@ -78,22 +82,22 @@ impl Context<'_> {
 /// The current task is a hotplug thread, with preemption disabled, during `'a`.
 pub struct AtomicContext<'a> {
     cpu: CpuId,
-    _callback: PhantomData<&'a ()>,
+    pending: &'a AtomicFlag,
     _this_cpu: NotThreadSafe,
 }
 
-impl AtomicContext<'_> {
+impl<'a> AtomicContext<'a> {
     /// # Safety
     ///
     /// The current task is the hotplug thread of the CPU `cpu`, runs there, and keeps preemption
     /// disabled for as long as the value lives.
     #[inline(always)]
-    pub(super) unsafe fn new(cpu: u32) -> Self {
+    pub(super) unsafe fn new(cpu: u32, pending: &'a AtomicFlag) -> Self {
         // INVARIANT: By the requirements of this function.
         Self {
             // SAFETY: A thread exists only for possible CPUs.
             cpu: unsafe { CpuId::from_u32_unchecked(cpu) },
-            _callback: PhantomData,
+            pending,
             _this_cpu: NotThreadSafe,
         }
     }
@@ -102,5 +106,15 @@ impl AtomicContext<'_> {
     #[inline(always)]
     pub fn cpu(&self) -> CpuId {
         self.cpu
+    }
+
+    /// Whether the thread was woken since it last ran: the answer of the `should_run` that is not
+    /// written.
+    #[inline(always)]
+    pub fn woken(&self) -> bool {
+        // No order is needed to find the flag: the core has put a full barrier between the task's
+        // state and this load, see `ThreadSlot::wake`. For what comes with the flag, there is the
+        // exchange before `run`.
+        self.pending.load(Relaxed)
     }
 }

@@ -333,16 +333,17 @@ impl<T: Callbacks> StateSlot<T> {
 }
 
 impl<T: Callbacks> Revoke for StateSlot<T> {
-    fn revoke(&'static self) {
-        if self.slot.retire() {
+    fn revoke(&self) {
+        let this = T::slot();
+        if this.slot.retire() {
             pr_warn!(
                 "{}: registration was leaked; its callbacks end with the module\n",
                 T::NAME.to_str().unwrap_or_default()
             );
             // SAFETY: `retire` gave the slot to this task.
-            unsafe { self.remove(None) };
+            unsafe { this.remove(None) };
             // SAFETY: This task owns the slot.
-            unsafe { self.slot.leak() };
+            unsafe { this.slot.leak() };
         }
     }
 }

@@ -53,7 +53,7 @@ pub(super) unsafe fn per_cpu_ptr<T>(ptr: *mut T, cpu: u32) -> *mut T {
     // once, at boot.
     let offset = unsafe { *offsets.cast::<c_ulong>().add(cpu as usize) };
 
-    ptr.wrapping_byte_add(offset as usize)
+    ptr.wrapping_byte_add(offset)
 }
 
 /// Uninitialized storage for one `T` per possible CPU.
@@ -76,7 +76,11 @@ impl<T> RawPerCpu<T> {
         }
 
         // The allocator refuses a size of 0 with a warning.
-        let size = if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
+        let size = if size_of::<T>() == 0 {
+            1
+        } else {
+            size_of::<T>()
+        };
 
         // SAFETY: Size and alignment are within the allocator's limits, as asserted above. The
         // context is the caller's promise.
@@ -148,8 +152,7 @@ impl<T> PerCpu<T> {
         for cpu in hotplug::possible_cpus() {
             // SAFETY: `cpu` is possible, hence there is storage of the size of a `T`, which is not
             // initialized yet, stays where it is, and counts as uninitialized on error.
-            let result =
-                unsafe { raw_try_init(per_cpu_ptr(raw.base(), cpu.as_u32()), init(cpu)) };
+            let result = unsafe { raw_try_init(per_cpu_ptr(raw.base(), cpu.as_u32()), init(cpu)) };
 
             if let Err(e) = result {
                 for made in hotplug::possible_cpus().take_while(|c| *c != cpu) {

@@ -198,9 +198,8 @@ impl<T: HotplugThread> ThreadSlot<T> {
         // - `store` is per-CPU storage whose entries are null, and is freed after that.
         // - All that the callbacks use is there: value and storage.
         // - The name is a static format string that takes one number.
-        let result =
-            to_result(unsafe { bindings::smpboot_register_percpu_thread(self.ht.get()) });
-        let result = result.and_then(|()| match kind {
+        let ret = unsafe { bindings::smpboot_register_percpu_thread(self.ht.get()) };
+        let result = to_result(ret).and_then(|()| match kind {
             Kind::Normal => Ok(()),
             Kind::SelfParking => {
                 // SAFETY: The callbacks only use the slot's storage, which is there until after
@@ -245,7 +244,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
             for cpu in hotplug::possible_cpus() {
                 // SAFETY: The storage is there; only this task can unregister.
                 let this = unsafe { self.per_thread(cpu.as_u32()) };
-                if T::HAS_SHOULD_RUN || this.pending.load(Relaxed) {
+                if this.pending.load(Relaxed) {
                     let _ = self.wake(cpu);
                 }
             }
@@ -318,7 +317,8 @@ impl<T: HotplugThread> ThreadSlot<T> {
     /// preempted on its way to waking the thread. A thread that is parked goes round the loop after
     /// it is unparked, with the same barrier, and finds the flag then.
     ///
-    /// With a `should_run` of the implementor's, its work takes the part of the flag.
+    /// A `should_run` of the implementor's may look at the work instead of the flag: the barriers
+    /// are the same.
     ///
     /// RCU keeps the task and the storage: a registration that goes away waits for a grace period
     /// before it stops the threads. One that is not complete may fail and free the tasks at any
@@ -338,11 +338,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
         // SAFETY: The storage is there: the state said so, and it is freed a grace period after
         // the state changes.
         let this = unsafe { self.per_thread(cpu.as_u32()) };
-        if T::HAS_SHOULD_RUN {
-            smp_mb(Full);
-        } else {
-            this.pending.xchg(true, Full);
-        }
+        this.pending.xchg(true, Full);
 
         if state == State::Registering {
             // Full: the registering task sees this, or this sees that it is done.
@@ -428,16 +424,17 @@ impl<T: HotplugThread> ThreadSlot<T> {
 }
 
 impl<T: HotplugThread> Revoke for ThreadSlot<T> {
-    fn revoke(&'static self) {
-        if self.slot.retire() {
+    fn revoke(&self) {
+        let this = T::slot();
+        if this.slot.retire() {
             pr_warn!(
                 "{}: registration was leaked; its threads end with the module\n",
                 T::NAME.to_str().unwrap_or_default()
             );
             // SAFETY: `retire` gave the slot to this task.
-            unsafe { self.unregister_threads() };
+            unsafe { this.unregister_threads() };
             // SAFETY: This task owns the slot.
-            unsafe { self.slot.leak() };
+            unsafe { this.slot.leak() };
         }
     }
 }
@@ -493,24 +490,24 @@ pub struct ThreadInfo {
     pub state: ThreadState,
 }
 
-/// Wakes the threads of `T`: a handle of no size, to be copied to wherever wakes come from.
+/// A handle of no size to the threads of `T`, to be copied to wherever wakes come from.
 ///
 /// It may be used at any time, also before and after the registration, and while that comes and
 /// goes on another CPU; then it says [`Wake::NoThread`]. Any context that C allows for
 /// `wake_up_process()`: process context, callbacks, softirq, hard-irq; not NMI, and not with a
 /// run-queue lock held.
-pub struct Waker<T: HotplugThread>(PhantomData<fn() -> T>);
+pub struct Threads<T: HotplugThread>(PhantomData<fn() -> T>);
 
-impl<T: HotplugThread> Clone for Waker<T> {
+impl<T: HotplugThread> Clone for Threads<T> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<T: HotplugThread> Copy for Waker<T> {}
+impl<T: HotplugThread> Copy for Threads<T> {}
 
-impl<T: HotplugThread> Waker<T> {
-    /// A waker of the threads of `T`.
+impl<T: HotplugThread> Threads<T> {
+    /// The threads of `T`.
     #[allow(clippy::new_without_default, reason = "nothing is made")]
     pub const fn new() -> Self {
         Self(PhantomData)
@@ -523,6 +520,12 @@ impl<T: HotplugThread> Waker<T> {
     #[inline]
     pub fn wake(self, cpu: CpuId) -> Wake {
         T::slot().wake(cpu)
+    }
+
+    /// Looks at the thread of `cpu`. `None` if there is no thread: the CPU has not been online since
+    /// registration, or is not possible, or nothing is registered. Any context.
+    pub fn info(self, cpu: CpuId) -> Option<ThreadInfo> {
+        T::slot().info(cpu)
     }
 
     /// [Wakes](Self::wake) the threads of the CPUs in `mask`, and tells `each` what happened.
@@ -594,16 +597,10 @@ impl<T: HotplugThread> Registration<T> {
         })
     }
 
-    /// A handle to wake the threads with.
+    /// A handle to the threads.
     #[inline]
-    pub fn waker(&self) -> Waker<T> {
-        Waker::new()
-    }
-
-    /// Looks at the thread of `cpu`. `None` if that CPU has not been online since registration, or
-    /// is not possible. Any context.
-    pub fn info(&self, cpu: CpuId) -> Option<ThreadInfo> {
-        T::slot().info(cpu)
+    pub fn threads(&self) -> Threads<T> {
+        Threads::new()
     }
 }
 

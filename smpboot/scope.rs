@@ -27,10 +27,12 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Atomic,
             AtomicFlag,
             Relaxed, //
         },
-        global_lock, //
+        global_lock,
+        Arc, //
     },
     task::Task, //
 };
@@ -44,20 +46,31 @@ pub struct ModuleScope(());
 /// [`scoped_module!`](crate::scoped_module).
 pub trait ScopedModule: Sized + Send + Sync {
     /// Called when the module is loaded, like [`kernel::InPlaceModule::init`].
-    fn init(
-        module: &'static ThisModule,
-        scope: &'static ModuleScope,
-    ) -> impl PinInit<Self, Error>;
+    fn init(module: &'static ThisModule, scope: &'static ModuleScope) -> impl PinInit<Self, Error>;
 }
 
 /// Something that can be unregistered without the value that stands for its registration.
-pub(super) trait Revoke: Sync {
+pub(crate) trait Revoke: Sync {
     /// Unregisters, unless that has been done. Called in process context.
-    fn revoke(&'static self);
+    fn revoke(&self);
+}
+
+enum Entry {
+    Static(&'static dyn Revoke),
+    Shared(Arc<dyn Revoke + Send>),
+}
+
+impl Entry {
+    fn get(&self) -> &dyn Revoke {
+        match self {
+            Self::Static(entry) => *entry,
+            Self::Shared(entry) => &**entry,
+        }
+    }
 }
 
 struct Registry {
-    entries: KVec<&'static dyn Revoke>,
+    entries: KVec<Entry>,
     closed: bool,
 }
 
@@ -75,10 +88,7 @@ static CLAIMED: AtomicFlag = AtomicFlag::new(false);
 static SCOPE: ModuleScope = ModuleScope(());
 
 impl ModuleScope {
-    /// Adds `entry` to what is revoked when the module goes away.
-    ///
-    /// Returns `ESHUTDOWN` when that has begun.
-    pub(super) fn add(&self, entry: &'static dyn Revoke) -> Result {
+    fn add_entry(&self, entry: Entry) -> Result {
         let mut registry = REGISTRY.lock();
         if registry.closed {
             return Err(ESHUTDOWN);
@@ -87,12 +97,24 @@ impl ModuleScope {
         Ok(())
     }
 
-    /// Takes back an [`add`](Self::add).
-    pub(super) fn remove(&self, entry: &'static dyn Revoke) {
+    /// Adds `entry` to what is revoked when the module goes away.
+    ///
+    /// Returns `ESHUTDOWN` when that has begun, or `ENOMEM`.
+    pub(crate) fn add(&self, entry: &'static dyn Revoke) -> Result {
+        self.add_entry(Entry::Static(entry))
+    }
+
+    /// Like [`add`](Self::add), for what is not static.
+    pub(crate) fn add_shared(&self, entry: Arc<dyn Revoke + Send>) -> Result {
+        self.add_entry(Entry::Shared(entry))
+    }
+
+    /// Takes back an [`add`](Self::add) or [`add_shared`](Self::add_shared).
+    pub(crate) fn remove(&self, entry: &dyn Revoke) {
         REGISTRY
             .lock()
             .entries
-            .retain(|e| !core::ptr::addr_eq(*e, entry));
+            .retain(|e| !core::ptr::addr_eq(e.get(), entry));
     }
 }
 
@@ -129,7 +151,7 @@ impl Drop for ScopeGuard {
             // hotplug lock, under which others may come to `add`.
             let last = REGISTRY.lock().entries.pop();
             match last {
-                Some(entry) => entry.revoke(),
+                Some(entry) => entry.get().revoke(),
                 None => break,
             }
         }
@@ -203,12 +225,10 @@ macro_rules! scoped_module {
 /// The task in whose context a `create` callback of this module runs, or null.
 ///
 /// The core serializes them with `smpboot_threads_lock`.
-pub(super) static CREATING: kernel::sync::atomic::Atomic<usize> =
-    kernel::sync::atomic::Atomic::new(0);
+pub(super) static CREATING: Atomic<usize> = Atomic::new(0);
 
 /// The address of `smpboot_thread_fn`, which is not exported; 0 until a thread of ours exists.
-pub(super) static THREAD_FN: kernel::sync::atomic::Atomic<usize> =
-    kernel::sync::atomic::Atomic::new(0);
+pub(super) static THREAD_FN: Atomic<usize> = Atomic::new(0);
 
 /// Whether the caller must not wait for CPU hotplug.
 ///

@@ -112,10 +112,10 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     ///
     /// Called by the thread, on its CPU, before each sleep, with preemption off and the task's
     /// state set to sleep already. If it is not written, the abstraction's own flag decides, which
-    /// a wake sets; if it is, the flag is not used, and the answer must not depend on the number of
-    /// times that it is asked.
+    /// a wake sets and a run clears: [`AtomicContext::woken`]. A queue that is its own flag may
+    /// decide without it; whoever puts something there still has to wake the thread.
     ///
-    /// To see what another CPU published before its wake, plain atomics suffice: between the
+    /// To see what another CPU published before its wake, relaxed atomics suffice: between the
     /// waker's stores and these loads there is a full memory barrier on both sides.
     fn should_run(&self, _local: Pin<&mut Self::Local>, _cx: &AtomicContext<'_>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
@@ -257,19 +257,17 @@ impl<T: HotplugThread> Callbacks<T> {
         // SAFETY: The core calls back only while the threads exist.
         let this = unsafe { slot.per_thread(cpu) };
 
+        // SAFETY: Guaranteed by the core for this callback.
+        let cx = unsafe { AtomicContext::new(cpu, &this.pending) };
+
         if !T::HAS_SHOULD_RUN {
-            // No order is needed to find the flag: the core has put a full barrier between the
-            // task's state and this load, see `ThreadSlot::wake`. For what comes with the flag,
-            // there is the barrier in `run`.
-            return this.pending.load(Relaxed).into();
+            return cx.woken().into();
         }
 
         // SAFETY: As above.
         let shared = unsafe { slot.shared() };
         // SAFETY: `setup` came before, and the thread is in no other callback.
         let local = unsafe { this.local() };
-        // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { AtomicContext::new(cpu) };
 
         shared.should_run(local, &cx).into()
     }
@@ -282,12 +280,9 @@ impl<T: HotplugThread> Callbacks<T> {
         // SAFETY: The core calls back only while the threads exist.
         let (shared, this) = unsafe { (slot.shared(), slot.per_thread(cpu)) };
 
-        if !T::HAS_SHOULD_RUN {
-            // Before the work, so that a wake during the work is not lost. Full order: a waker
-            // whose flag this takes published its work before, one that comes later sees the flag
-            // cleared and sets it again.
-            this.pending.xchg(false, Full);
-        }
+        // Before the work, so that a wake during the work is not lost. Full order: a waker whose
+        // flag this takes published its work before; one that comes later sets the flag again.
+        this.pending.xchg(false, Full);
 
         // SAFETY: `setup` came before, and the thread is in no other callback.
         let local = unsafe { this.local() };

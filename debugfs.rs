@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! debugfs files that hold their module.
+//!
+//! The kernel crate's debugfs leaves `file_operations::owner` empty. In a loadable module that is
+//! not enough: the operations are part of the module, debugfs calls `release` through them however
+//! long ago the file was removed, and so closing a file that was held open over `rmmod` calls freed
+//! code. The files made here name their owner, as those of C modules do: while one of them is open,
+//! `rmmod` fails with `EBUSY`. What is still there when the module ends, because its [`Tree`] was
+//! leaked, is removed then.
+//!
+//! As all of debugfs, it never fails: without the files the module works as well.
+//!
+//! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
+
+use crate::smpboot::{
+    scope::Revoke,
+    ModuleScope, //
+};
+use core::{
+    marker::PhantomData,
+    ptr::null_mut, //
+};
+use kernel::{
+    bindings,
+    error::{
+        from_result,
+        VTABLE_DEFAULT_ERROR, //
+    },
+    fmt,
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    str::CString,
+    sync::{
+        atomic::{
+            Atomic,
+            Full, //
+        },
+        Arc, //
+    },
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
+    ModuleMetadata, //
+};
+
+/// The longest input, in bytes, that a file takes. More is `E2BIG`.
+pub const MAX_INPUT: usize = 16 << 10;
+
+/// What a file shows, and what it takes.
+///
+/// Reading the file calls [`show`](Self::show), writing it calls [`store`](Self::store); of the
+/// two, what is not written does not exist in the file's mode either. Process context.
+#[vtable]
+pub trait Attribute: 'static {
+    /// What the file is about.
+    type Data: Sync + 'static;
+
+    /// Writes the file's text. Called again, from the start, if the text outgrows the buffer.
+    fn show(_data: &Self::Data, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+
+    /// Takes what was written to the file in one go, up to the first NUL.
+    fn store(_data: &Self::Data, _input: &CStr) -> Result {
+        build_error!(VTABLE_DEFAULT_ERROR)
+    }
+}
+
+struct Show<'a, A: Attribute>(&'a A::Data);
+
+impl<A: Attribute> fmt::Display for Show<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        A::show(self.0, f)
+    }
+}
+
+struct Operations<A: Attribute>(PhantomData<A>);
+
+impl<A: Attribute> Operations<A> {
+    const MODE: u16 = if A::HAS_SHOW { 0o400 } else { 0 } | if A::HAS_STORE { 0o200 } else { 0 };
+
+    const TABLE: bindings::file_operations = bindings::file_operations {
+        owner: <crate::LocalModule as ModuleMetadata>::THIS_MODULE.as_ptr(),
+        open: Some(Self::open),
+        read: if A::HAS_SHOW {
+            Some(bindings::seq_read)
+        } else {
+            None
+        },
+        write: if A::HAS_STORE {
+            Some(Self::write)
+        } else {
+            None
+        },
+        llseek: if A::HAS_SHOW {
+            Some(bindings::seq_lseek)
+        } else {
+            Some(bindings::noop_llseek)
+        },
+        release: Some(bindings::single_release),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// Called by debugfs for a file that [`Dir::file`] made.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: Both are valid while the file is being opened.
+        unsafe { bindings::single_open(file, Some(Self::seq_show), (*inode).i_private) }
+    }
+
+    /// # Safety
+    ///
+    /// Called by `seq_read()` for a file opened by [`Self::open`], which debugfs does only while
+    /// the file is not removed.
+    unsafe extern "C" fn seq_show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
+        // SAFETY: `single_open()` keeps the file's data in `private`. It lives until the file is
+        // removed.
+        let data = unsafe { &*(*seq).private.cast::<A::Data>() };
+        // SAFETY: `seq` is valid, and locked by its reader.
+        let seq = unsafe { SeqFile::from_raw(seq) };
+
+        if A::HAS_SHOW {
+            seq_print!(seq, "{}", Show::<A>(data));
+        }
+        0
+    }
+
+    /// # Safety
+    ///
+    /// Called by debugfs for a file opened by [`Self::open`], while it is not removed.
+    unsafe extern "C" fn write(
+        file: *mut bindings::file,
+        buf: *const c_char,
+        count: usize,
+        _ppos: *mut bindings::loff_t,
+    ) -> isize {
+        // SAFETY: `single_open()` stored a `seq_file` in the open file, and the data in that. It
+        // lives until the file is removed.
+        let data = unsafe {
+            let seq = (*file).private_data.cast::<bindings::seq_file>();
+            &*(*seq).private.cast::<A::Data>()
+        };
+
+        from_result(|| {
+            if count > MAX_INPUT {
+                return Err(E2BIG);
+            }
+            let mut input = KVec::with_capacity(count + 1, GFP_KERNEL)?;
+            UserSlice::new(UserPtr::from_ptr(buf.cast_mut().cast()), count)
+                .read_all(&mut input, GFP_KERNEL)?;
+            input.push(0, GFP_KERNEL)?;
+
+            A::store(
+                data,
+                CStr::from_bytes_until_nul(&input).map_err(|_| EINVAL)?,
+            )?;
+            Ok(count as isize)
+        })
+    }
+}
+
+/// Gives `TABLE` one address for all files.
+trait HasTable {
+    const TABLE: &'static bindings::file_operations;
+}
+
+impl<A: Attribute> HasTable for A {
+    const TABLE: &'static bindings::file_operations = &Operations::<A>::TABLE;
+}
+
+/// A folder that is being filled with files about data that lives for `'data`.
+pub struct Dir<'data> {
+    dentry: *mut bindings::dentry,
+    _data: PhantomData<fn(&'data ()) -> &'data ()>,
+}
+
+impl<'data> Dir<'data> {
+    fn create(name: &CStr, parent: *mut bindings::dentry) -> Self {
+        Self {
+            // SAFETY: The name is copied; the parent is a folder of debugfs, an error, which
+            // debugfs takes and returns, or null for its root.
+            dentry: unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), parent) },
+            _data: PhantomData,
+        }
+    }
+
+    /// Makes a folder in this one.
+    pub fn dir(&self, name: fmt::Arguments<'_>) -> Dir<'data> {
+        match CString::try_from_fmt(name) {
+            Ok(name) => Self::create(&name, self.dentry),
+            // No memory: the files go on to be made in an erroneous folder, that is, nowhere.
+            Err(e) => Dir {
+                dentry: e.to_ptr(),
+                _data: PhantomData,
+            },
+        }
+    }
+
+    /// Makes a file in this folder.
+    pub fn file<A: Attribute>(&self, name: &CStr, data: &'data A::Data) {
+        // SAFETY:
+        // - The name is copied; the parent is a folder of debugfs, or an error, which it takes.
+        // - The operations are static, as far as the module is: they name it as their owner.
+        // - They find the data valid, because `Tree` removes the file before the data is gone: only
+        //   `Tree::new` makes a `Dir`, with the lifetime of a borrow of its data.
+        unsafe {
+            bindings::debugfs_create_file_full(
+                name.as_char_ptr(),
+                Operations::<A>::MODE,
+                self.dentry,
+                core::ptr::from_ref(data).cast_mut().cast(),
+                null_mut(),
+                <A as HasTable>::TABLE,
+            )
+        };
+    }
+}
+
+/// A folder of debugfs, which is removed when this is dropped or when the module ends.
+///
+/// # Invariants
+///
+/// The pointer is what `debugfs_create_dir()` returned, or null once that is removed.
+struct Root(Atomic<*mut bindings::dentry>);
+
+impl Root {
+    /// Removes the folder with all that is in it, and waits for operations in progress.
+    fn remove(&self) {
+        // INVARIANT: Removed by whoever takes the pointer.
+        let dentry = self.0.xchg(null_mut(), Full);
+        // SAFETY: Ours, by the type invariant; errors and null are ignored.
+        unsafe { bindings::debugfs_remove(dentry) };
+    }
+}
+
+impl Revoke for Root {
+    fn revoke(&self) {
+        self.remove();
+    }
+}
+
+/// Data with a folder in debugfs that shows it.
+///
+/// Dropping it removes the files first, and waits for operations on them in progress; then it drops
+/// the data.
+#[pin_data(PinnedDrop)]
+pub struct Tree<T> {
+    root: Arc<Root>,
+    scope: &'static ModuleScope,
+    #[pin]
+    data: T,
+}
+
+impl<T> Tree<T> {
+    /// Makes the data, the folder `name` at the root of debugfs, and, with `fill`, its files.
+    ///
+    /// Process context. Returns what `data` fails with, `ENOMEM`, or `ESHUTDOWN` if the module is
+    /// going away.
+    pub fn new<'a, E>(
+        scope: &'static ModuleScope,
+        name: &'a CStr,
+        data: impl PinInit<T, E> + 'a,
+        fill: impl for<'data> FnOnce(&'data T, &Dir<'data>) + 'a,
+    ) -> impl PinInit<Self, Error> + 'a
+    where
+        Error: From<E>,
+        T: 'a,
+    {
+        try_pin_init!(Self {
+            data <- data,
+            scope,
+            root: {
+                let dir = Dir::create(name, null_mut());
+                // INVARIANT: Made just now.
+                let root = Arc::new(Root(Atomic::new(dir.dentry)), GFP_KERNEL)?;
+                scope.add_shared(root.clone())?;
+                // The borrow of the data: from here to the end of `drop`, where the files go first.
+                fill(&data, &dir);
+                root
+            },
+        }? Error)
+    }
+}
+
+#[pinned_drop]
+impl<T> PinnedDrop for Tree<T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.root.remove();
+        self.scope.remove(&*self.root);
+    }
+}
+
+impl<T> core::ops::Deref for Tree<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.data
+    }
+}
+
+/// A counter: one decimal number.
+#[vtable]
+impl Attribute for Atomic<u64> {
+    type Data = Self;
+
+    fn show(data: &Self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", data.load(kernel::sync::atomic::Relaxed))
+    }
+}
