@@ -31,84 +31,97 @@ for path in "$top" "$cache"; do
     esac
 done
 
-# --- steps ---------------------------------------------------------------------------------------
+# --- steps ----------------------------------------------------------------------------------------
 
-declare -A job text began
-ours=()         # what we alone make, and must not leave behind half-made
+declare -A job text
+ours=()   # what we alone make, and must not leave behind half-made
 ticker=
+[[ ${V:-0} != 0 ]] || V=
 
 log_of() { printf '%s/build/log/%s.log' "$top" "$1"; }
 
-# start NAME TEXT COMMAND...: runs COMMAND (or a function) beside us, in a process group of its own so that all of it can
-# be stopped, its output in the log.
+# start NAME TEXT COMMAND...: runs COMMAND (or a function) beside us, its output in the log, in a process group of its own
+# so that all of it can be stopped.
 start() {
     local name=$1 log
     text[$name]=$2
-    began[$name]=$SECONDS
     shift 2
     log=$(log_of "$name")
     mkdir -p "${log%/*}"
     set -m
-    ( set +m; trap - EXIT INT TERM HUP; set -e; "$@" ) </dev/null >"$log" 2>&1 &
+    (
+        set +m
+        trap - INT TERM HUP
+        trap 'seconds >"$log.time"' EXIT
+        reset_clock
+        "$@"
+    ) </dev/null >"$log" 2>&1 &
     job[$name]=$!
     set +m
 }
 
-# finish NAME: waits for it, shows the seconds, and on failure tells why and exits.
+reset_clock() { clock=${EPOCHREALTIME/[.,]/}; }
+seconds() { echo $(((${EPOCHREALTIME/[.,]/} - clock) / 1000000)); }
+
+# finish NAME: waits for it, tells how long it took; if it failed tells why and exits. What is quick is not mentioned.
 finish() {
-    local name=$1 log status=0
+    local name=$1 log status=0 took
     log=$(log_of "$name")
-    if [[ -n ${V:-} ]]; then
+    if [[ -n $V ]]; then
         say "${text[$name]}:"
         tail -f -n +1 --pid="${job[$name]}" "$log" >&2 &
-        ticker=$!
-    elif [[ -t 2 ]]; then
-        tick "$name" &
-        ticker=$!
     else
-        say "${text[$name]} ..."
+        tick "${text[$name]}" &
     fi
+    ticker=$!
     wait "${job[$name]}" || status=$?
     unset "job[$name]"
-    [[ -n ${V:-} ]] || stop_ticker
-    if [[ $status = 0 ]]; then
-        [[ ! -t 2 ]] || printf '\r\033[K' >&2
-        say "${text[$name]}: $((SECONDS - began[$name])) s"
-        [[ -z ${V:-} ]] || wait "$ticker" || :
-        ticker=
-        return
-    fi
-    [[ ! -t 2 ]] || printf '\r\033[K' >&2
-    explain "$log" "${text[$name]}"
+    if [[ -n $V ]]; then wait "$ticker" || :; fi
+    stop_ticker
+    [[ $status = 0 ]] || explain "$log" "${text[$name]}"
+    took=$(<"$log.time")
+    rm "$log.time"
+    [[ $took = 0 ]] || say "${text[$name]}: $took s"
 }
 
 # step NAME TEXT COMMAND...
-step() { start "$@"; finish "$1"; }
+step() {
+    start "$@"
+    finish "$1"
+}
 
+# tick TEXT: counts the seconds in place on a terminal, says TEXT once elsewhere; never outlives us.
 tick() {
-    local n=0
-    while :; do
-        n=$((SECONDS - began[$1]))
-        printf '\r\033[K%s ... %d s' "${text[$1]}" "$n" >&2
+    reset_clock
+    sleep 1 >/dev/null 2>&1
+    [[ -t 2 ]] || say "$1 ..."
+    while [[ -t 2 ]] && kill -0 $$ 2>/dev/null; do
+        printf '\r\033[K%s ... %d s' "$1" "$(seconds)" >&2
         sleep 1 >/dev/null 2>&1
     done
 }
 
 stop_ticker() {
-    [[ -z $ticker ]] || { kill "$ticker" && wait "$ticker"; } 2>/dev/null || :
+    [[ -n $ticker ]] || return 0
+    kill "$ticker" 2>/dev/null || :
+    wait "$ticker" 2>/dev/null || :
     ticker=
+    [[ ! -t 2 ]] || printf '\r\033[K' >&2
 }
 
 # explain LOG TEXT: the one message for a failed step.
 explain() {
     local log=$1
+    rm -f "$log.time"
     if grep -q '^rust_smpboot: error:' "$log"; then
         sed -n '/^rust_smpboot: error:/,$p' "$log" >&2
         exit 1
     fi
-    ! grep -qE 'No space left on device|Disk quota exceeded' "$log" || no_room
-    [[ -n ${V:-} ]] || tail -n 20 "$log" >&2
-    die "$2: failed" "The whole log is $log"
+    ! grep -qiE 'No space left on device|Disk quota exceeded' "$log" || no_room
+    [[ -n $V ]] || tail -n 20 "$log" >&2
+    ! grep -qE 'spurious network error|failed to download|Could not resolve host' "$log" ||
+        die "the crate registry cannot be reached" "Look at the network and at cargo's settings. The log is $log"
+    die "$2: failed" "The log is $log"
 }
 
 no_room() {

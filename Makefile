@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+
+KDIR ?= /lib/modules/$(shell uname -r)/build
+
+.PHONY: default modules_install demo vm test lint clean distclean update help
+.NOTPARALLEL:
+
+default: ## build the modules against KDIR, as any out-of-tree modules
+	@scripts/check-kdir "$(KDIR)"
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+
+demo: ## watch per-CPU threads follow CPU hotplug, in a VM with a stock kernel
+	@scripts/vm demo
+
+vm: ## a shell in that VM
+	@scripts/vm shell
+
+test: ## lint, and all tests in that VM; with T=NAME just the tests whose name contains it
+	@$(if $(T),,scripts/lint)
+	@scripts/vm test $(T)
+
+lint: ## rustfmt, clippy, shellcheck
+	@scripts/lint
+
+clean: ## remove what was built here
+	@$(if $(wildcard $(KDIR)/Makefile),$(MAKE) -C $(KDIR) M=$(CURDIR) clean)
+	rm -rf build
+
+distclean: clean ## and what was prepared for all checkouts: root file system, kernels, crates
+	@scripts/cache remove
+
+update: ## forget which kernel is the newest: the next run asks the archive
+	@scripts/cache forget
+
+help: ## this
+	@echo "Targets:"
+	@sed -nE 's/^([a-z_]+):.* ## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
+	@echo "Variables of the VM's targets:"
+	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt"
+	@echo "  ARCH=amd64       of the VM: amd64, arm64"
+	@echo "  KERNEL_VERSION=  as 7.3.4+deb13; default: the newest when first asked, until 'make update'"
+	@echo "  CPUS=            CPUs of the VM"
+	@echo "  T=               test: only what contains this"
+	@echo "  V=1              show all output of every step"
+	@echo "Variables of the plain build:"
+	@echo "  KDIR=$(KDIR)"
+	@echo "  CLIPPY=1 W=e LLVM=1 ARCH=... and all of kbuild's"
+	@echo "Environment:"
+	@echo "  RUST_SMPBOOT_CACHE    where things are prepared; default: ~/.cache/rust_smpboot"
+	@echo "  RUST_SMPBOOT_MIRROR   Debian mirror; default: that of the host's apt"
