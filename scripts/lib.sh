@@ -7,6 +7,7 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8
 unset CDPATH
+PATH=$PATH:/usr/sbin:/sbin
 
 scripts=$(cd "${0%/*}" && pwd -P)
 top=${scripts%/*}
@@ -156,10 +157,9 @@ trap 'exit 143' TERM
 
 # --- root, or as good as ---------------------------------------------------------------------------
 
-# as_root COMMAND...: as root; for an ordinary user, as root of a user namespace, whose files he owns.
-as_root() {
-    if [[ $EUID = 0 ]]; then "$@"; else unshare --map-auto --map-root-user -- "$@"; fi
-}
+# as_root COMMAND...: as root; for an ordinary user, as root of a user namespace, where his own files are root's.
+[[ $EUID = 0 ]] && root_of=() || root_of=(unshare --map-auto --map-root-user --)
+as_root() { "${root_of[@]}" "$@"; }
 
 # can_be_root: dies with the cause if not. The order is from what is asked for most to what is asked for least.
 can_be_root() {
