@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Interrupts that leave their work to a thread per CPU, as softirqs are left to `ksoftirqd`.
+//!
+//! A timer interrupt on each CPU raises vectors there; the thread of the CPU runs what is pending.
+//! `echo 1000 > /sys/kernel/debug/rust_ksoftirqd/raise` lets the next 1000 interrupts, wherever
+//! they come, raise every vector once. When they have, `raised` and `run` of each vector are equal,
+//! whatever the CPUs did meanwhile.
+//!
+//! The threads have the smallest table that there is: a `setup` that makes nothing, `run`, and a
+//! `should_run` that looks at what is pending, for that is a flag already. What a CPU leaves behind
+//! when it goes is taken over by another one. `takeover_tasklets()` does that when the CPU is dead;
+//! the state used here comes while interrupts still arrive on the CPU, so from then on they raise
+//! their vectors on the other one, too.
+//!
+//! Mirrors `softirq_threads` in [`kernel/softirq.c`](srctree/kernel/softirq.c).
+
+use kernel::{
+    cpu::CpuId,
+    fmt,
+    impl_has_hr_timer,
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        Arc,
+        ArcBorrow,
+        Mutex, //
+    },
+    time::{
+        hrtimer::{
+            ArcHrTimerHandle,
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart,
+            RelativePinnedHardMode, //
+        },
+        Delta,
+        Monotonic, //
+    }, //
+};
+
+#[path = "../debugfs.rs"]
+pub mod debugfs;
+#[path = "../smpboot.rs"]
+pub mod smpboot;
+
+use debugfs::{
+    Attribute,
+    Dir,
+    Tree, //
+};
+use smpboot::{
+    cpuhp,
+    hotplug,
+    AtomicContext,
+    Context,
+    HotplugThread,
+    ModuleScope,
+    PerCpu,
+    Registration,
+    ScopedModule,
+    Threads, //
+};
+
+scoped_module! {
+    type: KsoftirqdModule,
+    name: "rust_ksoftirqd",
+    authors: ["The rust_smpboot developers"],
+    description: "Work raised by interrupts, run by a thread per CPU, in the shape of ksoftirqd",
+    license: "GPL",
+    params: {
+        period_us: u32 {
+            default: 1000,
+            description: "Time between two interrupts of a CPU, in microseconds, at least 100",
+        },
+    },
+}
+
+type Counter = Atomic<u64>;
+
+/// The names of the vectors, in the order in which they run.
+const VECTORS: [&CStr; 3] = [c"hi", c"timer", c"tasklet"];
+
+/// How often a run starts over for what was raised meanwhile: `MAX_SOFTIRQ_RESTART`.
+const MAX_RESTART: u32 = 10;
+
+struct Vector {
+    raised: Counter,
+    run: Counter,
+}
+
+struct Cpu {
+    /// How often each vector was raised and not run yet. C keeps a bit, which is enough to get the
+    /// work done; a number also shows that nothing is lost.
+    pending: [Counter; VECTORS.len()],
+    /// Whether what is raised here goes to another CPU, because this one goes or is gone.
+    off: Atomic<bool>,
+    interrupts: Counter,
+    runs: Counter,
+    /// What other CPUs took over from this one.
+    taken_over: Counter,
+}
+
+struct Softirqs {
+    vectors: [Vector; VECTORS.len()],
+    cpus: PerCpu<Cpu>,
+    /// How many interrupts are still to raise vectors.
+    left: Counter,
+    period: Delta,
+}
+
+impl Softirqs {
+    fn new(period: Delta) -> Result<Self> {
+        let counter = |_| Counter::new(0);
+        Ok(Self {
+            vectors: VECTORS.map(|_| Vector {
+                raised: Counter::new(0),
+                run: Counter::new(0),
+            }),
+            cpus: PerCpu::new(|_cpu| Cpu {
+                pending: VECTORS.map(counter),
+                off: Atomic::new(true),
+                interrupts: Counter::new(0),
+                runs: Counter::new(0),
+                taken_over: Counter::new(0),
+            })?,
+            left: Counter::new(0),
+            period,
+        })
+    }
+
+    /// The CPU itself, or, if it is off, another one. If all are off, because the module goes, it
+    /// is the CPU itself again.
+    fn place_for(&self, cpu: CpuId) -> CpuId {
+        let is_on = |c: &CpuId| self.cpus.get(*c).is_some_and(|c| !c.off.load(Relaxed));
+        if is_on(&cpu) {
+            return cpu;
+        }
+        hotplug::online_cpus().find(is_on).unwrap_or(cpu)
+    }
+
+    /// Adds to what is pending on a CPU, and wakes its thread.
+    fn pend(&self, cpu: CpuId, amounts: [u64; VECTORS.len()]) {
+        let Some(to) = self.cpus.get(cpu) else {
+            return;
+        };
+        for (pending, amount) in to.pending.iter().zip(amounts) {
+            pending.fetch_add(amount, Release);
+        }
+        let _ = Threads::<Ksoftirqd>::new().wake(cpu);
+    }
+
+    /// One interrupt on this CPU. Called with interrupts off.
+    fn interrupt(&self) {
+        let cpu = CpuId::current();
+        if let Some(this) = self.cpus.get(cpu) {
+            this.interrupts.add(1, Relaxed);
+        }
+
+        let mut left = self.left.load(Relaxed);
+        while left > 0 {
+            match self.left.cmpxchg(left, left - 1, Relaxed) {
+                Ok(_) => {
+                    for vector in &self.vectors {
+                        vector.raised.add(1, Relaxed);
+                    }
+                    return self.pend(self.place_for(cpu), [1; VECTORS.len()]);
+                }
+                Err(now) => left = now,
+            }
+        }
+    }
+
+    /// Runs what is pending on a CPU. Returns whether there was anything.
+    fn handle(&self, cpu: &Cpu) -> bool {
+        let mut any = false;
+        for (vector, pending) in self.vectors.iter().zip(&cpu.pending) {
+            let amount = pending.xchg(0, Acquire);
+            vector.run.add(amount, Relaxed);
+            any |= amount > 0;
+        }
+        any
+    }
+
+    /// From now on, everything that is raised on `cpu` goes to other CPUs, and what is pending
+    /// there, too. Called on that CPU.
+    fn take_over(&self, cpu: CpuId) {
+        let Some(this) = self.cpus.get(cpu) else {
+            return;
+        };
+        // An interrupt on this CPU comes before this, and its work is found below, or after it,
+        // and raises elsewhere.
+        this.off.store(true, Relaxed);
+
+        let amounts = this.pending.each_ref().map(|p| p.xchg(0, Acquire));
+        if amounts != [0; VECTORS.len()] {
+            this.taken_over.add(amounts.iter().sum::<u64>(), Relaxed);
+            self.pend(self.place_for(cpu), amounts);
+        }
+    }
+}
+
+/// The threads.
+struct Ksoftirqd(Arc<Softirqs>);
+
+#[vtable]
+impl HotplugThread for Ksoftirqd {
+    const NAME: &'static CStr = c"rust_softi";
+
+    type Local = ();
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn should_run(&self, _local: Pin<&mut ()>, cx: &AtomicContext<'_>) -> bool {
+        self.0
+            .cpus
+            .get(cx.cpu())
+            .is_some_and(|cpu| cpu.pending.iter().any(|p| p.load(Relaxed) > 0))
+    }
+
+    fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
+        if let Some(cpu) = self.0.cpus.get(cx.cpu()) {
+            cpu.runs.add(1, Relaxed);
+            // If there is still more then, `should_run` will say so; others run in between.
+            for _ in 0..MAX_RESTART {
+                if !self.0.handle(cpu) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+hotplug_thread!(Ksoftirqd);
+
+impl Drop for Ksoftirqd {
+    fn drop(&mut self) {
+        // The interrupts have stopped, and so have the threads, perhaps before the last work.
+        for (_, cpu) in self.0.cpus.iter() {
+            while self.0.handle(cpu) {}
+        }
+        for (name, vector) in VECTORS.iter().zip(&self.0.vectors) {
+            pr_info!(
+                "{}: {} raised, {} run\n",
+                name.to_str().unwrap_or_default(),
+                vector.raised.load(Relaxed),
+                vector.run.load(Relaxed)
+            );
+        }
+    }
+}
+
+/// Where a CPU's interrupts come from.
+#[pin_data]
+struct Source {
+    #[pin]
+    timer: HrTimer<Self>,
+    softirqs: Arc<Softirqs>,
+}
+
+impl HrTimerCallback for Source {
+    type Pointer<'a> = Arc<Self>;
+
+    fn run(this: ArcBorrow<'_, Self>, mut cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        this.softirqs.interrupt();
+        cx.forward_now(this.softirqs.period);
+        HrTimerRestart::Restart
+    }
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for Source {
+        mode: RelativePinnedHardMode<Monotonic>, field: self.timer
+    }
+}
+
+#[pin_data]
+struct Started {
+    source: Arc<Source>,
+    #[pin]
+    handle: Mutex<Option<ArcHrTimerHandle<Source>>>,
+}
+
+impl Started {
+    fn new(softirqs: Arc<Softirqs>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            source: Arc::pin_init(
+                pin_init!(Source { timer <- HrTimer::new(), softirqs }),
+                GFP_KERNEL,
+            )?,
+            handle <- new_mutex!(None),
+        }? Error)
+    }
+}
+
+/// The hotplug state: interrupts come on CPUs that are online.
+struct Hotplug {
+    softirqs: Arc<Softirqs>,
+    sources: PerCpu<Started>,
+}
+
+impl Hotplug {
+    fn new(softirqs: Arc<Softirqs>) -> Result<Self> {
+        let sources = PerCpu::new(|_cpu| Started::new(softirqs.clone()))?;
+        Ok(Self { softirqs, sources })
+    }
+}
+
+#[vtable]
+impl cpuhp::Callbacks for Hotplug {
+    const NAME: &'static CStr = c"rust_ksoftirqd:online";
+
+    fn startup(&self, cx: &Context<'_>) -> Result {
+        if let Some(cpu) = self.softirqs.cpus.get(cx.cpu()) {
+            cpu.off.store(false, Relaxed);
+        }
+        if let Some(started) = self.sources.get(cx.cpu()) {
+            let mut handle = started.handle.lock();
+            // The timer of a CPU that died has gone on elsewhere.
+            *handle = None;
+            *handle = Some(started.source.clone().start(self.softirqs.period));
+        }
+        Ok(())
+    }
+
+    fn teardown(&self, cx: &Context<'_>) {
+        self.softirqs.take_over(cx.cpu());
+    }
+}
+
+cpuhp_state!(Hotplug);
+
+struct Summary;
+
+#[vtable]
+impl Attribute for Summary {
+    type Data = Ksoftirqds;
+
+    fn show(this: &Ksoftirqds, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "cpu place  interrupts       runs    pending taken_over")?;
+        for (cpu, c) in this.threads.0.cpus.iter() {
+            writeln!(
+                f,
+                "{:>3} {:<5} {:>11} {:>10} {:>10} {:>10}",
+                cpu.as_u32(),
+                if c.off.load(Relaxed) { "off" } else { "on" },
+                c.interrupts.load(Relaxed),
+                c.runs.load(Relaxed),
+                c.pending.iter().map(|p| p.load(Relaxed)).sum::<u64>(),
+                c.taken_over.load(Relaxed),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Takes a number: so many interrupts more raise vectors.
+struct Raise;
+
+#[vtable]
+impl Attribute for Raise {
+    type Data = Ksoftirqds;
+
+    fn store(this: &Ksoftirqds, input: &CStr) -> Result {
+        let count: u32 = input.to_str()?.trim().parse().map_err(|_| EINVAL)?;
+        this.threads.0.left.add(u64::from(count), Relaxed);
+        Ok(())
+    }
+}
+
+/// The threads, and what keeps them busy, which goes first when this is dropped.
+struct Ksoftirqds {
+    _hotplug: cpuhp::Registration<Hotplug>,
+    threads: Registration<Ksoftirqd>,
+}
+
+impl Ksoftirqds {
+    fn new(scope: &'static ModuleScope, period_us: u32) -> Result<Self> {
+        if period_us < 100 {
+            return Err(EINVAL);
+        }
+        let softirqs = Arc::new(
+            Softirqs::new(Delta::from_micros(period_us.into()))?,
+            GFP_KERNEL,
+        )?;
+        let threads = Registration::new(scope, Ksoftirqd(softirqs.clone()))?;
+        let hotplug = Hotplug::new(softirqs)?;
+        Ok(Self {
+            _hotplug: cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, hotplug)?,
+            threads,
+        })
+    }
+
+    fn fill<'data>(&'data self, dir: &Dir<'data>) {
+        let softirqs = &*self.threads.0;
+        dir.file::<Summary>(c"summary", self);
+        dir.file::<Raise>(c"raise", self);
+        dir.file::<Counter>(c"left", &softirqs.left);
+        for (name, vector) in VECTORS.iter().zip(&softirqs.vectors) {
+            let dir = dir.dir(fmt!("{}", name.to_str().unwrap_or_default()));
+            dir.file::<Counter>(c"raised", &vector.raised);
+            dir.file::<Counter>(c"run", &vector.run);
+        }
+    }
+}
+
+#[pin_data]
+struct KsoftirqdModule {
+    #[pin]
+    files: Tree<Ksoftirqds>,
+}
+
+impl ScopedModule for KsoftirqdModule {
+    fn init(
+        _module: &'static ThisModule,
+        scope: &'static ModuleScope,
+    ) -> impl PinInit<Self, Error> {
+        let period_us = module_parameters::period_us.value();
+
+        try_pin_init!(Self {
+            files <- Tree::new(
+                scope,
+                c"rust_ksoftirqd",
+                Ksoftirqds::new(scope, period_us),
+                Ksoftirqds::fill,
+            ),
+        })
+    }
+}
