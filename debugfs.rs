@@ -53,6 +53,38 @@ pub const MAX_INPUT: usize = 16 << 10;
 ///
 /// Reading the file calls [`show`](Self::show), writing it calls [`store`](Self::store); of the
 /// two, what is not written does not exist in the file's mode either. Process context.
+///
+/// # Examples
+///
+/// ```
+/// use debugfs::{Attribute, Tree};
+/// use kernel::{fmt, sync::atomic::{Atomic, Relaxed}};
+///
+/// struct Limit;
+///
+/// #[vtable]
+/// impl Attribute for Limit {
+///     type Data = Atomic<u64>;
+///
+///     fn show(limit: &Atomic<u64>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         writeln!(f, "{}", limit.load(Relaxed))
+///     }
+///
+///     fn store(limit: &Atomic<u64>, input: &CStr) -> Result {
+///         let input = input.to_str()?.trim();
+///         limit.store(input.parse().map_err(|_| EINVAL)?, Relaxed);
+///         Ok(())
+///     }
+/// }
+///
+/// let files = KBox::pin_init(
+///     Tree::new(scope, c"example", Atomic::<u64>::new(7), |limit, dir| {
+///         dir.file::<Limit>(c"limit", limit);
+///     }),
+///     GFP_KERNEL,
+/// )?;
+/// # drop(files);
+/// ```
 #[vtable]
 pub trait Attribute: 'static {
     /// What the file is about.

@@ -22,6 +22,22 @@ use kernel::{
 /// must come back soon, or look at [`should_park`](Self::should_park) and
 /// [`should_stop`](Self::should_stop) whenever it waits.
 ///
+/// # Examples
+///
+/// Waiting in a callback, but not when somebody waits for the thread:
+///
+/// ```
+/// fn wait_for(cx: &Context<'_>, done: impl Fn() -> bool) -> Result {
+///     while !done() {
+///         if cx.should_park() || cx.should_stop() {
+///             return Err(EAGAIN);
+///         }
+///         kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
+///     }
+///     Ok(())
+/// }
+/// ```
+///
 /// # Invariants
 ///
 /// The current task is a hotplug thread, in one of its callbacks, during `'a`.
@@ -76,6 +92,17 @@ impl Context<'_> {
 ///
 /// Nothing that sleeps may be called, and no lock that sleeps on `PREEMPT_RT`: there that is every
 /// [`SpinLock`](kernel::sync::SpinLock). Atomics are what is left, and all that is needed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::sync::atomic::{Atomic, Relaxed};
+/// use smpboot::AtomicContext;
+///
+/// fn should_run(queued: &Atomic<u32>, cx: &AtomicContext<'_>) -> bool {
+///     cx.woken() || queued.load(Relaxed) != 0
+/// }
+/// ```
 ///
 /// # Invariants
 ///

@@ -41,6 +41,16 @@ use kernel::{
 
 /// Whether the callbacks also run for CPUs that are online already when they are registered, and
 /// still when they are unregistered.
+///
+/// # Examples
+///
+/// ```
+/// use smpboot::cpuhp::Invoke;
+///
+/// // What exists per CPU already is to be found, too.
+/// let invoke = Invoke::Yes;
+/// # let _ = invoke;
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Invoke {
     /// `cpuhp_setup_state()`: `startup` runs for all online CPUs while registering, `teardown`
@@ -66,6 +76,8 @@ pub unsafe trait HasStateSlot: Sized + 'static {
 }
 
 /// Makes the static that the registration of [`Callbacks`] needs. The type must be a concrete one.
+///
+/// There is an example at [`Callbacks`].
 #[macro_export]
 macro_rules! cpuhp_state {
     ($type:ty) => {
@@ -86,6 +98,33 @@ macro_rules! cpuhp_state {
 /// Both callbacks run in the CPU's own hotplug thread, `cpuhp/N`, on that CPU, while it is online,
 /// and may sleep. The task that changes the CPU's state waits, with the hotplug lock held; what
 /// [`Context`] says about that lock holds here too. One that is not written is NULL for the core.
+///
+/// # Examples
+///
+/// ```
+/// use smpboot::cpuhp;
+///
+/// struct Log;
+///
+/// #[vtable]
+/// impl cpuhp::Callbacks for Log {
+///     const NAME: &'static CStr = c"example/log:online";
+///
+///     fn startup(&self, cx: &Context<'_>) -> Result {
+///         pr_info!("CPU {} is here\n", cx.cpu().as_u32());
+///         Ok(())
+///     }
+///
+///     fn teardown(&self, cx: &Context<'_>) {
+///         pr_info!("CPU {} leaves\n", cx.cpu().as_u32());
+///     }
+/// }
+///
+/// cpuhp_state!(Log);
+///
+/// let log = cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, Log)?;
+/// # drop(log);
+/// ```
 #[vtable]
 pub trait Callbacks: HasStateSlot + Send + Sync {
     /// The name of the state in `/sys/devices/system/cpu/hotplug/states`, by custom
@@ -353,6 +392,25 @@ impl<T: Callbacks> Revoke for StateSlot<T> {
 /// Dropping it waits for the hotplug lock: process context, and not in a callback; see
 /// [`smpboot::Registration`](super::Registration), which is alike in this and in what becomes of
 /// leaks.
+///
+/// # Examples
+///
+/// With the hotplug lock held, the online CPUs are the same before and after:
+///
+/// ```
+/// # use smpboot::{cpuhp, hotplug::{self, CpusReadGuard}};
+/// # struct Log;
+/// # #[vtable]
+/// # impl cpuhp::Callbacks for Log {
+/// #     const NAME: &'static CStr = c"example/log:online";
+/// # }
+/// # cpuhp_state!(Log);
+/// let cpus = CpusReadGuard::new()?;
+/// let count = hotplug::online_cpus().count();
+/// let log = cpuhp::Registration::new_cpuslocked(scope, &cpus, cpuhp::Invoke::No, Log)?;
+/// drop(cpus);
+/// # let _ = (count, log);
+/// ```
 ///
 /// # Invariants
 ///

@@ -56,6 +56,15 @@ fn all() -> impl Iterator<Item = CpuId> {
 }
 
 /// The CPUs that can ever be online, in rising order.
+///
+/// # Examples
+///
+/// ```
+/// use smpboot::hotplug;
+///
+/// assert!(hotplug::online_cpus().all(hotplug::is_possible));
+/// assert!(hotplug::possible_cpus().count() >= hotplug::online_cpus().count());
+/// ```
 pub fn possible_cpus() -> impl Iterator<Item = CpuId> {
     all().filter(|cpu| is_possible(*cpu))
 }
@@ -74,6 +83,19 @@ pub fn cpus_of(mask: &Cpumask) -> impl Iterator<Item = CpuId> + '_ {
 ///
 /// That is numbers and ranges, `0-3,7`, ranges with a pattern, `0-7:1/2`, `all` or `N` for the last
 /// CPU, and white space around. An empty list is an empty mask.
+///
+/// # Examples
+///
+/// ```
+/// use smpboot::hotplug;
+///
+/// let cpus = hotplug::parse_cpu_list(c"0-3,7")?;
+/// for cpu in hotplug::cpus_of(&cpus) {
+///     pr_info!("CPU {}\n", cpu.as_u32());
+/// }
+/// ```
+///
+/// # Errors
 ///
 /// Returns `EINVAL` for what is no list, `ERANGE` for a CPU of [`nr_cpu_ids()`] or above,
 /// `EOVERFLOW` for a number that does not fit, `ENOMEM`.
@@ -98,6 +120,18 @@ pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
 /// themselves, and a second reader waits behind a writer that waits for the first. lockdep reports
 /// that. [`cpuhp::Registration::new_cpuslocked`](super::cpuhp::Registration::new_cpuslocked) is
 /// for callers that hold it.
+///
+/// # Examples
+///
+/// ```
+/// use smpboot::hotplug::{self, CpusReadGuard};
+///
+/// let cpus = CpusReadGuard::new()?;
+/// for cpu in hotplug::online_cpus() {
+///     pr_info!("CPU {} stays online here\n", cpu.as_u32());
+/// }
+/// drop(cpus);
+/// ```
 ///
 /// # Invariants
 ///

@@ -66,14 +66,17 @@ pub(super) struct RawPerCpu<T> {
 }
 
 impl<T> RawPerCpu<T> {
+    /// Fails to build if the allocator would refuse a `T`.
+    pub(super) const FITS: () = {
+        assert!(size_of::<T>() <= MAX_SIZE, "too large for per-CPU storage");
+        assert!(align_of::<T>() <= 4096, "alignment exceeds a page");
+    };
+
     /// Allocates zeroed storage.
     ///
     /// Process context; may sleep. Returns `ENOMEM` if there is not enough memory.
     pub(super) fn new_zeroed() -> Result<Self> {
-        const {
-            assert!(size_of::<T>() <= MAX_SIZE, "too large for per-CPU storage");
-            assert!(align_of::<T>() <= 4096, "alignment exceeds a page");
-        }
+        let () = Self::FITS;
 
         // The allocator refuses a size of 0 with a warning.
         let size = if size_of::<T>() == 0 {
@@ -112,15 +115,18 @@ impl<T> Drop for RawPerCpu<T> {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// use kernel::{cpu::CpuId, sync::atomic::{Atomic, Relaxed}};
+/// use smpboot::PerCpu;
+///
 /// let hits = PerCpu::new(|_cpu| Atomic::<u64>::new(0))?;
 ///
 /// if let Some(hits) = hits.get(CpuId::current()) {
-///     hits.fetch_add(1, Relaxed);
+///     hits.add(1, Relaxed);
 /// }
 ///
 /// let total: u64 = hits.iter().map(|(_cpu, hits)| hits.load(Relaxed)).sum();
-/// # Ok::<(), Error>(())
+/// # let _ = total;
 /// ```
 ///
 /// # Invariants

@@ -112,6 +112,9 @@ impl<T: HotplugThread> ThreadSlot<T> {
     /// An empty slot.
     #[allow(clippy::new_without_default, reason = "only for statics")]
     pub const fn new() -> Self {
+        // Here, so that it is the macro that fails, not whoever registers.
+        let () = RawPerCpu::<PerThread<T::Local>>::FITS;
+
         Self {
             slot: Slot::new(),
             ht: UnsafeCell::new(Callbacks::<T>::table()),
@@ -456,6 +459,22 @@ unsafe fn task_state(task: *mut bindings::task_struct) -> ThreadState {
 }
 
 /// What a wake did.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::cpu::CpuId;
+/// # use smpboot::Wake;
+/// # worker!(Worker, c"worker");
+/// fn kick(worker: &Registration<Worker>, cpu: CpuId) -> Result {
+///     match worker.threads().wake(cpu) {
+///         Wake::Woken | Wake::Running => Ok(()),
+///         // Not before the CPU is back: the caller may choose another one meanwhile.
+///         Wake::Deferred => Err(EAGAIN),
+///         Wake::NoThread => Err(ENODEV),
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub enum Wake {
@@ -496,6 +515,24 @@ pub struct ThreadInfo {
 /// goes on another CPU; then it says [`Wake::NoThread`]. Any context that C allows for
 /// `wake_up_process()`: process context, callbacks, softirq, hard-irq; not NMI, and not with a
 /// run-queue lock held.
+///
+/// # Examples
+///
+/// ```
+/// # use kernel::cpu::CpuId;
+/// # use smpboot::{ThreadState, Threads, Wake};
+/// # worker!(Worker, c"worker");
+/// // No reference to the registration is needed.
+/// fn poke(cpu: CpuId) -> Wake {
+///     Threads::<Worker>::new().wake(cpu)
+/// }
+///
+/// fn is_parked(cpu: CpuId) -> bool {
+///     Threads::<Worker>::new()
+///         .info(cpu)
+///         .is_some_and(|thread| thread.state == ThreadState::Parked)
+/// }
+/// ```
 pub struct Threads<T: HotplugThread>(PhantomData<fn() -> T>);
 
 impl<T: HotplugThread> Clone for Threads<T> {
@@ -556,6 +593,15 @@ impl<T: HotplugThread> Threads<T> {
 ///
 /// A registration that is leaked with [`core::mem::forget`] ends with the module: see
 /// [`scope`](super::scope).
+///
+/// # Examples
+///
+/// ```
+/// # worker!(Worker, c"worker");
+/// let workers = Registration::new(scope, Worker)?;
+/// workers.threads().wake_all();
+/// drop(workers);
+/// ```
 ///
 /// # Invariants
 ///
@@ -633,6 +679,15 @@ impl<T: HotplugThread> Drop for Registration<T> {
 /// are up, and parked among the first things of a CPU-down; normal threads are
 /// unparked before those are up and parked after they went down. In all else it is like
 /// [`Registration`]; one type can have one or the other, not both at a time.
+///
+/// # Examples
+///
+/// ```
+/// # use smpboot::SelfParkingRegistration;
+/// # worker!(Stopper, c"stopper");
+/// let stoppers = SelfParkingRegistration::new(scope, Stopper)?;
+/// stoppers.threads().wake_all();
+/// ```
 pub struct SelfParkingRegistration<T: HotplugThread>(Registration<T>);
 
 impl<T: HotplugThread> SelfParkingRegistration<T> {

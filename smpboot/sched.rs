@@ -10,6 +10,16 @@ use kernel::{
 
 /// A nice value, from -20 (most favourable) to 19.
 ///
+/// # Examples
+///
+/// ```
+/// use smpboot::Nice;
+///
+/// const BACKGROUND: Nice = Nice::new::<19>();
+/// assert_eq!(Nice::try_new(19)?, BACKGROUND);
+/// assert_eq!(Nice::try_new(20), Err(EINVAL));
+/// ```
+///
 /// # Invariants
 ///
 /// The value is in that range.
@@ -37,7 +47,23 @@ impl Nice {
 /// How a hotplug thread competes with others for its CPU.
 ///
 /// The kernel offers modules these choices and no exact priorities, which could not be chosen
-/// without knowing the whole system.
+/// without knowing the whole system. See [`HotplugThread::sched_policy`] for its use.
+///
+/// [`HotplugThread::sched_policy`]: super::HotplugThread::sched_policy
+///
+/// # Examples
+///
+/// ```
+/// use smpboot::{Nice, SchedPolicy};
+///
+/// fn policy(realtime: bool) -> SchedPolicy {
+///     if realtime {
+///         SchedPolicy::FifoLow
+///     } else {
+///         SchedPolicy::Normal(Nice::new::<-5>())
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SchedPolicy {
     /// `SCHED_NORMAL`, as any kernel thread starts, with a nice value: `sched_set_normal()`.

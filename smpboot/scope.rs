@@ -164,15 +164,21 @@ impl Drop for ScopeGuard {
 ///
 /// # Examples
 ///
-/// ```ignore
-/// struct Example(smpboot::Registration<Worker>);
+/// ```
+/// use kernel::prelude::*;
+/// use smpboot::{ModuleScope, ScopedModule};
+///
+/// struct Example {
+///     scope: &'static ModuleScope,
+/// }
 ///
 /// impl ScopedModule for Example {
 ///     fn init(
 ///         _module: &'static ThisModule,
 ///         scope: &'static ModuleScope,
 ///     ) -> impl PinInit<Self, Error> {
-///         smpboot::Registration::new(scope, Worker).map(Example)
+///         // Whatever is registered with `scope`, now or later, ends with the module.
+///         Ok(Self { scope })
 ///     }
 /// }
 ///

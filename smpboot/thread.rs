@@ -33,6 +33,10 @@ use kernel::{
 ///
 /// `slot` must return the address of the same static whenever it is called, and no other
 /// implementation may return that static.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no static for the registration of its hotplug threads",
+    note = "`hotplug_thread!({Self})` makes it"
+)]
 pub unsafe trait HasThreadSlot: Sized + 'static {
     #[doc(hidden)]
     fn slot() -> &'static ThreadSlot<Self>
@@ -46,7 +50,22 @@ pub unsafe trait HasThreadSlot: Sized + 'static {
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
+/// # use kernel::prelude::*;
+/// # use smpboot::{Context, HotplugThread};
+/// struct Worker;
+///
+/// #[vtable]
+/// impl HotplugThread for Worker {
+///     const NAME: &'static CStr = c"worker";
+///
+///     type Local = ();
+///
+///     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+///
+///     fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
+/// }
+///
 /// hotplug_thread!(Worker);
 /// ```
 #[macro_export]
@@ -76,6 +95,59 @@ macro_rules! hotplug_thread {
 ///
 /// A panic in a callback is a BUG: the thread dies, whoever waits for it to park or stop goes on
 /// without it, and its `Local` leaks.
+///
+/// # Examples
+///
+/// A thread that keeps a log of its own, in a lifetime of its own, and does its work with a
+/// real-time priority:
+///
+/// ```
+/// use smpboot::{AtomicContext, SchedPolicy};
+/// use kernel::sync::atomic::{Atomic, Relaxed};
+///
+/// struct Sampler {
+///     enabled: Atomic<bool>,
+/// }
+///
+/// struct Samples {
+///     taken: KVec<u64>,
+/// }
+///
+/// #[vtable]
+/// impl HotplugThread for Sampler {
+///     const NAME: &'static CStr = c"sampler";
+///
+///     type Local = Samples;
+///
+///     fn sched_policy(&self) -> SchedPolicy {
+///         SchedPolicy::Fifo
+///     }
+///
+///     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<Samples> {
+///         Samples { taken: KVec::new() }
+///     }
+///
+///     fn should_run(&self, _samples: Pin<&mut Samples>, cx: &AtomicContext<'_>) -> bool {
+///         self.enabled.load(Relaxed) && cx.woken()
+///     }
+///
+///     fn run(&self, mut samples: Pin<&mut Samples>, cx: &Context<'_>) {
+///         if samples.taken.push(0, GFP_KERNEL).is_err() {
+///             pr_warn!("CPU {}: a sample is lost\n", cx.cpu().as_u32());
+///         }
+///     }
+///
+///     fn park(&self, mut samples: Pin<&mut Samples>, _cx: &Context<'_>) {
+///         samples.taken.clear();
+///     }
+///
+///     fn cleanup(&self, samples: Pin<&mut Samples>, cx: &Context<'_>, _online: bool) {
+///         pr_info!("CPU {}: {} samples\n", cx.cpu().as_u32(), samples.taken.len());
+///     }
+/// }
+///
+/// hotplug_thread!(Sampler);
+/// ```
 #[vtable]
 pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// The name of the threads, to which the core adds `/` and the CPU number.

@@ -1,0 +1,7 @@
+//! A per-CPU value goes with its storage.
+//~ ERROR cannot move out of `values` because it is borrowed
+pub fn use_after_free(values: smpboot::PerCpu<u32>, cpu: kernel::cpu::CpuId) -> u32 {
+    let value = values.get(cpu);
+    drop(values);
+    value.copied().unwrap_or(0)
+}

@@ -1,0 +1,7 @@
+//! Hazard 4: nobody unregisters what was not registered.
+//~ ERROR cannot construct `registration::Registration<_>` with struct literal syntax due to private fields
+worker!(Worker, c"worker");
+
+pub fn forge() -> Registration<Worker> {
+    Registration {}
+}

@@ -1,0 +1,12 @@
+//! All threads reach the shared value at once.
+//~ ERROR `Cell<u32>` cannot be shared between threads safely
+struct Worker(core::cell::Cell<u32>);
+
+#[vtable]
+impl HotplugThread for Worker {
+    const NAME: &'static CStr = c"worker";
+    type Local = ();
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
+}
+hotplug_thread!(Worker);

@@ -1,0 +1,13 @@
+//! Hazard 1: only an unsafe implementation can name another static.
+//~ ERROR the trait `HasThreadSlot` requires an `unsafe impl` declaration
+worker!(Worker, c"worker");
+struct Thief;
+
+impl HasThreadSlot for Thief {
+    fn slot() -> &'static smpboot::ThreadSlot<Self>
+    where
+        Self: HotplugThread,
+    {
+        loop {}
+    }
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-2.0
+
+// What the snippets of `compile-fail/` and the examples of the documentation have around them: a
+// module that uses the abstraction.
+
+#[path = "../../debugfs.rs"]
+pub mod debugfs;
+#[path = "../../smpboot.rs"]
+pub mod smpboot;
+
+use kernel::prelude::*;
+#[allow(unused_imports)]
+use smpboot::{
+    Context,
+    HasThreadSlot,
+    HotplugThread,
+    ModuleScope,
+    Registration,
+    ScopedModule, //
+};
+
+/// Threads that do nothing, under a name.
+#[allow(unused_macros)]
+macro_rules! worker {
+    ($type:ident, $name:expr) => {
+        pub struct $type;
+
+        #[vtable]
+        impl HotplugThread for $type {
+            const NAME: &'static CStr = $name;
+
+            type Local = ();
+
+            fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+            fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
+        }
+
+        hotplug_thread!($type);
+    };
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The compiler as kbuild calls it.
+
+use anyhow::{ensure, Context, Result};
+use serde::Deserialize;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The command that built the demo, for other sources.
+pub struct Compiler {
+    /// Up to the arguments that name what goes in and out.
+    command: String,
+    source: PathBuf,
+    modules: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Diagnostic {
+    level: String,
+    rendered: String,
+    code: Option<serde_json::Value>,
+}
+
+impl Compiler {
+    /// `modules` is where kbuild left `.rust_smpboot_demo.o.cmd`.
+    pub fn new(source: &Path, modules: &Path) -> Result<Self> {
+        let file = modules.join(".rust_smpboot_demo.o.cmd");
+        let saved = fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}: build the modules first", file.display()))?;
+        let command = saved
+            .lines()
+            .next()
+            .and_then(|line| line.strip_prefix("savedcmd_rust_smpboot_demo.o := "))
+            .and_then(|line| line.split(" --out-dir ").next())
+            .with_context(|| format!("{} is not what kbuild writes", file.display()))?;
+
+        Ok(Self {
+            // kbuild escapes for make.
+            command: command.replace("$$", "$").replace("\\#", "#"),
+            source: source.canonicalize()?,
+            modules: modules.canonicalize()?,
+        })
+    }
+
+    /// Compiles a crate; returns the errors as the compiler renders them.
+    pub fn errors(&self, name: &str, code: &str) -> Result<Vec<String>> {
+        let folder = self.modules.join("snippets").join(name.replace("::", "-"));
+        fs::create_dir_all(&folder)?;
+        let file = folder.join("snippet.rs");
+        let source = self.source.to_str().context("the checkout's path is not UTF-8")?;
+        fs::write(&file, code.replace("../../", &format!("{source}/")))?;
+
+        // Checking suffices: the assertions on names and sizes are part of what a static is made
+        // of, and evaluated with it.
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg(format!(
+                "exec {} --error-format=json --out-dir . --emit=metadata=snippet.rmeta snippet.rs",
+                self.command.replacen("OBJTREE=", "env OBJTREE=", 1)
+            ))
+            .current_dir(&folder)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env(
+                "SMPBOOT_BINDINGS",
+                self.modules.join("smpboot/bindings_generated.rs"),
+            )
+            .output()
+            .context("cannot run the compiler")?;
+
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        let mut errors = Vec::new();
+        for line in stderr.lines() {
+            let diagnostic: Diagnostic = serde_json::from_str(line)
+                .with_context(|| format!("the compiler did not run: {stderr}"))?;
+            // "aborting due to" has no code and no place.
+            let summary = diagnostic.rendered.starts_with("error: aborting due to");
+            if diagnostic.level == "error" && !(diagnostic.code.is_none() && summary) {
+                errors.push(diagnostic.rendered);
+            }
+        }
+        ensure!(
+            output.status.success() == errors.is_empty(),
+            "the compiler ended with {}, and says:\n{stderr}",
+            output.status
+        );
+        Ok(errors)
+    }
+}

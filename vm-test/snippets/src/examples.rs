@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The examples in the documentation.
+
+use anyhow::{Context, Result};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// One example, named by its file and line.
+pub struct Example {
+    pub name: String,
+    pub code: String,
+}
+
+impl Example {
+    /// The example as a function, whose name tells where it comes from if it does not compile.
+    pub fn as_function(&self) -> String {
+        let name = self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+        format!(
+            "pub fn example_{name}(scope: &'static ModuleScope) -> Result {{\n{}\n\
+             let _ = scope;\nOk(())\n}}\n",
+            self.code
+        )
+    }
+}
+
+/// The examples of the abstraction.
+pub fn all(source: &Path) -> Result<Vec<Example>> {
+    let mut files = vec![PathBuf::from("debugfs.rs"), PathBuf::from("smpboot.rs")];
+    let mut parts: Vec<PathBuf> = fs::read_dir(source.join("smpboot"))?
+        .map(|entry| Ok(Path::new("smpboot").join(entry?.file_name())))
+        .collect::<Result<_>>()?;
+    parts.retain(|path| path.extension().is_some_and(|e| e == "rs"));
+    parts.sort();
+    files.append(&mut parts);
+
+    let mut examples = Vec::new();
+    for file in files {
+        let text = fs::read_to_string(source.join(&file))
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        extract(&file.to_string_lossy(), &text, &mut examples);
+    }
+    Ok(examples)
+}
+
+/// Finds the code blocks of doc comments that are marked as Rust or not at all.
+fn extract(file: &str, text: &str, examples: &mut Vec<Example>) {
+    /// The lines of the block that is being read, and whether it is wanted.
+    enum Block {
+        Outside,
+        Wanted(Example),
+        Other,
+    }
+    let mut block = Block::Outside;
+
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_start();
+        let Some(doc) = line.strip_prefix("//!").or(line.strip_prefix("///")) else {
+            block = Block::Outside;
+            continue;
+        };
+        let doc = doc.strip_prefix(' ').unwrap_or(doc);
+
+        block = match (doc.strip_prefix("```"), block) {
+            (Some("" | "rust"), Block::Outside) => Block::Wanted(Example {
+                name: format!("{file}:{}", number + 1),
+                code: String::new(),
+            }),
+            (Some(_), Block::Outside) => Block::Other,
+            (Some(_), Block::Wanted(example)) => {
+                examples.push(example);
+                Block::Outside
+            }
+            (Some(_), Block::Other) => Block::Outside,
+            (None, Block::Wanted(mut example)) => {
+                // Lines that begin with `# ` are compiled but not shown.
+                let code = if doc == "#" { "" } else { doc.strip_prefix("# ").unwrap_or(doc) };
+                example.code.push_str(code);
+                example.code.push('\n');
+                Block::Wanted(example)
+            }
+            (None, block) => block,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_blocks_are_found_and_text_is_not() {
+        let text = "//! ```\n//! let a;\n//! # hidden();\n//! ```\n\
+                    //! ```text\n//! not code\n//! ```\n\
+                    struct S;\n    /// ```\n    /// let b;\n    /// ```\n";
+        let mut examples = Vec::new();
+        extract("f.rs", text, &mut examples);
+
+        let found: Vec<_> = examples
+            .iter()
+            .map(|e| (e.name.as_str(), e.code.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [("f.rs:1", "let a;\nhidden();\n"), ("f.rs:9", "let b;\n")]
+        );
+    }
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests that only the compiler runs, with the very command that built the demo.
+//!
+//! - Each file of `compile-fail/` must not compile. Its lines `//~ ERROR text` name the errors that
+//!   it must give; one that no such line names is a failure, so that a snippet cannot fail for a
+//!   reason of its own.
+//! - Each example in the documentation of the abstraction must compile.
+
+mod compiler;
+mod examples;
+
+use anyhow::{bail, ensure, Context, Result};
+use compiler::Compiler;
+use libtest_mimic::{Failed, Trial};
+use std::{fs, path::Path, sync::Arc};
+
+const PRELUDE: &str = include_str!("../prelude.rs");
+const MODULE: &str = include_str!("../module.rs");
+const ERROR: &str = "//~ ERROR ";
+
+/// All tests. `source` is the checkout, `modules` where its modules were built.
+pub fn trials(source: &Path, modules: &Path) -> Result<Vec<Trial>> {
+    let compiler = Arc::new(Compiler::new(source, modules)?);
+    let mut trials = Vec::new();
+
+    let folder = source.join("vm-test/snippets/compile-fail");
+    let mut files = fs::read_dir(&folder)
+        .and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>())
+        .with_context(|| format!("cannot list {}", folder.display()))?;
+    files.sort();
+    for file in files {
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        let compiler = compiler.clone();
+        let snippet = fs::read_to_string(&file)?;
+        trials.push(trial(format!("compile_fail::{name}"), move |name| {
+            must_fail(&compiler, name, &snippet)
+        }));
+    }
+
+    // An example of a whole module stands alone; the others are functions of one crate.
+    let (whole, parts): (Vec<_>, Vec<_>) = examples::all(source)?
+        .into_iter()
+        .partition(|example| example.code.contains("scoped_module! {"));
+    for example in whole {
+        let compiler = compiler.clone();
+        let modules = PRELUDE.split("use kernel::").next().unwrap_or_default();
+        let code = format!("{modules}\n{}", example.code);
+        trials.push(trial(format!("example::{}", example.name), move |name| {
+            must_compile(&compiler, name, &code)
+        }));
+    }
+    let mut code = PRELUDE.to_owned();
+    for example in &parts {
+        code += &example.as_function();
+    }
+    code += MODULE;
+    trials.push(trial("example::all_items".into(), move |name| {
+        must_compile(&compiler, name, &code)
+    }));
+
+    Ok(trials)
+}
+
+fn trial(name: String, test: impl FnOnce(&str) -> Result<()> + Send + 'static) -> Trial {
+    let id = name.clone();
+    Trial::test(name, move || {
+        test(&id).map_err(|e| Failed::from(format!("{e:#}")))
+    })
+}
+
+fn must_fail(compiler: &Compiler, name: &str, snippet: &str) -> Result<()> {
+    let expected: Vec<&str> = snippet
+        .lines()
+        .filter_map(|line| line.strip_prefix(ERROR))
+        .collect();
+    ensure!(!expected.is_empty(), "the snippet names no error: `{ERROR}...`");
+
+    // A `//!` comment may stand only at the top of a file.
+    let body = snippet.replace("//!", "//");
+    let errors = compiler.errors(name, &format!("{PRELUDE}\n{body}\n{MODULE}"))?;
+
+    if let Some(missing) = expected
+        .iter()
+        .find(|text| !errors.iter().any(|e| e.contains(**text)))
+    {
+        match errors.is_empty() {
+            true => bail!("it compiles, but must not: {missing}"),
+            false => bail!("no error says `{missing}`, but:\n{}", errors.concat()),
+        }
+    }
+    match errors
+        .iter()
+        .find(|e| !expected.iter().any(|text| e.contains(text)))
+    {
+        Some(other) => bail!("an error that is not expected:\n{other}"),
+        None => Ok(()),
+    }
+}
+
+fn must_compile(compiler: &Compiler, name: &str, code: &str) -> Result<()> {
+    let errors = compiler.errors(name, code)?;
+    ensure!(errors.is_empty(), "{}", errors.concat());
+    Ok(())
+}
