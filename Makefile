@@ -2,7 +2,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: default modules_install demo vm test lint clean distclean update help
+.PHONY: default modules_install demo vm test lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the modules against KDIR, as any out-of-tree modules
@@ -24,6 +24,9 @@ test: ## lint, and all tests in that VM; with T=NAME just the tests whose name c
 
 lint: ## rustfmt, clippy, shellcheck
 	@scripts/lint
+
+doc: ## the documentation, in build/doc
+	@scripts/doc
 
 clean: ## remove what was built here
 	@$(if $(wildcard $(KDIR)/Makefile),$(MAKE) -C $(KDIR) M=$(CURDIR) clean)
