@@ -23,6 +23,7 @@ die() {
     exit 1
 }
 
+[[ -n ${RUST_SMPBOOT_CACHE:-}${XDG_CACHE_HOME:-}${HOME:-} ]] || die "neither HOME nor RUST_SMPBOOT_CACHE is set"
 for path in "$top" "$cache"; do
     case $path in
     *[[:space:]:\\]*) die "'$path' has a space, colon or backslash in it, which kernel builds cannot cope with" \
@@ -241,12 +242,10 @@ apt_acquire() {
 
 # archive COMMAND...: runs what talks to the package archive, again when the network or the mirror was at fault.
 archive() {
-    local out cause try status pause=0
+    local out cause try status
     mkdir -p "$cache"
     out=$(mktemp)
     for try in 1 2 3; do
-        sleep "$pause"
-        pause=$((pause * 2 + 5))
         set +e
         (set -e; "$@") 2>&1 | tee "$out"
         status=${PIPESTATUS[0]}
@@ -256,6 +255,7 @@ archive() {
         [[ $status != 0 ]] || return 0
         [[ -n $cause ]] || return "$status"
         echo "--- try $try: the archive $cause"
+        [[ $try = 3 ]] || if [[ $cause = *reached* ]]; then sleep 3; else sleep $((try * 15)); fi
     done
     die "the package archive $cause" \
         "Its address: $(mirror | grep . || echo "mmdebstrap's default"). Try later, or name another: RUST_SMPBOOT_MIRROR=URL"
