@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What callbacks must not do: wait for the hotplug lock, in any of its forms.
+
+use super::{
+    report::{
+        eventually,
+        Count,
+        Counts,
+        Outcome, //
+    },
+    states::State,
+    threads::Counting, //
+};
+use crate::{
+    cpuhp_state,
+    hotplug_thread,
+    smpboot::{
+        cpuhp,
+        hotplug::CpusReadGuard,
+        AtomicContext,
+        Context,
+        HotplugThread,
+        ModuleScope,
+        Registration,
+        SelfParkingRegistration,
+        Threads,
+        Wake, //
+    }, //
+};
+use kernel::{
+    cpu::CpuId,
+    new_mutex,
+    prelude::*,
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
+};
+
+/// How often a callback ran, and in how many of these all that it tried was refused.
+#[derive(Default)]
+struct Tries {
+    all: Count,
+    refused: Count,
+}
+
+#[derive(Default)]
+struct Places {
+    create: Tries,
+    setup: Tries,
+    should_run: Tries,
+    run: Tries,
+    park: Tries,
+    unpark: Tries,
+    cleanup: Tries,
+    startup: Tries,
+    teardown: Tries,
+}
+
+/// Tries in each callback to do what deadlocks.
+struct Nested {
+    scope: &'static ModuleScope,
+    places: Arc<Places>,
+    counts: Arc<Counts>,
+}
+
+impl Nested {
+    fn attempt(&self, at: &Tries) {
+        at.all.up();
+        let (scope, counts) = (self.scope, &self.counts);
+        let refused = [
+            CpusReadGuard::new().err(),
+            Registration::new(scope, Counting::<2>::new(counts)).err(),
+            SelfParkingRegistration::new(scope, Counting::<2>::new(counts)).err(),
+            cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, State::<2>::new(counts, 0)).err(),
+        ];
+        if refused == [Some(EDEADLK); 4] {
+            at.refused.up();
+        }
+    }
+}
+
+#[vtable]
+impl HotplugThread for Nested {
+    const NAME: &'static CStr = c"mis_nested";
+
+    type Local = ();
+
+    fn create(&self, _cpu: CpuId) {
+        self.attempt(&self.places.create);
+    }
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {
+        self.attempt(&self.places.setup);
+    }
+
+    fn should_run(&self, _local: Pin<&mut ()>, cx: &AtomicContext<'_>) -> bool {
+        self.attempt(&self.places.should_run);
+        cx.woken()
+    }
+
+    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {
+        self.attempt(&self.places.run);
+    }
+
+    fn park(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {
+        self.attempt(&self.places.park);
+    }
+
+    fn unpark(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {
+        self.attempt(&self.places.unpark);
+    }
+
+    fn cleanup(&self, _local: Pin<&mut ()>, _cx: &Context<'_>, _online: bool) {
+        self.attempt(&self.places.cleanup);
+    }
+}
+
+hotplug_thread!(Nested);
+
+/// The same, in a hotplug state.
+struct NestedState(Nested);
+
+#[vtable]
+impl cpuhp::Callbacks for NestedState {
+    const NAME: &'static CStr = c"rust_smpboot/misuse:nested";
+
+    fn startup(&self, _cx: &Context<'_>) -> Result {
+        self.0.attempt(&self.0.places.startup);
+        Ok(())
+    }
+
+    fn teardown(&self, _cx: &Context<'_>) {
+        self.0.attempt(&self.0.places.teardown);
+    }
+}
+
+cpuhp_state!(NestedState);
+
+pub(crate) struct Held {
+    state: cpuhp::Registration<NestedState>,
+    threads: Registration<Nested>,
+    places: Arc<Places>,
+    counts: Arc<Counts>,
+}
+
+pub(crate) fn begin(scope: &'static ModuleScope, held: &mut crate::Held, _count: u64) -> Outcome {
+    let places = Arc::new(Places::default(), GFP_KERNEL)?;
+    let counts = Counts::new()?;
+    let nested = || Nested {
+        scope,
+        places: places.clone(),
+        counts: counts.clone(),
+    };
+
+    let threads = Registration::new(scope, nested())?;
+    let state = cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, NestedState(nested()))?;
+    threads.threads().wake_all();
+    held.callbacks = Some(Held {
+        state,
+        threads,
+        places,
+        counts,
+    });
+    Ok(())
+}
+
+/// A CPU has gone and come since `begin`.
+pub(crate) fn end(_: &'static ModuleScope, held: &mut crate::Held, _count: u64) -> Outcome {
+    let Some(held) = held.callbacks.take() else {
+        return Err(EINVAL.into());
+    };
+    let places = held.places;
+    ensure!(eventually(|| places.run.all.get() > 0), "no run");
+    ensure!(eventually(|| places.unpark.all.get() > 0), "no unpark");
+    drop(held.state);
+    drop(held.threads);
+
+    for (name, tries) in [
+        ("create", &places.create),
+        ("setup", &places.setup),
+        ("should_run", &places.should_run),
+        ("run", &places.run),
+        ("park", &places.park),
+        ("unpark", &places.unpark),
+        ("cleanup", &places.cleanup),
+        ("startup", &places.startup),
+        ("teardown", &places.teardown),
+    ] {
+        let (all, refused) = (tries.all.get(), tries.refused.get());
+        ensure!(
+            all > 0 && all == refused,
+            "{name}: refused in {refused} of {all}"
+        );
+    }
+    // What was refused was dropped, and nothing else happened.
+    held.counts.balanced()?;
+    ensure_eq!(held.counts.setup.get(), 0);
+    ensure_eq!(held.counts.startup.get(), 0);
+
+    drop(CpusReadGuard::new()?);
+    Ok(())
+}
+
+/// What a callback takes and drops.
+#[derive(Default)]
+struct Bag {
+    own: Option<Registration<Dropper>>,
+    _others: Option<Registration<Counting<3>>>,
+    _state: Option<cpuhp::Registration<State<3>>>,
+}
+
+#[pin_data]
+struct Shared {
+    #[pin]
+    bag: Mutex<Bag>,
+    done: Count,
+}
+
+/// Drops registrations in its callback, its own among them.
+struct Dropper(Arc<Shared>);
+
+#[vtable]
+impl HotplugThread for Dropper {
+    const NAME: &'static CStr = c"mis_drop";
+
+    type Local = ();
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {
+        let bag = core::mem::take(&mut *self.0.bag.lock());
+        drop(bag);
+        self.0.done.up();
+    }
+}
+
+hotplug_thread!(Dropper);
+
+/// What was dropped goes on until the end of the module, which unregisters it.
+pub(crate) fn drop_in_callback(
+    scope: &'static ModuleScope,
+    _: &mut crate::Held,
+    _count: u64,
+) -> Outcome {
+    let counts = Counts::new()?;
+    let shared = Arc::pin_init(
+        pin_init!(Shared {
+            bag <- new_mutex!(Bag::default()),
+            done: Count::default(),
+        }),
+        GFP_KERNEL,
+    )?;
+    let own = Registration::new(scope, Dropper(shared.clone()))?;
+    let threads = own.threads();
+    *shared.bag.lock() = Bag {
+        own: Some(own),
+        _others: Some(Registration::new(scope, Counting::<3>::new(&counts))?),
+        _state: Some(cpuhp::Registration::new(
+            scope,
+            cpuhp::Invoke::Yes,
+            State::<3>::new(&counts, 0),
+        )?),
+    };
+
+    let cpu = CpuId::current();
+    ensure!(threads.wake(cpu) != Wake::NoThread, "no thread");
+    ensure!(eventually(|| shared.done.get() > 0), "no run");
+    ensure!(shared.bag.lock().own.is_none(), "not dropped");
+
+    // All of it is still there.
+    let again = Registration::new(scope, Counting::<3>::new(&counts));
+    ensure_eq!(again.err(), Some(EBUSY));
+    let others = Threads::<Counting<3>>::new();
+    let runs = counts.run.get();
+    ensure!(others.wake(cpu) != Wake::NoThread, "the threads are gone");
+    ensure!(eventually(|| counts.run.get() > runs), "they do not run");
+    ensure_eq!(counts.teardown.get(), 0);
+    let done = shared.done.get();
+    ensure!(threads.wake(cpu) != Wake::NoThread, "the thread is gone");
+    ensure!(eventually(|| shared.done.get() > done), "it does not run");
+    Ok(())
+}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Threads that are stopped before they ever ran: no setup, no cleanup, nothing to drop.
+//!
+//! An unregistration waits for a grace period, in which most threads come to run. So others, of a
+//! higher class, keep the CPUs busy from the moment the threads exist.
+
+use super::report::{
+    eventually,
+    Count,
+    Counts,
+    Outcome,
+    Tracked,
+    TrackedLocal, //
+};
+use crate::{
+    hotplug_thread,
+    smpboot::{
+        hotplug,
+        Context,
+        HotplugThread,
+        ModuleScope,
+        PerCpu,
+        Registration,
+        SchedPolicy,
+        Threads, //
+    }, //
+};
+use kernel::{
+    cpu::CpuId,
+    prelude::*,
+    processor::cpu_relax,
+    sync::Arc,
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    }, //
+};
+
+/// How long a CPU is kept busy: longer than a grace period takes.
+const BUSY: Delta = Delta::from_millis(200);
+
+/// Keeps its CPU busy when woken.
+struct Hog(Arc<PerCpu<Count>>);
+
+#[vtable]
+impl HotplugThread for Hog {
+    const NAME: &'static CStr = c"mis_hog";
+
+    type Local = ();
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
+        if let Some(started) = self.0.get(cx.cpu()) {
+            started.up();
+        }
+        let start = Instant::<Monotonic>::now();
+        while start.elapsed() < BUSY && !cx.should_park() {
+            cpu_relax();
+        }
+    }
+
+    fn sched_policy(&self) -> SchedPolicy {
+        SchedPolicy::Fifo
+    }
+}
+
+hotplug_thread!(Hog);
+
+/// Threads that find their CPU busy.
+struct Starved {
+    value: Tracked,
+    started: Arc<PerCpu<Count>>,
+}
+
+#[vtable]
+impl HotplugThread for Starved {
+    const NAME: &'static CStr = c"mis_starve";
+
+    type Local = TrackedLocal;
+
+    fn create(&self, cpu: CpuId) {
+        // Not the CPU that this runs on.
+        if cpu == CpuId::current() {
+            return;
+        }
+        if let Some(started) = self.started.get(cpu) {
+            let before = started.get();
+            let _ = Threads::<Hog>::new().wake(cpu);
+            eventually(|| started.get() > before);
+        }
+    }
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<TrackedLocal> {
+        self.value.0.setup.up();
+        TrackedLocal(self.value.0.clone())
+    }
+
+    fn run(&self, _local: Pin<&mut TrackedLocal>, _cx: &Context<'_>) {}
+
+    fn cleanup(&self, _local: Pin<&mut TrackedLocal>, _cx: &Context<'_>, _online: bool) {
+        self.value.0.cleanup.up();
+    }
+}
+
+hotplug_thread!(Starved);
+
+pub(crate) fn never_ran(scope: &'static ModuleScope, _: &mut crate::Held, count: u64) -> Outcome {
+    let counts = Counts::new()?;
+    let started = Arc::new(PerCpu::new(|_cpu| Count::default())?, GFP_KERNEL)?;
+    let hogs = Registration::new(scope, Hog(started.clone()))?;
+    for _ in 0..count {
+        let starved = Starved {
+            value: Tracked::new(&counts),
+            started: started.clone(),
+        };
+        drop(Registration::new(scope, starved)?);
+    }
+    drop(hogs);
+
+    let threads = count * hotplug::online_cpus().count() as u64;
+    pr_info!(
+        "never_ran: {} of {threads} threads came to run\n",
+        counts.setup.get()
+    );
+    ensure!(counts.setup.get() < threads, "all threads came to run");
+    counts.balanced()
+}

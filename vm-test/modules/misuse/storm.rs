@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Wakes from everywhere, while the threads come and go.
+
+use super::report::{
+    Counts,
+    Outcome,
+    Tracked,
+    TrackedLocal, //
+};
+use crate::{
+    hotplug_thread,
+    smpboot::{
+        hotplug,
+        Context,
+        HotplugThread,
+        ModuleScope,
+        Registration,
+        Threads,
+        Wake, //
+    }, //
+};
+use kernel::{
+    impl_has_hr_timer,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+    time::{
+        delay::{
+            fsleep,
+            udelay, //
+        },
+        hrtimer::{
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart,
+            RelativeHardMode, //
+        },
+        Delta,
+        Monotonic, //
+    }, //
+};
+
+/// The threads that come and go. Each wakes the next one in its callback.
+struct Victim(Tracked);
+
+#[vtable]
+impl HotplugThread for Victim {
+    const NAME: &'static CStr = c"mis_victim";
+
+    type Local = TrackedLocal;
+
+    fn setup(&self, cx: &Context<'_>) -> impl PinInit<TrackedLocal> {
+        let counts = &self.0 .0;
+        counts.setup.up();
+        let _ = Threads::<Self>::new().wake(cx.cpu());
+        TrackedLocal(counts.clone())
+    }
+
+    fn run(&self, local: Pin<&mut TrackedLocal>, cx: &Context<'_>) {
+        local.0.run.up();
+        let next = hotplug::online_cpus()
+            .find(|cpu| cpu.as_u32() > cx.cpu().as_u32())
+            .or_else(|| hotplug::online_cpus().next());
+        if let Some(next) = next {
+            let _ = Threads::<Self>::new().wake(next);
+        }
+    }
+
+    fn cleanup(&self, local: Pin<&mut TrackedLocal>, _cx: &Context<'_>, _online: bool) {
+        // They go one by one: of these, some are gone.
+        Threads::<Self>::new().wake_all();
+        local.0.cleanup.up();
+    }
+}
+
+hotplug_thread!(Victim);
+
+/// Threads that stay, and wake the others.
+struct Waker;
+
+#[vtable]
+impl HotplugThread for Waker {
+    const NAME: &'static CStr = c"mis_waker";
+
+    type Local = ();
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
+        Threads::<Victim>::new().wake_all();
+        fsleep(Delta::from_micros(100));
+        let _ = Threads::<Self>::new().wake(cx.cpu());
+    }
+}
+
+hotplug_thread!(Waker);
+
+/// Wakes from hard-irq context.
+#[pin_data]
+struct Alarm {
+    #[pin]
+    timer: HrTimer<Self>,
+}
+
+impl HrTimerCallback for Alarm {
+    type Pointer<'a> = Arc<Self>;
+
+    fn run(_: ArcBorrow<'_, Self>, mut cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        Threads::<Victim>::new().wake_all();
+        cx.forward_now(Delta::from_micros(200));
+        HrTimerRestart::Restart
+    }
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for Alarm {
+        mode: RelativeHardMode<Monotonic>, field: self.timer
+    }
+}
+
+pub(crate) fn storm(scope: &'static ModuleScope, _: &mut crate::Held, count: u64) -> Outcome {
+    let counts = Counts::new()?;
+    let wakers = Registration::new(scope, Waker)?;
+    wakers.threads().wake_all();
+    let alarm = Arc::pin_init(pin_init!(Alarm { timer <- HrTimer::new() }), GFP_KERNEL)?;
+    let alarm = alarm.start(Delta::from_micros(200));
+
+    for i in 0..count {
+        let victims = Registration::new(scope, Victim(Tracked::new(&counts)))?;
+        victims.threads().wake_all();
+        udelay(Delta::from_micros((i % 8) as i64 * 100));
+        drop(victims);
+    }
+
+    drop(alarm);
+    drop(wakers);
+    for cpu in hotplug::possible_cpus() {
+        ensure_eq!(Threads::<Victim>::new().wake(cpu), Wake::NoThread);
+    }
+    ensure_eq!(counts.made.get(), count);
+    pr_info!("storm: {} runs\n", counts.run.get());
+    counts.balanced()
+}
