@@ -46,6 +46,14 @@ use kernel::{
     ModuleMetadata, //
 };
 
+#[path = "debugfs/stream.rs"]
+mod stream;
+#[path = "debugfs/wait.rs"]
+mod wait;
+
+pub use stream::Stream;
+pub use wait::WaitQueue;
+
 /// The longest input, in bytes, that a file takes. More is `E2BIG`.
 pub const MAX_INPUT: usize = 16 << 10;
 
@@ -234,6 +242,26 @@ impl<'data> Dir<'data> {
 
     /// Makes a file in this folder.
     pub fn file<A: Attribute>(&self, name: &CStr, data: &'data A::Data) {
+        // SAFETY: The operations take what `Attribute`s are about.
+        unsafe { self.create_file(name, Operations::<A>::MODE, data, <A as HasTable>::TABLE) };
+    }
+
+    /// Makes a file in this folder that is read like a pipe.
+    pub fn stream<S: Stream>(&self, name: &CStr, data: &'data S::Data) {
+        // SAFETY: The operations take what the `Stream` is about.
+        unsafe { self.create_file(name, 0o400, data, stream::Operations::<S>::TABLE) };
+    }
+
+    /// # Safety
+    ///
+    /// `operations` take files whose inodes point to a `T`.
+    unsafe fn create_file<T>(
+        &self,
+        name: &CStr,
+        mode: bindings::umode_t,
+        data: &'data T,
+        operations: &'static bindings::file_operations,
+    ) {
         // SAFETY:
         // - The name is copied; the parent is a folder of debugfs, or an error, which it takes.
         // - The operations are static, as far as the module is: they name it as their owner.
@@ -242,11 +270,11 @@ impl<'data> Dir<'data> {
         unsafe {
             bindings::debugfs_create_file_full(
                 name.as_char_ptr(),
-                Operations::<A>::MODE,
+                mode,
                 self.dentry,
                 core::ptr::from_ref(data).cast_mut().cast(),
                 null_mut(),
-                <A as HasTable>::TABLE,
+                operations,
             )
         };
     }

@@ -12,9 +12,13 @@ use kernel::prelude::*;
 pub mod debugfs;
 #[path = "demo"]
 mod demo {
-    pub(crate) mod counters;
+    pub(crate) mod cpu;
+    pub(crate) mod events;
     pub(crate) mod files;
+    pub(crate) mod latency;
+    pub(crate) mod log;
     pub(crate) mod threads;
+    pub(crate) mod timer;
 }
 pub mod smpboot;
 
@@ -40,6 +44,10 @@ scoped_module! {
             default: true,
             description: "Write the steps of the threads' lives to the kernel log",
         },
+        period_us: u64 {
+            default: 0,
+            description: "Wake each thread by a timer, every so many microseconds (0: not)",
+        },
     },
 }
 
@@ -56,12 +64,13 @@ impl ScopedModule for DemoModule {
         scope: &'static ModuleScope,
     ) -> impl PinInit<Self, Error> {
         let verbose = module_parameters::verbose.value();
+        let period_us = module_parameters::period_us.value();
 
         try_pin_init!(Self {
             files <- Tree::new(
                 scope,
                 c"rust_smpboot_demo",
-                Demo::new(verbose).and_then(|demo| Registration::new(scope, demo)),
+                Demo::new(verbose, period_us).and_then(|demo| Registration::new(scope, demo)),
                 files::fill,
             ),
         })

@@ -3,8 +3,16 @@
 //! The demo's files: `/sys/kernel/debug/rust_smpboot_demo/`.
 
 use super::{
-    counters::Counters,
-    threads::Demo, //
+    cpu::{
+        Counter,
+        Cpu, //
+    },
+    log::{
+        Binary,
+        Text, //
+    },
+    threads::Demo,
+    timer, //
 };
 use crate::{
     debugfs::{
@@ -38,7 +46,7 @@ impl Attribute for Summary {
             "cpu online state       pid create setup should_run        run   park unpark cleanup\
              \x20      wake last_ns   max_ns"
         )?;
-        for (cpu, c) in demo.counters.iter() {
+        for (cpu, c) in demo.cpus.iter() {
             let thread = demo.threads().info(cpu);
             writeln!(
                 f,
@@ -75,13 +83,77 @@ impl Attribute for Wake {
 
         for cpu in hotplug::cpus_of(&cpus) {
             // A list such as "all" may hold CPUs that are not possible: there is nothing to wake.
-            if let Some(counters) = demo.counters.get(cpu) {
-                counters.wake_begins();
-                let _ = demo.threads().wake(cpu);
+            if let Some(cpu) = demo.cpus.get(cpu) {
+                cpu.wake(demo.threads());
             }
         }
         Ok(())
     }
+}
+
+/// The period of the wakes by timer, in microseconds; 0: none.
+struct Period;
+
+#[vtable]
+impl Attribute for Period {
+    type Data = Registration<Demo>;
+
+    fn show(demo: &Self::Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", demo.period_us.load(Relaxed))
+    }
+
+    fn store(demo: &Self::Data, input: &CStr) -> Result {
+        let period_us = parse_u64(input)?;
+        if period_us != 0 && !timer::PERIODS_US.contains(&period_us) {
+            return Err(EINVAL);
+        }
+        demo.period_us.store(period_us, Relaxed);
+        // The threads own the timers. Those of CPUs that are offline look when they are back.
+        for (_, cpu) in demo.cpus.iter_online() {
+            cpu.wake(demo.threads());
+        }
+        Ok(())
+    }
+}
+
+/// The latencies of the thread of a CPU. Writing 0 empties the buckets.
+struct Latencies;
+
+#[vtable]
+impl Attribute for Latencies {
+    type Data = Cpu;
+
+    fn show(cpu: &Cpu, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        cpu.latencies.show(f)
+    }
+
+    fn store(cpu: &Cpu, input: &CStr) -> Result {
+        if parse_u64(input)? != 0 {
+            return Err(EINVAL);
+        }
+        cpu.latencies.reset();
+        Ok(())
+    }
+}
+
+/// As the kernel's `kstrtoull()`, in base 10: `EINVAL` for what is no number, `ERANGE` for one that
+/// does not fit. One newline at the end is allowed.
+fn parse_u64(input: &CStr) -> Result<u64> {
+    let digits = input.to_bytes();
+    let digits = digits.strip_suffix(b"\n").unwrap_or(digits);
+    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
+    if digits.is_empty() {
+        return Err(EINVAL);
+    }
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return Err(EINVAL);
+    }
+    digits.iter().try_fold(0u64, |number, digit| {
+        number
+            .checked_mul(10)
+            .and_then(|n| n.checked_add((digit - b'0').into()))
+            .ok_or(ERANGE)
+    })
 }
 
 /// The number of the thread of a CPU; 0 if there is none.
@@ -89,10 +161,10 @@ struct Pid;
 
 #[vtable]
 impl Attribute for Pid {
-    type Data = Counters;
+    type Data = Cpu;
 
-    fn show(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", pid(Threads::<Demo>::new().info(counters.cpu)))
+    fn show(cpu: &Cpu, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", pid(Threads::<Demo>::new().info(cpu.id)))
     }
 }
 
@@ -101,10 +173,10 @@ struct State;
 
 #[vtable]
 impl Attribute for State {
-    type Data = Counters;
+    type Data = Cpu;
 
-    fn show(counters: &Counters, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", state(Threads::<Demo>::new().info(counters.cpu)))
+    fn show(cpu: &Cpu, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", state(Threads::<Demo>::new().info(cpu.id)))
     }
 }
 
@@ -125,8 +197,11 @@ fn state(thread: Option<ThreadInfo>) -> &'static str {
 pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
     dir.file::<Summary>(c"summary", demo);
     dir.file::<Wake>(c"wake", demo);
+    dir.file::<Period>(c"period_us", demo);
+    dir.stream::<Text>(c"events", demo);
+    dir.stream::<Binary>(c"events_binary", demo);
 
-    for (cpu, c) in demo.counters.iter() {
+    for (cpu, c) in demo.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));
 
         for (name, counter) in [
@@ -141,8 +216,9 @@ pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
             (c"latency_last_ns", &c.latency_last),
             (c"latency_max_ns", &c.latency_max),
         ] {
-            dir.file::<super::counters::Counter>(name, counter);
+            dir.file::<Counter>(name, counter);
         }
+        dir.file::<Latencies>(c"latency_hist", c);
         dir.file::<Pid>(c"pid", c);
         dir.file::<State>(c"state", c);
     }

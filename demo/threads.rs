@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The demo's threads: each counts the steps of its life, and how long its wakes took.
+//! The demo's threads: each records the steps of its life, and how long its wakes took.
 
-use super::counters::{
-    increment,
-    Counters, //
+use super::{
+    cpu::{
+        Common,
+        Counter,
+        Cpu, //
+    },
+    events::Kind,
+    timer::PeriodicWake, //
 };
 use crate::{
     hotplug_thread,
@@ -18,36 +23,44 @@ use crate::{
 use kernel::{
     cpu::CpuId,
     prelude::*,
-    sync::atomic::Relaxed,
-    time::Instant, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
 };
 
 /// What the threads share.
 pub(crate) struct Demo {
-    pub(crate) counters: PerCpu<Counters>,
+    pub(crate) cpus: Arc<PerCpu<Cpu>>,
+    pub(crate) common: Arc<Common>,
+    /// The period of the wakes by timer, in microseconds; 0 if there are none.
+    pub(crate) period_us: Atomic<u64>,
     /// Whether the steps of a life go to the kernel log.
     verbose: bool,
 }
 
 impl Demo {
-    pub(crate) fn new(verbose: bool) -> Result<Self> {
-        let epoch = Instant::now();
+    pub(crate) fn new(verbose: bool, period_us: u64) -> Result<Self> {
+        let common = Arc::pin_init(Common::new(), GFP_KERNEL)?;
+        let cpus = PerCpu::new(|id| Cpu::new(id, common.clone()))?;
         Ok(Self {
-            counters: PerCpu::new(|cpu| Counters::new(cpu, epoch))?,
+            cpus: Arc::new(cpus, GFP_KERNEL)?,
+            common,
+            period_us: Atomic::new(period_us),
             verbose,
         })
     }
 
-    /// The counters of a CPU that a callback runs for.
-    fn of(&self, cpu: CpuId, step: impl FnOnce(&Counters)) {
-        if let Some(counters) = self.counters.get(cpu) {
-            step(counters);
+    /// Records a step in the life of the thread of a CPU.
+    fn step(&self, cpu: CpuId, counter: impl FnOnce(&Cpu) -> &Counter, kind: Kind) {
+        if let Some(cpu) = self.cpus.get(cpu) {
+            cpu.step(counter(cpu), kind);
         }
-    }
-
-    fn log(&self, cpu: CpuId, step: &str) {
         if self.verbose {
-            pr_info!("cpu{}: {step}\n", cpu.as_u32());
+            pr_info!("cpu{}: {}\n", cpu.as_u32(), kind.name());
         }
     }
 }
@@ -55,6 +68,25 @@ impl Demo {
 /// What one thread owns: nobody else can see it, so that it needs no lock and no atomics.
 pub(crate) struct Local {
     latency_max: u64,
+    timer: Option<PeriodicWake>,
+    /// The period of that timer, 0 if there is none.
+    period_us: u64,
+}
+
+impl Local {
+    /// Makes the timer fit the period that is wanted. In the thread, on its CPU.
+    fn set_period(&mut self, demo: &Demo, cpu: CpuId, period_us: u64) {
+        if self.period_us == period_us {
+            return;
+        }
+        self.timer = None;
+        self.period_us = period_us;
+        if period_us != 0 {
+            self.timer = PeriodicWake::start(demo.cpus.clone(), cpu, period_us)
+                .inspect_err(|_| pr_warn!("cpu{}: no memory for a timer\n", cpu.as_u32()))
+                .ok();
+        }
+    }
 }
 
 #[vtable]
@@ -64,50 +96,58 @@ impl HotplugThread for Demo {
     type Local = Local;
 
     fn create(&self, cpu: CpuId) {
-        self.of(cpu, |c| increment(&c.create));
-        self.log(cpu, "create");
+        self.step(cpu, |c| &c.create, Kind::Create);
     }
 
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<Local> {
-        self.of(cx.cpu(), |c| increment(&c.setup));
-        self.log(cx.cpu(), "setup");
-        Local { latency_max: 0 }
+        self.step(cx.cpu(), |c| &c.setup, Kind::Setup);
+        let mut local = Local {
+            latency_max: 0,
+            timer: None,
+            period_us: 0,
+        };
+        local.set_period(self, cx.cpu(), self.period_us.load(Relaxed));
+        local
     }
 
     fn should_run(&self, _local: Pin<&mut Local>, cx: &AtomicContext<'_>) -> bool {
-        self.of(cx.cpu(), |c| increment(&c.should_run));
+        if let Some(cpu) = self.cpus.get(cx.cpu()) {
+            cpu.should_run.add(1, Relaxed);
+        }
         cx.woken()
     }
 
     fn run(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
-        self.of(cx.cpu(), |c| {
-            let latency = c.run_begins();
-            local.latency_max = local.latency_max.max(latency);
-            c.latency_last.store(latency, Relaxed);
-            c.latency_max.store(local.latency_max, Relaxed);
-        });
+        if let Some(cpu) = self.cpus.get(cx.cpu()) {
+            if let Some(latency) = cpu.run_begins() {
+                local.latency_max = local.latency_max.max(latency);
+                cpu.latency_last.store(latency, Relaxed);
+                cpu.latency_max.store(local.latency_max, Relaxed);
+                cpu.latencies.record(latency);
+            }
+        }
+        local.set_period(self, cx.cpu(), self.period_us.load(Relaxed));
     }
 
-    fn park(&self, _local: Pin<&mut Local>, cx: &Context<'_>) {
-        self.of(cx.cpu(), |c| increment(&c.park));
-        self.log(cx.cpu(), "park");
+    fn park(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
+        // The timer is pinned: it must not stay behind on a CPU that goes.
+        local.set_period(self, cx.cpu(), 0);
+        self.step(cx.cpu(), |c| &c.park, Kind::Park);
     }
 
-    fn unpark(&self, _local: Pin<&mut Local>, cx: &Context<'_>) {
-        self.of(cx.cpu(), |c| increment(&c.unpark));
-        self.log(cx.cpu(), "unpark");
+    fn unpark(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
+        self.step(cx.cpu(), |c| &c.unpark, Kind::Unpark);
+        local.set_period(self, cx.cpu(), self.period_us.load(Relaxed));
     }
 
-    fn cleanup(&self, _local: Pin<&mut Local>, cx: &Context<'_>, online: bool) {
-        self.of(cx.cpu(), |c| increment(&c.cleanup));
-        self.log(
-            cx.cpu(),
-            if online {
-                "cleanup(online)"
-            } else {
-                "cleanup(offline)"
-            },
-        );
+    fn cleanup(&self, mut local: Pin<&mut Local>, cx: &Context<'_>, online: bool) {
+        local.set_period(self, cx.cpu(), 0);
+        let kind = if online {
+            Kind::CleanupOnline
+        } else {
+            Kind::CleanupOffline
+        };
+        self.step(cx.cpu(), |c| &c.cleanup, kind);
     }
 }
 

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is kept for each CPU.
+
+use super::{
+    events::{
+        Event,
+        Kind,
+        Ring, //
+    },
+    latency::Histogram,
+    threads::Demo, //
+};
+use crate::{
+    debugfs::WaitQueue,
+    smpboot::Threads, //
+};
+use kernel::{
+    cpu::CpuId,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        Arc, //
+    },
+    time::{
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// A number that only grows.
+pub(crate) type Counter = Atomic<u64>;
+
+/// What all CPUs refer to.
+#[pin_data]
+pub(crate) struct Common {
+    /// The time 0 of the events: when the module was loaded.
+    epoch: Instant<Monotonic>,
+    /// Where those wait who want to read the next event.
+    #[pin]
+    pub(crate) readers: WaitQueue,
+}
+
+impl Common {
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            epoch: Instant::now(),
+            readers <- WaitQueue::new(c"rust_smpboot_demo", kernel::static_lock_class!()),
+        })
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.epoch.elapsed().as_nanos() as u64
+    }
+}
+
+/// The counters and events of one CPU.
+///
+/// Most are written by the CPU's own thread alone. They are atomics because the files read them from
+/// anywhere.
+#[pin_data]
+pub(crate) struct Cpu {
+    pub(crate) id: CpuId,
+    pub(crate) create: Counter,
+    pub(crate) setup: Counter,
+    pub(crate) should_run: Counter,
+    pub(crate) run: Counter,
+    pub(crate) park: Counter,
+    pub(crate) unpark: Counter,
+    pub(crate) cleanup: Counter,
+    pub(crate) wake: Counter,
+    /// How long the last run, and the slowest one, took from wake to run, in nanoseconds.
+    pub(crate) latency_last: Counter,
+    pub(crate) latency_max: Counter,
+    pub(crate) latencies: Histogram,
+    #[pin]
+    pub(crate) ring: Ring,
+    /// When the first wake came that no run has answered yet; 0 if there is none.
+    woken_at: Atomic<u64>,
+    common: Arc<Common>,
+}
+
+impl Cpu {
+    pub(crate) fn new(id: CpuId, common: Arc<Common>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            id,
+            create: Counter::new(0),
+            setup: Counter::new(0),
+            should_run: Counter::new(0),
+            run: Counter::new(0),
+            park: Counter::new(0),
+            unpark: Counter::new(0),
+            cleanup: Counter::new(0),
+            wake: Counter::new(0),
+            latency_last: Counter::new(0),
+            latency_max: Counter::new(0),
+            latencies: Histogram::new(),
+            ring <- Ring::new(),
+            woken_at: Atomic::new(0),
+            common,
+        })
+    }
+
+    /// Counts a step, and records it.
+    pub(crate) fn step(&self, counter: &Counter, kind: Kind) {
+        counter.add(1, Relaxed);
+        self.record(kind, self.common.now());
+    }
+
+    fn record(&self, kind: Kind, time: u64) {
+        self.ring.record(Event { kind, time });
+        self.common.readers.notify();
+    }
+
+    /// Wakes the thread. Any context.
+    pub(crate) fn wake(&self, threads: Threads<Demo>) {
+        let now = self.common.now();
+        self.wake.add(1, Relaxed);
+        self.record(Kind::Wake, now);
+        // A wake that comes on top of another one does not make that one any younger.
+        let _ = self.woken_at.cmpxchg(0, now.max(1), Relaxed);
+        let _ = threads.wake(self.id);
+    }
+
+    /// Takes note of a run, in the thread. Returns how long the wake took, in nanoseconds.
+    pub(crate) fn run_begins(&self) -> Option<u64> {
+        let now = self.common.now();
+        self.run.add(1, Relaxed);
+        self.record(Kind::Run, now);
+        match self.woken_at.xchg(0, Relaxed) {
+            0 => None,
+            woken_at => Some(now.saturating_sub(woken_at)),
+        }
+    }
+}

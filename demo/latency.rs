@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How long wakes took, as a histogram.
+
+use kernel::{
+    fmt,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+/// Buckets: below 1 ns, and then [2^n, 2^(n + 1)) ns; the last one has no end.
+const BUCKETS: usize = 36;
+
+/// A histogram with buckets that are powers of two, in nanoseconds.
+pub(crate) struct Histogram {
+    buckets: [Atomic<u64>; BUCKETS],
+}
+
+impl Histogram {
+    pub(crate) fn new() -> Self {
+        Self {
+            buckets: [const { Atomic::new(0) }; BUCKETS],
+        }
+    }
+
+    pub(crate) fn record(&self, nanoseconds: u64) {
+        let bucket = (u64::BITS - nanoseconds.leading_zeros()) as usize;
+        if let Some(count) = self.buckets.get(bucket.min(BUCKETS - 1)) {
+            count.add(1, Relaxed);
+        }
+    }
+
+    /// Empties the buckets, one after the other: what is recorded meanwhile may stay.
+    pub(crate) fn reset(&self) {
+        for count in &self.buckets {
+            count.store(0, Relaxed);
+        }
+    }
+
+    /// Writes one line for each bucket that is not empty: `[from, to) count`.
+    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (bucket, count) in self.buckets.iter().enumerate() {
+            let count = count.load(Relaxed);
+            let from = if bucket == 0 { 0 } else { 1u64 << (bucket - 1) };
+            if count == 0 {
+                continue;
+            }
+            if bucket == BUCKETS - 1 {
+                writeln!(f, "[{from}, ...) {count}")?;
+            } else {
+                writeln!(f, "[{from}, {}) {count}", 1u64 << bucket)?;
+            }
+        }
+        Ok(())
+    }
+}

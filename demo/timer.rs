@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Periodic wakes: a timer per CPU, which its thread owns, and which comes and goes with the CPU.
+
+use super::{
+    cpu::Cpu,
+    threads::Demo, //
+};
+use crate::smpboot::{
+    PerCpu,
+    Threads, //
+};
+use kernel::{
+    cpu::CpuId,
+    impl_has_hr_timer,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+    time::{
+        hrtimer::{
+            ArcHrTimerHandle,
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart,
+            RelativePinnedMode, //
+        },
+        Delta,
+        Monotonic, //
+    },
+};
+
+/// The periods that are allowed, in microseconds: shorter ones would leave a slow machine no time
+/// for anything else.
+pub(crate) const PERIODS_US: core::ops::RangeInclusive<u64> = 100..=60_000_000;
+
+#[pin_data]
+struct Timer {
+    #[pin]
+    timer: HrTimer<Self>,
+    cpus: Arc<PerCpu<Cpu>>,
+    cpu: CpuId,
+    period: Delta,
+}
+
+impl_has_hr_timer! {
+    impl HasHrTimer<Self> for Timer {
+        mode: RelativePinnedMode<Monotonic>, field: self.timer
+    }
+}
+
+impl HrTimerCallback for Timer {
+    type Pointer<'a> = Arc<Self>;
+
+    // In interrupt context, on the CPU that started the timer.
+    fn run(this: ArcBorrow<'_, Self>, mut cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        if let Some(cpu) = this.cpus.get(this.cpu) {
+            cpu.wake(Threads::<Demo>::new());
+        }
+        cx.forward_now(this.period);
+        HrTimerRestart::Restart
+    }
+}
+
+/// A timer that wakes the thread of a CPU, as long as this lives.
+pub(crate) struct PeriodicWake(
+    #[expect(dead_code, reason = "cancels when dropped")] ArcHrTimerHandle<Timer>,
+);
+
+impl PeriodicWake {
+    /// Starts the timer, pinned to the CPU that this runs on.
+    pub(crate) fn start(cpus: Arc<PerCpu<Cpu>>, cpu: CpuId, period_us: u64) -> Result<Self> {
+        let period = Delta::from_micros(period_us as i64);
+        let timer = Arc::pin_init(
+            pin_init!(Timer {
+                timer <- HrTimer::new(),
+                cpus,
+                cpu,
+                period,
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok(Self(timer.start(period)))
+    }
+}
