@@ -141,6 +141,8 @@ need_room() {
 
 stopped() {
     local pid status=$?
+    # A child killed just after its birth may still have our traps.
+    [[ $BASHPID = "$$" ]] || exit "$status"
     trap - EXIT
     trap '' INT TERM HUP
     stop_ticker
