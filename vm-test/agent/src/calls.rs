@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! From a call to who does it.
+
+use crate::files;
+use crate::files::Handles;
+use crate::kmsg::Kmsg;
+use crate::modules;
+use crate::programs;
+use crate::shell;
+use crate::tasks::Tasks;
+use nix::errno::Errno;
+use nix::mount::MsFlags;
+use nix::mount::mount;
+use nix::sched::CpuSet;
+use nix::sched::sched_getaffinity;
+use nix::sched::sched_setaffinity;
+use nix::unistd::Pid;
+use protocol::Call;
+use protocol::Rounds;
+use protocol::Stopped;
+use protocol::Value;
+use std::io;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+pub struct Agent {
+    handles: Handles,
+    kmsg: Kmsg,
+    tasks: Tasks,
+}
+
+impl Agent {
+    pub fn new() -> io::Result<Agent> {
+        Ok(Agent { handles: Handles::default(), kmsg: Kmsg::open()?, tasks: Tasks::default() })
+    }
+
+    pub fn call(&mut self, call: Call) -> nix::Result<Value> {
+        match call {
+            Call::Read { path } => files::read(&path).map(Value::Bytes),
+            Call::Write { path, data } => files::write(&path, &data).map(Value::Count),
+            Call::List { path } => files::list(&path).map(Value::Names),
+            Call::Stat { path } => files::stat(&path),
+            Call::Open { path, access } => self.handles.open(&path, access).map(Value::Handle),
+            Call::ReadHandle { handle, max } => self.handles.read(handle, max).map(Value::Bytes),
+            Call::WriteHandle { handle, data } => {
+                self.handles.write(handle, &data).map(Value::Count)
+            }
+            Call::Close { handle } => self.handles.close(handle).map(unit),
+            Call::WaitFor { path, until, limit_ms } => {
+                files::wait_for(&path, &until, Duration::from_millis(limit_ms))
+            }
+            Call::Mount { source, target, fstype, options } => {
+                let flags = MsFlags::empty();
+                let (source, target) = (Some(source.as_str()), target.as_str());
+                mount(source, target, Some(fstype.as_str()), flags, Some(options.as_str()))
+                    .map(unit)
+            }
+            Call::LoadModule { path, params } => modules::load(&path, &params).map(unit),
+            Call::UnloadModule { name } => modules::unload(&name).map(unit),
+            Call::SetAffinity { pid, cpus } => set_affinity(pid, &cpus).map(unit),
+            Call::GetAffinity { pid } => get_affinity(pid).map(Value::Cpus),
+            Call::Kill { pid, signal } => programs::kill(pid, signal).map(unit),
+            Call::Kmsg => self.kmsg.drain().map(Value::Kmsg),
+            Call::Run { argv, limit_ms } => programs::run(&argv, Duration::from_millis(limit_ms)),
+            Call::Pause { us } => {
+                thread::sleep(Duration::from_micros(us));
+                Ok(Value::Unit)
+            }
+            Call::Batch { calls } => Ok(Value::Batch(
+                calls.into_iter().map(|call| self.call(call).map_err(|e| e as i32)).collect(),
+            )),
+            Call::Repeat { times, calls, limit_ms } => {
+                Ok(Value::Rounds(self.repeat(times, &calls, Duration::from_millis(limit_ms))))
+            }
+            Call::Spawn { call } => self.tasks.spawn(&call).map(Value::Task),
+            Call::Reap { task, limit_ms } => {
+                self.tasks.reap(task, Duration::from_millis(limit_ms)).map(Value::TaskEnd)
+            }
+            Call::Interrupt { call, signal, after_us, limit_ms } => {
+                let task = self.tasks.spawn(&call)?;
+                thread::sleep(Duration::from_micros(after_us));
+                programs::kill(task, signal)?;
+                self.tasks.reap(task, Duration::from_millis(limit_ms)).map(Value::TaskEnd)
+            }
+            Call::Shell { tty, rows, columns, term } => {
+                shell::run(&tty, rows, columns, &term).map(unit)
+            }
+            Call::PowerOff => Err(Errno::EINVAL), // main's, and of no use inside a batch
+        }
+    }
+
+    fn repeat(&mut self, times: u32, calls: &[Call], limit: Duration) -> Rounds {
+        let start = Instant::now();
+        for done in 0..times {
+            if start.elapsed() > limit {
+                return Rounds { done, stopped: Some(Stopped::Limit) };
+            }
+            for (index, call) in calls.iter().enumerate() {
+                if let Err(errno) = self.call(call.clone()) {
+                    let stopped = Stopped::Failed { call: index as u32, errno: errno as i32 };
+                    return Rounds { done, stopped: Some(stopped) };
+                }
+            }
+        }
+        Rounds { done: times, stopped: None }
+    }
+}
+
+fn unit(_: ()) -> Value {
+    Value::Unit
+}
+
+fn set_affinity(pid: i32, cpus: &[u32]) -> nix::Result<()> {
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        set.set(*cpu as usize)?;
+    }
+    sched_setaffinity(Pid::from_raw(pid), &set)
+}
+
+fn get_affinity(pid: i32) -> nix::Result<Vec<u32>> {
+    let set = sched_getaffinity(Pid::from_raw(pid))?;
+    let cpus = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false));
+    Ok(cpus.map(|cpu| cpu as u32).collect())
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files: read, written, watched, held open.
+
+use nix::errno::Errno;
+use protocol::Access;
+use protocol::Until;
+use protocol::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::fs::MetadataExt;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+pub fn errno(error: io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+pub fn text(path: &str) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+}
+
+pub fn read(path: &str) -> nix::Result<Vec<u8>> {
+    fs::read(path).map_err(errno)
+}
+
+pub fn write(path: &str, data: &[u8]) -> nix::Result<u64> {
+    let mut file = File::options().write(true).open(path).map_err(errno)?;
+    file.write(data).map(|n| n as u64).map_err(errno)
+}
+
+pub fn list(path: &str) -> nix::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path).map_err(errno)? {
+        names.push(entry.map_err(errno)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+pub fn stat(path: &str) -> nix::Result<Value> {
+    let stat = fs::metadata(path).map_err(errno)?;
+    Ok(Value::Stat { mode: stat.mode(), uid: stat.uid(), size: stat.size() })
+}
+
+/// sysfs and debugfs files announce nothing, so this looks again and again; the pause leaves the
+/// CPU to the threads that are waited for.
+pub fn wait_for(path: &str, until: &Until, limit: Duration) -> nix::Result<Value> {
+    let start = Instant::now();
+    loop {
+        let last = text(path).map_err(errno)?;
+        let (held, took) = (until.holds(&last), start.elapsed());
+        if held || took > limit {
+            return Ok(Value::Waited { held, last, took_us: took.as_micros() as u64 });
+        }
+        thread::sleep(Duration::from_micros(500));
+    }
+}
+
+/// Files that stay open between calls.
+#[derive(Default)]
+pub struct Handles {
+    next: u32,
+    open: BTreeMap<u32, File>,
+}
+
+impl Handles {
+    pub fn open(&mut self, path: &str, access: Access) -> nix::Result<u32> {
+        let file = File::options()
+            .read(access != Access::Write)
+            .write(access != Access::Read)
+            .open(path)
+            .map_err(errno)?;
+        self.next += 1;
+        self.open.insert(self.next, file);
+        Ok(self.next)
+    }
+
+    pub fn read(&mut self, handle: u32, max: u32) -> nix::Result<Vec<u8>> {
+        let mut data = vec![0; max as usize];
+        let n = self.get(handle)?.read(&mut data).map_err(errno)?;
+        data.truncate(n);
+        Ok(data)
+    }
+
+    pub fn write(&mut self, handle: u32, data: &[u8]) -> nix::Result<u64> {
+        self.get(handle)?.write(data).map(|n| n as u64).map_err(errno)
+    }
+
+    pub fn close(&mut self, handle: u32) -> nix::Result<()> {
+        self.open.remove(&handle).map(drop).ok_or(Errno::EBADF)
+    }
+
+    fn get(&mut self, handle: u32) -> nix::Result<&mut File> {
+        self.open.get_mut(&handle).ok_or(Errno::EBADF)
+    }
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The guest's init: does what the runner asks for, one call at a time, and answers with what the
+//! kernel said.
+
+mod calls;
+mod files;
+mod init;
+mod kmsg;
+mod modules;
+mod port;
+mod programs;
+mod shell;
+mod tasks;
+
+use calls::Agent;
+use port::Port;
+use protocol::Call;
+use protocol::Message;
+use protocol::Request;
+use protocol::VERSION;
+use protocol::frame;
+use std::io;
+
+fn main() -> io::Result<()> {
+    if std::env::args().nth(1).as_deref() == Some(tasks::ARGUMENT) {
+        return tasks::main();
+    }
+    init::mount_all()?;
+    let (port, mut requests) = Port::open()?;
+    port.send(&Message::Hello {
+        version: VERSION,
+        release: files::text("/proc/sys/kernel/osrelease")?.trim().into(),
+    })?;
+    port.start_heartbeat();
+
+    let mut agent = Agent::new()?;
+    loop {
+        let Request { id, call } = frame::receive(&mut requests)?;
+        if call == Call::PowerOff {
+            return init::power_off();
+        }
+        let answer = agent.call(call).map_err(|e| e as i32);
+        port.send(&Message::Reply { id, answer })?;
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The virtio-serial port to the runner.
+
+use protocol::Message;
+use protocol::PORT_NAME;
+use protocol::frame;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+#[derive(Clone)]
+pub struct Port(Arc<Mutex<File>>);
+
+impl Port {
+    /// The end to write to, and the end to read from.
+    pub fn open() -> io::Result<(Port, File)> {
+        let file = File::options().read(true).write(true).open(find()?)?;
+        let reader = file.try_clone()?;
+        Ok((Port(Arc::new(Mutex::new(file))), reader))
+    }
+
+    pub fn send(&self, message: &Message) -> io::Result<()> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        frame::send(&mut *file, message)
+    }
+
+    /// Lets the runner tell a guest that is stuck in a call from one that is gone.
+    pub fn start_heartbeat(&self) {
+        let port = self.clone();
+        thread::spawn(move || {
+            while port.send(&Message::Alive).is_ok() {
+                thread::sleep(Duration::from_secs(1));
+            }
+        });
+    }
+}
+
+/// The driver is built in, but makes its ports from a work item that may still be running.
+fn find() -> io::Result<PathBuf> {
+    let start = Instant::now();
+    loop {
+        if let Some(path) = look()? {
+            return Ok(path);
+        }
+        if start.elapsed() > Duration::from_secs(20) {
+            return Err(io::Error::other(format!("no virtio-serial port {PORT_NAME}")));
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn look() -> io::Result<Option<PathBuf>> {
+    let Ok(ports) = fs::read_dir("/sys/class/virtio-ports") else {
+        return Ok(None);
+    };
+    for port in ports {
+        let port = port?;
+        let node = PathBuf::from("/dev").join(port.file_name());
+        let name = fs::read_to_string(port.path().join("name")).unwrap_or_default();
+        if name.trim() == PORT_NAME && node.exists() {
+            return Ok(Some(node));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Programs of the guest, with a time limit.
+
+use crate::files::errno;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use nix::sys::signal::killpg;
+use nix::unistd::Pid;
+use protocol::Exit;
+use protocol::Value;
+use std::fs::File;
+use std::io;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+pub fn exit(status: ExitStatus) -> Exit {
+    match status.signal() {
+        Some(signal) => Exit::Signal(signal),
+        None => Exit::Code(status.code().unwrap_or(-1)),
+    }
+}
+
+pub fn kill(pid: i32, signal: i32) -> nix::Result<()> {
+    let signal = match signal {
+        0 => None,
+        n => Some(Signal::try_from(n)?),
+    };
+    nix::sys::signal::kill(Pid::from_raw(pid), signal)
+}
+
+/// Standard output and error come back together, in the order in which they were written.
+pub fn run(argv: &[String], limit: Duration) -> nix::Result<Value> {
+    let (name, arguments) = argv.split_first().ok_or(Errno::EINVAL)?;
+    let (reader, writer) = nix::unistd::pipe()?;
+    let mut command = Command::new(name);
+    command
+        .args(arguments)
+        .env("PATH", "/bin:/sbin")
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone().map_err(errno)?)
+        .stderr(writer)
+        .process_group(0);
+    let mut child = command.spawn().map_err(errno)?;
+    drop(command); // its copies of the pipe's end would keep the reader waiting
+
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || {
+        let mut output = Vec::new();
+        let read = File::from(reader).read_to_end(&mut output);
+        sender.send(read.map(|_| output))
+    });
+    let output: io::Result<Vec<u8>> = match ended.recv_timeout(limit) {
+        Ok(output) => output,
+        Err(_) => {
+            killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL)?;
+            child.wait().map_err(errno)?;
+            return Err(Errno::ETIME);
+        }
+    };
+    let status = exit(child.wait().map_err(errno)?);
+    Ok(Value::Program { status, output: output.map_err(errno)? })
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Calls in processes of their own: what is to run beside the agent, or to be killed.
+//!
+//! The agent starts itself again; the call goes in through standard input, and two frames come out
+//! through standard output: that the call begins, and its answer.
+
+use crate::calls::Agent;
+use crate::files::errno;
+use crate::programs::exit;
+use nix::errno::Errno;
+use protocol::Answer;
+use protocol::Call;
+use protocol::TaskEnd;
+use protocol::frame;
+use std::collections::BTreeMap;
+use std::io;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
+use std::time::Duration;
+
+pub const ARGUMENT: &str = "task";
+
+pub fn main() -> io::Result<()> {
+    let call: Call = frame::receive(&mut io::stdin().lock())?;
+    let mut agent = Agent::new()?;
+    frame::send(&mut io::stdout().lock(), &())?;
+    let answer: Answer = agent.call(call).map_err(|e| e as i32);
+    frame::send(&mut io::stdout().lock(), &answer)
+}
+
+#[derive(Default)]
+pub struct Tasks(BTreeMap<i32, Task>);
+
+struct Task {
+    process: Child,
+    answer: Receiver<Answer>,
+}
+
+impl Tasks {
+    /// Returns when the task is about to make its call.
+    pub fn spawn(&mut self, call: &Call) -> nix::Result<i32> {
+        let mut process = Command::new("/proc/self/exe")
+            .arg(ARGUMENT)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(errno)?;
+        let mut stdin = process.stdin.take().ok_or(Errno::EBADF)?;
+        let mut stdout = process.stdout.take().ok_or(Errno::EBADF)?;
+        frame::send(&mut stdin, call).map_err(errno)?;
+        frame::receive::<()>(&mut stdout).map_err(errno)?;
+
+        let (sender, answer) = mpsc::channel();
+        thread::spawn(move || {
+            // An end of file is a task that died: the dropped sender says so.
+            if let Ok(answer) = frame::receive(&mut stdout) {
+                let _ = sender.send(answer);
+            }
+        });
+        let pid = process.id() as i32;
+        self.0.insert(pid, Task { process, answer });
+        Ok(pid)
+    }
+
+    pub fn reap(&mut self, pid: i32, limit: Duration) -> nix::Result<TaskEnd> {
+        let task = self.0.get_mut(&pid).ok_or(Errno::ECHILD)?;
+        let answer = match task.answer.recv_timeout(limit) {
+            Ok(answer) => Some(answer),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => return Err(Errno::ETIME),
+        };
+        let status = task.process.wait().map_err(errno)?;
+        self.0.remove(&pid);
+        Ok(match answer {
+            Some(answer) => TaskEnd::Answered(Box::new(answer)),
+            None => TaskEnd::Died(exit(status)),
+        })
+    }
+}

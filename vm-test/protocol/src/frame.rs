@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A message on the wire: its length in four bytes, little end first, then the postcard encoding.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io;
+use std::io::Error;
+use std::io::ErrorKind;
+use std::io::Read;
+use std::io::Write;
+
+/// More than any message has; a length beyond it is garbage on the line.
+const MAX: usize = 64 << 20;
+
+pub fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
+    let body = postcard::to_stdvec(message).map_err(Error::other)?;
+    if body.len() > MAX {
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("a message of {} bytes", body.len()),
+        ));
+    }
+    // In one piece, so that two writers of one port need no more than a lock around this.
+    let mut frame = Vec::with_capacity(4 + body.len());
+    frame.extend((body.len() as u32).to_le_bytes());
+    frame.extend(body);
+    to.write_all(&frame)?;
+    to.flush()
+}
+
+pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX {
+        return Err(Error::new(ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+    }
+    let mut body = vec![0; length];
+    from.read_exact(&mut body)?;
+    postcard::from_bytes(&body).map_err(|e| Error::new(ErrorKind::InvalidData, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Call;
+    use crate::Request;
+
+    fn request(data: &[u8]) -> Request {
+        Request { id: 7, call: Call::Write { path: "/f".into(), data: data.into() } }
+    }
+
+    #[test]
+    fn messages_come_out_as_they_went_in() {
+        let mut wire = Vec::new();
+        send(&mut wire, &request(b"0-3\n")).unwrap();
+        send(&mut wire, &request(b"\0\xff")).unwrap();
+        let mut wire = wire.as_slice();
+        for data in [b"0-3\n".as_slice(), b"\0\xff"] {
+            let got: Request = receive(&mut wire).unwrap();
+            assert_eq!((got.id, got.call), (7, request(data).call));
+        }
+        assert!(wire.is_empty());
+    }
+
+    #[test]
+    fn an_absurd_length_is_refused_before_memory_is_taken() {
+        let mut wire = [0xff; 8].as_slice();
+        assert_eq!(receive::<Request>(&mut wire).unwrap_err().kind(), ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_cut_frame_is_an_end_of_file() {
+        let mut wire = Vec::new();
+        send(&mut wire, &request(b"x")).unwrap();
+        wire.pop();
+        let error = receive::<Request>(&mut wire.as_slice()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
+    }
+}

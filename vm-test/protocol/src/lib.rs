@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the runner on the host and the agent in the guest say to each other.
+//!
+//! The runner sends [`Request`]s, the agent answers each with one [`Message::Reply`], in order, and says
+//! [`Message::Alive`] about once a second in between. Both ends are built from the same source; [`VERSION`] finds an
+//! agent that was not.
+
+mod display;
+pub mod frame;
+
+use serde::Deserialize;
+use serde::Serialize;
+use std::time::Duration;
+
+/// Changes with every change of a type in this file.
+pub const VERSION: u32 = 1;
+
+/// The virtio-serial port that carries the frames.
+pub const PORT_NAME: &str = "rust_smpboot.agent";
+
+/// What the guest's kernel answered to one system call: a raw errno when it refused.
+pub type Answer = Result<Value, i32>;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Request {
+    pub id: u32,
+    pub call: Call,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Message {
+    /// The first word of the agent.
+    Hello {
+        version: u32,
+        release: String,
+    },
+    /// User space runs, whatever the present call is waiting for.
+    Alive,
+    Reply {
+        id: u32,
+        answer: Answer,
+    },
+}
+
+/// One thing to do in the guest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Call {
+    /// The whole file. -> `Bytes`
+    Read {
+        path: String,
+    },
+    /// open, one write(2) of all bytes, close. -> `Count`
+    Write {
+        path: String,
+        data: Vec<u8>,
+    },
+    /// Names in a folder, sorted. -> `Names`
+    List {
+        path: String,
+    },
+    /// -> `Stat`
+    Stat {
+        path: String,
+    },
+    /// A file that stays open in the agent until `Close`. -> `Handle`
+    Open {
+        path: String,
+        access: Access,
+    },
+    /// One read(2). -> `Bytes`
+    ReadHandle {
+        handle: u32,
+        max: u32,
+    },
+    /// One write(2). -> `Count`
+    WriteHandle {
+        handle: u32,
+        data: Vec<u8>,
+    },
+    Close {
+        handle: u32,
+    },
+    Mount {
+        source: String,
+        target: String,
+        fstype: String,
+        options: String,
+    },
+    /// finit_module(2)
+    LoadModule {
+        path: String,
+        params: String,
+    },
+    /// delete_module(2) with O_NONBLOCK, as rmmod(8) does
+    UnloadModule {
+        name: String,
+    },
+    /// Pid 0 is the agent itself.
+    SetAffinity {
+        pid: i32,
+        cpus: Vec<u32>,
+    },
+    /// -> `Cpus`
+    GetAffinity {
+        pid: i32,
+    },
+    Kill {
+        pid: i32,
+        signal: i32,
+    },
+    /// The kernel log since the last `Kmsg`. -> `Kmsg`
+    Kmsg,
+    /// A program, its standard output and error together. -> `Program`; ETIME when it was killed at the limit
+    Run {
+        argv: Vec<String>,
+        limit_ms: u64,
+    },
+    /// Polls a file until it reads as wanted. -> `Waited`, also when it never did
+    WaitFor {
+        path: String,
+        until: Until,
+        limit_ms: u64,
+    },
+    Pause {
+        us: u64,
+    },
+    /// All calls, whatever they answer. -> `Batch`
+    Batch {
+        calls: Vec<Call>,
+    },
+    /// All calls, again and again, until the first that fails. -> `Rounds`
+    Repeat {
+        times: u32,
+        calls: Vec<Call>,
+        limit_ms: u64,
+    },
+    /// One call in a process of its own, which is then on its own. -> `Task`
+    Spawn {
+        call: Box<Call>,
+    },
+    /// Waits for a spawned task to end. -> `TaskEnd`; ETIME when it did not
+    Reap {
+        task: i32,
+        limit_ms: u64,
+    },
+    /// Spawns, sends the signal some time after the task began with its call, reaps. -> `TaskEnd`
+    Interrupt {
+        call: Box<Call>,
+        signal: i32,
+        after_us: u64,
+        limit_ms: u64,
+    },
+    /// A shell on a terminal of the guest; answers when it has ended.
+    Shell {
+        tty: String,
+        rows: u16,
+        columns: u16,
+        term: String,
+    },
+    /// There is no answer: the machine goes.
+    PowerOff,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    Read,
+    Write,
+    ReadWrite,
+}
+
+/// What a file has to read as, white space at its ends apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Until {
+    Is(String),
+    IsNot(String),
+    Contains(String),
+    AtLeast(u64),
+}
+
+impl Until {
+    pub fn holds(&self, text: &str) -> bool {
+        let text = text.trim();
+        match self {
+            Until::Is(wanted) => text == wanted,
+            Until::IsNot(unwanted) => text != unwanted,
+            Until::Contains(part) => text.contains(part.as_str()),
+            Until::AtLeast(least) => text.parse::<u64>().is_ok_and(|n| n >= *least),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Value {
+    Unit,
+    Bytes(Vec<u8>),
+    Count(u64),
+    Names(Vec<String>),
+    Stat { mode: u32, uid: u32, size: u64 },
+    Handle(u32),
+    Cpus(Vec<u32>),
+    Kmsg(Kmsg),
+    Program { status: Exit, output: Vec<u8> },
+    Waited { held: bool, last: String, took_us: u64 },
+    Batch(Vec<Answer>),
+    Rounds(Rounds),
+    Task(i32),
+    TaskEnd(TaskEnd),
+}
+
+/// A piece of the kernel log.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kmsg {
+    pub records: Vec<Record>,
+    /// The kernel overwrote records before they were read.
+    pub lost: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub seq: u64,
+    pub time_us: u64,
+    /// 0 (emergency) to 7 (debug)
+    pub level: u8,
+    /// Written by a program, not by the kernel.
+    pub user: bool,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rounds {
+    /// Complete ones.
+    pub done: u32,
+    pub stopped: Option<Stopped>,
+}
+
+/// Why a `Repeat` did not do all its rounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Stopped {
+    Failed { call: u32, errno: i32 },
+    Limit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum TaskEnd {
+    Answered(Box<Answer>),
+    Died(Exit),
+}
+
+impl Call {
+    /// How long the call may take by its own contents; what it costs besides is the runner's to say.
+    pub fn asked_time(&self) -> Duration {
+        match self {
+            Call::Run { limit_ms, .. }
+            | Call::WaitFor { limit_ms, .. }
+            | Call::Repeat { limit_ms, .. }
+            | Call::Reap { limit_ms, .. }
+            | Call::Interrupt { limit_ms, .. } => Duration::from_millis(*limit_ms),
+            Call::Pause { us } => Duration::from_micros(*us),
+            Call::Batch { calls } => calls.iter().map(Call::asked_time).sum(),
+            Call::Shell { .. } => Duration::MAX,
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn until_ignores_the_newline_of_a_sysfs_file() {
+        assert!(Until::Is("1".into()).holds("1\n"));
+        assert!(!Until::Is("1".into()).holds("11\n"));
+        assert!(Until::IsNot("0".into()).holds("1\n"));
+        assert!(Until::Contains("park".into()).holds("state: parked\n"));
+    }
+
+    #[test]
+    fn at_least_wants_a_number() {
+        assert!(Until::AtLeast(3).holds("3\n"));
+        assert!(!Until::AtLeast(3).holds("2\n"));
+        assert!(!Until::AtLeast(0).holds("none\n"));
+        assert!(!Until::AtLeast(0).holds(""));
+    }
+
+    #[test]
+    fn a_batch_may_take_as_long_as_its_parts() {
+        let wait = Call::Run { argv: vec![], limit_ms: 1500 };
+        let batch = Call::Batch { calls: vec![wait.clone(), Call::Kmsg, wait] };
+        assert_eq!(batch.asked_time(), Duration::from_secs(3));
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The guest's files: the agent as init, busybox, the modules.
+
+use anyhow::Context;
+use anyhow::Result;
+use cpio::newc::Builder;
+use cpio::newc::trailer;
+use nix::sys::memfd::MFdFlags;
+use nix::sys::memfd::memfd_create;
+use std::fs;
+use std::fs::File;
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+pub struct Contents {
+    pub agent: PathBuf,
+    pub busybox: PathBuf,
+    pub modules: Vec<PathBuf>,
+}
+
+const FOLDERS: &[&str] =
+    &["bin", "dev", "etc", "modules", "proc", "sbin", "sys", "tmp", "usr", "usr/bin", "usr/sbin"];
+
+const FOLDER: u32 = 0o040755;
+const PROGRAM: u32 = 0o100755;
+const FILE: u32 = 0o100644;
+
+/// What the shell of `make vm` begins with.
+const PROFILE: &str = include_str!("profile.sh");
+
+/// busybox's own would ask init, which is no init of that kind.
+const POWEROFF: &str = "#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n";
+
+/// In memory only, so that there is nothing to clean up.
+pub fn build(contents: &Contents) -> Result<OwnedFd> {
+    let mut archive = Archive(Vec::new());
+    for name in FOLDERS {
+        archive.add(name, FOLDER, b"")?;
+    }
+    archive.copy("init", PROGRAM, &contents.agent)?;
+    archive.copy("bin/busybox", PROGRAM, &contents.busybox)?;
+    for module in &contents.modules {
+        let name = module.file_name().context("a module without a name")?.to_string_lossy();
+        archive.copy(&format!("modules/{name}"), FILE, module)?;
+    }
+    archive.add("etc/profile", FILE, PROFILE.as_bytes())?;
+    for name in ["sbin/poweroff", "sbin/reboot", "sbin/halt"] {
+        archive.add(name, PROGRAM, POWEROFF.as_bytes())?;
+    }
+
+    let fd = memfd_create("initramfs", MFdFlags::MFD_CLOEXEC)?;
+    let mut file = File::from(fd);
+    file.write_all(&trailer(archive.0)?)?;
+    Ok(file.into())
+}
+
+struct Archive(Vec<u8>);
+
+impl Archive {
+    fn add(&mut self, name: &str, mode: u32, data: &[u8]) -> Result<()> {
+        let mut entry = Builder::new(name).mode(mode).write(&mut self.0, data.len() as u32);
+        entry.write_all(data)?;
+        entry.finish()?;
+        Ok(())
+    }
+
+    fn copy(&mut self, name: &str, mode: u32, from: &PathBuf) -> Result<()> {
+        let data = fs::read(from).with_context(|| format!("for the VM: {}", from.display()))?;
+        self.add(name, mode, &data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpio::newc::Reader;
+
+    #[test]
+    fn a_program_comes_out_as_it_went_in() {
+        let mut archive = Archive(Vec::new());
+        archive.add("bin", FOLDER, b"").unwrap();
+        archive.add("bin/x", PROGRAM, b"\x7fELF").unwrap();
+        let bytes = trailer(archive.0).unwrap();
+
+        let folder = Reader::new(bytes.as_slice()).unwrap();
+        assert_eq!((folder.entry().name(), folder.entry().mode()), ("bin", FOLDER));
+        let rest = folder.finish().unwrap();
+        let mut program = Reader::new(rest).unwrap();
+        assert_eq!((program.entry().name(), program.entry().mode()), ("bin/x", PROGRAM));
+        let mut data = Vec::new();
+        std::io::Read::read_to_end(&mut program, &mut data).unwrap();
+        assert_eq!(data, b"\x7fELF");
+    }
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Was it good?
+//!
+//! A test has passed when its own checks held, and the kernel log since its beginning has no splat,
+//! and the kernel has no new taint, and all is as it was: CPUs, modules. What cannot be found out
+//! counts as bad.
+
+use crate::console::without_stamp;
+use crate::hang;
+use crate::panics;
+use crate::qemu::Config;
+use crate::splat;
+use crate::vm::Vm;
+use anyhow::Result;
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Formatter;
+use std::time::Instant;
+
+pub struct Test {
+    pub name: &'static str,
+    /// One line: what is known when it has passed.
+    pub proves: &'static str,
+    pub config: Config,
+    pub leaves: Leaves,
+    pub run: fn(&Vm) -> Result<()>,
+}
+
+/// What is left of the VM after a test that passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaves {
+    /// All as it was: the next test can have it.
+    Clean,
+    /// More CPUs are online than were: good, but not for the next one.
+    Used,
+    /// Nothing. Only for tests of the harness, which break it on purpose; nothing is judged but
+    /// what they say themselves.
+    Ruins,
+}
+
+impl Test {
+    pub const fn new(name: &'static str, proves: &'static str, run: fn(&Vm) -> Result<()>) -> Test {
+        Test { name, proves, config: Config::smp(4), leaves: Leaves::Clean, run }
+    }
+
+    pub const fn on(mut self, config: Config) -> Test {
+        self.config = config;
+        self
+    }
+
+    pub const fn leaves(mut self, leaves: Leaves) -> Test {
+        self.leaves = leaves;
+        self
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The test's own word.
+    Failed(String),
+    Splat {
+        kind: &'static str,
+        line: String,
+    },
+    Taint(String),
+    /// It left something behind.
+    Unclean(String),
+    /// It is not known whether all is well.
+    Unknown(String),
+}
+
+impl Display for Fault {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Failed(message) => f.write_str(message),
+            Fault::Splat { kind, line } => write!(f, "in the kernel log ({kind}): {line}"),
+            Fault::Taint(what) => write!(f, "the kernel got tainted: {what}"),
+            Fault::Unclean(what) => write!(f, "left behind: {what}"),
+            Fault::Unknown(what) => write!(f, "cannot tell: {what}"),
+        }
+    }
+}
+
+/// Runs the test, and returns everything that speaks against it.
+pub fn run(vm: &Vm, test: &Test) -> Vec<Fault> {
+    let before = match State::read(vm).and_then(|state| begin(vm, test).map(|()| state)) {
+        Ok(state) => state,
+        Err(e) => return vec![Fault::Unknown(format!("before the test: {e:#}"))],
+    };
+    let console_from = vm.console_len();
+
+    vm.set_test_limit(true);
+    let outcome = panics::catch(|| (test.run)(vm));
+    vm.set_test_limit(false);
+
+    let failed = match outcome {
+        Ok(Ok(())) => None,
+        Ok(Err(e)) => Some(Fault::Failed(format!("{e:#}"))),
+        Err(panic) => Some(Fault::Failed(panic)),
+    };
+    if test.leaves == Leaves::Ruins {
+        return failed.into_iter().collect();
+    }
+    if vm.trouble().is_some_and(|trouble| trouble.is_hang()) {
+        hang::autopsy(&mut vm.link.borrow_mut());
+    }
+    let ok = failed.is_none();
+    let mut faults: Vec<Fault> = failed.into_iter().collect();
+    if vm.is_running() {
+        if let Err(e) = end(vm, test, console_from) {
+            faults.push(Fault::Unknown(format!("the log's end: {e:#}")));
+        }
+    } else if ok {
+        faults.push(Fault::Unknown("the VM is gone".into()));
+    }
+    splats(vm, console_from, &mut faults);
+    if vm.is_running() {
+        match State::read(vm) {
+            Ok(after) => faults.extend(before.differences(&after, test.leaves, ok)),
+            Err(e) => faults.push(Fault::Unknown(format!("after the test: {e:#}"))),
+        }
+    }
+    faults
+}
+
+fn begin_marker(test: &Test) -> String {
+    format!("vm-test: begin {}", test.name)
+}
+
+fn end_marker(test: &Test) -> String {
+    format!("vm-test: end {}", test.name)
+}
+
+fn begin(vm: &Vm, test: &Test) -> Result<()> {
+    vm.kmsg()?;
+    vm.records.borrow_mut().clear();
+    vm.lost_records.set(false);
+    vm.expected.borrow_mut().clear();
+    vm.mark(&begin_marker(test))
+}
+
+/// Has all of the log in hand, from both ways that it takes.
+fn end(vm: &Vm, test: &Test, console_from: usize) -> Result<()> {
+    let marker = end_marker(test);
+    vm.mark(&marker)?;
+    vm.kmsg()?;
+    let complete = vm.records.borrow().iter().any(|record| record.text == marker);
+    anyhow::ensure!(complete, "the kernel log has no \"{marker}\"");
+    anyhow::ensure!(!vm.lost_records.get(), "the kernel has dropped some of its log");
+    Ok(vm.link.borrow_mut().wait_line(console_from, &marker)?)
+}
+
+/// The console may have what the records miss (a guest that died), and the other way round (a
+/// warning has no level there).
+fn splats(vm: &Vm, console_from: usize, faults: &mut Vec<Fault>) {
+    let expected = vm.expected.borrow();
+    let mut missing = expected.clone();
+    for record in vm.records.borrow().iter() {
+        let Some(kind) = splat::in_record(record) else { continue };
+        match expected.iter().find(|part| record.text.contains(**part)) {
+            Some(found) if kind == splat::UNEXPECTED => missing.retain(|part| part != found),
+            _ => add_splat(faults, kind, &record.text),
+        }
+    }
+    for part in missing {
+        faults.push(Fault::Failed(format!("no warning in the kernel log has \"{part}\"")));
+    }
+    console_splats(vm, console_from, faults);
+}
+
+pub fn console_splats(vm: &Vm, from: usize, faults: &mut Vec<Fault>) {
+    for line in vm.console(from) {
+        if let Some(kind) = splat::in_line(&line.text) {
+            add_splat(faults, kind, without_stamp(&line.text));
+        }
+    }
+}
+
+/// Each once, whichever way it came.
+fn add_splat(faults: &mut Vec<Fault>, kind: &'static str, line: &str) {
+    let fault = Fault::Splat { kind, line: line.into() };
+    if !faults.contains(&fault) {
+        faults.push(fault);
+    }
+}
+
+/// What a test has to leave as it found it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    online: Vec<u32>,
+    modules: Vec<String>,
+    taint: u64,
+}
+
+/// `O`, an out-of-tree module was loaded; `E`, an unsigned one. Both are what is done here.
+const EXPECTED_TAINT: u64 = 1 << 12 | 1 << 13;
+
+impl State {
+    fn read(vm: &Vm) -> Result<State> {
+        Ok(State { online: vm.cpus("online")?, modules: vm.modules()?, taint: vm.taint()? })
+    }
+
+    /// `passed`: a test that failed half-way is not blamed for what it could not clean up.
+    fn differences(&self, after: &State, leaves: Leaves, passed: bool) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let online = |cpu: &u32| after.online.contains(cpu);
+        if passed && !self.online.iter().all(online) {
+            faults.push(Fault::Unclean(format!("only CPUs {:?} are online", after.online)));
+        }
+        if passed && leaves == Leaves::Clean && self.online.len() < after.online.len() {
+            faults.push(Fault::Unclean(format!("now CPUs {:?} are online", after.online)));
+        }
+        if passed && self.modules != after.modules {
+            faults.push(Fault::Unclean(format!("modules {:?}", after.modules)));
+        }
+        let taint = after.taint & !self.taint & !EXPECTED_TAINT;
+        if taint != 0 {
+            faults.push(Fault::Taint(format!("new bits {taint:#x}")));
+        }
+        faults
+    }
+}
+
+impl Vm {
+    fn set_test_limit(&self, on: bool) {
+        let mut link = self.link.borrow_mut();
+        link.test_deadline = on.then(|| Instant::now() + link.limits.test);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state() -> State {
+        State { online: vec![0, 1], modules: vec![], taint: 0 }
+    }
+
+    #[test]
+    fn nothing_changed_is_no_fault() {
+        assert_eq!(state().differences(&state(), Leaves::Clean, true), []);
+        let loaded = State { taint: EXPECTED_TAINT, ..state() };
+        assert_eq!(state().differences(&loaded, Leaves::Clean, true), []);
+    }
+
+    #[test]
+    fn each_thing_left_behind_is_a_fault() {
+        let fewer = State { online: vec![0], ..state() };
+        let loaded = State { modules: vec!["x".into()], ..state() };
+        let warned = State { taint: 1 << 9, ..state() };
+        for after in [fewer, loaded, warned] {
+            assert_eq!(state().differences(&after, Leaves::Clean, true).len(), 1, "{after:?}");
+        }
+    }
+
+    #[test]
+    fn more_cpus_are_fine_if_said_so() {
+        let more = State { online: vec![0, 1, 2], ..state() };
+        assert_eq!(state().differences(&more, Leaves::Used, true), []);
+        assert_eq!(state().differences(&more, Leaves::Clean, true).len(), 1);
+    }
+
+    #[test]
+    fn a_taint_counts_after_a_failure_too() {
+        let after = State { online: vec![0], modules: vec!["x".into()], taint: 1 << 9 };
+        let faults = state().differences(&after, Leaves::Clean, false);
+        assert!(matches!(faults.as_slice(), [Fault::Taint(_)]), "{faults:?}");
+    }
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The runner's end of one QEMU: what was heard, what is waited for, and for how long.
+
+use crate::console::Console;
+use crate::process::Event;
+use crate::process::Process;
+use crate::trouble::Trouble;
+use protocol::Answer;
+use protocol::Call;
+use protocol::Message;
+use protocol::Request;
+use protocol::frame;
+use serde_json::Value as Json;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::process::ExitStatus;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How long things may take. Every wait has one of these.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// From the start to the agent's first word.
+    pub boot: Duration,
+    /// One call, above what it asks for itself.
+    pub call: Duration,
+    /// No sign of life at all. Longer than the kernel's own lockup detectors need.
+    pub silence: Duration,
+    /// One test, all that it does.
+    pub test: Duration,
+}
+
+impl Limits {
+    /// For a machine that boots in [`Limits::USUAL_BOOT`].
+    pub const BASE: Limits = Limits {
+        boot: Duration::from_secs(90),
+        call: Duration::from_secs(25),
+        silence: Duration::from_secs(30),
+        test: Duration::from_secs(60),
+    };
+
+    pub const USUAL_BOOT: Duration = Duration::from_secs(6);
+
+    /// For a machine that took so long to boot; a fast one gets no less than the usual time.
+    pub fn measured(self, boot: Duration) -> Limits {
+        let factor = (boot.as_secs_f64() / Self::USUAL_BOOT.as_secs_f64()).clamp(1.0, 20.0);
+        Limits {
+            boot: self.boot,
+            call: self.call.mul_f64(factor),
+            silence: self.silence.mul_f64(factor),
+            test: self.test.mul_f64(factor),
+        }
+    }
+}
+
+pub type Echo = Box<dyn FnMut(&[u8]) + Send>;
+
+pub struct Link {
+    process: Process,
+    pub console: Console,
+    pub limits: Limits,
+    /// Gets the bytes of the console as they come.
+    pub echo: Option<Echo>,
+    hello: Option<(u32, String)>,
+    answers: BTreeMap<u32, Answer>,
+    qmp_answers: BTreeMap<u64, Json>,
+    next_id: u32,
+    last_sign: Instant,
+    exited: Option<(ExitStatus, String)>,
+    /// When the present test has to be done.
+    pub test_deadline: Option<Instant>,
+    /// Why there is no more talking to this VM.
+    pub trouble: Option<Trouble>,
+}
+
+impl Link {
+    pub fn new(process: Process, limits: Limits) -> Link {
+        Link {
+            process,
+            console: Console::new(),
+            limits,
+            echo: None,
+            hello: None,
+            answers: BTreeMap::new(),
+            qmp_answers: BTreeMap::new(),
+            next_id: 0,
+            last_sign: Instant::now(),
+            exited: None,
+            test_deadline: None,
+            trouble: None,
+        }
+    }
+
+    /// The version and kernel release in the agent's first word.
+    pub fn wait_hello(&mut self) -> Result<(u32, String), Trouble> {
+        let limit = self.limits.boot;
+        self.wait("boot", limit, |link| link.hello.take())
+    }
+
+    pub fn call(&mut self, call: Call) -> Result<Answer, Trouble> {
+        self.check()?;
+        let doing = call.to_string();
+        let limit = self.limits.call.saturating_add(call.asked_time());
+        let id = self.id();
+        // A VM that does not take it is dead or hangs, and the wait below will find out which.
+        let _ = frame::send(&mut self.process.agent, &Request { id, call });
+        self.wait(&doing, limit, |link| link.answers.remove(&id))
+    }
+
+    /// Does not wait, nor mind if nobody is there.
+    pub fn post(&mut self, call: Call) {
+        let id = self.id();
+        let _ = frame::send(&mut self.process.agent, &Request { id, call });
+    }
+
+    /// A command to QEMU itself.
+    pub fn qmp(&mut self, command: &str, arguments: Json) -> Result<Json, Trouble> {
+        let id = u64::from(self.id());
+        let mut request = json!({ "execute": command, "id": id });
+        if !arguments.is_null() {
+            request["arguments"] = arguments;
+        }
+        let _ = writeln!(self.process.qmp, "{request}");
+        let limit = self.limits.call;
+        self.wait(&format!("QMP {command}"), limit, |link| link.qmp_answers.remove(&id))
+    }
+
+    pub fn type_on_console(&mut self, text: &[u8]) {
+        let _ = self.process.console.write_all(text);
+    }
+
+    /// Until the console has shown such a line at or after line `from`.
+    pub fn wait_line(&mut self, from: usize, text: &str) -> Result<(), Trouble> {
+        let limit = self.limits.call;
+        let shown = |link: &mut Link| {
+            let lines = link.console.lines().get(from..).unwrap_or_default();
+            lines.iter().any(|line| line.text.contains(text)).then_some(())
+        };
+        self.wait(&format!("show \"{text}\" on its console"), limit, shown)
+    }
+
+    /// Hears what the guest says until it has said nothing for so long.
+    pub fn listen(&mut self, quiet: Duration) {
+        while self.exited.is_none() {
+            match self.process.events.recv_timeout(quiet) {
+                Ok(Event::Agent(Message::Alive)) => return,
+                Ok(event) => self.hear(event),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Until QEMU has ended.
+    pub fn wait_exit(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while self.exited.is_none() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.process.events.recv_timeout(left) {
+                Ok(event) => self.hear(event),
+                Err(_) => return self.exited.is_some(),
+            }
+        }
+        true
+    }
+
+    pub fn kill(&mut self) {
+        self.process.kill();
+        self.wait_exit(Duration::from_secs(10));
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.exited.is_none()
+    }
+
+    fn id(&mut self) -> u32 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    fn check(&self) -> Result<(), Trouble> {
+        self.trouble.clone().map_or(Ok(()), Err)
+    }
+
+    fn wait<T>(
+        &mut self,
+        doing: &str,
+        limit: Duration,
+        mut done: impl FnMut(&mut Link) -> Option<T>,
+    ) -> Result<T, Trouble> {
+        let doing = || doing.to_string();
+        let start = Instant::now();
+        let deadline = start.checked_add(limit);
+        self.last_sign = start;
+        loop {
+            if let Some(value) = done(self) {
+                return Ok(value);
+            }
+            if let Some((status, stderr)) = &self.exited {
+                let how = self.how_it_died(*status, stderr);
+                return self.fail(Trouble::Died { doing: doing(), how });
+            }
+            let now = Instant::now();
+            let silence = self.limits.silence;
+            if self.test_deadline.is_some_and(|deadline| now >= deadline) {
+                let doing = format!("{doing} (and end the test)", doing = doing());
+                return self.fail(Trouble::TookTooLong { doing, limit: self.limits.test });
+            }
+            if deadline.is_some_and(|deadline| now >= deadline) {
+                return self.fail(Trouble::TookTooLong { doing: doing(), limit });
+            }
+            if now >= self.last_sign + silence {
+                return self.fail(Trouble::Silent { doing: doing(), limit: silence });
+            }
+            let ends = [deadline, self.test_deadline, Some(self.last_sign + silence)];
+            let until = ends.into_iter().flatten().min().unwrap_or(now);
+            match self.process.events.recv_timeout(until - now) {
+                Ok(Event::Garbled(e)) => {
+                    return self.fail(Trouble::Garbled { doing: doing(), what: e.to_string() });
+                }
+                Ok(event) => self.hear(event),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let how = "the runner lost it".to_string();
+                    return self.fail(Trouble::Died { doing: doing(), how });
+                }
+            }
+        }
+    }
+
+    fn fail<T>(&mut self, trouble: Trouble) -> Result<T, Trouble> {
+        self.trouble.get_or_insert(trouble.clone());
+        Err(trouble)
+    }
+
+    fn hear(&mut self, event: Event) {
+        // What QEMU says of itself is no sign of life of the guest.
+        if let Event::Console(_) | Event::Agent(_) = event {
+            self.last_sign = Instant::now();
+        }
+        match event {
+            Event::Console(bytes) => {
+                self.console.feed(&bytes);
+                if let Some(echo) = &mut self.echo {
+                    echo(&bytes);
+                }
+            }
+            Event::Agent(Message::Hello { version, release }) => {
+                self.hello = Some((version, release));
+            }
+            Event::Agent(Message::Alive) | Event::Garbled(_) => {}
+            Event::Agent(Message::Reply { id, answer }) => {
+                self.answers.insert(id, answer);
+            }
+            Event::Qmp(value) => self.hear_qmp(value),
+            Event::Exited { status, stderr } => {
+                self.console.end();
+                self.exited = Some((status, stderr));
+            }
+        }
+    }
+
+    fn hear_qmp(&mut self, value: Json) {
+        if let Some(id) = value["id"].as_u64() {
+            self.qmp_answers.insert(id, value);
+        } else if let Some(event) = value["event"].as_str() {
+            let reason = value["data"]["reason"].as_str().unwrap_or_default();
+            self.console.note(&format!("QEMU: {event} {reason}"));
+        }
+    }
+
+    fn how_it_died(&self, status: ExitStatus, stderr: &str) -> String {
+        let lines = self.console.lines().iter().rev();
+        let splats: Vec<_> =
+            lines.filter_map(|line| Some((crate::splat::in_line(&line.text)?, line))).collect();
+        let panic = splats.iter().find(|(kind, _)| *kind == "panic");
+        let last_words = panic.or(splats.first()).map(|(_, line)| line);
+        match (last_words, stderr.trim()) {
+            (Some(line), _) => crate::console::without_stamp(&line.text).to_string(),
+            (None, "") => format!("QEMU: {status}"),
+            (None, stderr) => format!("QEMU: {status}: {stderr}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn limits_follow_the_measured_boot() {
+        let base = Limits::BASE;
+        assert_eq!(base.measured(Limits::USUAL_BOOT / 3).call, base.call);
+        assert_eq!(base.measured(Limits::USUAL_BOOT * 3).call, base.call * 3);
+        assert_eq!(base.measured(Limits::USUAL_BOOT * 3).silence, base.silence * 3);
+        assert_eq!(base.measured(Limits::USUAL_BOOT * 1000).call, base.call * 20);
+    }
+
+    /// A shell in QEMU's place; `$AGENT` and `$CONSOLE` are its ends of the wires.
+    fn stand_in(script: &str) -> Link {
+        let initrd = File::open("/dev/null").unwrap().into();
+        let process = Process::start("bash", &initrd, |wires| {
+            let ends = format!("AGENT={} CONSOLE={}; ", wires.agent, wires.console);
+            vec!["-c".into(), format!("{ends}{script}")]
+        });
+        let second = Duration::from_secs(1);
+        let limits = Limits { boot: second, call: second, silence: second / 2, test: second };
+        Link::new(process.unwrap(), limits)
+    }
+
+    /// `Message::Alive`, as the agent sends it every so often.
+    const ALIVE: &str = r"printf '\1\0\0\0\1' >&$AGENT";
+
+    #[test]
+    fn a_qemu_that_ends_has_died() {
+        let mut link = stand_in("echo no such machine >&2; exit 3");
+        let Err(Trouble::Died { how, .. }) = link.call(Call::Kmsg) else { panic!() };
+        assert!(how.contains("exit status: 3") && how.contains("no such machine"), "{how}");
+        assert!(!link.is_running());
+    }
+
+    #[test]
+    fn a_qemu_that_is_killed_has_died() {
+        let mut link = stand_in("kill -9 $$");
+        let Err(Trouble::Died { how, .. }) = link.call(Call::Kmsg) else { panic!() };
+        assert!(how.contains("SIGKILL"), "{how}");
+    }
+
+    #[test]
+    fn last_words_are_the_panic() {
+        let log = "Kernel panic - not syncing: test\\nCall Trace:\\n";
+        let mut link = stand_in(&format!("printf '{log}' >&$CONSOLE"));
+        let Err(Trouble::Died { how, .. }) = link.call(Call::Kmsg) else { panic!() };
+        assert_eq!(how, "Kernel panic - not syncing: test");
+    }
+
+    #[test]
+    fn no_sign_of_life_is_silence() {
+        let mut link = stand_in("exec sleep 60");
+        let got = link.call(Call::Kmsg);
+        assert!(matches!(got, Err(Trouble::Silent { .. })), "{got:?}");
+        // From then on nobody has to wait.
+        let start = Instant::now();
+        assert_eq!(link.call(Call::Kmsg), got);
+        assert!(start.elapsed() < Duration::from_millis(100));
+    }
+
+    #[test]
+    fn life_without_an_answer_takes_too_long() {
+        let mut link = stand_in(&format!("while {ALIVE}; do sleep 0.1; done"));
+        let got = link.call(Call::Kmsg);
+        assert!(matches!(got, Err(Trouble::TookTooLong { .. })), "{got:?}");
+    }
+
+    #[test]
+    fn a_frame_of_nonsense_is_garbled() {
+        let mut link = stand_in("printf 'nonsense' >&$AGENT; exec sleep 60");
+        let got = link.call(Call::Kmsg);
+        assert!(matches!(got, Err(Trouble::Garbled { .. })), "{got:?}");
+    }
+
+    #[test]
+    fn a_test_has_to_end_in_time() {
+        let mut link = stand_in(&format!("while {ALIVE}; do sleep 0.1; done"));
+        link.limits.call = Duration::from_secs(60);
+        link.test_deadline = Some(Instant::now() + Duration::from_millis(300));
+        let Err(Trouble::TookTooLong { doing, .. }) = link.call(Call::Kmsg) else { panic!() };
+        assert!(doing.contains("end the test"), "{doing}");
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_link_that_is_dropped() {
+        let link = stand_in("exec sleep 60");
+        let pid = link.process.id().unwrap();
+        let stat = format!("/proc/{pid}/stat");
+        assert!(std::path::Path::new(&stat).exists());
+        drop(link);
+        let start = Instant::now();
+        while std::path::Path::new(&stat).exists() {
+            assert!(start.elapsed() < Duration::from_secs(5), "{pid} is still there");
+            std::thread::yield_now();
+        }
+    }
+}

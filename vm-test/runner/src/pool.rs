@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! VMs for tests: booted when one is needed, passed on while they are clean.
+
+use crate::judge;
+use crate::judge::Fault;
+use crate::judge::Leaves;
+use crate::judge::Test;
+use crate::qemu::Config;
+use crate::setup::Setup;
+use crate::splat;
+use crate::vm::Vm;
+use anyhow::Result;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+
+pub struct Pool {
+    setup: Setup,
+    shelf: Mutex<Shelf>,
+}
+
+#[derive(Default)]
+struct Shelf {
+    idle: Vec<Vm>,
+    /// Tests still to come, by what they want.
+    planned: BTreeMap<Config, usize>,
+}
+
+/// How a test ended.
+pub enum Ending {
+    Passed,
+    Failed {
+        faults: Vec<Fault>,
+        vm: Vm,
+    },
+    /// Not the test's fault.
+    NoVm(anyhow::Error),
+}
+
+impl Pool {
+    pub fn new<'a>(setup: Setup, tests: impl Iterator<Item = &'a Test>) -> Pool {
+        let mut planned = BTreeMap::new();
+        for test in tests {
+            *planned.entry(test.config.clone()).or_default() += 1;
+        }
+        Pool { setup, shelf: Mutex::new(Shelf { idle: Vec::new(), planned }) }
+    }
+
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    pub fn run(&self, test: &Test) -> Ending {
+        let vm = match self.take(&test.config) {
+            Ok(vm) => vm,
+            Err(e) => return Ending::NoVm(e),
+        };
+        let mut faults = judge::run(&vm, test);
+        if faults.is_empty() {
+            match self.give_back(vm, test) {
+                None => return Ending::Passed,
+                Some((vm, late)) => {
+                    faults = late;
+                    return Ending::Failed { faults, vm };
+                }
+            }
+        }
+        vm.kill();
+        Ending::Failed { faults, vm }
+    }
+
+    fn take(&self, config: &Config) -> Result<Vm> {
+        let mut shelf = self.shelf();
+        if let Some(planned) = shelf.planned.get_mut(config) {
+            *planned = planned.saturating_sub(1);
+        }
+        if let Some(i) = shelf.idle.iter().position(|vm| vm.config == *config) {
+            return Ok(shelf.idle.swap_remove(i));
+        }
+        drop(shelf);
+        let vm = Vm::boot(&self.setup, config)?;
+        eprintln!("vm-test: booted {config} in {:.1} s", vm.boot_time.as_secs_f64());
+        check_boot(&vm)?;
+        Ok(vm)
+    }
+
+    /// On the shelf if another test will want it, else it powers off; what goes wrong with that is
+    /// this test's fault.
+    fn give_back(&self, vm: Vm, test: &Test) -> Option<(Vm, Vec<Fault>)> {
+        if test.leaves == Leaves::Ruins {
+            vm.kill();
+            return None;
+        }
+        if test.leaves == Leaves::Clean {
+            let mut shelf = self.shelf();
+            let wanted = shelf.planned.get(&vm.config).copied().unwrap_or_default();
+            let waiting = shelf.idle.iter().filter(|idle| idle.config == vm.config).count();
+            if wanted > waiting {
+                shelf.idle.push(vm);
+                return None;
+            }
+        }
+        let from = vm.console_len();
+        let mut faults = Vec::new();
+        if let Err(e) = vm.shut_down() {
+            faults.push(Fault::Unclean(format!("a guest that does not power off: {e:#}")));
+        }
+        judge::console_splats(&vm, from, &mut faults);
+        (!faults.is_empty()).then_some((vm, faults))
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A kernel that warned before anything of ours was loaded proves nothing later.
+fn check_boot(vm: &Vm) -> Result<()> {
+    for line in vm.console(0) {
+        if let Some(kind) = splat::in_line(&line.text) {
+            anyhow::bail!("the stock kernel's own boot has a splat ({kind}): {}", line.text);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! QEMU's command line, as pure functions of the machine that is wanted.
+
+use crate::arch::Arch;
+use protocol::PORT_NAME;
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Formatter;
+use std::os::fd::RawFd;
+use std::path::Path;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accel {
+    Kvm,
+    Tcg,
+}
+
+impl Display for Accel {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Accel::Kvm => "KVM",
+            Accel::Tcg => "TCG (emulation)",
+        })
+    }
+}
+
+/// What a test may choose of its machine.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Config {
+    pub cpus: u32,
+    /// Bring up only so many at boot; the others are possible, and can come online later.
+    pub maxcpus: Option<u32>,
+    pub memory_mb: u32,
+}
+
+impl Config {
+    pub const fn smp(cpus: u32) -> Config {
+        Config { cpus, maxcpus: None, memory_mb: 512 }
+    }
+
+    pub const fn maxcpus(mut self, n: u32) -> Config {
+        self.maxcpus = Some(n);
+        self
+    }
+}
+
+impl Display for Config {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} CPUs", self.cpus)?;
+        match self.maxcpus {
+            Some(n) => write!(f, " ({n} up)"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The open files that QEMU inherits.
+#[derive(Debug, Clone, Copy)]
+pub struct Wires {
+    pub initrd: RawFd,
+    pub console: RawFd,
+    pub qmp: RawFd,
+    pub agent: RawFd,
+}
+
+/// What makes hotplug fast under emulation, and the log complete.
+const COMMAND_LINE: &[&str] = &[
+    "panic=-1",                                // with -no-reboot: QEMU ends
+    "oops=panic",                              // nothing after an oops is worth waiting for
+    "sysctl.kernel.hung_task_timeout_secs=10", // before the runner gives up
+    "log_buf_len=4M",
+    "printk.devkmsg=on", // the markers of the tests are never dropped
+    "sysrq_always_enabled",
+    "rcupdate.rcu_expedited=1",
+    "mitigations=off",
+    "nokaslr",
+];
+
+/// The emulated TSC is exact, and need not be compared with other clocks for a second.
+const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
+
+pub fn command_line(arch: Arch, config: &Config) -> String {
+    let mut words = vec![format!("console={}", arch.console())];
+    words.extend(COMMAND_LINE.iter().map(|w| w.to_string()));
+    if arch == Arch::Amd64 {
+        words.extend(COMMAND_LINE_X86.iter().map(|w| w.to_string()));
+    }
+    if let Some(n) = config.maxcpus {
+        words.push(format!("maxcpus={n}"));
+    }
+    words.join(" ")
+}
+
+pub fn arguments(
+    arch: Arch,
+    accel: Accel,
+    config: &Config,
+    kernel: &Path,
+    wires: &Wires,
+) -> Vec<String> {
+    let mut args: Vec<String> = Vec::new();
+    let mut add = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
+
+    add(&["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+    add(&["-machine", arch.machine()]);
+    match accel {
+        Accel::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
+        // One thread for all CPUs: with several, a CPU can see a half patched instruction.
+        Accel::Tcg => add(&["-accel", "tcg,thread=single"]),
+    }
+    if let (Accel::Tcg, Some(cpu)) = (accel, arch.emulated_cpu()) {
+        add(&["-cpu", cpu]);
+    }
+    add(&["-smp", &config.cpus.to_string(), "-m", &config.memory_mb.to_string()]);
+    add(&["-kernel", &kernel.to_string_lossy()]);
+    add(&["-initrd", &format!("/proc/self/fd/{}", wires.initrd)]);
+    add(&["-append", &command_line(arch, config)]);
+    for (id, fd) in [("console", wires.console), ("qmp", wires.qmp), ("agent", wires.agent)] {
+        add(&["-chardev", &format!("socket,id={id},fd={fd}")]);
+    }
+    add(&["-serial", "chardev:console", "-mon", "chardev=qmp,mode=control"]);
+    add(&["-device", "virtio-serial-pci"]);
+    add(&["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WIRES: Wires = Wires { initrd: 3, console: 4, qmp: 5, agent: 6 };
+
+    fn line(arch: Arch, accel: Accel, config: &Config) -> String {
+        arguments(arch, accel, config, Path::new("/k/vmlinuz"), &WIRES).join(" ")
+    }
+
+    #[test]
+    fn emulation_has_one_thread_and_the_default_cpu() {
+        let line = line(Arch::Amd64, Accel::Tcg, &Config::smp(4));
+        assert!(line.contains("-machine pc -accel tcg,thread=single -smp 4 -m 512"), "{line}");
+        assert!(!line.contains("-cpu"), "{line}");
+    }
+
+    #[test]
+    fn kvm_is_asked_for_alone() {
+        let line = line(Arch::Amd64, Accel::Kvm, &Config::smp(2));
+        assert!(line.contains("-accel kvm -cpu host"), "{line}");
+        assert!(!line.contains("tcg"), "{line}");
+    }
+
+    #[test]
+    fn arm64_is_a_virt_machine() {
+        let line = line(Arch::Arm64, Accel::Tcg, &Config::smp(4));
+        assert!(line.contains("-machine virt"), "{line}");
+        assert!(line.contains("-cpu cortex-a57"), "{line}");
+        assert!(line.contains("console=ttyAMA0"), "{line}");
+        assert!(!line.contains("tsc="), "{line}");
+    }
+
+    #[test]
+    fn a_panic_ends_qemu() {
+        let line = line(Arch::Amd64, Accel::Tcg, &Config::smp(1));
+        assert!(line.contains("-no-reboot") && line.contains("panic=-1"), "{line}");
+    }
+
+    #[test]
+    fn maxcpus_leaves_possible_cpus_down() {
+        let config = Config::smp(4).maxcpus(2);
+        let line = line(Arch::Amd64, Accel::Tcg, &config);
+        assert!(line.contains("-smp 4") && line.contains(" maxcpus=2"), "{line}");
+        assert_eq!(config.to_string(), "4 CPUs (2 up)");
+        assert!(!command_line(Arch::Amd64, &Config::smp(4)).contains("maxcpus"));
+    }
+
+    #[test]
+    fn each_wire_is_plugged_in() {
+        let line = line(Arch::Amd64, Accel::Tcg, &Config::smp(1));
+        for part in ["/proc/self/fd/3", "id=console,fd=4", "id=qmp,fd=5", "id=agent,fd=6"] {
+            assert!(line.contains(part), "{part} is not in {line}");
+        }
+    }
+}

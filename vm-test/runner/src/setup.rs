@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What all VMs of a run share: the kernel, the initramfs, QEMU, the accelerator.
+
+use crate::accel;
+use crate::accel::Choice;
+use crate::arch::Arch;
+use crate::initramfs;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use clap::Args;
+use clap::ValueEnum;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+#[derive(Args)]
+pub struct Options {
+    /// Folder of a prepared kernel: vmlinuz, release, perhaps vmlinux and busybox
+    #[arg(long, value_name = "DIR")]
+    kernel: PathBuf,
+    /// Folder of the modules built for it
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "amd64")]
+    arch: Arch,
+    /// Where to remember whether KVM works
+    #[arg(long, value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// The guest's init; default: the one built beside this program
+    #[arg(long, value_name = "FILE")]
+    agent: Option<PathBuf>,
+    /// Statically linked busybox for the guest; default: DIR/busybox of the kernel, /bin/busybox
+    #[arg(long, value_name = "FILE")]
+    busybox: Option<PathBuf>,
+    #[arg(long, value_enum, default_value = "auto")]
+    accel: AccelOption,
+    /// CPUs of the VM of demo and shell; each test has a machine of its own choice
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub cpus: u32,
+    /// Keep the logs of VMs that failed here
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// Variables for the make command that repeats a failed test, such as "KERNEL=rt"
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    pub make_vars: String,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum AccelOption {
+    /// KVM where a guest was seen to boot with it, else TCG
+    Auto,
+    Kvm,
+    Tcg,
+}
+
+pub struct Setup {
+    pub arch: Arch,
+    pub kernel: PathBuf,
+    /// `uname -r` in the guest
+    pub release: String,
+    pub initramfs: OwnedFd,
+    pub qemu_version: String,
+    pub accel: Choice,
+}
+
+impl Setup {
+    pub fn new(options: &Options) -> Result<Setup> {
+        let arch = options.arch;
+        let kernel = options.kernel()?;
+        let release = fs::read_to_string(options.kernel.join("release"))
+            .with_context(|| format!("{}/release", options.kernel.display()))?;
+        let initramfs = initramfs::build(&initramfs::Contents {
+            agent: options.agent()?,
+            busybox: options.busybox(),
+            modules: options.modules()?,
+        })?;
+        let mut setup = Setup {
+            arch,
+            kernel,
+            release: release.trim().into(),
+            initramfs,
+            qemu_version: qemu_version(arch)?,
+            accel: Choice::tcg("asked for"),
+        };
+        setup.accel = match options.accel {
+            AccelOption::Tcg => Choice::tcg("asked for"),
+            AccelOption::Kvm => Choice::kvm("asked for"),
+            AccelOption::Auto => accel::choose(&setup, options.cache.as_deref()),
+        };
+        Ok(setup)
+    }
+
+    /// One line that says what the results are about.
+    pub fn banner(&self) -> String {
+        format!(
+            "Linux {} on {}, QEMU {}, {}: {}",
+            self.release,
+            self.arch.name(),
+            self.qemu_version,
+            self.accel.accel,
+            self.accel.why
+        )
+    }
+}
+
+impl Options {
+    /// The same kernel without the decompressor in front of it, if that was prepared: under
+    /// emulation it is up a second earlier.
+    fn kernel(&self) -> Result<PathBuf> {
+        let images = ["vmlinux", "vmlinuz"].map(|name| self.kernel.join(name));
+        let found = images.into_iter().find(|image| image.is_file());
+        found.with_context(|| format!("no kernel in {}", self.kernel.display()))
+    }
+
+    fn agent(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.agent {
+            return Ok(path.clone());
+        }
+        // target/<triple>/<profile>/vm-test
+        let exe = std::env::current_exe()?;
+        let profile = exe.parent().context("no folder around this program")?;
+        let target = profile.parent().and_then(Path::parent).context("not in a target folder")?;
+        let name = profile.file_name().context("no profile")?;
+        Ok(target.join(self.arch.target()).join(name).join("vm-test-agent"))
+    }
+
+    fn busybox(&self) -> PathBuf {
+        let beside = self.kernel.join("busybox");
+        match &self.busybox {
+            Some(path) => path.clone(),
+            None if beside.exists() => beside,
+            None => "/bin/busybox".into(),
+        }
+    }
+
+    fn modules(&self) -> Result<Vec<PathBuf>> {
+        let Some(folder) = &self.modules else {
+            return Ok(Vec::new());
+        };
+        let mut modules = Vec::new();
+        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "ko") {
+                modules.push(path);
+            }
+        }
+        modules.sort();
+        Ok(modules)
+    }
+}
+
+fn qemu_version(arch: Arch) -> Result<String> {
+    let program = arch.qemu();
+    let output = Command::new(program)
+        .arg("--version")
+        .output()
+        .with_context(|| format!("{program} is missing; the root file system should have it"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let version = text.split_whitespace().nth(3);
+    match version {
+        Some(version) => Ok(version.into()),
+        None => bail!("{program} --version printed: {text}"),
+    }
+}

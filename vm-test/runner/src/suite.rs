@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vm-test test`: the suite, in the format of `cargo test`.
+
+use crate::judge::Fault;
+use crate::judge::Test;
+use crate::pool::Ending;
+use crate::pool::Pool;
+use crate::setup::Options;
+use crate::setup::Setup;
+use crate::tests;
+use crate::vm::TAIL;
+use crate::vm::Vm;
+use anyhow::Result;
+use libtest_mimic::Arguments;
+use libtest_mimic::Failed;
+use libtest_mimic::Trial;
+use std::fmt::Write;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
+pub const TEST_FAILED: u8 = 1;
+pub const HARNESS_FAILED: u8 = 2;
+pub const NOTHING_RAN: u8 = 3;
+
+/// Two VMs on two cores take the wall time of one.
+const VMS: usize = 2;
+
+pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
+    let tests = tests::all();
+    if arguments.list {
+        return Ok(list(&tests));
+    }
+    arguments.test_threads.get_or_insert(VMS);
+    let setup = Setup::new(options)?;
+    println!("{}", setup.banner());
+    let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test.name));
+    let suite = Arc::new(Suite {
+        repeat: repeat_command(options, &setup),
+        report: options.report.clone(),
+        pool: Pool::new(setup, wanted),
+        test_failed: AtomicBool::new(false),
+        harness_failed: AtomicBool::new(false),
+    });
+    let trials = tests.into_iter().map(|test| {
+        let suite = suite.clone();
+        Trial::test(test.name, move || suite.run(test))
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+
+    // A test that failed says more than the harness that failed beside it.
+    Ok(ExitCode::from(if suite.test_failed.load(Relaxed) {
+        TEST_FAILED
+    } else if suite.harness_failed.load(Relaxed) {
+        HARNESS_FAILED
+    } else if conclusion.has_failed() {
+        TEST_FAILED
+    } else if conclusion.num_passed == 0 {
+        eprintln!("vm-test: nothing ran: no test has that name; --list shows them all");
+        NOTHING_RAN
+    } else {
+        0
+    }))
+}
+
+struct Suite {
+    pool: Pool,
+    /// The command that repeats a test, but for its name.
+    repeat: String,
+    report: Option<PathBuf>,
+    test_failed: AtomicBool,
+    harness_failed: AtomicBool,
+}
+
+impl Suite {
+    fn run(&self, test: &Test) -> Result<(), Failed> {
+        if let Some(path) = self.log_path(test) {
+            let _ = fs::remove_file(path); // of an earlier run
+        }
+        match self.pool.run(test) {
+            Ending::Passed => Ok(()),
+            Ending::Failed { faults, vm } => {
+                self.test_failed.store(true, Relaxed);
+                Err(self.failure(test, &faults, &vm).into())
+            }
+            Ending::NoVm(e) => {
+                self.harness_failed.store(true, Relaxed);
+                Err(format!("the harness failed, not the test: {e:#}").into())
+            }
+        }
+    }
+
+    fn failure(&self, test: &Test, faults: &[Fault], vm: &Vm) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let mut line = |args| drop(writeln!(text, "{args}"));
+        line(format!("it is to prove: {}", test.proves));
+        for fault in faults {
+            line(format!("- {fault}"));
+        }
+        line(format!("the last {TAIL} lines of the log:"));
+        line(vm.console_tail());
+        if let Some(path) = self.keep_log(test, vm) {
+            line(format!("all of the log: {}", path.display()));
+        }
+        line(format!("again, this test alone: {} T={}", self.repeat, test.name));
+        text
+    }
+
+    fn log_path(&self, test: &Test) -> Option<PathBuf> {
+        let folder = self.report.as_ref()?;
+        Some(folder.join(format!("{}.log", test.name.replace("::", "-"))))
+    }
+
+    fn keep_log(&self, test: &Test, vm: &Vm) -> Option<PathBuf> {
+        let (folder, path) = (self.report.as_ref()?, self.log_path(test)?);
+        let log = vm.console(0).into_iter();
+        let log: String =
+            log.map(|line| format!("{:8.3} {}\n", line.at.as_secs_f64(), line.text)).collect();
+        let kept = fs::create_dir_all(folder).and_then(|()| fs::write(&path, log));
+        match kept {
+            Ok(()) => Some(path),
+            Err(e) => {
+                eprintln!("vm-test: {}: {e}", path.display());
+                None
+            }
+        }
+    }
+}
+
+fn repeat_command(options: &Options, setup: &Setup) -> String {
+    let mut command = String::from("make test");
+    if !options.make_vars.is_empty() {
+        command.push(' ');
+        command.push_str(&options.make_vars);
+    } else if setup.arch.name() != "amd64" {
+        command.push_str(" ARCH=");
+        command.push_str(setup.arch.name());
+    }
+    command
+}
+
+/// As libtest-mimic will decide; that it keeps to itself.
+fn is_wanted(arguments: &Arguments, name: &str) -> bool {
+    let matches = |filter: &str| match arguments.exact {
+        true => name == filter,
+        false => name.contains(filter),
+    };
+    arguments.filter.as_deref().is_none_or(matches)
+        && !arguments.skip.iter().any(|skip| matches(skip))
+}
+
+fn list(tests: &[&Test]) -> ExitCode {
+    let width = tests.iter().map(|test| test.name.len()).max().unwrap_or_default();
+    for test in tests {
+        println!("{:width$}  {}", test.name, test.proves);
+    }
+    ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests_of_suite {
+    use super::*;
+
+    #[test]
+    fn every_test_has_a_name_of_its_own_and_says_what_it_proves() {
+        let tests = tests::all();
+        for (i, test) in tests.iter().enumerate() {
+            assert!(test.name.contains("::") && !test.proves.is_empty(), "{}", test.name);
+            assert!(tests[i + 1..].iter().all(|other| other.name != test.name), "{}", test.name);
+        }
+    }
+}

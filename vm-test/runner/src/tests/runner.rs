@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The runner itself: it must see what is wrong, and call it by its name.
+
+use crate::guest::calls::write;
+use crate::judge;
+use crate::judge::Fault;
+use crate::judge::Leaves;
+use crate::judge::Test;
+use crate::qemu::Config;
+use crate::threads::MODULE;
+use crate::trouble::Trouble;
+use crate::vm::Vm;
+use anyhow::Result;
+use anyhow::bail;
+use protocol::Until;
+use serde_json::Value as Json;
+use std::time::Duration;
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "runner::sees_what_a_passing_test_hides",
+        "splat, warning, taint, module, CPU, lost log and panic each fail a test that returned Ok",
+        sees_what_a_passing_test_hides,
+    )
+    .on(SMALL)
+    .leaves(Leaves::Ruins),
+    Test::new(
+        "runner::tells_a_hang_from_a_slow_call",
+        "a guest that is stopped is silent, one that is busy takes too long; QEMU is ended",
+        tells_a_hang_from_a_slow_call,
+    )
+    .on(SMALL)
+    .leaves(Leaves::Ruins),
+];
+
+const SMALL: Config = Config::smp(2);
+
+/// Runs it as the suite would.
+fn judged(vm: &Vm, run: fn(&Vm) -> Result<()>) -> Vec<Fault> {
+    judge::run(vm, &Test::new("probe", "", run))
+}
+
+fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
+    assert_eq!(judged(vm, |_| Ok(())), []);
+
+    let faults = judged(vm, |vm| vm.mark("BUG: KASAN: slab-use-after-free in probe+0x1/0x2"));
+    assert!(matches!(faults.as_slice(), [Fault::Splat { kind: "KASAN", .. }]), "{faults:?}");
+    let faults = judged(vm, |vm| vm.log(4, "something odd"));
+    let odd = |kind: &str| kind == "unexpected warning";
+    assert!(matches!(faults.as_slice(), [Fault::Splat { kind, .. }] if odd(kind)), "{faults:?}");
+    // The one before is no fault of the next.
+    assert_eq!(judged(vm, |_| Ok(())), []);
+
+    let faults = judged(vm, |_| bail!("own word"));
+    assert_eq!(faults, [Fault::Failed("own word".into())]);
+    let faults = judged(vm, |_| panic!("own panic"));
+    assert!(matches!(faults.as_slice(), [Fault::Failed(m)] if m.contains("own panic")));
+    let faults = judged(vm, |vm| vm.read("/no/such/file").map(drop));
+    assert!(matches!(faults.as_slice(), [Fault::Failed(m)] if m.contains("ENOENT")), "{faults:?}");
+    let faults =
+        judged(vm, |vm| vm.wait_for("/proc/sys/kernel/tainted", Until::Is("x".into())).map(drop));
+    assert!(matches!(faults.as_slice(), [Fault::Failed(m)] if m.contains("is not Is")));
+
+    let faults = judged(vm, |vm| vm.cpu(1).offline());
+    assert!(matches!(faults.as_slice(), [Fault::Unclean(m)] if m.contains("CPUs")), "{faults:?}");
+    vm.cpu(1).online()?;
+    let faults = judged(vm, |vm| vm.insmod(MODULE, ""));
+    assert!(matches!(faults.as_slice(), [Fault::Unclean(m)] if m.contains(MODULE)), "{faults:?}");
+    vm.rmmod(MODULE)?;
+    let faults = judged(vm, |vm| vm.write("/proc/sys/kernel/tainted", "512"));
+    assert!(matches!(faults.as_slice(), [Fault::Taint(_)]), "{faults:?}");
+    // More than the kernel keeps.
+    let faults = judged(vm, |vm| {
+        let line = format!("<6>{}\n", "x".repeat(900));
+        vm.repeat(8000, vec![write("/dev/kmsg", line)], Duration::from_secs(50))
+    });
+    assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("log")), "{faults:?}");
+
+    let faults = judged(vm, |vm| vm.write("/proc/sysrq-trigger", "c"));
+    let died = |m: &str| m.contains("the VM died") && m.contains("sysrq triggered crash");
+    assert!(matches!(&faults[0], Fault::Failed(m) if died(m)), "{faults:?}");
+    let panic = |fault: &Fault| matches!(fault, Fault::Splat { kind: "panic", .. });
+    assert!(faults.iter().any(panic), "{faults:?}");
+    assert!(!vm.is_running());
+    Ok(())
+}
+
+fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
+    let mut limits = vm.link.borrow().limits;
+    (limits.call, limits.silence) = (Duration::from_secs(2), Duration::from_secs(3));
+    vm.link.borrow_mut().limits = limits;
+
+    // Opening a FIFO that nobody writes to takes for ever, and asks for no time.
+    vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
+    let busy = vm.read("/tmp/fifo");
+    let Err(e) = busy else { bail!("a call beyond its limit returned") };
+    assert!(matches!(e.downcast::<Trouble>()?, Trouble::TookTooLong { .. }));
+
+    vm.link.borrow_mut().trouble = None;
+    vm.qmp("stop", Json::Null)?;
+    vm.link.borrow_mut().limits.call = Duration::from_secs(10);
+    let faults = judged(vm, |vm| vm.taint().map(drop));
+    // The first thing to be asked of the guest is asked before the test begins.
+    assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("hangs")), "{faults:?}");
+    assert!(matches!(vm.trouble(), Some(Trouble::Silent { .. })));
+    Ok(())
+}

@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The demo module as tests see it: what its threads have counted, and what they have logged.
+
+use crate::guest::calls::read;
+use crate::guest::text;
+use crate::vm::Vm;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use protocol::Record;
+use protocol::Until;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Formatter;
+use std::time::Instant;
+
+pub const MODULE: &str = "rust_smpboot_demo";
+pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";
+pub const WAKE: &str = "/sys/kernel/debug/rust_smpboot_demo/wake";
+pub const COMM: &str = "rust_demo/";
+
+/// What the thread of one CPU has counted.
+///
+/// `should_run` is not here: the kernel asks as often as it likes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub create: u64,
+    pub setup: u64,
+    pub run: u64,
+    pub park: u64,
+    pub unpark: u64,
+    pub cleanup: u64,
+    pub wake: u64,
+}
+
+impl Counts {
+    pub const NAMES: [&str; 7] = ["create", "setup", "run", "park", "unpark", "cleanup", "wake"];
+
+    /// Of a thread that was made, set up, and has done nothing yet.
+    pub const BORN: Counts =
+        Counts { create: 1, setup: 1, run: 0, park: 0, unpark: 0, cleanup: 0, wake: 0 };
+
+    /// In the order of the names.
+    fn values(&self) -> [u64; 7] {
+        [self.create, self.setup, self.run, self.park, self.unpark, self.cleanup, self.wake]
+    }
+
+    fn from_values(values: [u64; 7]) -> Counts {
+        let [create, setup, run, park, unpark, cleanup, wake] = values;
+        Counts { create, setup, run, park, unpark, cleanup, wake }
+    }
+}
+
+/// By CPU, for every possible one.
+pub type AllCounts = BTreeMap<u32, Counts>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Create,
+    Setup,
+    Park,
+    Unpark,
+    CleanupOnline,
+    CleanupOffline,
+}
+
+impl Step {
+    const ALL: [(Step, &str); 6] = [
+        (Step::Create, "create"),
+        (Step::Setup, "setup"),
+        (Step::Park, "park"),
+        (Step::Unpark, "unpark"),
+        (Step::CleanupOnline, "cleanup(online)"),
+        (Step::CleanupOffline, "cleanup(offline)"),
+    ];
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let name = Step::ALL.iter().find(|(step, _)| step == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+/// The CPU and the step, if the record tells of one.
+pub fn step(record: &Record) -> Option<(u32, Step)> {
+    let text = record.text.strip_prefix(MODULE)?.strip_prefix(": cpu")?;
+    let (cpu, name) = text.split_once(": ")?;
+    let step = Step::ALL.iter().find(|(_, known)| *known == name)?;
+    Some((cpu.parse().ok()?, step.0))
+}
+
+pub struct Demo<'a> {
+    pub vm: &'a Vm,
+    possible: Vec<u32>,
+    /// The number of the first record that `steps` has not yet looked at.
+    next_record: Cell<u64>,
+}
+
+impl<'a> Demo<'a> {
+    /// insmod, and all threads of CPUs that are online have begun.
+    pub fn load(vm: &'a Vm) -> Result<Demo<'a>> {
+        let demo = Demo::attach(vm)?;
+        vm.insmod(MODULE, "")?;
+        let online = vm.cpus("online")?;
+        demo.wait_for(online.iter().map(|cpu| (*cpu, "setup", 1)))?;
+        Ok(demo)
+    }
+
+    /// For a module that somebody else loads; steps count from now on.
+    pub fn attach(vm: &'a Vm) -> Result<Demo<'a>> {
+        vm.kmsg()?;
+        let next = vm.records.borrow().last().map_or(0, |record| record.seq + 1);
+        Ok(Demo { vm, possible: vm.cpus("possible")?, next_record: Cell::new(next) })
+    }
+
+    pub fn unload(&self) -> Result<()> {
+        self.vm.rmmod(MODULE)
+    }
+
+    pub fn possible(&self) -> &[u32] {
+        &self.possible
+    }
+
+    pub fn is_loaded(&self) -> Result<bool> {
+        Ok(self.vm.modules()?.iter().any(|name| name == MODULE))
+    }
+
+    pub fn wake(&self, list: &str) -> Result<()> {
+        self.vm.write(WAKE, list)
+    }
+
+    pub fn summary(&self) -> Result<String> {
+        self.vm.read(&format!("{FOLDER}/summary"))
+    }
+
+    pub fn pid(&self, cpu: u32) -> Result<i32> {
+        Ok(self.vm.read(&file(cpu, "pid"))?.parse()?)
+    }
+
+    pub fn state(&self, cpu: u32) -> Result<String> {
+        self.vm.read(&file(cpu, "state"))
+    }
+
+    pub fn counts(&self, cpu: u32) -> Result<Counts> {
+        self.all_counts()?.remove(&cpu).with_context(|| format!("CPU {cpu} is not possible"))
+    }
+
+    pub fn all_counts(&self) -> Result<AllCounts> {
+        let files = self.possible.iter().flat_map(|cpu| Counts::NAMES.map(|name| file(*cpu, name)));
+        let values = self.vm.batch(files.map(|file| read(&file)).collect())?;
+        let numbers: Vec<u64> =
+            values.into_iter().map(|v| Ok(text(v)?.parse()?)).collect::<Result<_>>()?;
+        let mut all = AllCounts::new();
+        for (cpu, values) in self.possible.iter().zip(numbers.chunks_exact(Counts::NAMES.len())) {
+            let values = values.try_into().context("a count for each name")?;
+            all.insert(*cpu, Counts::from_values(values));
+        }
+        Ok(all)
+    }
+
+    /// Until each of these counters has got so far.
+    pub fn wait_for(&self, wanted: impl Iterator<Item = (u32, &'static str, u64)>) -> Result<()> {
+        let wanted = wanted.map(|(cpu, name, least)| (file(cpu, name), Until::AtLeast(least)));
+        self.vm.wait_for_all(wanted.collect())
+    }
+
+    /// The counters get exactly there, all of them, and no further.
+    pub fn settles_at(&self, wanted: &AllCounts) -> Result<()> {
+        let now = self.all_counts()?;
+        let mut behind = Vec::new();
+        for (cpu, wanted) in wanted {
+            let now = now.get(cpu).copied().unwrap_or_default();
+            for ((name, now), wanted) in Counts::NAMES.iter().zip(now.values()).zip(wanted.values())
+            {
+                if now < wanted {
+                    behind.push((*cpu, *name, wanted));
+                }
+            }
+        }
+        if !behind.is_empty() {
+            self.wait_for(behind.into_iter())?;
+        }
+        let now = self.all_counts()?;
+        let differences = differences(wanted, &now);
+        ensure!(differences.is_empty(), "{}", differences.join("; "));
+        Ok(())
+    }
+
+    /// The steps in the kernel log since the last time; waits for this many.
+    pub fn steps(&self, least: usize) -> Result<Vec<(u32, Step)>> {
+        let start = Instant::now();
+        let limit = self.vm.limit(crate::guest::SOON);
+        loop {
+            self.vm.kmsg()?;
+            let records = self.vm.records.borrow();
+            let new = records.iter().filter(|record| record.seq >= self.next_record.get());
+            let steps: Vec<_> = new.filter_map(step).collect();
+            if steps.len() >= least {
+                self.next_record.set(records.last().map_or(0, |record| record.seq + 1));
+                return Ok(steps);
+            }
+            if start.elapsed() > limit {
+                bail!("only {} of {least} steps in the kernel log: {steps:?}", steps.len());
+            }
+        }
+    }
+
+    /// Exactly these steps were logged since the last time; between CPUs there is no order.
+    pub fn logged(&self, wanted: &[(u32, Step)]) -> Result<()> {
+        let mut seen = self.steps(wanted.len())?;
+        let mut wanted = wanted.to_vec();
+        seen.sort_by_key(|(cpu, _)| *cpu);
+        wanted.sort_by_key(|(cpu, _)| *cpu);
+        ensure!(seen == wanted, "the log has {}, not {}", show(&seen), show(&wanted));
+        Ok(())
+    }
+}
+
+/// All threads of the module, whoever knows of them, in ascending order.
+pub fn pids(vm: &Vm) -> Result<Vec<i32>> {
+    let mut pids = vm.tasks(|comm| comm.starts_with(COMM))?;
+    pids.sort();
+    Ok(pids)
+}
+
+pub fn file(cpu: u32, name: &str) -> String {
+    format!("{FOLDER}/cpu{cpu}/{name}")
+}
+
+fn show(steps: &[(u32, Step)]) -> String {
+    let words: Vec<_> = steps.iter().map(|(cpu, step)| format!("cpu{cpu}: {step}")).collect();
+    format!("[{}]", words.join(", "))
+}
+
+pub fn differences(wanted: &AllCounts, seen: &AllCounts) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (cpu, wanted) in wanted {
+        let Some(seen) = seen.get(cpu) else {
+            differences.push(format!("cpu{cpu}: no counters"));
+            continue;
+        };
+        for ((name, wanted), seen) in Counts::NAMES.iter().zip(wanted.values()).zip(seen.values()) {
+            if wanted != seen {
+                differences.push(format!("cpu{cpu}: {name} is {seen}, not {wanted}"));
+            }
+        }
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(text: &str) -> Record {
+        Record { seq: 0, time_us: 0, level: 6, user: false, text: text.into() }
+    }
+
+    #[test]
+    fn steps_are_read_from_the_log() {
+        let got = step(&record("rust_smpboot_demo: cpu12: cleanup(offline)"));
+        assert_eq!(got, Some((12, Step::CleanupOffline)));
+        for (wanted, name) in Step::ALL {
+            let got = step(&record(&format!("rust_smpboot_demo: cpu0: {name}")));
+            assert_eq!(got, Some((0, wanted)));
+            assert_eq!(wanted.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn other_lines_are_no_steps() {
+        for text in [
+            "smpboot: CPU 1 is now offline",
+            "rust_smpboot_demo: cpux: park",
+            "rust_smpboot_demo: x",
+        ] {
+            assert_eq!(step(&record(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_and_values_go_together() {
+        let counts = Counts::from_values([1, 2, 3, 4, 5, 6, 7]);
+        let by_name = |name| {
+            let i = Counts::NAMES.iter().position(|n| *n == name).unwrap();
+            counts.values()[i]
+        };
+        assert_eq!(by_name("create"), counts.create);
+        assert_eq!(by_name("unpark"), counts.unpark);
+        assert_eq!(by_name("wake"), counts.wake);
+    }
+
+    #[test]
+    fn a_difference_names_cpu_counter_and_both_values() {
+        let wanted = AllCounts::from([(0, Counts::BORN), (1, Counts::BORN)]);
+        let mut seen = wanted.clone();
+        assert!(differences(&wanted, &seen).is_empty());
+        seen.insert(1, Counts { park: 2, ..Counts::BORN });
+        assert_eq!(differences(&wanted, &seen), ["cpu1: park is 2, not 0"]);
+        seen.remove(&1);
+        assert_eq!(differences(&wanted, &seen), ["cpu1: no counters"]);
+    }
+}

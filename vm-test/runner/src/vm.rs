@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One virtual machine, from its boot to its end.
+
+use crate::console::Line;
+use crate::link::Limits;
+use crate::link::Link;
+use crate::process::Process;
+use crate::qemu;
+use crate::qemu::Accel;
+use crate::qemu::Config;
+use crate::setup::Setup;
+use crate::trouble::Trouble;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::anyhow;
+use anyhow::ensure;
+use protocol::Call;
+use protocol::Record;
+use serde_json::Value as Json;
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::time::Duration;
+use std::time::Instant;
+
+/// How much of the log a failure shows.
+pub const TAIL: usize = 40;
+
+/// How it is talked to is in `guest.rs`.
+pub struct Vm {
+    pub(crate) link: RefCell<Link>,
+    /// The kernel log as far as it was read.
+    pub(crate) records: RefCell<Vec<Record>>,
+    /// The kernel overwrote some of it before it was read.
+    pub(crate) lost_records: Cell<bool>,
+    /// Parts of lines that the present test provokes.
+    pub(crate) expected: RefCell<Vec<&'static str>>,
+    pub config: Config,
+    pub boot_time: Duration,
+}
+
+impl Vm {
+    pub fn boot(setup: &Setup, config: &Config) -> Result<Vm> {
+        Vm::boot_with(setup, config, setup.accel.accel, Limits::BASE)
+    }
+
+    pub fn boot_with(setup: &Setup, config: &Config, accel: Accel, limits: Limits) -> Result<Vm> {
+        let start = Instant::now();
+        let process = Process::start(setup.arch.qemu(), &setup.initramfs, |wires| {
+            qemu::arguments(setup.arch, accel, config, &setup.kernel, wires)
+        })?;
+        let mut link = Link::new(process, limits);
+        let hello = link
+            .qmp("qmp_capabilities", Json::Null)
+            .and_then(|_| link.wait_hello())
+            .map_err(|trouble| boot_failed(&mut link, trouble))?;
+        let boot_time = start.elapsed();
+        link.limits = limits.measured(boot_time);
+        ensure!(
+            hello.0 == protocol::VERSION,
+            "the agent speaks version {} of the protocol, the runner {}: build both again",
+            hello.0,
+            protocol::VERSION
+        );
+        ensure!(
+            hello.1 == setup.release,
+            "this kernel calls itself {}, the folder it came from {}",
+            hello.1,
+            setup.release
+        );
+        Ok(Vm {
+            link: RefCell::new(link),
+            records: RefCell::default(),
+            lost_records: Cell::new(false),
+            expected: RefCell::default(),
+            config: config.clone(),
+            boot_time,
+        })
+    }
+
+    /// Powers off in the orderly way, and waits for QEMU to end.
+    pub fn shut_down(&self) -> Result<()> {
+        let mut link = self.link.borrow_mut();
+        link.post(Call::PowerOff);
+        let limit = link.limits.call;
+        if link.wait_exit(limit) {
+            return Ok(());
+        }
+        link.kill();
+        Err(anyhow!(Trouble::TookTooLong { doing: "power off".into(), limit }))
+    }
+
+    pub fn kill(&self) {
+        self.link.borrow_mut().kill();
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.link.borrow().is_running()
+    }
+
+    /// What ended the talk with this VM, if anything did.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.link.borrow().trouble.clone()
+    }
+
+    /// Scales a limit by what this machine was measured to need.
+    pub fn limit(&self, usual: Duration) -> Duration {
+        let limits = self.link.borrow().limits;
+        usual.mul_f64(limits.call.as_secs_f64() / Limits::BASE.call.as_secs_f64())
+    }
+
+    /// The console's lines from number `from` on.
+    pub fn console(&self, from: usize) -> Vec<Line> {
+        self.link.borrow().console.lines().get(from..).unwrap_or_default().to_vec()
+    }
+
+    pub fn console_len(&self) -> usize {
+        self.link.borrow().console.lines().len()
+    }
+
+    pub fn console_tail(&self) -> String {
+        self.link.borrow().console.tail(TAIL)
+    }
+
+    /// A command to QEMU itself.
+    pub fn qmp(&self, command: &str, arguments: Json) -> Result<Json> {
+        let answer = self.link.borrow_mut().qmp(command, arguments)?;
+        match answer.get("error") {
+            Some(error) => Err(anyhow!("QMP {command}: {error}")),
+            None => Ok(answer["return"].clone()),
+        }
+    }
+}
+
+fn boot_failed(link: &mut Link, trouble: Trouble) -> anyhow::Error {
+    link.kill();
+    let error = Err::<(), _>(trouble);
+    let tail = link.console.tail(TAIL);
+    match tail.is_empty() {
+        true => error.context("the guest did not boot; its console stayed empty"),
+        false => error.context(format!("the guest did not boot; the last of its log:\n{tail}")),
+    }
+    .unwrap_err()
+}
