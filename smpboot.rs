@@ -166,8 +166,31 @@
 //!
 //! The callbacks that the core gets are monomorphic functions that find their state at a link-time
 //! address, as a C callback finds its per-CPU variable: there is no lookup and no indirect call.
-//! What is not written is NULL in the table. What safety adds is in the documentation's table of
-//! instructions, next to the same callbacks in C.
+//! What is not written is NULL in the table, except `setup`, where `Local` comes from, and `cleanup`
+//! if `Local` needs dropping.
+//!
+//! Instructions that a callback executes, for the twins in `bench/`: the same thread in C, with
+//! static per-CPU variables, and in Rust. (x86-64, Debian's 7.3.4 configuration, gcc 14.2 and rustc
+//! 1.85.1; `endbr64`, the call that ftrace turns into a nop and padding are not counted, and what
+//! called functions execute is.)
+//!
+//! | callback | C | Rust | |
+//! |---|---|---|---|
+//! | `thread_should_run` | 11 | 13 | reads the flag |
+//! | `thread_fn` | 17 | 18 | clears the flag, counts |
+//! | `park`, `unpark` | 11 | 5 | counts |
+//!
+//! What Rust has more is one call in each of the first two: the kernel crate's atomics are functions
+//! in C unless the kernel is built with `CONFIG_RUST_INLINE_HELPERS`. What C has more are the checks
+//! of the CPU number against the length of `__per_cpu_offset`, which Debian's `UBSAN_BOUNDS` adds;
+//! here the core vouches for it. Safety itself costs no instruction in a callback. It costs in
+//! `setup`, once per thread: learning the address of the core's thread function, with which
+//! registering in a callback is detected; and in a wake: an RCU read-side section and a look at
+//! the registration's state.
+//!
+//! Registration allocates what C does, the task and the core's own data for each thread, with one
+//! piece of per-CPU storage for task pointers, flags and local states, and an entry in the module's
+//! [`ModuleScope`].
 //!
 //! # Hazards
 //!

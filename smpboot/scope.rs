@@ -50,7 +50,9 @@ pub trait ScopedModule: Sized + Send + Sync {
 }
 
 /// Something that can be unregistered without the value that stands for its registration.
-pub(crate) trait Revoke: Sync {
+///
+/// For other abstractions whose C side does not hold the module either, such as `debugfs.rs`.
+pub trait Revoke: Sync {
     /// Unregisters, unless that has been done. Called in process context.
     fn revoke(&self);
 }
@@ -100,17 +102,17 @@ impl ModuleScope {
     /// Adds `entry` to what is revoked when the module goes away.
     ///
     /// Returns `ESHUTDOWN` when that has begun, or `ENOMEM`.
-    pub(crate) fn add(&self, entry: &'static dyn Revoke) -> Result {
+    pub fn add(&self, entry: &'static dyn Revoke) -> Result {
         self.add_entry(Entry::Static(entry))
     }
 
     /// Like [`add`](Self::add), for what is not static.
-    pub(crate) fn add_shared(&self, entry: Arc<dyn Revoke + Send>) -> Result {
+    pub fn add_shared(&self, entry: Arc<dyn Revoke + Send>) -> Result {
         self.add_entry(Entry::Shared(entry))
     }
 
     /// Takes back an [`add`](Self::add) or [`add_shared`](Self::add_shared).
-    pub(crate) fn remove(&self, entry: &dyn Revoke) {
+    pub fn remove(&self, entry: &dyn Revoke) {
         REGISTRY
             .lock()
             .entries

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The C twin of smpboot_twin_rust.rs: the same threads, written as C's users of smp_hotplug_thread
+ * write them, to compare the code that comes out.
+ */
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/sched.h>
+#include <linux/smpboot.h>
+
+static DEFINE_PER_CPU(struct task_struct *, twin_task);
+static DEFINE_PER_CPU(int, twin_pending);
+static DEFINE_PER_CPU(u64, twin_runs);
+static DEFINE_PER_CPU(u64, twin_parks);
+
+static int twin_should_run(unsigned int cpu)
+{
+	return READ_ONCE(per_cpu(twin_pending, cpu));
+}
+
+static void twin_run(unsigned int cpu)
+{
+	xchg(&per_cpu(twin_pending, cpu), 0);
+	per_cpu(twin_runs, cpu)++;
+}
+
+static void twin_setup(unsigned int cpu)
+{
+	per_cpu(twin_runs, cpu) = 0;
+	per_cpu(twin_parks, cpu) = 0;
+}
+
+static void twin_park(unsigned int cpu)
+{
+	per_cpu(twin_parks, cpu)++;
+}
+
+static void twin_unpark(unsigned int cpu)
+{
+	per_cpu(twin_runs, cpu)++;
+}
+
+static struct smp_hotplug_thread twin_threads = {
+	.store			= &twin_task,
+	.thread_should_run	= twin_should_run,
+	.thread_fn		= twin_run,
+	.setup			= twin_setup,
+	.park			= twin_park,
+	.unpark			= twin_unpark,
+	.thread_comm		= "twin_c/%u",
+};
+
+static int __init twin_init(void)
+{
+	return smpboot_register_percpu_thread(&twin_threads);
+}
+module_init(twin_init);
+
+static void __exit twin_exit(void)
+{
+	smpboot_unregister_percpu_thread(&twin_threads);
+}
+module_exit(twin_exit);
+
+MODULE_DESCRIPTION("C twin of smpboot_twin_rust");
+MODULE_LICENSE("GPL");
