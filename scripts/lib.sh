@@ -119,7 +119,7 @@ explain() {
         sed -n '/^rust_smpboot: error:/,$p' "$log" >&2
         exit 1
     fi
-    ! grep -qiE 'No space left on device|Disk quota exceeded' "$log" || no_room
+    ! grep -qiE 'No space left on device|enough free space in|Disk quota exceeded' "$log" || no_room
     [[ -n $V ]] || tail -n 20 "$log" >&2
     ! grep -qE 'spurious network error|failed to download|Could not resolve host' "$log" ||
         die "the crate registry cannot be reached" "Look at the network and at cargo's settings. The log is $log"
@@ -203,7 +203,7 @@ lock() {
         start "lock-$name" "Waiting for another run (process $(<"$file")) that is making the $name" flock "$lock_fd"
         finish "lock-$name"
     fi
-    echo $$ >"$file"
+    { echo $$ >"$file"; } 2>/dev/null || :
     ours=("$@")
     sweep
 }
@@ -269,7 +269,7 @@ archive_fault() {
         /Hash Sum mismatch|unexpected size|[Mm]irror sync|404 +Not Found|not have a Release file|xpired|not valid yet/ { sync = 1 }
         /Could not resolve|failure resolving|ould not connect|nable to connect|Connection (failed|refused|timed out|reset)/ { net = 1 }
         /Network is unreachable|Cannot initiate the connection|Could not handshake|Certificate verification failed/ { net = 1 }
-        /No space left on device/ { full = 1 }
+        /No space left on device|enough free space in/ { full = 1 }
         END {
             if (full) exit
             if (net) print "cannot be reached"
