@@ -11,7 +11,7 @@
 //!
 //! - `stop`: takes a CPU list, runs a job on all of these CPUs, and waits. `ENOENT` if it ran on
 //!   none of them.
-//! - `hold_us`: for how long the job keeps its CPU busy.
+//! - `hold_us`: for how long the job sleeps, and so keeps others in the queue.
 //! - `cpuN/state`: `up`, `down`, or `absent` if the CPU was never online.
 //! - `cpuN/submitted`, `run`, `refused`: jobs. When nobody waits, the first is the sum of the others.
 //! - `cpuN/strays`: jobs that ran on another CPU. None.
@@ -45,7 +45,7 @@ use kernel::{
         SpinLock, //
     },
     time::{
-        delay::udelay,
+        delay::fsleep,
         Delta,
         Instant,
         Monotonic, //
@@ -378,7 +378,7 @@ impl Attribute for Stop {
         let job = move |_| {
             let waited = begin.elapsed();
             let ran_on = CpuId::current();
-            udelay(hold);
+            fsleep(hold);
             (ran_on, waited)
         };
 
@@ -409,7 +409,7 @@ impl Attribute for HoldUs {
 
     fn store(this: &Data, input: &CStr) -> Result {
         match u64::from_str(BStr::from_bytes(input.to_bytes().trim_ascii()))? {
-            hold @ 0..=1000 => this.hold_us.store(hold, Relaxed),
+            hold @ 0..=100_000 => this.hold_us.store(hold, Relaxed),
             _ => return Err(ERANGE),
         }
         Ok(())

@@ -22,7 +22,7 @@ pub struct Options {
     /// Folder of a prepared kernel: vmlinuz, release, perhaps vmlinux and busybox
     #[arg(long, value_name = "DIR")]
     kernel: PathBuf,
-    /// Folder of the modules built for it
+    /// Folder of the modules built for it, here and in its folders
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "amd64")]
@@ -142,10 +142,17 @@ impl Options {
             return Ok(Vec::new());
         };
         let mut modules = Vec::new();
-        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|e| e == "ko") {
-                modules.push(path);
+        let mut folders = vec![folder.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+                let entry = entry?;
+                let path = entry.path();
+                // Not kbuild's links to the sources.
+                if entry.file_type()?.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|e| e == "ko") {
+                    modules.push(path);
+                }
             }
         }
         modules.sort();

@@ -103,6 +103,10 @@ const EXPECTED: &[Expected] = &[
         text: "module verification failed: signature and/or required key missing",
         why: "nobody signs a module that was built for a test; the stock kernel takes it all the same",
     },
+    Expected {
+        text: "APIC: Stale IRR: ",
+        why: "an interrupt was sent to a CPU on its way down: x86 says so when the CPU is back",
+    },
 ];
 
 /// Why a line of the console is a splat, if it is one.

@@ -2,7 +2,10 @@
 
 //! The suite: a table of tests in each file.
 
+mod cpu_stop;
+mod cpuhp;
 mod hotplug;
+mod idle_inject;
 mod input;
 mod registration;
 mod rollback;
@@ -20,6 +23,9 @@ pub fn all() -> Vec<&'static Test> {
         wake::TESTS,
         input::TESTS,
         unload::TESTS,
+        idle_inject::TESTS,
+        cpu_stop::TESTS,
+        cpuhp::TESTS,
         runner::TESTS,
     ]
     .into_iter()
