@@ -297,6 +297,12 @@ impl Root {
     }
 }
 
+impl Drop for Root {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
 impl Revoke for Root {
     fn revoke(&self) {
         self.remove();
@@ -318,6 +324,8 @@ pub struct Tree<T> {
 impl<T> Tree<T> {
     /// Makes the data, the folder `name` at the root of debugfs, and, with `fill`, its files.
     ///
+    /// The files may outlive the tree, if that is leaked, so they cannot be about borrowed data.
+    ///
     /// Process context. Returns what `data` fails with, `ENOMEM`, or `ESHUTDOWN` if the module is
     /// going away.
     pub fn new<'a, E>(
@@ -328,7 +336,7 @@ impl<T> Tree<T> {
     ) -> impl PinInit<Self, Error> + 'a
     where
         Error: From<E>,
-        T: 'a,
+        T: 'static,
     {
         try_pin_init!(Self {
             data <- data,

@@ -1,0 +1,17 @@
+//! A tree that is leaked keeps its files: it cannot hold what somebody lent it.
+//~ ERROR `counter` does not live long enough
+use debugfs::Tree;
+use kernel::sync::atomic::Atomic;
+
+pub struct Borrower<'a>(&'a Atomic<u64>);
+
+pub fn leak(scope: &'static ModuleScope) -> Result {
+    let counter = Atomic::<u64>::new(0);
+    core::mem::forget(KBox::pin_init(
+        Tree::new(scope, c"borrower", Borrower(&counter), |borrower, dir| {
+            dir.file::<Atomic<u64>>(c"counter", borrower.0)
+        }),
+        GFP_KERNEL,
+    )?);
+    Ok(())
+}
