@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel itself traced: `/sys/kernel/tracing/trace`.
+
+use crate::model::Nanos;
+use crate::module::excerpt;
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How the demo's threads are called, before the `/`.
+pub const THREAD: &str = "rust_demo";
+
+/// What to write into which file of `/sys/kernel/tracing`, in this order, before the module is loaded.
+///
+/// The clock is `CLOCK_MONOTONIC`, which is the module's too. Of the scheduler's events only those of the demo's threads
+/// are recorded, so that there are not too many.
+pub fn setup() -> Vec<(String, String)> {
+    let mut files = vec![
+        ("trace_clock".to_owned(), "mono".to_owned()),
+        ("buffer_size_kb".to_owned(), "4096".to_owned()),
+        ("options/record-tgid".to_owned(), "0".to_owned()),
+    ];
+    for event in ["cpuhp_enter", "cpuhp_multi_enter", "cpuhp_exit"] {
+        files.push((format!("events/cpuhp/{event}/enable"), "1".to_owned()));
+    }
+    for event in [
+        "sched_waking",
+        "sched_wakeup",
+        "sched_wakeup_new",
+        "sched_switch",
+        "sched_migrate_task",
+        "sched_kthread_stop",
+    ] {
+        let filter = match event {
+            "sched_switch" => format!("prev_comm ~ \"{THREAD}/*\" || next_comm ~ \"{THREAD}/*\""),
+            _ => format!("comm ~ \"{THREAD}/*\""),
+        };
+        files.push((format!("events/sched/{event}/filter"), filter));
+        files.push((format!("events/sched/{event}/enable"), "1".to_owned()));
+    }
+    files
+}
+
+/// What the host does, told to the kernel's trace by writing a line to `trace_marker` in the guest: so it has a time of
+/// the same clock.
+///
+/// [`Marker::sync`] is the action that relates the module's clock to that of the trace: between its two markers, the
+/// host wakes that CPU's thread by the module's `wake`, for the first time since the module was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Marker {
+    Begin(String),
+    End(String),
+}
+
+impl Marker {
+    const PREFIX: &str = "rust_smpboot: ";
+
+    /// The label of the action that relates the clocks.
+    pub fn sync(cpu: u32) -> String {
+        format!("sync cpu{cpu}")
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (sign, label) = text.strip_prefix(Self::PREFIX)?.split_once(' ')?;
+        match sign {
+            "+" => Some(Self::Begin(label.to_owned())),
+            "-" => Some(Self::End(label.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// The line to write.
+impl fmt::Display for Marker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Begin(label) => write!(f, "{}+ {label}", Self::PREFIX),
+            Self::End(label) => write!(f, "{}- {label}", Self::PREFIX),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// In the order of time.
+    pub events: Vec<Event>,
+    /// How many were overwritten.
+    pub lost: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// To the microsecond: the kernel prints no more.
+    pub time: Nanos,
+    /// Where it was recorded, by whom.
+    pub cpu: u32,
+    pub task: String,
+    pub pid: i32,
+    /// As the kernel calls it: `sched_waking`.
+    pub name: String,
+    /// The rest of the line, as it is.
+    pub text: String,
+    pub what: What,
+}
+
+/// What of an event is understood here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum What {
+    /// `cpu` is the one that comes or goes, in all of these.
+    HotplugEnter {
+        cpu: u32,
+        target: i32,
+        step: i32,
+        function: String,
+    },
+    HotplugExit {
+        cpu: u32,
+        step: i32,
+        ret: i32,
+    },
+    /// `sched_waking`, `sched_wakeup`, `sched_wakeup_new`, `sched_migrate_task`, `sched_kthread_stop`.
+    Thread {
+        comm: String,
+    },
+    Switch {
+        from: String,
+        state: String,
+        to: String,
+    },
+    Marker(Marker),
+    Other,
+}
+
+impl Trace {
+    /// The text of the file `trace`. Times are the trace clock's.
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        let mut trace = Self::default();
+        for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
+            let shown = String::from_utf8_lossy(line);
+            trace
+                .line(line, &shown)
+                .with_context(|| format!("trace: line {}: `{}`", index + 1, excerpt(&shown)))?;
+        }
+        // As it is, but for a clock that is not quite the same on all CPUs.
+        trace.events.sort_by_key(|event| event.time);
+        Ok(trace)
+    }
+
+    fn line(&mut self, line: &[u8], shown: &str) -> Result<()> {
+        if let Some(counts) = shown.strip_prefix("# entries-in-buffer/entries-written: ") {
+            let counts = counts.split_whitespace().next().unwrap_or_default();
+            let (kept, written) = counts.split_once('/').context("no two counts")?;
+            let (kept, written): (u64, u64) = (kept.parse()?, written.parse()?);
+            self.lost = written.checked_sub(kept).context("more kept than written")?;
+        } else if !(line.is_empty() || line.starts_with(b"#") || is_about_buffers(shown)) {
+            self.events.push(event(line)?);
+        }
+        Ok(())
+    }
+
+    /// Makes `epoch` the time 0.
+    pub fn since(mut self, epoch: Nanos) -> Self {
+        for event in &mut self.events {
+            event.time = event.time.saturating_sub(epoch);
+        }
+        self
+    }
+
+    pub fn markers(&self) -> impl Iterator<Item = (Nanos, &Marker)> {
+        self.events.iter().filter_map(|event| match &event.what {
+            What::Marker(marker) => Some((event.time, marker)),
+            _ => None,
+        })
+    }
+}
+
+/// `CPU:1 [LOST 12 EVENTS]`; the count is in the head of the file.
+fn is_about_buffers(line: &str) -> bool {
+    line.starts_with("CPU:") && line.ends_with(" EVENTS]")
+}
+
+/// `%16s-%-7d [%03d] FLAGS SECONDS.MICROSECONDS: NAME: TEXT`. A task's name may hold anything, but is of a fixed width.
+fn event(line: &[u8]) -> Result<Event> {
+    const WIDTH: usize = 16;
+
+    ensure!(line.len() > WIDTH && line[WIDTH] == b'-', "no task");
+    let task = String::from_utf8_lossy(&line[..WIDTH]).trim_start().to_owned();
+    let rest = String::from_utf8_lossy(&line[WIDTH + 1..]);
+
+    let (pid, rest) = rest.split_once(' ').context("no pid")?;
+    let pid = pid.parse().context("no pid")?;
+    let (cpu, rest) =
+        rest.trim_start().strip_prefix('[').and_then(|r| r.split_once("] ")).context("no CPU")?;
+    let cpu = cpu.parse().context("no CPU")?;
+    let (_flags, rest) = rest.trim_start().split_once(' ').context("no flags")?;
+    let (time, rest) = rest.trim_start().split_once(": ").context("no time")?;
+    let time =
+        nanoseconds(time).context("no time in seconds and microseconds (is the clock `mono`?)")?;
+    let (name, text) = rest.split_once(':').context("no name")?;
+    let text = text.strip_prefix(' ').unwrap_or(text);
+
+    let what = what(name, text).with_context(|| format!("not as {name} is known"))?;
+    Ok(Event { time, cpu, task, pid, name: name.to_owned(), text: text.trim().to_owned(), what })
+}
+
+fn nanoseconds(time: &str) -> Option<Nanos> {
+    let (seconds, micros) = time.split_once('.')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if micros.len() != 6 || !digits(micros) || !digits(seconds) {
+        return None;
+    }
+    let (seconds, micros): (Nanos, Nanos) = (seconds.parse().ok()?, micros.parse().ok()?);
+    seconds.checked_mul(1_000_000)?.checked_add(micros)?.checked_mul(1000)
+}
+
+fn what(name: &str, text: &str) -> Option<What> {
+    let what = match name {
+        // cpu: 0001 target: 142 step: 147 (smpboot_park_threads)
+        "cpuhp_enter" | "cpuhp_multi_enter" => What::HotplugEnter {
+            cpu: number(text, "cpu:")?,
+            target: number(text, "target:")?,
+            step: number(text, "step:")?,
+            function: text.rsplit_once('(')?.1.trim_end().strip_suffix(')')?.to_owned(),
+        },
+        //  cpu: 0001  state: 146 step: 147 ret: 0
+        "cpuhp_exit" => What::HotplugExit {
+            cpu: number(text, "cpu:")?,
+            step: number(text, "step:")?,
+            ret: number(text, "ret:")?,
+        },
+        // comm=rust_demo/1 pid=117 prio=120 target_cpu=001
+        "sched_waking" | "sched_wakeup" | "sched_wakeup_new" | "sched_migrate_task"
+        | "sched_kthread_stop" => {
+            let (comm, _) = text.strip_prefix("comm=")?.rsplit_once(" pid=")?;
+            What::Thread { comm: comm.to_owned() }
+        }
+        // prev_comm=a prev_pid=1 prev_prio=120 prev_state=S ==> next_comm=b next_pid=2 next_prio=120
+        "sched_switch" => {
+            let (from, to) = text.strip_prefix("prev_comm=")?.split_once(" ==> next_comm=")?;
+            let (from, state) = from.rsplit_once(" prev_state=")?;
+            let (from, _) = from.rsplit_once(" prev_pid=")?;
+            let (to, _) = to.rsplit_once(" next_pid=")?;
+            What::Switch { from: from.to_owned(), state: state.to_owned(), to: to.to_owned() }
+        }
+        "tracing_mark_write" => Marker::parse(text.trim_end()).map_or(What::Other, What::Marker),
+        _ => What::Other,
+    };
+    Some(what)
+}
+
+/// The number that follows `key`.
+fn number<T: std::str::FromStr>(text: &str, key: &str) -> Option<T> {
+    let (_, rest) = text.split_once(key)?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+# tracer: nop
+#
+# entries-in-buffer/entries-written: 7/9   #P:3
+#
+CPU:1 [LOST 2 EVENTS]
+              sh-112     [002] ...1.    12.583682: tracing_mark_write: rust_smpboot: + cpu1 offline
+         cpuhp/1-22      [001] .....    13.401841: cpuhp_enter: cpu: 0001 target: 142 step: 147 (smpboot_park_threads)
+         cpuhp/1-22      [001] d..2.    13.409281: sched_waking: comm=rust_demo/1 pid=117 prio=120 target_cpu=001
+         cpuhp/1-22      [001] d..2.    13.409320: sched_switch: prev_comm=cpuhp/1 prev_pid=22 prev_prio=120 prev_state=D ==> next_comm=rust_demo/1 next_pid=117 next_prio=120
+         cpuhp/1-22      [001] .....    13.409899: cpuhp_exit:  cpu: 0001  state: 146 step: 147 ret: -11
+   my task [x] a-9       [000] .....    14.000000: something_new: whatever: it is
+              sh-112     [002] ...1.    15.000000: tracing_mark_write: somebody else's
+";
+
+    #[test]
+    fn a_trace_is_read() {
+        let trace = Trace::parse(TEXT.as_bytes()).unwrap();
+        assert_eq!(trace.lost, 2);
+        let what: Vec<_> = trace.events.iter().map(|event| event.what.clone()).collect();
+        assert_eq!(
+            what,
+            [
+                What::Marker(Marker::Begin("cpu1 offline".into())),
+                What::HotplugEnter {
+                    cpu: 1,
+                    target: 142,
+                    step: 147,
+                    function: "smpboot_park_threads".into()
+                },
+                What::Thread { comm: "rust_demo/1".into() },
+                What::Switch {
+                    from: "cpuhp/1".into(),
+                    state: "D".into(),
+                    to: "rust_demo/1".into()
+                },
+                What::HotplugExit { cpu: 1, step: 147, ret: -11 },
+                What::Other,
+                What::Other,
+            ]
+        );
+        let enter = &trace.events[1];
+        assert_eq!(
+            (enter.time, enter.cpu, enter.task.as_str(), enter.pid),
+            (13_401_841_000, 1, "cpuhp/1", 22)
+        );
+        assert_eq!(trace.events[5].task, "my task [x] a");
+        assert_eq!(trace.events[5].text, "whatever: it is");
+        assert_eq!(trace.markers().count(), 1);
+        assert_eq!(trace.since(12_000_000_000).events[0].time, 583_682_000);
+    }
+
+    #[test]
+    fn markers_are_read_as_they_are_written() {
+        for marker in [Marker::Begin("wake 0-2".into()), Marker::End(Marker::sync(4))] {
+            assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
+        }
+        assert_eq!(Marker::parse("rust_smpboot: * x"), None);
+        assert_eq!(Marker::parse("+ x"), None);
+    }
+
+    #[test]
+    fn rubbish_in_a_trace_is_refused() {
+        let refused = |text: &str| format!("{:#}", Trace::parse(text.as_bytes()).unwrap_err());
+        assert_eq!(refused("hello"), "trace: line 1: `hello`: no task");
+        assert_eq!(
+            refused("# entries-in-buffer/entries-written: 9/7"),
+            "trace: line 1: `# entries-in-buffer/entries-written: 9/7`: more kept than written"
+        );
+        let line = |rest: &str| refused(&format!("              sh-{rest}"));
+        assert!(line("x  [002] .. 1.000000: a: b").contains(": no pid"));
+        assert!(line("1  [x] .. 1.000000: a: b").contains(": no CPU"));
+        assert!(line("1  [002]").ends_with(": no CPU"));
+        assert!(line("1  [002] .. 12345: a: b").contains("is the clock `mono`?"));
+        assert!(line("1  [002] .. -1.000000: a: b").contains("is the clock `mono`?"));
+        assert!(line("1  [002] .. 99999999999999.000000: a: b").contains("no time"));
+        assert!(line("1  [002] .. 1.000000: a").ends_with(": no name"));
+        assert!(
+            line("1  [002] .. 1.000000: cpuhp_enter: cpu: x")
+                .ends_with(": not as cpuhp_enter is known")
+        );
+        assert!(
+            line("1  [002] .. 1.000000: sched_switch: x")
+                .ends_with(": not as sched_switch is known")
+        );
+        // A line of bytes that are no text does not end it.
+        let trace =
+            Trace::parse(b"            \xff\xfe\xfdx-1       [000] .....    14.000000: a: \xff\n")
+                .unwrap();
+        assert_eq!(trace.events[0].pid, 1);
+    }
+
+    #[test]
+    fn the_setup_names_events_that_are_understood() {
+        let files = setup();
+        assert_eq!(files[0], ("trace_clock".to_owned(), "mono".to_owned()));
+        assert!(files.iter().any(|(file, _)| file == "events/sched/sched_switch/filter"));
+    }
+}

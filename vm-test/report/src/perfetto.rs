@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The run for <https://ui.perfetto.dev>, or any other reader of Chrome's trace event format (JSON).
+//!
+//! | in the trace | is |
+//! |---|---|
+//! | process `host` | the actions of the host, as slices |
+//! | process `cpuN` | a CPU, with these threads: |
+//! | `power` | slices: online, going offline, offline, coming online |
+//! | `thread's life` | slices: created, active, parked |
+//! | `callbacks` | instants: create, setup, park, unpark, cleanup |
+//! | `wakes` | a slice for each wake, until the run that answers it; a flow leads to that run |
+//! | `runs` | a slice for each run of the thread, from switch to switch; only an instant's length if not traced |
+//! | `sched` | instants: the kernel's `sched_*` events of this thread, with their text |
+//! | `cpuhp` | slices, nested: the kernel's hotplug steps, with step, target and result |
+//! | `latency` | a counter: how long the last wake took, in microseconds |
+//!
+//! Times are microseconds since the module was loaded, with three decimals. Times before that are negative, which
+//! readers of this format do not all like, so all times are moved if there are any; `otherData` says by how much.
+
+use crate::model::{Kind, Nanos, Run};
+use crate::view::{CpuView, View};
+use serde_json::{Map, Value, json};
+
+const POWER: u32 = 1;
+const LIFE: u32 = 2;
+const CALLBACKS: u32 = 3;
+const WAKES: u32 = 4;
+const RUNS: u32 = 5;
+const SCHED: u32 = 6;
+const CPUHP: u32 = 7;
+
+const TRACKS: [(u32, &str); 7] = [
+    (POWER, "power"),
+    (LIFE, "thread's life"),
+    (CALLBACKS, "callbacks"),
+    (WAKES, "wakes"),
+    (RUNS, "runs"),
+    (SCHED, "sched"),
+    (CPUHP, "cpuhp"),
+];
+
+const HOST: u32 = 1;
+
+/// Processes with the numbers 0 and 1 mean something to some readers; nobody minds these.
+fn process(cpu: u32) -> u32 {
+    100 + cpu
+}
+
+/// The text of the file.
+pub fn json(run: &Run) -> String {
+    let view = View::new(run);
+    let shift = view.begin.min(0).saturating_neg();
+    let mut out = Out { events: vec![], shift };
+
+    out.name(HOST, "host", 0);
+    out.thread(HOST, 1, "actions");
+    for action in &run.actions {
+        let end = action.end.unwrap_or(view.end);
+        let args = json!({ "finished": action.end.is_some() });
+        out.slice((HOST, 1), &action.label, (action.begin, end), args);
+    }
+    let mut flows = 0;
+    for cpu in &view.cpus {
+        out.cpu(run, cpu, &mut flows);
+    }
+
+    let about = &run.about;
+    let trace = json!({
+        "displayTimeUnit": "ns",
+        "otherData": {
+            "title": about.title,
+            "release": about.release,
+            "arch": about.arch,
+            "cpus": about.cpus.to_string(),
+            "accelerator": about.accelerator,
+            "date": about.date,
+            "module_loaded_at_us": micros(shift),
+            "clock_error_ns": run.clock_error,
+        },
+        "traceEvents": out.events,
+    });
+    trace.to_string()
+}
+
+struct Out {
+    events: Vec<Value>,
+    shift: Nanos,
+}
+
+fn micros(time: Nanos) -> f64 {
+    time as f64 / 1000.0
+}
+
+/// Process and thread.
+type Track = (u32, u32);
+
+impl Out {
+    fn event(&mut self, phase: &str, (pid, tid): Track, name: &str, time: Nanos, more: Value) {
+        let mut event = Map::new();
+        event.insert("ph".into(), phase.into());
+        event.insert("pid".into(), pid.into());
+        event.insert("tid".into(), tid.into());
+        event.insert("name".into(), name.into());
+        event.insert("ts".into(), micros(time.saturating_add(self.shift)).into());
+        if let Value::Object(more) = more {
+            event.extend(more);
+        }
+        self.events.push(event.into());
+    }
+
+    fn meta(&mut self, track: Track, name: &str, args: Value) {
+        self.event("M", track, name, -self.shift, json!({ "args": args }));
+    }
+
+    fn name(&mut self, pid: u32, name: &str, order: u32) {
+        self.meta((pid, 0), "process_name", json!({ "name": name }));
+        self.meta((pid, 0), "process_sort_index", json!({ "sort_index": order }));
+    }
+
+    fn thread(&mut self, pid: u32, tid: u32, name: &str) {
+        self.meta((pid, tid), "thread_name", json!({ "name": name }));
+        self.meta((pid, tid), "thread_sort_index", json!({ "sort_index": tid }));
+    }
+
+    fn slice(&mut self, track: Track, name: &str, (begin, end): (Nanos, Nanos), args: Value) {
+        let dur = micros(end.saturating_sub(begin).max(0));
+        self.event("X", track, name, begin, json!({ "dur": dur, "args": args }));
+    }
+
+    fn instant(&mut self, track: Track, name: &str, time: Nanos, args: Value) {
+        self.event("i", track, name, time, json!({ "s": "t", "args": args }));
+    }
+
+    fn cpu(&mut self, run: &Run, cpu: &CpuView, flows: &mut u64) {
+        let pid = process(cpu.id);
+        self.name(pid, &format!("cpu{}", cpu.id), cpu.id + 1);
+        for (tid, name) in TRACKS {
+            self.thread(pid, tid, name);
+        }
+
+        for span in &cpu.power {
+            self.slice((pid, POWER), span.what.name(), (span.begin, span.end), json!({}));
+        }
+        for span in &cpu.life {
+            self.slice((pid, LIFE), span.what.name(), (span.begin, span.end), json!({}));
+        }
+        for event in cpu.events.iter().filter(|event| !matches!(event.kind, Kind::Wake | Kind::Run))
+        {
+            let args = json!({ "number": event.number });
+            self.instant((pid, CALLBACKS), event.kind.name(), event.time, args);
+        }
+
+        for span in &cpu.running {
+            let args = json!({ "left_as": span.what });
+            self.slice((pid, RUNS), "run", (span.begin, span.end), args);
+        }
+        for event in cpu.events.iter().filter(|event| event.kind == Kind::Run) {
+            // Inside the slice of the trace, if there is one: a flow needs a slice at its very time to lead to.
+            let args = json!({ "number": event.number });
+            self.slice((pid, RUNS), "callback", (event.time, event.time), args);
+        }
+        for join in &cpu.joins {
+            let (wake, answer) = (cpu.events[join.wake], cpu.events[join.run]);
+            let end = answer.time.max(wake.time);
+            let args = json!({ "number": wake.number, "answered_by": answer.number });
+            self.slice((pid, WAKES), "wake", (wake.time, end), args);
+
+            *flows += 1;
+            let id = *flows;
+            let category = json!({ "cat": "wake", "id": id });
+            self.event("s", (pid, WAKES), "wake", wake.time, category);
+            self.event(
+                "f",
+                (pid, RUNS),
+                "wake",
+                end,
+                json!({ "cat": "wake", "id": id, "bp": "e" }),
+            );
+
+            if join.first {
+                let args = json!({ "args": { "us": micros(end - wake.time) } });
+                self.event("C", (pid, 0), "latency", end, args);
+            }
+        }
+
+        for event in cpu.sched.iter().filter_map(|index| run.trace.events.get(*index)) {
+            let args = json!({ "text": event.text, "on": event.cpu, "by": event.task });
+            self.instant((pid, SCHED), &event.name, event.time, args);
+        }
+        for step in &cpu.steps {
+            let args = json!({ "step": step.number, "target": step.target, "ret": step.ret });
+            self.slice((pid, CPUHP), &step.function, (step.begin, step.end), args);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Action, Cpu, Event};
+    use std::collections::HashMap;
+
+    fn run() -> Run {
+        let kinds = [Kind::Create, Kind::Setup, Kind::Wake, Kind::Wake, Kind::Run, Kind::Park];
+        let events = kinds
+            .into_iter()
+            .enumerate()
+            .map(|(n, kind)| Event { time: n as Nanos * 1500, number: n as u64, kind })
+            .collect();
+        Run {
+            cpus: vec![Cpu { events, ..Cpu::new(2) }],
+            actions: vec![Action { label: "\"load\"\n".into(), begin: -4000, end: None }],
+            ..Run::default()
+        }
+    }
+
+    fn events(run: &Run) -> Vec<Value> {
+        let trace: Value = serde_json::from_str(&json(run)).unwrap();
+        trace["traceEvents"].as_array().unwrap().clone()
+    }
+
+    #[test]
+    fn every_event_has_what_the_format_asks_for() {
+        for event in events(&run()) {
+            let phase = event["ph"].as_str().unwrap();
+            assert!(
+                event["pid"].is_u64() && event["tid"].is_u64() && event["name"].is_string(),
+                "{event}"
+            );
+            assert!(event["ts"].as_f64().unwrap() >= 0.0, "{event}");
+            match phase {
+                "X" => assert!(event["dur"].as_f64().unwrap() >= 0.0, "{event}"),
+                "i" => assert_eq!(event["s"], "t"),
+                "s" | "f" => assert!(event["id"].is_u64() && event["cat"].is_string(), "{event}"),
+                "C" => assert!(event["args"]["us"].is_f64(), "{event}"),
+                "M" => assert!(event["args"].is_object(), "{event}"),
+                _ => panic!("{event}"),
+            }
+        }
+    }
+
+    #[test]
+    fn times_are_moved_so_that_none_is_negative() {
+        let events = events(&run());
+        let action = events.iter().find(|e| e["name"] == "\"load\"\n").unwrap();
+        assert_eq!((action["ts"].as_f64(), action["dur"].as_f64()), (Some(0.0), Some(11.5)));
+        let park = events.iter().find(|e| e["name"] == "park").unwrap();
+        assert_eq!(park["ts"], 11.5);
+        assert_eq!(park["pid"], 102);
+    }
+
+    #[test]
+    fn flows_lead_from_slice_to_slice() {
+        let events = events(&run());
+        let mut ends: HashMap<u64, Vec<&Value>> = HashMap::new();
+        for event in events.iter().filter(|e| e["ph"] == "s" || e["ph"] == "f") {
+            ends.entry(event["id"].as_u64().unwrap()).or_default().push(event);
+        }
+        assert_eq!(ends.len(), 2);
+        for flow in ends.values() {
+            assert_eq!(flow.iter().map(|e| e["ph"].as_str().unwrap()).collect::<String>(), "sf");
+            for end in flow {
+                let holds =
+                    |e: &&Value| e["ph"] == "X" && e["tid"] == end["tid"] && e["ts"] == end["ts"];
+                assert!(events.iter().any(|e| holds(&e)), "{end}");
+            }
+        }
+        let counters: Vec<_> = events.iter().filter(|e| e["ph"] == "C").collect();
+        assert_eq!(counters.len(), 1);
+        assert_eq!(counters[0]["args"]["us"], 3.0);
+    }
+
+    #[test]
+    fn nothing_is_a_trace_too() {
+        assert!(events(&Run::default()).iter().all(|event| event["ph"] == "M"));
+    }
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the guest's files gave, on its way to a [`Run`].
+
+use crate::ftrace::{Marker, THREAD, Trace, What};
+use crate::model::{About, Action, Cpu, Kind, Nanos, Run};
+use crate::module;
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+
+/// The files, as they are.
+#[derive(Debug, Clone, Default)]
+pub struct Recording {
+    pub about: About,
+    /// `events_binary`, from its begin on.
+    pub events_binary: Vec<u8>,
+    /// `/sys/kernel/tracing/trace`, recorded as [`crate::ftrace::setup`] says; or nothing.
+    pub trace: Option<Vec<u8>>,
+    /// `cpuN/latency_hist`, by N.
+    pub latency_hist: BTreeMap<u32, String>,
+    /// `summary`; or nothing.
+    pub summary: String,
+    /// The CPUs that were offline when the recording began.
+    pub offline: Vec<u32>,
+    /// What the host did, in the module's time. Those that markers in the trace tell of need not be here.
+    pub actions: Vec<Action>,
+}
+
+impl Recording {
+    /// Understands the files, or says which one does not look as it should.
+    pub fn run(self) -> Result<Run> {
+        let mut cpus: BTreeMap<u32, Cpu> =
+            module::events(&self.events_binary)?.into_iter().map(|cpu| (cpu.id, cpu)).collect();
+        for (id, text) in &self.latency_hist {
+            cpus.entry(*id).or_insert_with(|| Cpu::new(*id)).latencies =
+                module::latency_hist(text).with_context(|| format!("cpu{id}"))?;
+        }
+        for id in self.offline {
+            cpus.entry(id).or_insert_with(|| Cpu::new(id)).online = false;
+        }
+        let cpus: Vec<Cpu> = cpus.into_values().collect();
+
+        let mut actions = self.actions;
+        let mut clock_error = 0;
+        let trace = match self.trace {
+            Some(text) => {
+                let trace = Trace::parse(&text)?;
+                let epoch = Epoch::find(&trace, &cpus)?;
+                let trace = trace.since(epoch.time);
+                clock_error = epoch.error;
+                actions.extend(self::actions(&trace));
+                trace
+            }
+            None => Trace::default(),
+        };
+        actions.sort_by_key(|action| action.begin);
+
+        let counters = match self.summary.is_empty() {
+            true => Default::default(),
+            false => module::summary(&self.summary)?,
+        };
+        Ok(Run { about: self.about, actions, cpus, trace, clock_error, counters })
+    }
+}
+
+/// Actions, of the markers of their begin and end.
+fn actions(trace: &Trace) -> Vec<Action> {
+    let mut actions: Vec<Action> = vec![];
+    for (time, marker) in trace.markers() {
+        match marker {
+            Marker::Begin(label) => {
+                actions.push(Action { label: label.clone(), begin: time, end: None })
+            }
+            Marker::End(label) => {
+                if let Some(action) =
+                    actions.iter_mut().rev().find(|a| a.end.is_none() && a.label == *label)
+                {
+                    action.end = Some(time);
+                }
+            }
+        }
+    }
+    actions
+}
+
+/// The module's time 0, in the time of the trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch {
+    pub time: Nanos,
+    /// By how much it may be off, either way.
+    pub error: Nanos,
+}
+
+impl Epoch {
+    /// Of the action [`Marker::sync`]: the first wake of a thread.
+    ///
+    /// The module recorded this wake, at a time of its own clock, after the action began, and before the kernel woke
+    /// the thread; it recorded the run after the kernel switched to the thread. That is an upper and a lower limit.
+    pub fn find(trace: &Trace, cpus: &[Cpu]) -> Result<Self> {
+        let (begin, id) = trace
+            .markers()
+            .find_map(|(time, marker)| match marker {
+                Marker::Begin(label) => {
+                    Some((time, label.strip_prefix("sync cpu")?.parse::<u32>().ok()?))
+                }
+                Marker::End(_) => None,
+            })
+            .context("trace: no marker relates its clock to the module's")?;
+        let cpu = cpus.iter().find(|cpu| cpu.id == id);
+        let first = |kind| {
+            let cpu = cpu?;
+            let event = cpu.events.iter().find(|event| event.kind == kind)?;
+            cpu.lost.iter().all(|lost| lost.first > event.number).then_some(event.time)
+        };
+        let wake = first(Kind::Wake).with_context(|| {
+            format!("events: the first wake of cpu{id} is not there, nothing relates the clocks")
+        })?;
+
+        let thread = format!("{THREAD}/{id}");
+        let mut after = trace.events.iter().filter(|event| event.time >= begin);
+        let woken = after
+            .find(|event| match &event.what {
+                What::Thread { comm } => *comm == thread,
+                What::Marker(Marker::End(label)) => *label == Marker::sync(id),
+                _ => false,
+            })
+            .context("trace: the action that relates the clocks has no end")?;
+        let latest = woken.time - wake + 1000;
+        let switched =
+            after.find(|event| matches!(&event.what, What::Switch { to, .. } if *to == thread));
+        let earliest = match (switched, first(Kind::Run)) {
+            (Some(switched), Some(run)) => (begin - wake).max(switched.time - run),
+            _ => begin - wake,
+        };
+        ensure!(earliest <= latest, "the trace and the module's events are not of the same run");
+        Ok(Self { time: (earliest + latest) / 2, error: (latest - earliest + 1) / 2 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::tests::record;
+
+    fn recording() -> Recording {
+        let events = [
+            record(50, 0, 0, 1),
+            record(60, 1, 0, 2),
+            record(500_000, 2, 0, 7),
+            record(520_000, 3, 0, 8),
+        ];
+        let trace = "              \
+sh-1       [000] .....     1.000400: tracing_mark_write: rust_smpboot: + sync cpu0
+              sh-1       [000] .....     1.000510: sched_waking: comm=rust_demo/0 pid=7 prio=120 target_cpu=000
+          <idle>-0       [000] .....     1.000515: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=rust_demo/0 next_pid=7 next_prio=120
+              sh-1       [000] .....     1.000600: tracing_mark_write: rust_smpboot: - sync cpu0
+              sh-1       [000] .....     1.000700: tracing_mark_write: rust_smpboot: + cpu1 offline
+";
+        Recording {
+            events_binary: events.concat(),
+            trace: Some(trace.into()),
+            latency_hist: [(0, "[16384, 32768) 1\n".to_owned())].into(),
+            summary: "cpu run\n0 1\n".into(),
+            offline: vec![3],
+            ..Recording::default()
+        }
+    }
+
+    #[test]
+    fn the_clocks_are_related() {
+        let run = recording().run().unwrap();
+        // The wake at 500 µs was after 1.000400 s and before 1.000511 s, the run at 520 µs after 1.000515 s.
+        let epoch = Epoch { time: 1_000_003_000, error: 8_000 };
+        let cpus = &run.cpus;
+        assert_eq!(Epoch::find(&run.trace.clone().since(-epoch.time), cpus).unwrap(), epoch);
+        assert_eq!(run.clock_error, 8_000);
+        assert_eq!(
+            run.actions[0],
+            Action { label: "sync cpu0".into(), begin: 397_000, end: Some(597_000) }
+        );
+        assert_eq!(
+            run.actions[1],
+            Action { label: "cpu1 offline".into(), begin: 697_000, end: None }
+        );
+        assert_eq!(
+            cpus.iter().map(|cpu| (cpu.id, cpu.online)).collect::<Vec<_>>(),
+            [(0, true), (3, false)]
+        );
+        assert_eq!(cpus[0].latencies.total(), 1);
+        assert_eq!(run.counters.rows, [["0", "1"]]);
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let refused = |recording: Recording| format!("{:#}", recording.run().unwrap_err());
+        let whole = recording();
+
+        let no_wake = Recording { events_binary: record(1, 0, 0, 1), ..whole.clone() };
+        assert_eq!(
+            refused(no_wake),
+            "events: the first wake of cpu0 is not there, nothing relates the clocks"
+        );
+        let no_marker = Recording { trace: Some(vec![]), ..whole.clone() };
+        assert_eq!(refused(no_marker), "trace: no marker relates its clock to the module's");
+        let events = [record(500_000, 2, 0, 7), record(510_000, 3, 0, 8)].concat();
+        let other_run = Recording { events_binary: events, ..whole.clone() };
+        assert!(other_run.run().is_ok());
+        let events = [record(500_000, 2, 0, 7), record(500_001, 3, 0, 8)].concat();
+        let other_run = Recording { events_binary: events, ..whole.clone() };
+        assert_eq!(refused(other_run), "the trace and the module's events are not of the same run");
+        let bad_hist = Recording { latency_hist: [(2, "x".to_owned())].into(), ..whole };
+        assert_eq!(refused(bad_hist), "cpu2: latency_hist: line 1: `x`: no count");
+    }
+
+    #[test]
+    fn a_run_that_was_not_traced() {
+        let action = Action { label: "cpu1 offline".into(), begin: 5, end: Some(9) };
+        let run =
+            Recording { trace: None, actions: vec![action.clone()], ..recording() }.run().unwrap();
+        assert_eq!(run.actions, [action]);
+        assert!(run.trace.events.is_empty());
+        assert!(Recording::default().run().is_ok());
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Latencies: a histogram with power-of-two buckets, what can be said of it, and how it looks in a terminal.
+
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// As many as the module has: below 1 ns, then [2^n, 2^(n + 1)) ns; the last one has no end.
+pub const BUCKETS: usize = 36;
+
+/// How many latencies were in which bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Histogram {
+    pub counts: Vec<u64>,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: vec![0; BUCKETS] }
+    }
+}
+
+impl Histogram {
+    /// Where a bucket begins, in nanoseconds.
+    pub fn from(bucket: usize) -> u64 {
+        if bucket == 0 { 0 } else { 1 << (bucket - 1) }
+    }
+
+    /// Where a bucket ends. The last one does not.
+    pub fn to(bucket: usize) -> Option<u64> {
+        (bucket + 1 < BUCKETS).then(|| 1 << bucket)
+    }
+
+    /// Counts one latency, as the module does.
+    pub fn record(&mut self, nanoseconds: u64) {
+        let bucket = (u64::BITS - nanoseconds.leading_zeros()) as usize;
+        self.counts[bucket.min(BUCKETS - 1)] += 1;
+    }
+
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+
+    /// The buckets from the first to the last that is not empty.
+    pub fn range(&self) -> Range<usize> {
+        let first = self.counts.iter().position(|count| *count > 0);
+        let last = self.counts.iter().rposition(|count| *count > 0);
+        match (first, last) {
+            (Some(first), Some(last)) => first..last + 1,
+            _ => 0..0,
+        }
+    }
+
+    /// The latency that `share` (0 to 1) of all latencies do not exceed, in nanoseconds, as if those of a bucket were
+    /// spread evenly over it. True to a factor of two. Nothing if there are none.
+    pub fn quantile(&self, share: f64) -> Option<u64> {
+        let total = self.total();
+        let rank = ((share.clamp(0.0, 1.0) * total as f64).ceil() as u64).max(1);
+        let mut below = 0;
+        for (bucket, count) in self.counts.iter().enumerate() {
+            if below + count >= rank {
+                let from = Self::from(bucket);
+                let width = Self::to(bucket).unwrap_or(from * 2) - from;
+                return Some(from + (width as f64 * (rank - below) as f64 / *count as f64) as u64);
+            }
+            below += count;
+        }
+        None
+    }
+
+    /// What is said of latencies. `max` is the true maximum in nanoseconds, if it is known (the module's
+    /// `latency_max_ns`); otherwise the end of the last bucket that is not empty stands for it.
+    pub fn figures(&self, max: Option<u64>) -> Option<Figures> {
+        let max = match max {
+            Some(max) => max,
+            None => self.quantile(1.0)?,
+        };
+        Some(Figures { p50: self.quantile(0.5)?.min(max), p99: self.quantile(0.99)?.min(max), max })
+    }
+
+    /// A character for each bucket of `range`: the higher, the more; a space for none.
+    pub fn spark(&self, range: Range<usize>) -> String {
+        let most = self.counts.iter().copied().max().unwrap_or(0);
+        let bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        range
+            .map(|bucket| match self.counts.get(bucket).copied().unwrap_or(0) {
+                0 => ' ',
+                count => bars[(count as u128 * 8).div_ceil(most as u128) as usize - 1],
+            })
+            .collect()
+    }
+}
+
+/// In nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Figures {
+    pub p50: u64,
+    pub p99: u64,
+    pub max: u64,
+}
+
+/// A time with three digits and a unit: `12.3 µs`.
+pub fn time(nanoseconds: u64) -> String {
+    let mut value = nanoseconds as f64;
+    let mut unit = "ns";
+    for larger in ["µs", "ms", "s"] {
+        // What would be rounded to 1000 is one of the larger unit.
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        unit = larger;
+    }
+    let digits = match value {
+        _ if unit == "ns" => 0,
+        v if v < 9.995 => 2,
+        v if v < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn histogram(latencies: &[u64]) -> Histogram {
+        let mut histogram = Histogram::default();
+        latencies.iter().for_each(|ns| histogram.record(*ns));
+        histogram
+    }
+
+    #[test]
+    fn buckets_are_the_modules() {
+        assert_eq!(Histogram::from(0)..Histogram::to(0).unwrap(), 0..1);
+        assert_eq!(Histogram::from(1)..Histogram::to(1).unwrap(), 1..2);
+        assert_eq!(Histogram::from(11)..Histogram::to(11).unwrap(), 1024..2048);
+        assert_eq!(Histogram::to(BUCKETS - 1), None);
+        let counts = histogram(&[0, 1, 1023, 1024, u64::MAX]).counts;
+        for bucket in [0, 1, 10, 11, BUCKETS - 1] {
+            assert_eq!(counts[bucket], 1, "{bucket}");
+        }
+    }
+
+    #[test]
+    fn quantiles() {
+        let mut latencies = vec![1500; 99];
+        latencies.push(1 << 20);
+        let histogram = histogram(&latencies);
+        assert_eq!(histogram.quantile(0.0), Some(1024 + 10));
+        let p50 = histogram.quantile(0.5).unwrap();
+        assert!((1024..2048).contains(&p50), "{p50}");
+        assert_eq!(histogram.quantile(0.99), Some(2048));
+        assert_eq!(histogram.quantile(1.0), Some(1 << 21));
+        let figures = histogram.figures(Some(1_050_000)).unwrap();
+        assert_eq!(figures.max, 1_050_000);
+        assert!(figures.p50 <= figures.p99 && figures.p99 <= figures.max);
+
+        assert_eq!(Histogram::default().quantile(0.5), None);
+        assert_eq!(Histogram::default().figures(None), None);
+        // Of one that is slower than anything, in a bucket without end.
+        assert_eq!(self::histogram(&[u64::MAX]).quantile(1.0), Some(1 << 35));
+    }
+
+    #[test]
+    fn a_figure_does_not_exceed_the_maximum() {
+        let figures = histogram(&[1025]).figures(Some(1025)).unwrap();
+        assert_eq!(figures, Figures { p50: 1025, p99: 1025, max: 1025 });
+    }
+
+    #[test]
+    fn spark_lines() {
+        let histogram = histogram(&[1, 1, 1, 1, 1, 1, 1, 1, 2, 8, 8, 8, 8]);
+        assert_eq!(histogram.range(), 1..5);
+        assert_eq!(histogram.spark(1..5), "█▁ ▄");
+        assert_eq!(histogram.spark(0..6), " █▁ ▄ ");
+        assert_eq!(histogram.spark(30..40), " ".repeat(10));
+        assert_eq!(Histogram::default().spark(0..3), "   ");
+        assert_eq!(Histogram::default().range(), 0..0);
+    }
+
+    #[test]
+    fn times() {
+        for (nanoseconds, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1000, "1.00 µs"),
+            (9_994, "9.99 µs"),
+            (12_345, "12.3 µs"),
+            (123_456, "123 µs"),
+            (999_600, "1.00 ms"),
+            (1_500_000, "1.50 ms"),
+            (61_000_000_000, "61.0 s"),
+            (5_000_000_000_000, "5000 s"),
+        ] {
+            assert_eq!(time(nanoseconds), text);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A recording of a real run: a VM with three CPUs under TCG, of which two went off and came back.
+
+use report::ftrace::Trace;
+use report::model::{Kind, Run};
+use report::view::{CpuView, Life, Power, View};
+use report::{Recording, html, perfetto};
+
+fn recording() -> Recording {
+    Recording {
+        events_binary: include_bytes!("recording/events_binary").to_vec(),
+        trace: Some(include_bytes!("recording/trace").to_vec()),
+        summary: include_str!("recording/summary").into(),
+        latency_hist: [
+            (0, include_str!("recording/cpu0_latency_hist").to_owned()),
+            (1, include_str!("recording/cpu1_latency_hist").to_owned()),
+            (2, include_str!("recording/cpu2_latency_hist").to_owned()),
+        ]
+        .into(),
+        ..Recording::default()
+    }
+}
+
+fn run() -> Run {
+    recording().run().unwrap()
+}
+
+fn count(cpu: &CpuView, kind: Kind) -> usize {
+    cpu.events.iter().filter(|event| event.kind == kind).count()
+}
+
+#[test]
+fn everything_is_understood() {
+    let run = run();
+    assert_eq!(run.trace.lost, 0);
+    assert!(run.actions.iter().all(|action| action.end.is_some()));
+    let labels: Vec<&str> = run.actions.iter().map(|action| action.label.as_str()).collect();
+    assert_eq!(
+        labels,
+        [
+            "load",
+            "sync cpu0",
+            "period",
+            "cpu1 offline",
+            "wake 0-2",
+            "cpu2 offline",
+            "cpu1 online",
+            "cpu2 online",
+            "period"
+        ]
+    );
+    // A fault in the way the clocks are related would show here: at 20 ms a period, it would be a matter of luck.
+    assert!(run.clock_error < 5_000_000, "{}", run.clock_error);
+}
+
+#[test]
+fn the_module_and_the_kernel_tell_the_same_story() {
+    let run = run();
+    let view = View::new(&run);
+    for cpu in &view.cpus {
+        let power: Vec<Power> = cpu.power.iter().map(|span| span.what).collect();
+        let life: Vec<Life> = cpu.life.iter().map(|span| span.what).collect();
+        if cpu.id == 0 {
+            assert_eq!(power, [Power::Online]);
+            assert_eq!(life, [Life::Created, Life::Active]);
+            continue;
+        }
+        assert_eq!(
+            power,
+            [Power::Online, Power::Leaving, Power::Offline, Power::Coming, Power::Online]
+        );
+        assert_eq!(life, [Life::Created, Life::Active, Life::Parked, Life::Active]);
+
+        // The thread parks inside of the kernel's step that parks threads, which is before the CPU is gone.
+        for (kind, step) in
+            [(Kind::Park, "smpboot_park_threads"), (Kind::Unpark, "smpboot_unpark_threads")]
+        {
+            let event = cpu.events.iter().find(|event| event.kind == kind).unwrap();
+            let step = cpu.steps.iter().find(|s| s.function == step).unwrap();
+            let margin = run.clock_error + 1000;
+            assert!(
+                (step.begin - margin..step.end + margin).contains(&event.time),
+                "{event:?} {step:?}"
+            );
+            assert_eq!(step.ret, Some(0));
+        }
+        // No thread runs on a CPU that is not there.
+        let offline = cpu.power.iter().find(|span| span.what == Power::Offline).unwrap();
+        let margin = run.clock_error + 1000;
+        assert!(!cpu.events.iter().any(|event| {
+            event.kind == Kind::Run
+                && event.time > offline.begin + margin
+                && event.time < offline.end - margin
+        }));
+        assert!(
+            !cpu.running.iter().any(|span| span.begin > offline.begin && span.begin < offline.end)
+        );
+    }
+}
+
+#[test]
+fn the_module_and_the_counters_agree() {
+    let run = run();
+    let view = View::new(&run);
+    let column =
+        |name: &str| run.counters.columns.iter().position(|column| column == name).unwrap();
+    for (cpu, row) in view.cpus.iter().zip(&run.counters.rows) {
+        for (kind, name) in [
+            (Kind::Wake, "wake"),
+            (Kind::Run, "run"),
+            (Kind::Park, "park"),
+            (Kind::Unpark, "unpark"),
+        ] {
+            assert_eq!(row[column(name)], count(cpu, kind).to_string(), "cpu{} {name}", cpu.id);
+        }
+        let runs = cpu.joins.iter().filter(|join| join.first).count() as u64;
+        let latencies = run.cpus.iter().find(|c| c.id == cpu.id).unwrap().latencies.total();
+        assert_eq!(runs, latencies, "cpu{}", cpu.id);
+    }
+}
+
+#[test]
+fn the_pictures_hold_all_of_it() {
+    let run = run();
+    let page = html::page(&run);
+    assert!(page.contains("smpboot_park_threads"));
+    let trace: serde_json::Value = serde_json::from_str(&perfetto::json(&run)).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    for (name, count) in [("park", 2), ("unpark", 2), ("setup", 3), ("smpboot_park_threads", 2)] {
+        assert_eq!(events.iter().filter(|event| event["name"] == name).count(), count, "{name}");
+    }
+    let json = serde_json::to_string(&run).unwrap();
+    assert_eq!(serde_json::from_str::<Run>(&json).unwrap(), run);
+}
+
+#[test]
+fn half_a_recording_is_refused() {
+    let whole = recording();
+    let trace = whole.trace.clone().unwrap();
+    // In the middle of a line.
+    let cut = trace.len() - 30;
+    let error =
+        Recording { trace: Some(trace[..cut].to_vec()), ..whole.clone() }.run().unwrap_err();
+    assert!(format!("{error:#}").starts_with("trace: line "), "{error:#}");
+
+    let events = whole.events_binary[..whole.events_binary.len() - 1].to_vec();
+    assert!(Recording { events_binary: events, ..whole }.run().is_err());
+    assert!(Trace::parse(&trace[40..]).is_err());
+}
