@@ -7,9 +7,13 @@ mod cpuhp;
 mod hotplug;
 mod idle_inject;
 mod input;
+mod ksoftirqd;
+mod misuse;
+mod rcuc;
 mod registration;
 mod rollback;
 mod runner;
+mod samples;
 mod unload;
 mod wake;
 
@@ -26,6 +30,9 @@ pub fn all() -> Vec<&'static Test> {
         idle_inject::TESTS,
         cpu_stop::TESTS,
         cpuhp::TESTS,
+        rcuc::TESTS,
+        ksoftirqd::TESTS,
+        misuse::TESTS,
         runner::TESTS,
     ]
     .into_iter()
