@@ -2,6 +2,9 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
+# What kbuild leaves in the source folders.
+built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d *_generated.rs modules.order Module.symvers
+
 .PHONY: default modules_install demo vm test lint doc clean distclean update help
 .NOTPARALLEL:
 
@@ -29,8 +32,8 @@ doc: ## the documentation, in build/doc
 	@scripts/doc
 
 clean: ## remove what was built here
-	@$(if $(wildcard $(KDIR)/Makefile),$(MAKE) -C $(KDIR) M=$(CURDIR) clean)
 	rm -rf build
+	@find . \( -name .git -o -name target \) -prune -o -type f \( $(foreach p,$(built),-name '$p' -o) -false \) -exec rm -f {} +
 
 distclean: clean ## and what was prepared for all checkouts: root file system, kernels, crates
 	@scripts/cache remove
