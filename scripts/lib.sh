@@ -238,7 +238,7 @@ mirror() {
 
 # apt_acquire: what the host's apt was told about the way to its mirror (proxy, certificates, clock, retries).
 apt_acquire() {
-    apt-config dump | grep -E '^Acquire::(https?|ftp|Retries|Check-|Max-FutureTime|ForceIPv|Queue-Mode|PDiffs|By-Hash)'
+    apt-config dump | sed -nE '/^Acquire::(https?|ftp|Check-|Max-FutureTime|ForceIPv|Queue-Mode|PDiffs|By-Hash)/p'
     echo 'Acquire::Retries "3";'
 }
 
