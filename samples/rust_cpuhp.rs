@@ -15,6 +15,7 @@
 //!   failed with; then it is back where it came from. `ENODEV` if the CPU is offline, or
 //!   only just coming.
 //! - `cpuN/fail`: the step that fails with `EAGAIN` the next time it is asked to go, up or down.
+//! - `step_us`: how long each step takes, so that one can watch.
 //! - `log`: the last steps of all CPUs.
 //! - `total`: what the steps are about. The last step adds `1024 * (N + 1)` for CPU N.
 
@@ -35,6 +36,8 @@ use kernel::{
         Mutex, //
     },
     time::{
+        delay::fsleep,
+        Delta,
         Instant,
         Monotonic, //
     },
@@ -261,6 +264,7 @@ impl Log {
 struct Shared {
     cpus: PerCpu<Cpu>,
     total: Atomic<u64>,
+    step_us: Atomic<u64>,
     taken: [Atomic<u64>; STEPS.len()],
     #[pin]
     log: Mutex<Log>,
@@ -272,6 +276,7 @@ impl Shared {
         try_pin_init!(Self {
             cpus: PerCpu::new(Cpu::new)?,
             total: Atomic::new(0),
+            step_us: Atomic::new(0),
             taken: [const { Atomic::new(0) }; STEPS.len()],
             log <- new_mutex!(Log {
                 ring: KVec::with_capacity(Log::SIZE, GFP_KERNEL)?,
@@ -311,6 +316,7 @@ impl Shared {
             return Err(EINVAL);
         };
 
+        fsleep(Delta::from_micros(self.step_us.load(Relaxed) as i64));
         let number = index + 1;
         let inject = may_fail && cpu.fail.cmpxchg(number as u64, 0, Relaxed).is_ok();
         let result = if inject {
@@ -433,9 +439,9 @@ hotplug_thread!(Shared);
 
 type Data = SelfParkingRegistration<Shared>;
 
-fn step_number(input: &CStr) -> Result<usize> {
+fn number(input: &CStr, max: usize) -> Result<usize> {
     let number = usize::from_str(BStr::from_bytes(input.to_bytes().trim_ascii()))?;
-    if number > STEPS.len() {
+    if number > max {
         return Err(ERANGE);
     }
     Ok(number)
@@ -453,7 +459,7 @@ impl Attribute for Target {
     }
 
     fn store(cpu: &Cpu, input: &CStr) -> Result {
-        cpu.go(step_number(input)?)
+        cpu.go(number(input, STEPS.len())?)
     }
 }
 
@@ -468,7 +474,24 @@ impl Attribute for Fail {
     }
 
     fn store(cpu: &Cpu, input: &CStr) -> Result {
-        cpu.fail.store(step_number(input)? as u64, Relaxed);
+        cpu.fail.store(number(input, STEPS.len())? as u64, Relaxed);
+        Ok(())
+    }
+}
+
+struct StepUs;
+
+#[vtable]
+impl Attribute for StepUs {
+    type Data = Data;
+
+    fn show(this: &Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", this.step_us.load(Relaxed))
+    }
+
+    fn store(this: &Data, input: &CStr) -> Result {
+        this.step_us
+            .store(number(input, 1_000_000)? as u64, Relaxed);
         Ok(())
     }
 }
@@ -515,6 +538,7 @@ impl Attribute for Log {
 
 fn fill<'data>(this: &'data Data, dir: &Dir<'data>) {
     dir.file::<Steps>(c"steps", this);
+    dir.file::<StepUs>(c"step_us", this);
     dir.file::<Log>(c"log", this);
     dir.file::<Atomic<u64>>(c"total", &this.total);
 

@@ -11,6 +11,7 @@ use crate::vm::Vm;
 use anyhow::Result;
 use nix::errno::Errno;
 use protocol::Call;
+use protocol::TaskEnd;
 use protocol::Until;
 use std::time::Duration;
 
@@ -34,6 +35,16 @@ pub const TESTS: &[Test] = &[
         "cpuhp::resume_fails",
         "a step that fails after an online leaves the CPU at 0, and the next write goes up again",
         resume_fails,
+    ),
+    Test::new(
+        "cpuhp::asked_while_it_climbs",
+        "who asks a CPU that is on its way to its old target is heard next",
+        asked_while_it_climbs,
+    ),
+    Test::new(
+        "cpuhp::offline_in_the_middle",
+        "a CPU that goes offline in the middle of a walk says so to who waits, and goes down",
+        offline_in_the_middle,
     ),
     Test::new(
         "cpuhp::busy_with_hotplug",
@@ -181,6 +192,40 @@ fn resume_fails(vm: &Vm) -> Result<()> {
     vm.wait_for(&file(3, "state"), Until::Is("0".into()))?;
     go(vm, 3, 3)?;
     are_at(vm, &[0, 0, 0, 3])?;
+    vm.rmmod(MODULE)
+}
+
+const STEP_US: &str = "/sys/kernel/debug/rust_cpuhp/step_us";
+
+fn asked_while_it_climbs(vm: &Vm) -> Result<()> {
+    vm.insmod(MODULE, "")?;
+    go(vm, 3, 3)?;
+    vm.cpu(3).offline()?;
+    vm.write(STEP_US, "200000")?;
+    vm.cpu(3).online()?;
+    vm.wait_for(&file(3, "state"), Until::AtLeast(1))?;
+    go(vm, 3, 1)?;
+    are_at(vm, &[0, 0, 0, 1])?;
+    let wanted = ["up 1", "up 2", "up 3", "down 3", "down 2"].map(|step| format!("cpu3 {step}"));
+    assert_eq!(log(vm, 6)?, wanted);
+    vm.rmmod(MODULE)
+}
+
+fn offline_in_the_middle(vm: &Vm) -> Result<()> {
+    vm.insmod(MODULE, "")?;
+    go(vm, 2, 1)?;
+    vm.write(STEP_US, "500000")?;
+    let waits = vm.spawn(write(&file(2, "target"), "3"))?;
+    vm.wait_for(&file(2, "state"), Until::AtLeast(2))?;
+    let queues = vm.spawn(write(&file(2, "target"), "0"))?;
+    vm.cpu(2).offline()?;
+    are_at(vm, &[0, 0, 0, 0])?;
+    for caller in [waits, queues] {
+        let end = caller.wait(Duration::from_secs(10))?;
+        assert_eq!(end, TaskEnd::Answered(Box::new(Err(Errno::ENODEV as i32))));
+    }
+    vm.cpu(2).online()?;
+    vm.wait_for(&file(2, "state"), Until::Is("1".into()))?;
     vm.rmmod(MODULE)
 }
 
