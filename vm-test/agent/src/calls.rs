@@ -84,8 +84,8 @@ impl Agent {
                 programs::kill(task, signal)?;
                 self.tasks.reap(task, Duration::from_millis(limit_ms)).map(Value::TaskEnd)
             }
-            Call::Shell { tty, rows, columns, term } => {
-                shell::run(&tty, rows, columns, &term).map(unit)
+            Call::Shell { tty, rows, columns, term, script } => {
+                shell::run(&tty, [rows, columns], &term, script.as_deref())
             }
             Call::PowerOff => Err(Errno::EINVAL), // main's, and of no use inside a batch
         }

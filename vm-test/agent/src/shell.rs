@@ -1,48 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A shell for a person, on a terminal of the guest.
+//! A shell on a terminal of the guest.
 
 use crate::files::errno;
 use nix::errno::Errno;
+use nix::sys::termios::tcdrain;
 use nix::sys::wait::WaitStatus;
 use nix::sys::wait::wait;
+use nix::unistd::Pid;
+use protocol::Exit;
+use protocol::Value;
+use std::fs;
 use std::fs::File;
 use std::process::Command;
 
 const BUSYBOX: &str = "/bin/busybox";
 
-pub fn run(tty: &str, rows: u16, columns: u16, term: &str) -> nix::Result<()> {
+const SCRIPT: &str = "/tmp/script";
+
+pub fn run(tty: &str, size: [u16; 2], term: &str, script: Option<&[u8]>) -> nix::Result<Value> {
     let applets = Command::new(BUSYBOX).args(["--install", "-s", "/bin"]).status();
     applets.map_err(errno)?;
-    let tty = File::options().read(true).write(true).open(tty).map_err(errno)?;
+    let open = || File::options().read(true).write(true).open(tty).map_err(errno);
+    let tty = open()?;
     let other = || tty.try_clone().map_err(errno);
-    let size = [rows.to_string(), columns.to_string()];
+    let [rows, columns] = size.map(|n| n.to_string());
     Command::new(BUSYBOX)
-        .args(["stty", "sane", "rows", &size[0], "cols", &size[1]])
+        .args(["stty", "sane", "rows", &rows, "cols", &columns])
         .stdin(other()?)
         .status()
         .map_err(errno)?;
 
     // A session of its own with the terminal as its controlling one: without it no job control.
-    let shell = Command::new(BUSYBOX)
-        .args(["setsid", "-c", BUSYBOX, "sh", "-l"])
+    let mut shell = Command::new(BUSYBOX);
+    shell.args(["setsid", "-c", BUSYBOX, "sh"]);
+    match script {
+        None => shell.arg("-l"),
+        Some(script) => {
+            fs::write(SCRIPT, script).map_err(errno)?;
+            shell.arg(SCRIPT)
+        }
+    };
+    let shell = shell
         .env_clear()
-        .envs([("PATH", "/bin:/sbin"), ("HOME", "/"), ("TERM", term), ("ENV", "/etc/profile")])
+        .envs([("PATH", "/bin"), ("HOME", "/"), ("TERM", term)])
+        .current_dir("/modules")
         .stdin(other()?)
         .stdout(other()?)
         .stderr(other()?)
         .spawn()
         .map_err(errno)?;
+    let pid = Pid::from_raw(shell.id() as i32);
     // Whatever the shell leaves behind becomes init's child: reap it all.
-    loop {
+    let status = loop {
         match wait() {
-            Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _))
-                if pid.as_raw() as u32 == shell.id() =>
-            {
-                return Ok(());
+            Ok(WaitStatus::Exited(who, code)) if who == pid => break Exit::Code(code),
+            Ok(WaitStatus::Signaled(who, signal, _)) if who == pid => {
+                break Exit::Signal(signal as i32);
             }
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e),
         }
-    }
+    };
+    // Or its last words are lost when the machine goes. The end of the session hung up `tty`.
+    tcdrain(open()?)?;
+    Ok(Value::Program { status, output: Vec::new() })
 }

@@ -151,13 +151,9 @@ pub enum Call {
         after_us: u64,
         limit_ms: u64,
     },
-    /// A shell on a terminal of the guest; answers when it has ended.
-    Shell {
-        tty: String,
-        rows: u16,
-        columns: u16,
-        term: String,
-    },
+    /// A shell on a terminal of the guest: for a person, or for a script. -> `Program`, when it has
+    /// ended; what it said went to the terminal
+    Shell { tty: String, rows: u16, columns: u16, term: String, script: Option<Vec<u8>> },
     /// There is no answer: the machine goes.
     PowerOff,
 }

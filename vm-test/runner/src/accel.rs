@@ -72,7 +72,7 @@ fn probe(setup: &Setup) -> Verdict {
             vm.kill();
             Verdict { works: true, why: "a guest booted with it".into() }
         }
-        Err(e) => Verdict { works: false, why: first_line(&format!("{e:#}")) },
+        Err(e) => Verdict { works: false, why: first_line(&e.root_cause().to_string()) },
     }
 }
 

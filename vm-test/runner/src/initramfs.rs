@@ -30,9 +30,6 @@ const FILE: u32 = 0o100644;
 /// What the shell of `make vm` begins with.
 const PROFILE: &str = include_str!("profile.sh");
 
-/// busybox's own would ask init, which is no init of that kind.
-const POWEROFF: &str = "#!/bin/busybox sh\nexec /bin/busybox poweroff -f\n";
-
 /// In memory only, so that there is nothing to clean up.
 pub fn build(contents: &Contents) -> Result<OwnedFd> {
     let mut archive = Archive(Vec::new());
@@ -46,9 +43,6 @@ pub fn build(contents: &Contents) -> Result<OwnedFd> {
         archive.copy(&format!("modules/{name}"), FILE, module)?;
     }
     archive.add("etc/profile", FILE, PROFILE.as_bytes())?;
-    for name in ["sbin/poweroff", "sbin/reboot", "sbin/halt"] {
-        archive.add(name, PROGRAM, POWEROFF.as_bytes())?;
-    }
 
     let fd = memfd_create("initramfs", MFdFlags::MFD_CLOEXEC)?;
     let mut file = File::from(fd);

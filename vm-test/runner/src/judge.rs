@@ -84,14 +84,23 @@ impl Display for Fault {
 
 /// Runs the test, and returns everything that speaks against it.
 pub fn run(vm: &Vm, test: &Test) -> Vec<Fault> {
-    let before = match State::read(vm).and_then(|state| begin(vm, test).map(|()| state)) {
+    judge(vm, test.name, test.leaves, test.run)
+}
+
+pub fn judge(
+    vm: &Vm,
+    name: &str,
+    leaves: Leaves,
+    run: impl FnOnce(&Vm) -> Result<()>,
+) -> Vec<Fault> {
+    let before = match State::read(vm).and_then(|state| begin(vm, name).map(|()| state)) {
         Ok(state) => state,
         Err(e) => return vec![Fault::Unknown(format!("before the test: {e:#}"))],
     };
     let console_from = vm.console_len();
 
     vm.set_test_limit(true);
-    let outcome = panics::catch(|| (test.run)(vm));
+    let outcome = panics::catch(|| run(vm));
     vm.set_test_limit(false);
 
     let failed = match outcome {
@@ -99,7 +108,7 @@ pub fn run(vm: &Vm, test: &Test) -> Vec<Fault> {
         Ok(Err(e)) => Some(Fault::Failed(format!("{e:#}"))),
         Err(panic) => Some(Fault::Failed(panic)),
     };
-    if test.leaves == Leaves::Ruins {
+    if leaves == Leaves::Ruins {
         return failed.into_iter().collect();
     }
     if vm.trouble().is_some_and(|trouble| trouble.is_hang()) {
@@ -108,7 +117,7 @@ pub fn run(vm: &Vm, test: &Test) -> Vec<Fault> {
     let ok = failed.is_none();
     let mut faults: Vec<Fault> = failed.into_iter().collect();
     if vm.is_running() {
-        if let Err(e) = end(vm, test, console_from) {
+        if let Err(e) = end(vm, name, console_from) {
             faults.push(Fault::Unknown(format!("the log's end: {e:#}")));
         }
     } else if ok {
@@ -117,32 +126,24 @@ pub fn run(vm: &Vm, test: &Test) -> Vec<Fault> {
     splats(vm, console_from, &mut faults);
     if vm.is_running() {
         match State::read(vm) {
-            Ok(after) => faults.extend(before.differences(&after, test.leaves, ok)),
+            Ok(after) => faults.extend(before.differences(&after, leaves, ok)),
             Err(e) => faults.push(Fault::Unknown(format!("after the test: {e:#}"))),
         }
     }
     faults
 }
 
-fn begin_marker(test: &Test) -> String {
-    format!("vm-test: begin {}", test.name)
-}
-
-fn end_marker(test: &Test) -> String {
-    format!("vm-test: end {}", test.name)
-}
-
-fn begin(vm: &Vm, test: &Test) -> Result<()> {
+fn begin(vm: &Vm, name: &str) -> Result<()> {
     vm.kmsg()?;
     vm.records.borrow_mut().clear();
     vm.lost_records.set(false);
     vm.expected.borrow_mut().clear();
-    vm.mark(&begin_marker(test))
+    vm.mark(&format!("vm-test: begin {name}"))
 }
 
 /// Has all of the log in hand, from both ways that it takes.
-fn end(vm: &Vm, test: &Test, console_from: usize) -> Result<()> {
-    let marker = end_marker(test);
+fn end(vm: &Vm, name: &str, console_from: usize) -> Result<()> {
+    let marker = format!("vm-test: end {name}");
     vm.mark(&marker)?;
     vm.kmsg()?;
     let complete = vm.records.borrow().iter().any(|record| record.text == marker);
@@ -175,6 +176,13 @@ pub fn console_splats(vm: &Vm, from: usize, faults: &mut Vec<Fault>) {
             add_splat(faults, kind, without_stamp(&line.text));
         }
     }
+}
+
+/// Since the boot, as far as the console tells.
+pub fn all_splats(vm: &Vm) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    console_splats(vm, 0, &mut faults);
+    faults
 }
 
 /// Each once, whichever way it came.

@@ -14,7 +14,9 @@ use protocol::frame;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io;
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -132,6 +134,11 @@ impl Link {
         let _ = self.process.console.write_all(text);
     }
 
+    /// For a keyboard: writing to it types on the console.
+    pub fn console_input(&self) -> io::Result<UnixStream> {
+        self.process.console.try_clone()
+    }
+
     /// Until the console has shown such a line at or after line `from`.
     pub fn wait_line(&mut self, from: usize, text: &str) -> Result<(), Trouble> {
         let limit = self.limits.call;
@@ -164,6 +171,11 @@ impl Link {
             }
         }
         true
+    }
+
+    /// Ends QEMU from any thread.
+    pub fn killer(&self) -> impl Fn() + Send + use<> {
+        self.process.killer()
     }
 
     pub fn kill(&mut self) {

@@ -5,6 +5,8 @@
 mod accel;
 mod arch;
 mod console;
+mod demo;
+mod exit;
 mod guest;
 mod hang;
 mod initramfs;
@@ -15,11 +17,13 @@ mod pool;
 mod process;
 mod qemu;
 mod setup;
+mod shell;
 mod splat;
 mod suite;
 mod tests;
 mod threads;
 mod trouble;
+mod ui;
 mod vm;
 
 use clap::Parser;
@@ -36,6 +40,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show the threads follow their CPUs, and check all that is seen
+    Demo {
+        #[command(flatten)]
+        options: Options,
+    },
+    /// A shell in the VM, on this terminal
+    Shell {
+        #[command(flatten)]
+        options: Options,
+    },
     /// Run the tests; exit status 1: a test failed, 2: the harness failed, 3: nothing ran
     Test {
         #[command(flatten)]
@@ -47,10 +61,12 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo { options } => demo::run(&options),
+        Command::Shell { options } => shell::run(&options),
         Command::Test { options, arguments } => suite::run(&options, arguments),
     };
     result.unwrap_or_else(|e| {
         eprintln!("vm-test: {e:#}");
-        ExitCode::from(suite::HARNESS_FAILED)
+        ExitCode::from(exit::HARNESS_FAILED)
     })
 }

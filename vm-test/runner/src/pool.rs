@@ -48,10 +48,6 @@ impl Pool {
         Pool { setup, shelf: Mutex::new(Shelf { idle: Vec::new(), planned }) }
     }
 
-    pub fn setup(&self) -> &Setup {
-        &self.setup
-    }
-
     pub fn run(&self, test: &Test) -> Ending {
         let vm = match self.take(&test.config) {
             Ok(vm) => vm,

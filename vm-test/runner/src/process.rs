@@ -121,9 +121,17 @@ impl Process {
     }
 
     pub fn kill(&self) {
-        if let Some(pid) = *self.pid.lock() {
-            // It may be gone already; `supervise` will say so.
-            let _ = kill(pid, Signal::SIGKILL);
+        self.killer()();
+    }
+
+    /// The same, for another thread.
+    pub fn killer(&self) -> impl Fn() + Send + use<> {
+        let pid = self.pid.clone();
+        move || {
+            if let Some(pid) = *pid.lock() {
+                // It may be gone already; `supervise` will say so.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
         }
     }
 }

@@ -94,15 +94,14 @@ impl Setup {
         Ok(setup)
     }
 
-    /// One line that says what the results are about.
+    /// What the results are about.
     pub fn banner(&self) -> String {
+        let Setup { release, qemu_version, accel, arch, .. } = self;
         format!(
-            "Linux {} on {}, QEMU {}, {}: {}",
-            self.release,
-            self.arch.name(),
-            self.qemu_version,
-            self.accel.accel,
-            self.accel.why
+            "Linux {release} on {}, QEMU {qemu_version} with {}\n({})",
+            arch.name(),
+            accel.accel,
+            accel.why
         )
     }
 }

@@ -2,6 +2,9 @@
 
 //! `vm-test test`: the suite, in the format of `cargo test`.
 
+use crate::exit::HARNESS_FAILED;
+use crate::exit::NOTHING_RAN;
+use crate::exit::TEST_FAILED;
 use crate::judge::Fault;
 use crate::judge::Test;
 use crate::pool::Ending;
@@ -22,10 +25,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-
-pub const TEST_FAILED: u8 = 1;
-pub const HARNESS_FAILED: u8 = 2;
-pub const NOTHING_RAN: u8 = 3;
 
 /// Two VMs on two cores take the wall time of one.
 const VMS: usize = 2;
@@ -97,7 +96,9 @@ impl Suite {
     fn failure(&self, test: &Test, faults: &[Fault], vm: &Vm) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
-        let mut line = |args| drop(writeln!(text, "{args}"));
+        let mut line = |line: String| {
+            let _ = writeln!(text, "{line}");
+        };
         line(format!("it is to prove: {}", test.proves));
         for fault in faults {
             line(format!("- {fault}"));

@@ -44,6 +44,10 @@ impl Counts {
     pub const BORN: Counts =
         Counts { create: 1, setup: 1, run: 0, park: 0, unpark: 0, cleanup: 0, wake: 0 };
 
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        Counts::NAMES.into_iter().zip(self.values())
+    }
+
     /// In the order of the names.
     fn values(&self) -> [u64; 7] {
         [self.create, self.setup, self.run, self.park, self.unpark, self.cleanup, self.wake]
@@ -175,10 +179,9 @@ impl<'a> Demo<'a> {
         let mut behind = Vec::new();
         for (cpu, wanted) in wanted {
             let now = now.get(cpu).copied().unwrap_or_default();
-            for ((name, now), wanted) in Counts::NAMES.iter().zip(now.values()).zip(wanted.values())
-            {
+            for ((name, now), (_, wanted)) in now.named().zip(wanted.named()) {
                 if now < wanted {
-                    behind.push((*cpu, *name, wanted));
+                    behind.push((*cpu, name, wanted));
                 }
             }
         }
@@ -244,7 +247,7 @@ pub fn differences(wanted: &AllCounts, seen: &AllCounts) -> Vec<String> {
             differences.push(format!("cpu{cpu}: no counters"));
             continue;
         };
-        for ((name, wanted), seen) in Counts::NAMES.iter().zip(wanted.values()).zip(seen.values()) {
+        for ((name, wanted), (_, seen)) in wanted.named().zip(seen.named()) {
             if wanted != seen {
                 differences.push(format!("cpu{cpu}: {name} is {seen}, not {wanted}"));
             }

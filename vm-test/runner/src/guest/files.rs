@@ -87,8 +87,16 @@ pub struct Handle<'a> {
 
 impl Handle<'_> {
     pub fn read(&self) -> Result<String> {
-        let call = Call::ReadHandle { handle: self.handle, max: 1 << 20 };
-        text(self.vm.call(call)?)
+        text(self.vm.call(self.reading())?)
+    }
+
+    pub fn read_bytes(&self) -> Result<Vec<u8>> {
+        expect!(self.vm.call(self.reading())?, Value::Bytes(bytes) => bytes)
+    }
+
+    /// The call that reads, for another task than the agent to make.
+    pub fn reading(&self) -> Call {
+        Call::ReadHandle { handle: self.handle, max: 1 << 20 }
     }
 
     pub fn write(&self, data: impl AsRef<[u8]>) -> Result<u64> {

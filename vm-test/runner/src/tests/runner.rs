@@ -38,7 +38,7 @@ const SMALL: Config = Config::smp(2);
 
 /// Runs it as the suite would.
 fn judged(vm: &Vm, run: fn(&Vm) -> Result<()>) -> Vec<Fault> {
-    judge::run(vm, &Test::new("probe", "", run))
+    judge::judge(vm, "probe", Leaves::Clean, run)
 }
 
 fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {

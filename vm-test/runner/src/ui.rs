@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! For the eyes.
+
+use crate::qemu::Config;
+use crate::setup::Setup;
+use crate::vm::Vm;
+use anyhow::Result;
+use indicatif::ProgressBar;
+use indicatif::ProgressStyle;
+use std::time::Duration;
+
+/// Boots, with something that moves meanwhile.
+pub fn boot(setup: &Setup, config: &Config) -> Result<Vm> {
+    let spinner = ProgressBar::new_spinner();
+    let style = ProgressStyle::with_template("{spinner} booting, {msg} ... {elapsed}");
+    spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    spinner.set_message(config.to_string());
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    if spinner.is_hidden() {
+        eprintln!("booting, {config} ...");
+    }
+    let vm = Vm::boot(setup, config);
+    spinner.finish_and_clear();
+    vm
+}
