@@ -229,11 +229,21 @@ whole() {
 
 # --- the package archive --------------------------------------------------------------------------
 
-# mirror: where the host gets Debian from; nothing if it does not say, and then mmdebstrap knows a default.
+# mirror: where the host gets Debian from; nothing if it does not say, and then mmdebstrap knows a default. Other people's
+# archives look much the same, but have no "-updates"; to be told by apt whose they are takes long, and needs its lists.
 mirror() {
-    [[ -z ${RUST_SMPBOOT_MIRROR:-} ]] || { echo "$RUST_SMPBOOT_MIRROR"; return; }
-    { apt-get update --print-uris 2>/dev/null || :; } | sed -nE \
-        "s,^'(.*)/dists/(bookworm|trixie|forky|sid|(old|un)?stable|testing)(-updates|-backports)?/.*,\1,p" | sed -n 1p
+    local uris found=${RUST_SMPBOOT_MIRROR:-}
+    if [[ -z $found ]]; then
+        uris=$(apt-get update --print-uris 2>/dev/null) || :
+        found=$(sed -nE "s|^'(.*)/dists/[^/]+-updates/main/.*|\1|p" <<<"$uris" | sed -n 1p)
+    fi
+    if [[ -z $found ]]; then
+        # shellcheck disable=SC2016
+        found=$({ apt-get indextargets --format '$(ORIGIN),$(LABEL),$(REPO_URI)' 2>/dev/null || :; } |
+            sed -nE 's|^Debian,Debian,(.*)/$|\1|p' | sed -n 1p)
+    fi
+    [[ -n $found ]] || found=$(sed -nE "s|^'(.*/debian)/dists/[^/]+/main/.*|\1|p" <<<"$uris" | sed -n 1p)
+    echo "$found"
 }
 
 # apt_acquire: what the host's apt was told about the way to its mirror (proxy, certificates, clock, retries).
