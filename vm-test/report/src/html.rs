@@ -25,11 +25,12 @@ pub fn page(run: &Run) -> String {
         1 => "1 CPU".to_owned(),
         count => format!("{count} CPUs"),
     };
-    let about: String = [&release, &about.arch, &cpus, &about.accelerator, &about.date]
-        .into_iter()
-        .filter(|text| !text.is_empty())
-        .map(|text| format!("<span>{}</span>", escape(text)))
-        .collect();
+    let mut spans = String::new();
+    for text in [&release, &about.arch, &cpus, &about.accelerator, &about.date] {
+        if !text.is_empty() {
+            let _ = write!(spans, "<span>{}</span>", escape(text));
+        }
+    }
     let (notes, legend) = (notes(run), legend(run));
     let (histograms, counters) = (histograms(run), counters(run));
     let data = data(run);
@@ -47,7 +48,7 @@ pub fn page(run: &Run) -> String {
 </head>
 <body>
 <h1>{title}</h1>
-<p class=\"about\">{about}</p>
+<p class=\"about\">{spans}</p>
 <div class=\"bar\" id=\"actions\"></div>
 <div id=\"chart\" tabindex=\"0\" role=\"img\" aria-label=\"Timeline of each CPU and its thread\">
 <canvas id=\"timeline\"></canvas><div id=\"hair\" hidden></div></div>
@@ -164,7 +165,11 @@ fn notes(run: &Run) -> String {
             time(run.clock_error.unsigned_abs())
         )),
     }
-    notes.iter().map(|note| format!("<p class=\"dim\">{}</p>\n", escape(note))).collect()
+    let mut html = String::new();
+    for note in notes {
+        let _ = writeln!(html, "<p class=\"dim\">{}</p>", escape(&note));
+    }
+    html
 }
 
 fn legend(run: &Run) -> String {
@@ -267,13 +272,18 @@ fn histogram(
             let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{}\">{from}</text>", BASE + 13.0);
         }
     }
-    for (name, value) in [("p50", figures.p50), ("p99", figures.p99)] {
-        let place = ((value.max(1) as f64).log2() + 1.0 - range.start as f64) * bar;
-        let place = place.clamp(0.0, WIDTH - 1.0);
+    let place = |value: u64| {
+        let bucket = (value.max(1) as f64).log2() + 1.0;
+        ((bucket - range.start as f64) * bar).clamp(0.0, WIDTH - 1.0)
+    };
+    // Names that would overlap go to the outer sides of their lines.
+    let near = place(figures.p99) - place(figures.p50) < 30.0;
+    for (name, value, side) in [("p50", figures.p50, "end"), ("p99", figures.p99, "start")] {
+        let (x, anchor) = (place(value), if near { side } else { "middle" });
         let _ = write!(
             svg,
-            "<line class=\"mark\" x1=\"{place:.1}\" x2=\"{place:.1}\" y1=\"10\" y2=\"{BASE}\"/>\
-             <text x=\"{place:.1}\" y=\"8\" text-anchor=\"middle\">{name}</text>"
+            "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"10\" y2=\"{BASE}\"/>\
+             <text x=\"{x:.1}\" y=\"8\" text-anchor=\"{anchor}\">{name}</text>"
         );
     }
     format!(

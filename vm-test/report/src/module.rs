@@ -29,7 +29,7 @@ pub fn events(bytes: &[u8]) -> Result<Vec<Cpu>> {
 
 fn event(record: &[u8], cpus: &mut BTreeMap<u32, (u64, Cpu)>) -> Result<()> {
     let number = |from: usize, len: usize| {
-        record[from..from + len].iter().rev().fold(0u64, |n, byte| n << 8 | u64::from(*byte))
+        record[from..from + len].iter().rev().fold(0u64, |n, byte| (n << 8) | u64::from(*byte))
     };
     let (first, second) = (number(0, 8), number(8, 8));
     let (id, kind) = (number(16, 4) as u32, number(20, 4) as u32);

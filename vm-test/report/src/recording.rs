@@ -5,8 +5,12 @@
 use crate::ftrace::{Marker, THREAD, Trace, What};
 use crate::model::{About, Action, Cpu, Kind, Nanos, Run};
 use crate::module;
+use crate::view::scheduled;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
+
+/// The kernel prints times to the microsecond, and cuts off what is below.
+const TICK: Nanos = 1000;
 
 /// The files, as they are.
 #[derive(Debug, Clone, Default)]
@@ -95,7 +99,8 @@ impl Epoch {
     /// Of the action [`Marker::sync`]: the first wake of a thread.
     ///
     /// The module recorded this wake, at a time of its own clock, after the action began, and before the kernel woke
-    /// the thread; it recorded the run after the kernel switched to the thread. That is an upper and a lower limit.
+    /// the thread; it recorded the run after the kernel switched to the thread. That is an upper and a lower limit; all
+    /// that the threads recorded later makes them narrower.
     pub fn find(trace: &Trace, cpus: &[Cpu]) -> Result<Self> {
         let (begin, id) = trace
             .markers()
@@ -125,7 +130,7 @@ impl Epoch {
                 _ => false,
             })
             .context("trace: the action that relates the clocks has no end")?;
-        let latest = woken.time - wake + 1000;
+        let latest = woken.time - wake + TICK;
         let switched =
             after.find(|event| matches!(&event.what, What::Switch { to, .. } if *to == thread));
         let earliest = match (switched, first(Kind::Run)) {
@@ -133,7 +138,38 @@ impl Epoch {
             _ => begin - wake,
         };
         ensure!(earliest <= latest, "the trace and the module's events are not of the same run");
+        let (earliest, latest) = narrow(trace, cpus, (earliest, latest));
         Ok(Self { time: (earliest + latest) / 2, error: (latest - earliest + 1) / 2 })
+    }
+}
+
+/// What a thread records of itself it records while it has a CPU. Where only one such span of time comes into question
+/// for an event, both are limits for the epoch; and the narrower the limits, the fewer spans come into question.
+fn narrow(trace: &Trace, cpus: &[Cpu], limits: (Nanos, Nanos)) -> (Nanos, Nanos) {
+    let (mut earliest, mut latest) = limits;
+    let end = trace.events.last().map_or(0, |event| event.time);
+    let threads: Vec<_> = cpus.iter().map(|cpu| (cpu, scheduled(trace, cpu.id, end).0)).collect();
+    loop {
+        let before = (earliest, latest);
+        for (cpu, spans) in &threads {
+            for event in cpu.events.iter().filter(|e| !matches!(e.kind, Kind::Wake | Kind::Create))
+            {
+                let from = spans.partition_point(|span| span.end + TICK < event.time + earliest);
+                let to = spans.partition_point(|span| span.begin <= event.time + latest);
+                if to != from + 1 {
+                    continue;
+                }
+                let span = &spans[from];
+                let (low, high) = (span.begin - event.time, span.end + TICK - event.time);
+                // Not so if the trace misses something: then this is not to be trusted.
+                if low.max(earliest) <= high.min(latest) {
+                    (earliest, latest) = (low.max(earliest), high.min(latest));
+                }
+            }
+        }
+        if (earliest, latest) == before {
+            return before;
+        }
     }
 }
 

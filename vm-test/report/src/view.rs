@@ -2,7 +2,7 @@
 
 //! What can be concluded from a run: states that last, and what belongs together.
 
-use crate::ftrace::{THREAD, What};
+use crate::ftrace::{THREAD, Trace, What};
 use crate::model::{Cpu, Event, Kind, Nanos, Run};
 use serde::Serialize;
 
@@ -137,7 +137,7 @@ impl CpuView {
             false => power_by_steps(cpu, &steps, begin, end),
         };
         let (events, joins) = joins(cpu);
-        let (running, sched) = scheduled(run, cpu.id, end);
+        let (running, sched) = scheduled(&run.trace, cpu.id, end);
         Self { id: cpu.id, power, life: life(cpu, end), events, joins, running, steps, sched }
     }
 }
@@ -316,12 +316,13 @@ fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
     (by_time.into_iter().map(|index| cpu.events[index]).collect(), joins)
 }
 
-fn scheduled(run: &Run, id: u32, end: Nanos) -> (Vec<Span<String>>, Vec<usize>) {
+/// When a thread had a CPU, and the events that are about it.
+pub(crate) fn scheduled(trace: &Trace, id: u32, end: Nanos) -> (Vec<Span<String>>, Vec<usize>) {
     let thread = format!("{THREAD}/{id}");
     let mut running: Vec<Span<String>> = vec![];
     let mut since = None;
     let mut sched = vec![];
-    for (index, event) in run.trace.events.iter().enumerate() {
+    for (index, event) in trace.events.iter().enumerate() {
         match &event.what {
             What::Thread { comm } if *comm == thread => sched.push(index),
             What::Switch { to, .. } if *to == thread => {

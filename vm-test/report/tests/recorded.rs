@@ -50,8 +50,8 @@ fn everything_is_understood() {
             "period"
         ]
     );
-    // A fault in the way the clocks are related would show here: at 20 ms a period, it would be a matter of luck.
-    assert!(run.clock_error < 5_000_000, "{}", run.clock_error);
+    // The time that a thread has the CPU for is not much more.
+    assert!(run.clock_error < 50_000, "{}", run.clock_error);
 }
 
 #[test]
