@@ -2,7 +2,7 @@
 
 //! The compiler as kbuild calls it.
 
-use anyhow::{ensure, Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use std::{
     fs,
@@ -64,10 +64,7 @@ impl Compiler {
             ))
             .current_dir(&folder)
             .env("RUSTC_BOOTSTRAP", "1")
-            .env(
-                "SMPBOOT_BINDINGS",
-                self.modules.join("smpboot/bindings_generated.rs"),
-            )
+            .env("SMPBOOT_BINDINGS", self.modules.join("smpboot/bindings_generated.rs"))
             .output()
             .context("cannot run the compiler")?;
 

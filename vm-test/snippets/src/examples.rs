@@ -98,13 +98,7 @@ mod tests {
         let mut examples = Vec::new();
         extract("f.rs", text, &mut examples);
 
-        let found: Vec<_> = examples
-            .iter()
-            .map(|e| (e.name.as_str(), e.code.as_str()))
-            .collect();
-        assert_eq!(
-            found,
-            [("f.rs:1", "let a;\nhidden();\n"), ("f.rs:9", "let b;\n")]
-        );
+        let found: Vec<_> = examples.iter().map(|e| (e.name.as_str(), e.code.as_str())).collect();
+        assert_eq!(found, [("f.rs:1", "let a;\nhidden();\n"), ("f.rs:9", "let b;\n")]);
     }
 }

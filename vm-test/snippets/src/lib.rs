@@ -10,7 +10,7 @@
 mod compiler;
 mod examples;
 
-use anyhow::{bail, ensure, Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use compiler::Compiler;
 use libtest_mimic::{Failed, Trial};
 use std::{fs, path::Path, sync::Arc};
@@ -55,44 +55,32 @@ pub fn trials(source: &Path, modules: &Path) -> Result<Vec<Trial>> {
         code += &example.as_function();
     }
     code += MODULE;
-    trials.push(trial("example::all_items".into(), move |name| {
-        must_compile(&compiler, name, &code)
-    }));
+    trials
+        .push(trial("example::all_items".into(), move |name| must_compile(&compiler, name, &code)));
 
     Ok(trials)
 }
 
 fn trial(name: String, test: impl FnOnce(&str) -> Result<()> + Send + 'static) -> Trial {
     let id = name.clone();
-    Trial::test(name, move || {
-        test(&id).map_err(|e| Failed::from(format!("{e:#}")))
-    })
+    Trial::test(name, move || test(&id).map_err(|e| Failed::from(format!("{e:#}"))))
 }
 
 fn must_fail(compiler: &Compiler, name: &str, snippet: &str) -> Result<()> {
-    let expected: Vec<&str> = snippet
-        .lines()
-        .filter_map(|line| line.strip_prefix(ERROR))
-        .collect();
+    let expected: Vec<&str> = snippet.lines().filter_map(|line| line.strip_prefix(ERROR)).collect();
     ensure!(!expected.is_empty(), "the snippet names no error: `{ERROR}...`");
 
     // A `//!` comment may stand only at the top of a file.
     let body = snippet.replace("//!", "//");
     let errors = compiler.errors(name, &format!("{PRELUDE}\n{body}\n{MODULE}"))?;
 
-    if let Some(missing) = expected
-        .iter()
-        .find(|text| !errors.iter().any(|e| e.contains(**text)))
-    {
+    if let Some(missing) = expected.iter().find(|text| !errors.iter().any(|e| e.contains(**text))) {
         match errors.is_empty() {
             true => bail!("it compiles, but must not: {missing}"),
             false => bail!("no error says `{missing}`, but:\n{}", errors.concat()),
         }
     }
-    match errors
-        .iter()
-        .find(|e| !expected.iter().any(|text| e.contains(text)))
-    {
+    match errors.iter().find(|e| !expected.iter().any(|text| e.contains(text))) {
         Some(other) => bail!("an error that is not expected:\n{other}"),
         None => Ok(()),
     }

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The demo's event log, latencies and periodic wakes.
+
+use crate::guest::calls::offline;
+use crate::guest::calls::online;
+use crate::guest::calls::write;
+use crate::judge::Test;
+use crate::threads::Demo;
+use crate::threads::FOLDER;
+use crate::threads::MODULE;
+use crate::threads::file;
+use crate::trouble::refused;
+use crate::vm::Vm;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use nix::errno::Errno::EAGAIN;
+use nix::errno::Errno::EINVAL;
+use nix::errno::Errno::ERANGE;
+use protocol::Access;
+use protocol::Call;
+use protocol::Exit;
+use protocol::TaskEnd;
+use protocol::Until;
+use protocol::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "events::tell_the_life_of_each_thread",
+        "the log has each step, wake and run once, numbered without gaps and in their order",
+        life,
+    ),
+    Test::new(
+        "events::binary_is_the_same_as_text",
+        "both files hold the same events, in the documented layouts",
+        binary,
+    ),
+    Test::new(
+        "events::reader_waits_for_the_next",
+        "a read with nothing to read sleeps until there is an event, and can be killed",
+        waits,
+    ),
+    Test::new(
+        "events::every_reader_gets_all",
+        "two readers get the same events; what was overwritten is counted exactly",
+        overwritten,
+    ),
+    Test::new(
+        "events::open_file_keeps_the_module",
+        "while a reader waits, rmmod is refused with EAGAIN",
+        keeps_module,
+    ),
+    Test::new(
+        "events::periodic_wakes_follow_the_cpu",
+        "a CPU's timer goes with the CPU and comes back with it; period 0 stops all",
+        periodic,
+    ),
+    Test::new(
+        "events::latency_histogram_counts_runs",
+        "the buckets add up to the runs; writing 0 empties them; all else is refused",
+        histogram,
+    ),
+    Test::new(
+        "events::bad_periods",
+        "rubbish and periods out of range are refused, and change nothing",
+        bad_periods,
+    ),
+];
+
+const EVENTS: &str = "/sys/kernel/debug/rust_smpboot_demo/events";
+const PERIOD: &str = "/sys/kernel/debug/rust_smpboot_demo/period_us";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Event {
+    cpu: u32,
+    number: u64,
+    name: String,
+    /// How many, if the event says that events were lost.
+    lost: u64,
+}
+
+/// Reads what there is now.
+fn drain(vm: &Vm) -> Result<Vec<Event>> {
+    let handle = vm.open(EVENTS, Access::Read)?;
+    parse(&handle.read()?)
+}
+
+fn parse(text: &str) -> Result<Vec<Event>> {
+    text.lines().map(|line| event(line).with_context(|| format!("line {line:?}"))).collect()
+}
+
+fn event(line: &str) -> Result<Event> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [time, cpu, number, name, rest @ ..] = words.as_slice() else { bail!("too few words") };
+    ensure!(*time == "-" || time.parse::<f64>().is_ok(), "no time");
+    let lost = match (*name, rest) {
+        ("lost", [count]) => count.parse()?,
+        (_, []) => 0,
+        _ => bail!("too many words"),
+    };
+    Ok(Event {
+        cpu: cpu.strip_prefix("cpu").context("no CPU")?.parse()?,
+        number: number.parse()?,
+        name: name.to_string(),
+        lost,
+    })
+}
+
+/// The names of each CPU's events; fails unless they are numbered without gaps.
+fn by_cpu(events: &[Event]) -> Result<BTreeMap<u32, Vec<String>>> {
+    let mut next = BTreeMap::new();
+    let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+    for event in events {
+        let next = next.entry(event.cpu).or_insert(0);
+        ensure!(event.number == *next, "{event:?} comes where {next} is due");
+        *next += event.lost.max(1);
+        names.entry(event.cpu).or_default().push(event.name.clone());
+    }
+    Ok(names)
+}
+
+fn life(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let cpu = *vm.hotpluggable()?.last().unwrap();
+    demo.wake(&cpu.to_string())?;
+    demo.wait_for([(cpu, "run", 1)].into_iter())?;
+    vm.cpu(cpu).offline()?;
+    demo.wake(&cpu.to_string())?;
+    vm.cpu(cpu).online()?;
+    demo.wait_for([(cpu, "run", 2)].into_iter())?;
+
+    let names = by_cpu(&drain(vm)?)?;
+    for (other, names) in &names {
+        if *other != cpu {
+            assert_eq!(names, &["create", "setup"], "CPU {other}");
+        }
+    }
+    assert_eq!(names[&cpu], ["create", "setup", "wake", "run", "park", "wake", "unpark", "run"]);
+    demo.unload()
+}
+
+fn binary(vm: &Vm) -> Result<()> {
+    const KINDS: [&str; 9] = [
+        "lost",
+        "create",
+        "setup",
+        "park",
+        "unpark",
+        "cleanup(online)",
+        "cleanup(offline)",
+        "wake",
+        "run",
+    ];
+    let demo = Demo::load(vm)?;
+    let cpu = *vm.hotpluggable()?.last().unwrap();
+    demo.wake("all")?;
+    vm.batch(vec![offline(cpu), online(cpu)])?;
+    demo.wait_for([(cpu, "unpark", 1)].into_iter())?;
+    vm.wait_for(&file(0, "run"), Until::AtLeast(1))?;
+
+    let text = vm.open(EVENTS, Access::Read)?.read()?;
+    let handle = vm.open(&format!("{FOLDER}/events_binary"), Access::Read)?;
+    let bytes = handle.read_bytes()?;
+    assert_eq!(bytes.len() % 24, 0);
+    let long = |b: &[u8]| u64::from_le_bytes(b.try_into().unwrap());
+    let word = |b: &[u8]| u32::from_le_bytes(b.try_into().unwrap());
+    let lines: Vec<String> = bytes
+        .chunks(24)
+        .map(|r| {
+            let time = long(&r[0..8]);
+            let kind = KINDS[word(&r[20..24]) as usize];
+            let (seconds, nanoseconds) = (time / 1_000_000_000, time % 1_000_000_000);
+            format!("{seconds}.{nanoseconds:09} cpu{} {} {kind}", word(&r[16..20]), long(&r[8..16]))
+        })
+        .collect();
+    assert_eq!(lines, text.lines().collect::<Vec<_>>());
+    demo.unload()
+}
+
+fn waits(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let handle = vm.open(EVENTS, Access::Read)?;
+    handle.read()?;
+
+    let reader = vm.spawn(handle.reading())?;
+    demo.wake("0")?;
+    let TaskEnd::Answered(answer) = reader.wait(Duration::from_secs(5))? else {
+        bail!("the reader died");
+    };
+    let Ok(Value::Bytes(bytes)) = *answer else { bail!("the reader was refused") };
+    let events = parse(std::str::from_utf8(&bytes)?)?;
+    assert_eq!((events[0].cpu, events[0].name.as_str()), (0, "wake"));
+    demo.wait_for([(0, "run", 1)].into_iter())?;
+    // The task had the position of the same open file: what it read is read, what came after is not.
+    let rest = vm.open(EVENTS, Access::Read)?.read()?;
+    assert_eq!(parse(&rest)?.last().map(|e| e.name.clone()).as_deref(), Some("run"));
+
+    drop(handle);
+    let handle = vm.open(EVENTS, Access::Read)?;
+    handle.read()?;
+    let end = vm.interrupt(handle.reading(), 9, Duration::from_millis(20))?;
+    assert_eq!(end, TaskEnd::Died(Exit::Signal(9)));
+    drop(handle);
+    demo.unload()
+}
+
+fn overwritten(vm: &Vm) -> Result<()> {
+    const TIMES: u32 = 3000;
+    let demo = Demo::load(vm)?;
+    let [first, second] = [vm.open(EVENTS, Access::Read)?, vm.open(EVENTS, Access::Read)?];
+    vm.repeat(TIMES, vec![write(&format!("{FOLDER}/wake"), "0")], Duration::from_secs(20))?;
+    vm.wait_for(&file(0, "state"), Until::Is("sleeping".into()))?;
+
+    let mut all = Vec::new();
+    for handle in [first, second] {
+        let events = parse(&handle.read()?)?;
+        let mine: Vec<Event> = events.into_iter().filter(|e| e.cpu == 0).collect();
+        by_cpu(&mine)?;
+        let lost: u64 = mine.iter().map(|e| e.lost).sum();
+        let read = mine.iter().filter(|e| e.lost == 0).count() as u64;
+        assert!(lost > 0, "the ring cannot have held {TIMES} wakes");
+        let counts = demo.counts(0)?;
+        assert_eq!(lost + read, counts.create + counts.setup + counts.wake + counts.run);
+        all.push(mine);
+    }
+    assert_eq!(all[0], all[1]);
+    demo.unload()
+}
+
+fn keeps_module(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let handle = vm.open(EVENTS, Access::Read)?;
+    handle.read()?;
+    let reader = vm.spawn(handle.reading())?;
+    assert_eq!(refused(vm.rmmod(MODULE))?, EAGAIN);
+    demo.wake("0")?;
+    reader.wait(Duration::from_secs(5))?;
+    assert_eq!(refused(vm.rmmod(MODULE))?, EAGAIN);
+    drop(handle);
+    demo.unload()
+}
+
+fn periodic(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let cpu = *vm.hotpluggable()?.last().unwrap();
+    let runs_on = |cpu: u32| -> Result<()> {
+        let runs = demo.counts(cpu)?.run;
+        demo.wait_for([(cpu, "run", runs + 5)].into_iter())
+    };
+
+    vm.write(PERIOD, "2000\n")?;
+    for cpu in vm.cpus("online")? {
+        runs_on(cpu)?;
+    }
+
+    vm.cpu(cpu).offline()?;
+    let parked = demo.counts(cpu)?;
+    runs_on(0)?;
+    assert_eq!(demo.counts(cpu)?, parked, "the timer of an offline CPU goes on");
+
+    vm.cpu(cpu).online()?;
+    runs_on(cpu)?;
+
+    vm.write(PERIOD, "0\n")?;
+    let online = vm.cpus("online")?;
+    // Each thread stops its own timer when it runs next: that wake was the last.
+    let quiet =
+        || -> Result<Vec<u64>> { online.iter().map(|cpu| Ok(demo.counts(*cpu)?.wake)).collect() };
+    for cpu in &online {
+        vm.wait_for(&file(*cpu, "state"), Until::Is("sleeping".into()))?;
+    }
+    let before = quiet()?;
+    vm.call(Call::Pause { us: 20_000 })?;
+    assert_eq!(quiet()?, before, "a timer goes on with period 0");
+    demo.unload()
+}
+
+fn histogram(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let path = file(0, "latency_hist");
+    for n in 1..=20 {
+        demo.wake("0")?;
+        demo.wait_for([(0, "run", n)].into_iter())?;
+    }
+    vm.wait_for(&file(0, "state"), Until::Is("sleeping".into()))?;
+
+    let text = vm.read(&path)?;
+    let mut sum = 0;
+    for line in text.lines() {
+        let (range, count) = line.rsplit_once(' ').context("no count")?;
+        let range = range.trim_matches(|c| "[)".contains(c));
+        let (from, to) = range.split_once(", ").context("no range")?;
+        let (from, to): (u64, u64) = (from.parse()?, to.parse()?);
+        assert_eq!(to, (from * 2).max(1), "{line}");
+        sum += count.parse::<u64>()?;
+    }
+    assert_eq!(sum, 20);
+
+    for rubbish in ["1", "", "x", "00x", "-0"] {
+        assert_eq!(refused(vm.write(&path, rubbish))?, EINVAL, "{rubbish:?}");
+    }
+    assert_eq!(vm.read(&path)?, text);
+    vm.write(&path, "0\n")?;
+    assert_eq!(vm.read(&path)?, "");
+    demo.unload()
+}
+
+fn bad_periods(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let before = demo.all_counts()?;
+    let digits = "9".repeat(4096);
+    for (period, errno) in [
+        ("", EINVAL),
+        ("\n", EINVAL),
+        ("x", EINVAL),
+        ("-1", EINVAL),
+        ("1000x", EINVAL),
+        (" 1000", EINVAL),
+        ("1000 ", EINVAL),
+        ("0x1000", EINVAL),
+        ("1", EINVAL),
+        ("99", EINVAL),
+        ("60000001", EINVAL),
+        ("18446744073709551616", ERANGE),
+        (&digits, ERANGE),
+    ] {
+        assert_eq!(refused(vm.write(PERIOD, period))?, errno, "{period:.40}");
+        assert_eq!(vm.read(PERIOD)?, "0");
+        assert_eq!(demo.all_counts()?, before, "{period:.40} had an effect");
+    }
+    demo.unload()
+}
