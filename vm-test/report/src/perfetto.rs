@@ -4,16 +4,19 @@
 //!
 //! | in the trace | is |
 //! |---|---|
-//! | process `host` | the actions of the host, as slices |
+//! | process `host` | the actions of the host, as slices; more than one track if they overlap |
 //! | process `cpuN` | a CPU, with these threads: |
 //! | `power` | slices: online, going offline, offline, coming online |
 //! | `thread's life` | slices: created, active, parked |
 //! | `callbacks` | instants: create, setup, park, unpark, cleanup |
 //! | `wakes` | a slice for each wake, until the run that answers it; a flow leads to that run |
-//! | `runs` | a slice for each run of the thread, from switch to switch; only an instant's length if not traced |
+//! | `runs` | a slice for each time that the thread has a CPU, from switch to switch; in it, `callback`, of no length, for each run |
 //! | `sched` | instants: the kernel's `sched_*` events of this thread, with their text |
 //! | `cpuhp` | slices, nested: the kernel's hotplug steps, with step, target and result |
 //! | `latency` | a counter: how long the last wake took, in microseconds |
+//!
+//! Slices are pairs of a begin and an end, not single events with a duration: a begin plus a duration in binary fractions
+//! of a microsecond would not always be the begin of the next slice.
 //!
 //! Times are microseconds since the module was loaded, with three decimals. Times before that are negative, which
 //! readers of this format do not all like, so all times are moved if there are any; `otherData` says by how much.
@@ -21,6 +24,8 @@
 use crate::model::{Kind, Nanos, Run};
 use crate::view::{CpuView, View};
 use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 const POWER: u32 = 1;
 const LIFE: u32 = 2;
@@ -54,11 +59,25 @@ pub fn json(run: &Run) -> String {
     let mut out = Out { events: vec![], shift };
 
     out.name(HOST, "host", 0);
-    out.thread(HOST, 1, "actions");
+    let mut tracks: Vec<Vec<Slice>> = vec![];
     for action in &run.actions {
         let end = action.end.unwrap_or(view.end);
-        let args = json!({ "finished": action.end.is_some() });
-        out.slice((HOST, 1), &action.label, (action.begin, end), args);
+        let slice = Slice::new(
+            &action.label,
+            (action.begin, end),
+            json!({ "finished": action.end.is_some() }),
+        );
+        match tracks
+            .iter_mut()
+            .find(|track| track.last().is_none_or(|last| last.end <= slice.begin))
+        {
+            Some(track) => track.push(slice),
+            None => tracks.push(vec![slice]),
+        }
+    }
+    for (tid, slices) in (1..).zip(tracks) {
+        out.thread(HOST, tid, "actions");
+        out.slices((HOST, tid), slices);
     }
     let mut flows = 0;
     for cpu in &view.cpus {
@@ -81,6 +100,21 @@ pub fn json(run: &Run) -> String {
         "traceEvents": out.events,
     });
     trace.to_string()
+}
+
+struct Slice {
+    begin: Nanos,
+    end: Nanos,
+    name: String,
+    args: Value,
+    /// Flows that begin (`s`) or end (`f`) here.
+    flows: Vec<(&'static str, u64)>,
+}
+
+impl Slice {
+    fn new(name: &str, (begin, end): (Nanos, Nanos), args: Value) -> Self {
+        Self { begin, end: end.max(begin), name: name.to_owned(), args, flows: vec![] }
+    }
 }
 
 struct Out {
@@ -123,9 +157,32 @@ impl Out {
         self.meta((pid, tid), "thread_sort_index", json!({ "sort_index": tid }));
     }
 
-    fn slice(&mut self, track: Track, name: &str, (begin, end): (Nanos, Nanos), args: Value) {
-        let dur = micros(end.saturating_sub(begin).max(0));
-        self.event("X", track, name, begin, json!({ "dur": dur, "args": args }));
+    /// The slices of a track, each of them inside of another one or beside it.
+    fn slices(&mut self, track: Track, mut slices: Vec<Slice>) {
+        slices.sort_by_key(|slice| (slice.begin, Reverse(slice.end)));
+        let mut open: Vec<(Nanos, String)> = vec![];
+        for slice in slices {
+            while open.last().is_some_and(|(end, _)| *end <= slice.begin) {
+                self.end(track, open.pop());
+            }
+            self.event("B", track, &slice.name, slice.begin, json!({ "args": slice.args }));
+            for (phase, id) in slice.flows {
+                // Bound to the slice that is open now.
+                let more = json!({ "cat": "wake", "id": id, "bp": "e" });
+                self.event(phase, track, "wake", slice.begin, more);
+            }
+            let outer = open.last().map_or(Nanos::MAX, |(end, _)| *end);
+            open.push((slice.end.min(outer), slice.name));
+        }
+        while !open.is_empty() {
+            self.end(track, open.pop());
+        }
+    }
+
+    fn end(&mut self, track: Track, slice: Option<(Nanos, String)>) {
+        if let Some((time, name)) = slice {
+            self.event("E", track, &name, time, Value::Null);
+        }
     }
 
     fn instant(&mut self, track: Track, name: &str, time: Nanos, args: Value) {
@@ -139,59 +196,58 @@ impl Out {
             self.thread(pid, tid, name);
         }
 
-        for span in &cpu.power {
-            self.slice((pid, POWER), span.what.name(), (span.begin, span.end), json!({}));
-        }
-        for span in &cpu.life {
-            self.slice((pid, LIFE), span.what.name(), (span.begin, span.end), json!({}));
-        }
+        let power = cpu.power.iter();
+        let power =
+            power.map(|span| Slice::new(span.what.name(), (span.begin, span.end), json!({})));
+        self.slices((pid, POWER), power.collect());
+        let life = cpu.life.iter();
+        let life = life.map(|span| Slice::new(span.what.name(), (span.begin, span.end), json!({})));
+        self.slices((pid, LIFE), life.collect());
         for event in cpu.events.iter().filter(|event| !matches!(event.kind, Kind::Wake | Kind::Run))
         {
             let args = json!({ "number": event.number });
             self.instant((pid, CALLBACKS), event.kind.name(), event.time, args);
         }
 
-        for span in &cpu.running {
-            let args = json!({ "left_as": span.what });
-            self.slice((pid, RUNS), "run", (span.begin, span.end), args);
-        }
-        for event in cpu.events.iter().filter(|event| event.kind == Kind::Run) {
-            // Inside the slice of the trace, if there is one: a flow needs a slice at its very time to lead to.
+        let mut answers: BTreeMap<usize, Slice> = BTreeMap::new();
+        for (index, event) in
+            cpu.events.iter().enumerate().filter(|(_, event)| event.kind == Kind::Run)
+        {
             let args = json!({ "number": event.number });
-            self.slice((pid, RUNS), "callback", (event.time, event.time), args);
+            answers.insert(index, Slice::new("callback", (event.time, event.time), args));
         }
+        let mut wakes = vec![];
         for join in &cpu.joins {
             let (wake, answer) = (cpu.events[join.wake], cpu.events[join.run]);
-            let end = answer.time.max(wake.time);
+            let span = (wake.time.min(answer.time), answer.time);
             let args = json!({ "number": wake.number, "answered_by": answer.number });
-            self.slice((pid, WAKES), "wake", (wake.time, end), args);
-
+            let mut slice = Slice::new("wake", span, args);
             *flows += 1;
-            let id = *flows;
-            let category = json!({ "cat": "wake", "id": id });
-            self.event("s", (pid, WAKES), "wake", wake.time, category);
-            self.event(
-                "f",
-                (pid, RUNS),
-                "wake",
-                end,
-                json!({ "cat": "wake", "id": id, "bp": "e" }),
-            );
-
+            slice.flows.push(("s", *flows));
+            wakes.push(slice);
+            if let Some(answer) = answers.get_mut(&join.run) {
+                answer.flows.push(("f", *flows));
+            }
             if join.first {
-                let args = json!({ "args": { "us": micros(end - wake.time) } });
-                self.event("C", (pid, 0), "latency", end, args);
+                let args = json!({ "args": { "us": micros(span.1 - span.0) } });
+                self.event("C", (pid, 0), "latency", answer.time, args);
             }
         }
+        self.slices((pid, WAKES), wakes);
+        let running = cpu.running.iter();
+        let running = running
+            .map(|span| Slice::new("run", (span.begin, span.end), json!({ "left_as": span.what })));
+        self.slices((pid, RUNS), running.chain(answers.into_values()).collect());
 
         for event in cpu.sched.iter().filter_map(|index| run.trace.events.get(*index)) {
             let args = json!({ "text": event.text, "on": event.cpu, "by": event.task });
             self.instant((pid, SCHED), &event.name, event.time, args);
         }
-        for step in &cpu.steps {
+        let steps = cpu.steps.iter().map(|step| {
             let args = json!({ "step": step.number, "target": step.target, "ret": step.ret });
-            self.slice((pid, CPUHP), &step.function, (step.begin, step.end), args);
-        }
+            Slice::new(&step.function, (step.begin, step.end), args)
+        });
+        self.slices((pid, CPUHP), steps.collect());
     }
 }
 
@@ -230,7 +286,7 @@ mod tests {
             );
             assert!(event["ts"].as_f64().unwrap() >= 0.0, "{event}");
             match phase {
-                "X" => assert!(event["dur"].as_f64().unwrap() >= 0.0, "{event}"),
+                "B" | "E" => {}
                 "i" => assert_eq!(event["s"], "t"),
                 "s" | "f" => assert!(event["id"].is_u64() && event["cat"].is_string(), "{event}"),
                 "C" => assert!(event["args"]["us"].is_f64(), "{event}"),
@@ -244,7 +300,7 @@ mod tests {
     fn times_are_moved_so_that_none_is_negative() {
         let events = events(&run());
         let action = events.iter().find(|e| e["name"] == "\"load\"\n").unwrap();
-        assert_eq!((action["ts"].as_f64(), action["dur"].as_f64()), (Some(0.0), Some(11.5)));
+        assert_eq!((&action["ph"], action["ts"].as_f64()), (&json!("B"), Some(0.0)));
         let park = events.iter().find(|e| e["name"] == "park").unwrap();
         assert_eq!(park["ts"], 11.5);
         assert_eq!(park["pid"], 102);
@@ -261,14 +317,36 @@ mod tests {
         for flow in ends.values() {
             assert_eq!(flow.iter().map(|e| e["ph"].as_str().unwrap()).collect::<String>(), "sf");
             for end in flow {
-                let holds =
-                    |e: &&Value| e["ph"] == "X" && e["tid"] == end["tid"] && e["ts"] == end["ts"];
-                assert!(events.iter().any(|e| holds(&e)), "{end}");
+                // Right after the begin of the slice that it is bound to, or after another flow of it.
+                let place = events.iter().position(|event| event == *end).unwrap();
+                let slice = events[..place].iter().rfind(|event| event["ph"] == "B").unwrap();
+                assert_eq!((&slice["tid"], &slice["ts"]), (&end["tid"], &end["ts"]), "{end}");
             }
         }
         let counters: Vec<_> = events.iter().filter(|e| e["ph"] == "C").collect();
         assert_eq!(counters.len(), 1);
         assert_eq!(counters[0]["args"]["us"], 3.0);
+    }
+
+    #[test]
+    fn every_slice_that_begins_ends_in_its_turn() {
+        let action =
+            |label: &str, begin, end| Action { label: label.into(), begin, end: Some(end) };
+        let mut run = run();
+        run.actions =
+            vec![action("a", 0, 10), action("b", 5, 15), action("c", 10, 10), action("d", 10, 12)];
+        let mut open: HashMap<String, Vec<f64>> = HashMap::new();
+        for event in events(&run) {
+            let track = open.entry(format!("{} {}", event["pid"], event["tid"])).or_default();
+            match event["ph"].as_str().unwrap() {
+                "B" => track.push(event["ts"].as_f64().unwrap()),
+                "E" => assert!(track.pop().unwrap() <= event["ts"].as_f64().unwrap(), "{event}"),
+                _ => {}
+            }
+        }
+        assert!(open.values().all(Vec::is_empty));
+        let tracks = events(&run).iter().filter(|e| e["args"]["name"] == "actions").count();
+        assert_eq!(tracks, 2);
     }
 
     #[test]
