@@ -19,7 +19,6 @@ pub fn setup() -> Vec<(String, String)> {
     let mut files = vec![
         ("trace_clock".to_owned(), "mono".to_owned()),
         ("buffer_size_kb".to_owned(), "4096".to_owned()),
-        ("options/record-tgid".to_owned(), "0".to_owned()),
     ];
     for event in ["cpuhp_enter", "cpuhp_multi_enter", "cpuhp_exit"] {
         files.push((format!("events/cpuhp/{event}/enable"), "1".to_owned()));
