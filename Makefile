@@ -35,8 +35,9 @@ clean: ## remove what was built here
 	rm -rf build
 	@find . \( -name .git -o -name target \) -prune -o -type f \( $(foreach p,$(built),-name '$p' -o) -false \) -exec rm -f {} +
 
-distclean: clean ## and what was prepared for all checkouts: root file system, kernels, crates
+distclean: ## and what was prepared for all checkouts: root file system, kernels, crates
 	@scripts/cache remove
+	@$(MAKE) --no-print-directory clean
 
 update: ## forget which kernel is the newest: the next run asks the archive
 	@scripts/cache forget
