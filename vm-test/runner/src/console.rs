@@ -60,7 +60,7 @@ impl Console {
     /// The last `n` lines, one string.
     pub fn tail(&self, n: usize) -> String {
         let from = self.lines.len().saturating_sub(n);
-        self.lines[from..].iter().map(|line| format!("{}\n", line.text)).collect()
+        self.lines[from..].iter().flat_map(|line| [line.text.as_str(), "\n"]).collect()
     }
 }
 

@@ -202,7 +202,7 @@ struct State {
 }
 
 /// `O`, an out-of-tree module was loaded; `E`, an unsigned one. Both are what is done here.
-const EXPECTED_TAINT: u64 = 1 << 12 | 1 << 13;
+const EXPECTED_TAINT: u64 = (1 << 12) | (1 << 13);
 
 impl State {
     fn read(vm: &Vm) -> Result<State> {

@@ -20,6 +20,7 @@ use libtest_mimic::Failed;
 use libtest_mimic::Trial;
 use std::fmt::Write;
 use std::fs;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,8 +32,14 @@ const VMS: usize = 2;
 
 pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let tests = tests::all();
+    // This program is built in the checkout whose modules it tests.
+    let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let snippets = match &options.modules {
+        Some(modules) => snippets::trials(source, modules)?,
+        None => Vec::new(),
+    };
     if arguments.list {
-        return Ok(list(&tests));
+        return Ok(list(&tests, &snippets));
     }
     arguments.test_threads.get_or_insert(VMS);
     let setup = Setup::new(options)?;
@@ -49,7 +56,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
         let suite = suite.clone();
         Trial::test(test.name, move || suite.run(test))
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let conclusion = libtest_mimic::run(&arguments, trials.chain(snippets).collect());
 
     // A test that failed says more than the harness that failed beside it.
     Ok(ExitCode::from(if suite.test_failed.load(Relaxed) {
@@ -119,9 +126,10 @@ impl Suite {
 
     fn keep_log(&self, test: &Test, vm: &Vm) -> Option<PathBuf> {
         let (folder, path) = (self.report.as_ref()?, self.log_path(test)?);
-        let log = vm.console(0).into_iter();
-        let log: String =
-            log.map(|line| format!("{:8.3} {}\n", line.at.as_secs_f64(), line.text)).collect();
+        let mut log = String::new();
+        for line in vm.console(0) {
+            let _ = writeln!(log, "{:8.3} {}", line.at.as_secs_f64(), line.text);
+        }
         let kept = fs::create_dir_all(folder).and_then(|()| fs::write(&path, log));
         match kept {
             Ok(()) => Some(path),
@@ -155,10 +163,13 @@ fn is_wanted(arguments: &Arguments, name: &str) -> bool {
         && !arguments.skip.iter().any(|skip| matches(skip))
 }
 
-fn list(tests: &[&Test]) -> ExitCode {
+fn list(tests: &[&Test], snippets: &[Trial]) -> ExitCode {
     let width = tests.iter().map(|test| test.name.len()).max().unwrap_or_default();
     for test in tests {
         println!("{:width$}  {}", test.name, test.proves);
+    }
+    for snippet in snippets {
+        println!("{}", snippet.name());
     }
     ExitCode::SUCCESS
 }

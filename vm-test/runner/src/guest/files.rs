@@ -15,6 +15,7 @@ use protocol::Access;
 use protocol::Call;
 use protocol::Until;
 use protocol::Value;
+use std::time::Duration;
 
 impl Vm {
     pub fn read_bytes(&self, path: &str) -> Result<Vec<u8>> {
@@ -62,7 +63,13 @@ impl Vm {
 
     /// Until the file reads as wanted; a failure says what it read last.
     pub fn wait_for(&self, path: &str, until: Until) -> Result<()> {
-        waited(path, &until, self.call(self.waiting(path, until.clone()))?)
+        self.wait_for_within(path, until, SOON)
+    }
+
+    pub fn wait_for_within(&self, path: &str, until: Until, limit: Duration) -> Result<()> {
+        let limit_ms = self.ms(limit);
+        let call = Call::WaitFor { path: path.into(), until: until.clone(), limit_ms };
+        waited(path, &until, self.call(call)?)
     }
 
     /// All of them, in one message.
@@ -87,16 +94,12 @@ pub struct Handle<'a> {
 
 impl Handle<'_> {
     pub fn read(&self) -> Result<String> {
-        text(self.vm.call(self.reading())?)
+        text(Value::Bytes(self.read_bytes()?))
     }
 
     pub fn read_bytes(&self) -> Result<Vec<u8>> {
-        expect!(self.vm.call(self.reading())?, Value::Bytes(bytes) => bytes)
-    }
-
-    /// The call that reads, for another task than the agent to make.
-    pub fn reading(&self) -> Call {
-        Call::ReadHandle { handle: self.handle, max: 1 << 20 }
+        let call = Call::ReadHandle { handle: self.handle, max: 1 << 20 };
+        expect!(self.vm.call(call)?, Value::Bytes(bytes) => bytes)
     }
 
     pub fn write(&self, data: impl AsRef<[u8]>) -> Result<u64> {

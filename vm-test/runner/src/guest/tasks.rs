@@ -88,10 +88,6 @@ pub struct Task<'a> {
 }
 
 impl Task<'_> {
-    pub fn kill(&self, signal: i32) -> Result<()> {
-        self.vm.call(Call::Kill { pid: self.pid, signal }).map(drop)
-    }
-
     pub fn wait(self, limit: Duration) -> Result<TaskEnd> {
         let call = Call::Reap { task: self.pid, limit_ms: self.vm.ms(limit) };
         expect!(self.vm.call(call)?, Value::TaskEnd(end) => end)

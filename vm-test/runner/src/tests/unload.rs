@@ -86,7 +86,10 @@ fn refused_while_a_file_is_open(vm: &Vm) -> Result<()> {
     {
         let open = vm.open(&path, access)?;
         assert_eq!(refused(demo.unload())?, Errno::EAGAIN, "{path} is open");
-        demo.wake("0")?;
+        match access {
+            Access::Write => assert_eq!(open.write("0")?, 1),
+            _ => demo.wake("0")?,
+        }
         let counts = wanted.get_mut(&0).unwrap();
         (counts.wake, counts.run) = (counts.wake + 1, counts.run + 1);
         demo.settles_at(&wanted)?;

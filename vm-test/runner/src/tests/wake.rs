@@ -69,7 +69,7 @@ fn list(vm: &Vm) -> Result<()> {
         ("0 1", &[0, 1]),
         ("all", &[0, 1, 2, 3]),
         ("N", &[3]),
-        ("1\00-3", &[1]), // a string ends at the NUL
+        ("1\x000-3", &[1]), // a string ends at the NUL
         ("", &[]),
         ("\n", &[]),
     ] {
