@@ -21,6 +21,7 @@ use kernel::{
     sync::{
         atomic::{
             Atomic,
+            Full,
             Relaxed, //
         },
         Arc, //
@@ -128,9 +129,11 @@ impl Cpu {
     /// Takes note of a run, in the thread. Returns how long the wake took, in nanoseconds.
     pub(crate) fn run_begins(&self) -> Option<u64> {
         let now = self.common.now();
+        // Before the run is counted: who sees it counted may wake again.
+        let woken_at = self.woken_at.xchg(0, Full);
         self.run.add(1, Relaxed);
         self.record(Kind::Run, now);
-        match self.woken_at.xchg(0, Relaxed) {
+        match woken_at {
             0 => None,
             woken_at => Some(now.saturating_sub(woken_at)),
         }

@@ -153,7 +153,13 @@ pub enum Call {
     },
     /// A shell on a terminal of the guest: for a person, or for a script. -> `Program`, when it has
     /// ended; what it said went to the terminal
-    Shell { tty: String, rows: u16, columns: u16, term: String, script: Option<Vec<u8>> },
+    Shell {
+        tty: String,
+        rows: u16,
+        columns: u16,
+        term: String,
+        script: Option<Vec<u8>>,
+    },
     /// There is no answer: the machine goes.
     PowerOff,
 }

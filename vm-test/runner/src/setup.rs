@@ -24,7 +24,7 @@ pub struct Options {
     kernel: PathBuf,
     /// Folder of the modules built for it, here and in its folders
     #[arg(long, value_name = "DIR")]
-    modules: Option<PathBuf>,
+    pub modules: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "amd64")]
     arch: Arch,
     /// Where to remember whether KVM works

@@ -178,33 +178,35 @@ fn binary(vm: &Vm) -> Result<()> {
         })
         .collect();
     assert_eq!(lines, text.lines().collect::<Vec<_>>());
+    drop(handle);
     demo.unload()
+}
+
+/// A program that reads so many lines of the log, and waits for those that are not there yet.
+fn head(lines: usize) -> Call {
+    let argv = ["/bin/busybox", "head", "-n", &lines.to_string(), EVENTS].map(String::from);
+    Call::Run { argv: argv.into(), limit_ms: 5000 }
 }
 
 fn waits(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
-    let handle = vm.open(EVENTS, Access::Read)?;
-    handle.read()?;
-
-    let reader = vm.spawn(handle.reading())?;
+    let there = drain(vm)?.len();
+    let reader = vm.spawn(head(there + 1))?;
     demo.wake("0")?;
-    let TaskEnd::Answered(answer) = reader.wait(Duration::from_secs(5))? else {
+    let TaskEnd::Answered(answer) = reader.wait(Duration::from_secs(10))? else {
         bail!("the reader died");
     };
-    let Ok(Value::Bytes(bytes)) = *answer else { bail!("the reader was refused") };
-    let events = parse(std::str::from_utf8(&bytes)?)?;
-    assert_eq!((events[0].cpu, events[0].name.as_str()), (0, "wake"));
-    demo.wait_for([(0, "run", 1)].into_iter())?;
-    // The task had the position of the same open file: what it read is read, what came after is not.
-    let rest = vm.open(EVENTS, Access::Read)?.read()?;
-    assert_eq!(parse(&rest)?.last().map(|e| e.name.clone()).as_deref(), Some("run"));
+    let Ok(Value::Program { status: Exit::Code(0), output }) = *answer else {
+        bail!("the reader ended with {answer:?}");
+    };
+    let events = parse(std::str::from_utf8(&output)?)?;
+    assert_eq!(events.len(), there + 1);
+    assert_eq!(events.last().map(|e| (e.cpu, e.name.as_str())), Some((0, "wake")));
 
-    drop(handle);
-    let handle = vm.open(EVENTS, Access::Read)?;
-    handle.read()?;
-    let end = vm.interrupt(handle.reading(), 9, Duration::from_millis(20))?;
-    assert_eq!(end, TaskEnd::Died(Exit::Signal(9)));
-    drop(handle);
+    let cat = ["/bin/busybox", "timeout", "-s", "KILL", "0.3", "cat", EVENTS].map(String::from);
+    let end = vm.call(Call::Run { argv: cat.into(), limit_ms: 5000 })?;
+    let Value::Program { status, .. } = end else { bail!("{end:?}") };
+    assert!(matches!(status, Exit::Code(137) | Exit::Signal(9)), "{status:?}");
     demo.unload()
 }
 
@@ -234,11 +236,11 @@ fn overwritten(vm: &Vm) -> Result<()> {
 fn keeps_module(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let handle = vm.open(EVENTS, Access::Read)?;
-    handle.read()?;
-    let reader = vm.spawn(handle.reading())?;
+    let there = parse(&handle.read()?)?.len();
+    let reader = vm.spawn(head(there + 1))?;
     assert_eq!(refused(vm.rmmod(MODULE))?, EAGAIN);
     demo.wake("0")?;
-    reader.wait(Duration::from_secs(5))?;
+    reader.wait(Duration::from_secs(10))?;
     assert_eq!(refused(vm.rmmod(MODULE))?, EAGAIN);
     drop(handle);
     demo.unload()

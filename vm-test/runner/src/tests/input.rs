@@ -112,14 +112,23 @@ fn read_only_and_write_only_files(vm: &Vm) -> Result<()> {
     let before = demo.all_counts()?;
     let mut files = vec![format!("{FOLDER}/summary")];
     for cpu in demo.possible() {
-        files.extend(vm.list(&file(*cpu, ""))?.iter().map(|name| file(*cpu, name)));
+        let names = vm.list(&file(*cpu, ""))?;
+        let read_only = names.iter().filter(|name| *name != "latency_hist");
+        files.extend(read_only.map(|name| file(*cpu, name)));
     }
     assert!(files.len() > 40, "{files:?}");
     for path in &files {
         assert_eq!(vm.mode(path)?, 0o400, "{path}");
         assert_eq!(refused(vm.write(path, "0"))?, EINVAL, "{path}");
     }
-    assert_eq!(vm.mode(WAKE)?, 0o200);
+    for (name, mode) in [("wake", 0o200), ("period_us", 0o600), ("cpu0/latency_hist", 0o600)] {
+        assert_eq!(vm.mode(&format!("{FOLDER}/{name}"))?, mode, "{name}");
+    }
+    for name in ["events", "events_binary"] {
+        let path = format!("{FOLDER}/{name}");
+        assert_eq!(vm.mode(&path)?, 0o400, "{name}");
+        assert_eq!(refused(vm.write(&path, "0"))?, EINVAL, "{name}");
+    }
     assert_eq!(refused(vm.read(WAKE))?, EINVAL);
     assert_eq!(demo.all_counts()?, before);
     demo.unload()

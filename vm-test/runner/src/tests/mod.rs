@@ -4,6 +4,7 @@
 
 mod cpu_stop;
 mod cpuhp;
+mod events;
 mod hotplug;
 mod idle_inject;
 mod input;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<&'static Test> {
         rollback::TESTS,
         wake::TESTS,
         input::TESTS,
+        events::TESTS,
         unload::TESTS,
         idle_inject::TESTS,
         cpu_stop::TESTS,
