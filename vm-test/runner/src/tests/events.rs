@@ -229,6 +229,13 @@ fn overwritten(vm: &Vm) -> Result<()> {
         assert_eq!(lost + read, counts.create + counts.setup + counts.wake + counts.run);
         all.push(mine);
     }
+    // The second came later, when one more event may have overwritten one.
+    let first = all[1].iter().find(|e| e.lost == 0).map_or(0, |e| e.number);
+    let last = all[0].last().map_or(0, |e| e.number);
+    for events in &mut all {
+        events.retain(|e| e.lost == 0 && (first..=last).contains(&e.number));
+    }
+    assert!(!all[0].is_empty());
     assert_eq!(all[0], all[1]);
     demo.unload()
 }
