@@ -3,10 +3,15 @@
 // What the snippets of `compile-fail/` and the examples of the documentation have around them: a
 // module that uses the abstraction.
 
-#[path = "../../debugfs.rs"]
-pub mod debugfs;
-#[path = "../../smpboot.rs"]
-pub mod smpboot;
+#[allow(unused_imports)]
+#[macro_use]
+extern crate surroundings;
+
+#[allow(unused_imports)]
+use surroundings::{
+    debugfs,
+    smpboot, //
+};
 
 use kernel::prelude::*;
 #[allow(unused_imports)]

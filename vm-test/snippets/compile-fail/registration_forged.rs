@@ -1,5 +1,5 @@
 //! Hazard 4: nobody unregisters what was not registered.
-//~ ERROR cannot construct `registration::Registration<_>` with struct literal syntax due to private fields
+//~ ERROR cannot construct `surroundings::smpboot::Registration<_>` with struct literal syntax due to private fields
 worker!(Worker, c"worker");
 
 pub fn forge() -> Registration<Worker> {

@@ -2,13 +2,16 @@
 
 //! The compiler as kbuild calls it.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use serde::Deserialize;
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
 };
+
+const SURROUNDINGS: &str = include_str!("../surroundings.rs");
 
 /// The command that built the demo, for other sources.
 pub struct Compiler {
@@ -16,6 +19,8 @@ pub struct Compiler {
     command: String,
     source: PathBuf,
     modules: PathBuf,
+    /// Whether what all snippets use does compile; once it was asked for.
+    surroundings: OnceLock<Result<(), String>>,
 }
 
 #[derive(Deserialize)]
@@ -43,12 +48,32 @@ impl Compiler {
             command: command.replace("$$", "$").replace("\\#", "#"),
             source: source.canonicalize()?,
             modules: modules.canonicalize()?,
+            surroundings: OnceLock::new(),
         })
     }
 
-    /// Compiles a crate; returns the errors as the compiler renders them.
+    /// Compiles a module that may use the crate of `surroundings.rs`; returns the errors as the
+    /// compiler renders them.
     pub fn errors(&self, name: &str, code: &str) -> Result<Vec<String>> {
-        let folder = self.modules.join("snippets").join(name.replace("::", "-"));
+        let surroundings = self.surroundings.get_or_init(|| {
+            let options = "--crate-name=surroundings --emit=metadata=libsurroundings.rmeta";
+            let errors = self.compile("surroundings", SURROUNDINGS, options);
+            match errors.map_err(|e| format!("{e:#}"))?.concat() {
+                none if none.is_empty() => Ok(()),
+                errors => Err(errors),
+            }
+        });
+        surroundings.clone().map_err(Error::msg).context("the snippets' surroundings")?;
+        let library = self.folder("surroundings");
+        self.compile(name, code, &format!("--emit=metadata=snippet.rmeta -L {}", library.display()))
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.modules.join("snippets").join(name.replace("::", "-"))
+    }
+
+    fn compile(&self, name: &str, code: &str, options: &str) -> Result<Vec<String>> {
+        let folder = self.folder(name);
         fs::create_dir_all(&folder)?;
         let file = folder.join("snippet.rs");
         let source = self.source.to_str().context("the checkout's path is not UTF-8")?;
@@ -59,7 +84,7 @@ impl Compiler {
         let output = Command::new("sh")
             .arg("-c")
             .arg(format!(
-                "exec {} --error-format=json --out-dir . --emit=metadata=snippet.rmeta snippet.rs",
+                "exec {} --error-format=json --out-dir . {options} snippet.rs",
                 self.command.replacen("OBJTREE=", "env OBJTREE=", 1)
             ))
             .current_dir(&folder)

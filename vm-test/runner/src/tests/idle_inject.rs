@@ -91,15 +91,16 @@ fn ticks(stat: &str, cpu: u32) -> Result<Vec<u64>> {
     Ok(line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>()?)
 }
 
+/// As long as the module is there.
+const BUSY: &str = "while [ -e /sys/module/rust_idle_inject ]; do :; done";
+
 fn idle_share_follows(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;
     let cpu = *vm.cpus("online")?.last().unwrap();
     let mask = format!("{:x}", 1 << cpu);
-    let argv =
-        ["/bin/busybox", "taskset", &mask, "/bin/busybox", "sh", "-c", "while :; do :; done"]
-            .map(String::from)
-            .to_vec();
-    // It is killed at its limit.
+    let argv = ["/bin/busybox", "taskset", &mask, "/bin/busybox", "sh", "-c", BUSY]
+        .map(String::from)
+        .to_vec();
     let busy = vm.spawn(Call::Run { argv, limit_ms: 20_000 })?;
     vm.call(Call::Pause { us: 500_000 })?;
 
