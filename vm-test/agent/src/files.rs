@@ -3,6 +3,7 @@
 //! Files: read, written, watched, held open.
 
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use protocol::Access;
 use protocol::Until;
 use protocol::Value;
@@ -13,6 +14,7 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -71,9 +73,16 @@ pub struct Handles {
 
 impl Handles {
     pub fn open(&mut self, path: &str, access: Access) -> nix::Result<u32> {
+        let (read, write, flags) = match access {
+            Access::Read => (true, false, OFlag::empty()),
+            Access::ReadNow => (true, false, OFlag::O_NONBLOCK),
+            Access::Write => (false, true, OFlag::empty()),
+            Access::ReadWrite => (true, true, OFlag::empty()),
+        };
         let file = File::options()
-            .read(access != Access::Write)
-            .write(access != Access::Read)
+            .read(read)
+            .write(write)
+            .custom_flags(flags.bits())
             .open(path)
             .map_err(errno)?;
         self.next += 1;

@@ -12,6 +12,7 @@ mod port;
 mod programs;
 mod shell;
 mod tasks;
+mod top;
 
 use calls::Agent;
 use port::Port;
@@ -23,6 +24,9 @@ use protocol::frame;
 use std::io;
 
 fn main() -> io::Result<()> {
+    if std::env::args().next().is_some_and(|name| name.ends_with(top::NAME)) {
+        return top::main();
+    }
     if std::env::args().nth(1).as_deref() == Some(tasks::ARGUMENT) {
         return tasks::main();
     }

@@ -167,6 +167,8 @@ pub enum Call {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     Read,
+    /// Reads what is there: EAGAIN if that is nothing.
+    ReadNow,
     Write,
     ReadWrite,
 }

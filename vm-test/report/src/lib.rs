@@ -19,6 +19,7 @@ pub mod module;
 pub mod perfetto;
 pub mod recording;
 pub mod spark;
+pub mod table;
 pub mod view;
 
 pub use model::Run;

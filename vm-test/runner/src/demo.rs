@@ -2,13 +2,18 @@
 
 //! `vm-test demo`: the life of per-CPU threads, shown and checked.
 //!
-//! Each action is printed as the command that one would type in `make vm`, then what the kernel
+//! Each action is shown as the command that one would type in `make vm`, then what the kernel
 //! logged. Next to the module runs a model of it: what it must have counted and logged by then.
+//! All of it is recorded, too, for the picture that is written at the end.
 
 use crate::exit;
 use crate::judge;
 use crate::judge::Leaves;
 use crate::qemu::Config;
+use crate::recorder;
+use crate::recorder::Recorder;
+use crate::screen;
+use crate::screen::Screen;
 use crate::setup::Options;
 use crate::setup::Setup;
 use crate::threads::AllCounts;
@@ -18,37 +23,75 @@ use crate::threads::FOLDER;
 use crate::threads::MODULE;
 use crate::threads::Step;
 use crate::threads::WAKE;
+use crate::threads::file;
 use crate::ui;
 use crate::vm::Vm;
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use clap::Args;
 use console::style;
+use protocol::Until;
+use report::Run;
+use report::model::About;
 use std::process::ExitCode;
+use std::time::Duration;
 use std::time::Instant;
 
-pub fn run(options: &Options) -> Result<ExitCode> {
+/// How long an action can be looked at on a terminal, if nothing else is asked for.
+const PACE: Duration = Duration::from_millis(500);
+
+/// Of the small `cyclictest`.
+const PERIOD_US: u32 = 5000;
+
+/// The guest's command that prints the table of the live view.
+const TOP: &str = "smpboot-top | cat";
+
+#[derive(Args)]
+pub struct Pace {
+    /// Seconds to look at each action; default: 0.5 on a terminal, else 0
+    #[arg(long, value_name = "SECONDS")]
+    pace: Option<f64>,
+}
+
+pub fn run(options: &Options, pace: &Pace) -> Result<ExitCode> {
     let start = Instant::now();
+    let pace = match pace.pace {
+        Some(pace) => Some(Duration::try_from_secs_f64(pace).context("--pace")?),
+        None => None,
+    };
     let setup = Setup::new(options)?;
     println!("{}", style(setup.banner()).dim());
     let config = Config::smp(options.cpus);
     let vm = ui::boot(&setup, &config)?;
-    println!("{}", style(format!("{config}, up in {:.1} s", vm.boot_time.as_secs_f64())).dim());
+    println!("{}", style(format!("{config}, up in {:.1} s\n", vm.boot_time.as_secs_f64())).dim());
+    let screen = Screen::new()?;
+    let pace = pace.unwrap_or(if screen.is_live() { PACE } else { Duration::ZERO });
 
     let mut done = Done::default();
-    let mut faults = judge::judge(&vm, "demo", Leaves::Clean, |vm| done.show(vm));
+    let mut shown = None;
+    let mut faults = judge::judge(&vm, "demo", Leaves::Clean, |vm| {
+        let about = setup.about("Per-CPU threads follow their CPUs", &config);
+        shown = Some(done.show(vm, screen, pace, about)?);
+        Ok(())
+    });
     if vm.is_running() && faults.is_empty() {
         if let Err(e) = vm.shut_down() {
             faults.push(judge::Fault::Unclean(format!("{e:#}")));
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    if faults.is_empty() {
+    if let (true, Some((run, trace))) = (faults.is_empty(), shown) {
         let Done { threads, cycles, wakes, steps } = done;
         println!(
             "\n{}: {threads} threads, {cycles} times a CPU off and on, {wakes} wakes: every counter and all \
              {steps} steps in the log were as they must be. {seconds:.1} s",
             style("ok").green().bold()
         );
+        if let Some(folder) = &options.report {
+            recorder::save(folder, "demo", &run, &trace)?;
+            println!("{}", recorder::paths(folder, "demo"));
+        }
         return Ok(ExitCode::SUCCESS);
     }
     println!("\n{}: what was seen is not what must be seen", style("FAILED").red().bold());
@@ -64,18 +107,26 @@ pub fn run(options: &Options) -> Result<ExitCode> {
 struct Done {
     threads: usize,
     cycles: usize,
-    wakes: usize,
+    wakes: u64,
     steps: usize,
 }
 
 impl Done {
-    fn show(&mut self, vm: &Vm) -> Result<()> {
+    fn show(
+        &mut self,
+        vm: &Vm,
+        screen: Screen,
+        pace: Duration,
+        about: About,
+    ) -> Result<(Run, Vec<u8>)> {
         let online = vm.cpus("online")?;
-        let mut show = Show::new(vm, self)?;
+        let cpus = vm.hotpluggable()?;
+        ensure!(!cpus.is_empty(), "no CPU of this machine can go offline");
+        let mut show = Show::new(vm, self, screen, pace, about)?;
 
         show.act(
             "One thread for each CPU: created parked, then set up by itself",
-            &format!("insmod {MODULE}.ko"),
+            &[&format!("insmod {MODULE}.ko")],
             |show| {
                 vm.insmod(MODULE, "")?;
                 for cpu in &online {
@@ -88,9 +139,8 @@ impl Done {
         show.done.threads = online.len();
         show.summary()?;
 
+        show.first_wake(online[0])?;
         show.wake("A wake of each", "all", &online)?;
-        let cpus = vm.hotpluggable()?;
-        ensure!(!cpus.is_empty(), "no CPU of this machine can go offline");
         for (i, cpu) in cpus.iter().enumerate() {
             show.offline(*cpu)?;
             show.wake_later(*cpu)?;
@@ -99,15 +149,19 @@ impl Done {
             }
             show.online(*cpu)?;
         }
+        show.cyclictest(&online, *cpus.last().unwrap_or(&0))?;
         show.wake("Everybody again", "all", &online)?;
         show.summary()?;
 
-        show.act("The threads clean up, and go", &format!("rmmod {MODULE}"), |show| {
+        show.recorder.unloading()?;
+        show.act("The threads clean up, and go", &[&format!("rmmod {MODULE}")], |show| {
             show.demo.unload()?;
             show.steps.extend(online.iter().map(|cpu| (*cpu, Step::CleanupOnline)));
             show.model.clear();
             Ok(())
-        })
+        })?;
+        let Show { recorder, .. } = show;
+        recorder.finish()
     }
 }
 
@@ -115,6 +169,9 @@ struct Show<'a> {
     vm: &'a Vm,
     demo: Demo<'a>,
     done: &'a mut Done,
+    screen: Screen,
+    pace: Duration,
+    recorder: Recorder<'a>,
     /// What must have been counted.
     model: AllCounts,
     /// What must have been logged by the present action.
@@ -124,11 +181,18 @@ struct Show<'a> {
 }
 
 impl<'a> Show<'a> {
-    fn new(vm: &'a Vm, done: &'a mut Done) -> Result<Show<'a>> {
+    fn new(
+        vm: &'a Vm,
+        done: &'a mut Done,
+        screen: Screen,
+        pace: Duration,
+        about: About,
+    ) -> Result<Show<'a>> {
         let demo = Demo::attach(vm)?;
         let model = demo.possible().iter().map(|cpu| (*cpu, Counts::default())).collect();
         let printed = vm.records.borrow().len();
-        Ok(Show { vm, demo, done, model, steps: Vec::new(), printed })
+        let recorder = Recorder::start(vm, about)?;
+        Ok(Show { vm, demo, done, screen, pace, recorder, model, steps: Vec::new(), printed })
     }
 
     /// Says it, does it, shows what came of it, and compares that with the model, which `act` has
@@ -136,16 +200,20 @@ impl<'a> Show<'a> {
     fn act(
         &mut self,
         why: &str,
-        command: &str,
+        commands: &[&str],
         act: impl FnOnce(&mut Self) -> Result<()>,
     ) -> Result<()> {
-        println!("\n{}", style(format!("# {why}")).cyan());
-        println!("{} {command}", style("~ #").green());
+        self.screen.action(why, commands)?;
         let before = self.model.clone();
+        let label = commands.first().copied().unwrap_or(why);
+        self.recorder.begin(label)?;
         let result = act(self).and_then(|()| self.check());
         self.print_log();
         if result.is_ok() {
+            self.recorder.end(label)?;
+            self.recorder.drain()?;
             self.print_changes(&before);
+            self.screen.pause(self.vm, self.pace)?;
         }
         result
     }
@@ -165,16 +233,16 @@ impl<'a> Show<'a> {
         for record in &records[self.printed..] {
             let (seconds, us) = (record.time_us / 1_000_000, record.time_us % 1_000_000);
             let stamp = style(format!("[{seconds:5}.{us:06}]")).dim();
-            match record.text.strip_prefix(MODULE) {
-                Some(text) => println!("{stamp} {MODULE}{}", style(text).bold()),
-                None => println!("{stamp} {}", record.text),
-            }
+            self.screen.log(match record.text.strip_prefix(MODULE) {
+                Some(text) => format!("{stamp} {MODULE}{}", style(text).bold()),
+                None => format!("{stamp} {}", record.text),
+            });
         }
         self.printed = records.len();
     }
 
     /// What has been counted; it was compared with the model.
-    fn print_changes(&self, before: &AllCounts) {
+    fn print_changes(&mut self, before: &AllCounts) {
         for (cpu, counts) in &self.model {
             let old = before.get(cpu).copied().unwrap_or_default();
             let changes: Vec<_> = counts
@@ -184,33 +252,45 @@ impl<'a> Show<'a> {
                 .map(|((name, new), _)| format!("{name} {new}"))
                 .collect();
             if !changes.is_empty() {
-                println!("{}", style(format!("cpu{cpu}: {}", changes.join(", "))).green());
+                self.screen
+                    .log(style(format!("cpu{cpu}: {}", changes.join(", "))).green().to_string());
             }
         }
     }
 
-    fn summary(&self) -> Result<()> {
-        println!("\n{} cat {FOLDER}/summary", style("~ #").green());
-        println!("{}", self.demo.summary()?);
+    fn summary(&mut self) -> Result<()> {
+        let summary = self.demo.summary()?;
+        self.screen.output(&format!("cat {FOLDER}/summary"), &summary);
         Ok(())
     }
 
+    fn count_wake(&mut self, cpu: u32) {
+        let counts = self.model.entry(cpu).or_default();
+        counts.wake += 1;
+        counts.run += 1;
+        self.done.wakes += 1;
+    }
+
+    /// By which the recorder finds the module's time in the kernel's trace.
+    fn first_wake(&mut self, cpu: u32) -> Result<()> {
+        self.act("A wake, a run", &[&format!("echo {cpu} > {WAKE}")], |show| {
+            show.recorder.loaded(cpu)?;
+            show.count_wake(cpu);
+            Ok(())
+        })
+    }
+
     fn wake(&mut self, why: &str, list: &str, cpus: &[u32]) -> Result<()> {
-        self.act(why, &format!("echo {list} > {WAKE}"), |show| {
+        self.act(why, &[&format!("echo {list} > {WAKE}")], |show| {
             show.demo.wake(list)?;
-            for cpu in cpus {
-                let counts = show.model.entry(*cpu).or_default();
-                counts.wake += 1;
-                counts.run += 1;
-            }
-            show.done.wakes += cpus.len();
+            cpus.iter().for_each(|cpu| show.count_wake(*cpu));
             Ok(())
         })
     }
 
     fn offline(&mut self, cpu: u32) -> Result<()> {
         let why = format!("CPU {cpu} goes: its thread parks first");
-        self.act(&why, &toggle(cpu, 0), |show| {
+        self.act(&why, &[&toggle(cpu, 0)], |show| {
             show.vm.cpu(cpu).offline()?;
             show.model.entry(cpu).or_default().park += 1;
             show.steps.push((cpu, Step::Park));
@@ -220,7 +300,7 @@ impl<'a> Show<'a> {
 
     fn wake_later(&mut self, cpu: u32) -> Result<()> {
         let why = format!("A wake of CPU {cpu}, which is not there, is kept");
-        self.act(&why, &format!("echo {cpu} > {WAKE}"), |show| {
+        self.act(&why, &[&format!("echo {cpu} > {WAKE}")], |show| {
             show.demo.wake(&cpu.to_string())?;
             show.model.entry(cpu).or_default().wake += 1;
             show.done.wakes += 1;
@@ -230,15 +310,71 @@ impl<'a> Show<'a> {
 
     fn online(&mut self, cpu: u32) -> Result<()> {
         let why = format!("CPU {cpu} comes back: the same thread goes on, and runs for that wake");
-        self.act(&why, &toggle(cpu, 1), |show| {
+        self.act(&why, &[&toggle(cpu, 1)], |show| {
             show.vm.cpu(cpu).online()?;
-            let counts = show.model.entry(cpu).or_default();
-            counts.unpark += 1;
-            counts.run += 1;
+            show.cycled(cpu);
+            show.model.entry(cpu).or_default().run += 1;
             show.steps.push((cpu, Step::Unpark));
-            show.done.cycles += 1;
             Ok(())
         })
+    }
+
+    fn cycled(&mut self, cpu: u32) {
+        self.model.entry(cpu).or_default().unpark += 1;
+        self.done.cycles += 1;
+    }
+
+    /// How often the timers fire is not known before; all else is.
+    fn cyclictest(&mut self, online: &[u32], cpu: u32) -> Result<()> {
+        let period = format!("{FOLDER}/period_us");
+        let (start, stop) = (format!("echo {PERIOD_US} > {period}"), format!("echo 0 > {period}"));
+        let (off, on) = (toggle(cpu, 0), toggle(cpu, 1));
+        let why = format!(
+            "A timer on each CPU wakes its thread every {PERIOD_US} µs, while CPU {cpu} goes off and on"
+        );
+        self.act(&why, &[&start, &off, &on, &stop], |show| {
+            let before = show.demo.all_counts()?;
+            let fired = |show: &mut Self, cpus: &[u32], times: u64| -> Result<()> {
+                let now = show.demo.all_counts()?;
+                let wanted = cpus.iter().map(|cpu| (*cpu, "run", now[cpu].run + times));
+                show.demo.wait_for(wanted)?;
+                show.screen.refresh(show.vm)?;
+                show.recorder.drain()
+            };
+            show.vm.write(&period, PERIOD_US.to_string())?;
+            for _ in 0..2 {
+                fired(show, online, 20)?;
+            }
+            show.recorder.action(&off, || show.vm.cpu(cpu).offline())?;
+            let others: Vec<u32> = online.iter().copied().filter(|other| *other != cpu).collect();
+            fired(show, &others, 20)?;
+            show.recorder.action(&on, || show.vm.cpu(cpu).online())?;
+            for _ in 0..2 {
+                fired(show, online, 20)?;
+            }
+            show.vm.write(&period, "0")?;
+            // Each thread stops its own timer when it runs next: that wake was the last.
+            for cpu in online {
+                show.vm.wait_for(&file(*cpu, "state"), Until::Is("sleeping".into()))?;
+            }
+
+            show.model.entry(cpu).or_default().park += 1;
+            show.steps.extend([(cpu, Step::Park), (cpu, Step::Unpark)]);
+            show.cycled(cpu);
+            let after = show.demo.all_counts()?;
+            for (cpu, after) in &after {
+                let before = before[cpu];
+                let (wakes, runs) = (after.wake - before.wake, after.run - before.run);
+                ensure!(runs <= wakes, "cpu{cpu}: {runs} runs for {wakes} wakes");
+                let model = show.model.entry(*cpu).or_default();
+                (model.wake, model.run) = (after.wake, after.run);
+                show.done.wakes += wakes;
+            }
+            Ok(())
+        })?;
+        let table: Vec<String> = screen::rows(self.vm)?.into_iter().map(|row| row.text).collect();
+        self.screen.output(TOP, &table.join("\n"));
+        Ok(())
     }
 }
 

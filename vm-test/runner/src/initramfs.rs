@@ -26,6 +26,7 @@ const FOLDERS: &[&str] =
 const FOLDER: u32 = 0o040755;
 const PROGRAM: u32 = 0o100755;
 const FILE: u32 = 0o100644;
+const LINK: u32 = 0o120777;
 
 /// What the shell of `make vm` begins with.
 const PROFILE: &str = include_str!("profile.sh");
@@ -37,6 +38,7 @@ pub fn build(contents: &Contents) -> Result<OwnedFd> {
         archive.add(name, FOLDER, b"")?;
     }
     archive.copy("init", PROGRAM, &contents.agent)?;
+    archive.add("bin/smpboot-top", LINK, b"/init")?;
     archive.copy("bin/busybox", PROGRAM, &contents.busybox)?;
     for module in &contents.modules {
         let name = module.file_name().context("a module without a name")?.to_string_lossy();

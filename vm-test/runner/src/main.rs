@@ -16,6 +16,8 @@ mod panics;
 mod pool;
 mod process;
 mod qemu;
+mod recorder;
+mod screen;
 mod setup;
 mod shell;
 mod splat;
@@ -44,6 +46,8 @@ enum Command {
     Demo {
         #[command(flatten)]
         options: Options,
+        #[command(flatten)]
+        pace: demo::Pace,
     },
     /// A shell in the VM, on this terminal
     Shell {
@@ -61,7 +65,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Demo { options } => demo::run(&options),
+        Command::Demo { options, pace } => demo::run(&options, &pace),
         Command::Shell { options } => shell::run(&options),
         Command::Test { options, arguments } => suite::run(&options, arguments),
     };

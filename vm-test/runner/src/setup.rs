@@ -6,11 +6,13 @@ use crate::accel;
 use crate::accel::Choice;
 use crate::arch::Arch;
 use crate::initramfs;
+use crate::qemu::Config;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use clap::Args;
 use clap::ValueEnum;
+use report::model::About;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -92,6 +94,21 @@ impl Setup {
             AccelOption::Auto => accel::choose(&setup, options.cache.as_deref()),
         };
         Ok(setup)
+    }
+
+    /// What a picture is about.
+    pub fn about(&self, title: &str, config: &Config) -> About {
+        let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
+        About {
+            title: title.into(),
+            release: self.release.clone(),
+            arch: self.arch.name().into(),
+            cpus: config.cpus,
+            accelerator: self.accel.accel.to_string(),
+            date: date
+                .map(|date| String::from_utf8_lossy(&date.stdout).trim().into())
+                .unwrap_or_default(),
+        }
     }
 
     /// What the results are about.

@@ -22,6 +22,7 @@ mod log;
 mod modules;
 mod tasks;
 
+pub use files::Handle;
 pub use files::text;
 
 use crate::trouble::Refused;

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Records what the demo module and the kernel tell of a run, for the picture.
+
+use crate::guest::Handle;
+use crate::guest::calls::read;
+use crate::guest::text;
+use crate::threads::FOLDER;
+use crate::threads::WAKE;
+use crate::threads::file;
+use crate::trouble::refused;
+use crate::vm::Vm;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use nix::errno::Errno;
+use protocol::Access;
+use protocol::Until;
+use report::Recording;
+use report::Run;
+use report::ftrace;
+use report::ftrace::Marker;
+use report::html;
+use report::model::About;
+use report::perfetto;
+use std::fs;
+use std::path::Path;
+
+const TRACING: &str = "/sys/kernel/tracing";
+
+pub struct Recorder<'a> {
+    vm: &'a Vm,
+    /// `events_binary`, while the module is there.
+    events: Option<Handle<'a>>,
+    recording: Recording,
+}
+
+impl<'a> Recorder<'a> {
+    /// Before the module is loaded.
+    pub fn start(vm: &'a Vm, about: About) -> Result<Recorder<'a>> {
+        for (file, value) in ftrace::setup() {
+            vm.write(&format!("{TRACING}/{file}"), value)?;
+        }
+        let (possible, online) = (vm.cpus("possible")?, vm.cpus("online")?);
+        let offline = possible.into_iter().filter(|cpu| !online.contains(cpu)).collect();
+        let recording = Recording { about, offline, ..Recording::default() };
+        Ok(Recorder { vm, events: None, recording })
+    }
+
+    /// When the module is loaded, before its first thread is woken: wakes that of `cpu`, which tells how the clock of the
+    /// trace and that of the module are related.
+    pub fn loaded(&mut self, cpu: u32) -> Result<()> {
+        self.events = Some(self.vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?);
+        self.action(&Marker::sync(cpu), || {
+            self.vm.write(WAKE, cpu.to_string())?;
+            self.vm.wait_for(&file(cpu, "run"), Until::AtLeast(1))?;
+            self.vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))
+        })
+    }
+
+    /// Does something that the picture is to name.
+    pub fn action<T>(&self, label: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.begin(label)?;
+        let done = act()?;
+        self.end(label)?;
+        Ok(done)
+    }
+
+    pub fn begin(&self, label: &str) -> Result<()> {
+        self.mark(Marker::Begin(label.into()))
+    }
+
+    pub fn end(&self, label: &str) -> Result<()> {
+        self.mark(Marker::End(label.into()))
+    }
+
+    fn mark(&self, marker: Marker) -> Result<()> {
+        self.vm.write(&format!("{TRACING}/trace_marker"), marker.to_string())
+    }
+
+    /// Reads the events so far, so that the rings need not hold more than happens until the next time.
+    pub fn drain(&mut self) -> Result<()> {
+        let Some(events) = &self.events else { return Ok(()) };
+        loop {
+            match events.read_bytes() {
+                Ok(bytes) => self.recording.events_binary.extend(bytes),
+                Err(e) => match refused::<()>(Err(e))? {
+                    Errno::EAGAIN => return Ok(()),
+                    errno => bail!("events_binary: {errno}"),
+                },
+            }
+        }
+    }
+
+    /// Before the module is unloaded: an open file would keep it.
+    pub fn unloading(&mut self) -> Result<()> {
+        self.drain()?;
+        self.events = None;
+        self.recording.summary = self.vm.read(&format!("{FOLDER}/summary"))?;
+        let possible = self.vm.cpus("possible")?;
+        let files = possible.iter().map(|cpu| read(&file(*cpu, "latency_hist")));
+        let values = self.vm.batch(files.collect())?;
+        for (cpu, value) in possible.into_iter().zip(values) {
+            self.recording.latency_hist.insert(cpu, text(value)?);
+        }
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> Result<(Run, Vec<u8>)> {
+        self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
+        let trace = self.vm.read_bytes(&format!("{TRACING}/trace"))?;
+        self.recording.trace = Some(trace.clone());
+        Ok((self.recording.run()?, trace))
+    }
+}
+
+/// Writes the run as the files that [`paths`] explains.
+pub fn save(folder: &Path, name: &str, run: &Run, trace: &[u8]) -> Result<()> {
+    let files = [
+        ("html", html::page(run).into_bytes()),
+        ("json", perfetto::json(run).into_bytes()),
+        ("trace", trace.to_vec()),
+    ];
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for (extension, bytes) in files {
+        let path = folder.join(format!("{name}.{extension}"));
+        fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+    }
+    Ok(())
+}
+
+pub fn paths(folder: &Path, name: &str) -> String {
+    let path = folder.join(name);
+    let path = path.display();
+    format!(
+        "{path}.html   the picture, for a browser\n{path}.json   for ui.perfetto.dev\n{path}.trace  the kernel's own trace"
+    )
+}
