@@ -5,7 +5,7 @@
 use report::ftrace::Trace;
 use report::model::{Kind, Run};
 use report::view::{CpuView, Life, Power, View};
-use report::{Recording, html, perfetto};
+use report::{Recording, conform, html, perfetto};
 
 fn recording() -> Recording {
     Recording {
@@ -148,4 +148,26 @@ fn half_a_recording_is_refused() {
     let events = whole.events_binary[..whole.events_binary.len() - 1].to_vec();
     assert!(Recording { events_binary: events, ..whole }.run().is_err());
     assert!(Trace::parse(&trace[40..]).is_err());
+}
+
+#[test]
+fn it_conforms_and_would_not_if_anything_were_elsewhere() {
+    let good = run();
+    assert_eq!(conform::violations(&good), []);
+
+    let moved = |kind: Kind, by: i64| {
+        let mut run = good.clone();
+        let events = run.cpus.iter_mut().flat_map(|cpu| cpu.events.iter_mut());
+        events.filter(|event| event.kind == kind).for_each(|event| event.time += by);
+        conform::violations(&run)
+    };
+    for (kind, by, what) in [
+        (Kind::Park, 50_000_000, "outside of smpboot_park_threads()"),
+        (Kind::Park, -50_000_000, "outside of smpboot_park_threads()"),
+        (Kind::Unpark, -50_000_000, "no smpboot_unpark_threads() before it"),
+        (Kind::Run, 1_000_000, "the thread was not on the CPU"),
+    ] {
+        let violations = moved(kind, by);
+        assert!(violations.iter().any(|v| v.what == what), "{kind:?} {by}: {violations:?}");
+    }
 }

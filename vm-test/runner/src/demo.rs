@@ -41,6 +41,8 @@ use std::time::Instant;
 /// How long an action can be looked at on a terminal, if nothing else is asked for.
 const PACE: Duration = Duration::from_millis(500);
 
+const TITLE: &str = "Per-CPU threads follow their CPUs";
+
 /// Of the small `cyclictest`.
 const PERIOD_US: u32 = 5000;
 
@@ -71,7 +73,7 @@ pub fn run(options: &Options, pace: &Pace) -> Result<ExitCode> {
     let mut done = Done::default();
     let mut shown = None;
     let mut faults = judge::judge(&vm, "demo", Leaves::Clean, |vm| {
-        let about = setup.about("Per-CPU threads follow their CPUs", &config);
+        let about = About { title: TITLE.into(), ..vm.about.clone() };
         shown = Some(done.show(vm, screen, pace, about)?);
         Ok(())
     });
@@ -88,7 +90,7 @@ pub fn run(options: &Options, pace: &Pace) -> Result<ExitCode> {
              {steps} steps in the log were as they must be. {seconds:.1} s",
             style("ok").green().bold()
         );
-        if let Some(folder) = &options.report {
+        if let Some(folder) = &setup.report {
             recorder::save(folder, "demo", &run, &trace)?;
             println!("{}", recorder::paths(folder, "demo"));
         }

@@ -13,20 +13,25 @@ use crate::vm::Vm;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use anyhow::ensure;
 use nix::errno::Errno;
 use protocol::Access;
 use protocol::Until;
 use report::Recording;
 use report::Run;
+use report::conform;
+use report::conform::Violation;
 use report::ftrace;
 use report::ftrace::Marker;
 use report::html;
 use report::model::About;
+use report::module;
 use report::perfetto;
 use std::fs;
 use std::path::Path;
 
 const TRACING: &str = "/sys/kernel/tracing";
+const EVENTS: &str = "/sys/kernel/debug/rust_smpboot_demo/events_binary";
 
 pub struct Recorder<'a> {
     vm: &'a Vm,
@@ -38,6 +43,7 @@ pub struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Before the module is loaded.
     pub fn start(vm: &'a Vm, about: About) -> Result<Recorder<'a>> {
+        vm.write(&format!("{TRACING}/tracing_on"), "1")?;
         for (file, value) in ftrace::setup() {
             vm.write(&format!("{TRACING}/{file}"), value)?;
         }
@@ -50,7 +56,7 @@ impl<'a> Recorder<'a> {
     /// When the module is loaded, before its first thread is woken: wakes that of `cpu`, which tells how the clock of the
     /// trace and that of the module are related.
     pub fn loaded(&mut self, cpu: u32) -> Result<()> {
-        self.events = Some(self.vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?);
+        self.events = Some(self.vm.open(EVENTS, Access::ReadNow)?);
         self.action(&Marker::sync(cpu), || {
             self.vm.write(WAKE, cpu.to_string())?;
             self.vm.wait_for(&file(cpu, "run"), Until::AtLeast(1))?;
@@ -80,15 +86,9 @@ impl<'a> Recorder<'a> {
 
     /// Reads the events so far, so that the rings need not hold more than happens until the next time.
     pub fn drain(&mut self) -> Result<()> {
-        let Some(events) = &self.events else { return Ok(()) };
-        loop {
-            match events.read_bytes() {
-                Ok(bytes) => self.recording.events_binary.extend(bytes),
-                Err(e) => match refused::<()>(Err(e))? {
-                    Errno::EAGAIN => return Ok(()),
-                    errno => bail!("events_binary: {errno}"),
-                },
-            }
+        match &self.events {
+            Some(events) => drain(events, &mut self.recording.events_binary),
+            None => Ok(()),
         }
     }
 
@@ -109,8 +109,36 @@ impl<'a> Recorder<'a> {
     pub fn finish(mut self) -> Result<(Run, Vec<u8>)> {
         self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
         let trace = self.vm.read_bytes(&format!("{TRACING}/trace"))?;
+        self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
         self.recording.trace = Some(trace.clone());
-        Ok((self.recording.run()?, trace))
+        let run = self.recording.run()?;
+        conforms(conform::violations(&run))?;
+        Ok((run, trace))
+    }
+}
+
+/// Of the module's events alone: each thread's is a life that can be.
+pub fn lives_conform(vm: &Vm) -> Result<()> {
+    let mut bytes = Vec::new();
+    drain(&vm.open(EVENTS, Access::ReadNow)?, &mut bytes)?;
+    conforms(conform::life(&module::events(&bytes)?))
+}
+
+fn conforms(violations: Vec<Violation>) -> Result<()> {
+    let lines: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    ensure!(lines.is_empty(), "no such life can be:\n{}", lines.join("\n"));
+    Ok(())
+}
+
+fn drain(events: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
+    loop {
+        match events.read_bytes() {
+            Ok(more) => bytes.extend(more),
+            Err(e) => match refused::<()>(Err(e))? {
+                Errno::EAGAIN => return Ok(()),
+                errno => bail!("events_binary: {errno}"),
+            },
+        }
     }
 }
 

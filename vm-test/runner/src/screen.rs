@@ -89,10 +89,13 @@ impl Screen {
         }
     }
 
-    /// The table as it is now.
+    /// The table as it is now; when the module is gone, as it was last.
     pub fn refresh(&mut self, vm: &Vm) -> Result<()> {
         if let Screen::Live(live) = self {
-            live.rows = rows(vm)?;
+            let rows = rows(vm)?;
+            if !rows.is_empty() {
+                live.rows = rows;
+            }
             live.draw()?;
         }
         Ok(())

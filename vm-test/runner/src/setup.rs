@@ -43,9 +43,9 @@ pub struct Options {
     /// CPUs of the VM of demo and shell; each test has a machine of its own choice
     #[arg(long, value_name = "N", default_value = "4")]
     pub cpus: u32,
-    /// Keep the logs of VMs that failed here
+    /// Where to write pictures of runs, and logs of VMs that failed
     #[arg(long, value_name = "DIR")]
-    pub report: Option<PathBuf>,
+    report: Option<PathBuf>,
     /// Variables for the make command that repeats a failed test, such as "KERNEL=rt"
     #[arg(long, value_name = "WORDS", default_value = "")]
     pub make_vars: String,
@@ -67,6 +67,8 @@ pub struct Setup {
     pub initramfs: OwnedFd,
     pub qemu_version: String,
     pub accel: Choice,
+    /// Where pictures and logs go, if anywhere.
+    pub report: Option<PathBuf>,
 }
 
 impl Setup {
@@ -87,6 +89,7 @@ impl Setup {
             initramfs,
             qemu_version: qemu_version(arch)?,
             accel: Choice::tcg("asked for"),
+            report: options.report.clone(),
         };
         setup.accel = match options.accel {
             AccelOption::Tcg => Choice::tcg("asked for"),
@@ -96,11 +99,11 @@ impl Setup {
         Ok(setup)
     }
 
-    /// What a picture is about.
-    pub fn about(&self, title: &str, config: &Config) -> About {
+    /// What a picture is about, but for its title.
+    pub fn about(&self, config: &Config) -> About {
         let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
         About {
-            title: title.into(),
+            title: String::new(),
             release: self.release.clone(),
             arch: self.arch.name().into(),
             cpus: config.cpus,

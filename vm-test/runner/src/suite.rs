@@ -47,7 +47,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test.name));
     let suite = Arc::new(Suite {
         repeat: repeat_command(options, &setup),
-        report: options.report.clone(),
+        report: setup.report.clone(),
         pool: Pool::new(setup, wanted),
         test_failed: AtomicBool::new(false),
         harness_failed: AtomicBool::new(false),

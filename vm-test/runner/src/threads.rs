@@ -4,6 +4,7 @@
 
 use crate::guest::calls::read;
 use crate::guest::text;
+use crate::recorder;
 use crate::vm::Vm;
 use anyhow::Context;
 use anyhow::Result;
@@ -122,7 +123,9 @@ impl<'a> Demo<'a> {
         Ok(Demo { vm, possible: vm.cpus("possible")?, next_record: Cell::new(next) })
     }
 
+    /// Whatever the test was about, the threads have led lives that can be.
     pub fn unload(&self) -> Result<()> {
+        recorder::lives_conform(self.vm)?;
         self.vm.rmmod(MODULE)
     }
 

@@ -17,9 +17,11 @@ use anyhow::anyhow;
 use anyhow::ensure;
 use protocol::Call;
 use protocol::Record;
+use report::model::About;
 use serde_json::Value as Json;
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -36,6 +38,9 @@ pub struct Vm {
     /// Parts of lines that the present test provokes.
     pub(crate) expected: RefCell<Vec<&'static str>>,
     pub config: Config,
+    pub about: About,
+    /// Where pictures go, if anywhere.
+    pub report: Option<PathBuf>,
     pub boot_time: Duration,
 }
 
@@ -74,6 +79,8 @@ impl Vm {
             lost_records: Cell::new(false),
             expected: RefCell::default(),
             config: config.clone(),
+            about: setup.about(config),
+            report: setup.report.clone(),
             boot_time,
         })
     }

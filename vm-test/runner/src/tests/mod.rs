@@ -10,6 +10,7 @@ mod idle_inject;
 mod input;
 mod ksoftirqd;
 mod misuse;
+mod picture;
 mod rcuc;
 mod registration;
 mod rollback;
@@ -28,6 +29,7 @@ pub fn all() -> Vec<&'static Test> {
         wake::TESTS,
         input::TESTS,
         events::TESTS,
+        picture::TESTS,
         unload::TESTS,
         idle_inject::TESTS,
         cpu_stop::TESTS,

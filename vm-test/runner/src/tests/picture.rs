@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A run that is recorded: for the picture, and to compare what the module and the kernel tell of it.
+
+use crate::judge::Test;
+use crate::recorder;
+use crate::recorder::Recorder;
+use crate::threads::Demo;
+use crate::threads::FOLDER;
+use crate::threads::file;
+use crate::vm::Vm;
+use anyhow::Result;
+use protocol::Until;
+use report::html;
+use report::model::About;
+use report::model::Kind;
+use report::perfetto;
+
+pub const TESTS: &[Test] = &[Test::new(
+    "picture::of_a_run",
+    "parks and runs are where the kernel's own trace has them, and all of them are in the picture",
+    of_a_run,
+)];
+
+fn of_a_run(vm: &Vm) -> Result<()> {
+    const CYCLES: usize = 5;
+    let title = "CPUs go and come while timers wake their threads".into();
+    let mut recorder = Recorder::start(vm, About { title, ..vm.about.clone() })?;
+    let demo = recorder.action("insmod", || Demo::load(vm))?;
+    recorder.loaded(0)?;
+    vm.write(&format!("{FOLDER}/period_us"), "10000")?;
+    let cpus = vm.hotpluggable()?;
+    for cpu in cpus.iter().cycle().take(CYCLES) {
+        let runs = demo.counts(*cpu)?.run;
+        demo.wait_for([(*cpu, "run", runs + 3)].into_iter())?;
+        recorder.action(&format!("cpu{cpu} offline"), || vm.cpu(*cpu).offline())?;
+        recorder.action(&format!("cpu{cpu} online"), || vm.cpu(*cpu).online())?;
+        recorder.drain()?;
+    }
+    vm.write(&format!("{FOLDER}/period_us"), "0")?;
+    for cpu in vm.cpus("online")? {
+        vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))?;
+    }
+    let counts = demo.all_counts()?;
+    recorder.unloading()?;
+    recorder.action("rmmod", || demo.unload())?;
+    // Which fails if the two do not agree.
+    let (run, trace) = recorder.finish()?;
+
+    assert!(!run.trace.events.is_empty() && run.trace.lost == 0);
+    for cpu in &run.cpus {
+        let number = |kind| cpu.events.iter().filter(|event| event.kind == kind).count() as u64;
+        let counts = &counts[&cpu.id];
+        assert!(cpu.lost.is_empty(), "cpu{}", cpu.id);
+        assert_eq!(
+            [Kind::Wake, Kind::Run, Kind::Park, Kind::Unpark].map(number),
+            [counts.wake, counts.run, counts.park, counts.unpark],
+            "cpu{}",
+            cpu.id
+        );
+    }
+    let parks = run.cpus.iter().flat_map(|cpu| &cpu.events).filter(|e| e.kind == Kind::Park);
+    assert_eq!(parks.count(), CYCLES);
+    assert!(html::page(&run).contains("smpboot_park_threads"));
+    assert!(perfetto::json(&run).contains("smpboot_park_threads"));
+    match &vm.report {
+        Some(folder) => recorder::save(folder, "test", &run, &trace),
+        None => Ok(()),
+    }
+}
