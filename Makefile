@@ -51,6 +51,7 @@ help: ## this
 	@echo "  KERNEL_VERSION=  as 7.3.4+deb13; default: the newest when first asked, until 'make update'"
 	@echo "  CPUS=            CPUs of the VM"
 	@echo "  PACE=            demo: seconds to look at each action; default: 0.5 on a terminal, else 0"
+	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
 	@echo "  T=               test: only what contains this"
 	@echo "  V=1              show all output of every step"
 	@echo "Variables of the plain build:"

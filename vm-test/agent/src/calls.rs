@@ -39,6 +39,7 @@ impl Agent {
     pub fn call(&mut self, call: Call) -> nix::Result<Value> {
         match call {
             Call::Read { path } => files::read(&path).map(Value::Bytes),
+            Call::Symbols { names } => files::symbols(&names).map(Value::Bytes),
             Call::Write { path, data } => files::write(&path, &data).map(Value::Count),
             Call::List { path } => files::list(&path).map(Value::Names),
             Call::Stat { path } => files::stat(&path),

@@ -8,6 +8,7 @@ use protocol::Access;
 use protocol::Until;
 use protocol::Value;
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -27,13 +28,25 @@ pub fn text(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
+/// With room from the start: some files of tracefs give what one read(2) takes, and nothing more.
 pub fn read(path: &str) -> nix::Result<Vec<u8>> {
-    fs::read(path).map_err(errno)
+    let mut data = Vec::with_capacity(1 << 16);
+    File::open(path).and_then(|mut file| file.read_to_end(&mut data)).map_err(errno)?;
+    Ok(data)
 }
 
 pub fn write(path: &str, data: &[u8]) -> nix::Result<u64> {
     let mut file = File::options().write(true).open(path).map_err(errno)?;
     file.write(data).map(|n| n as u64).map_err(errno)
+}
+
+/// That file is of 10 MB: too much for the wire.
+pub fn symbols(names: &[String]) -> nix::Result<Vec<u8>> {
+    let names: HashSet<&[u8]> = names.iter().map(String::as_bytes).collect();
+    let all = read("/proc/kallsyms")?;
+    let wanted = |line: &&[u8]| line.get(19..).is_some_and(|name| names.contains(name));
+    let lines: Vec<&[u8]> = all.split(|byte| *byte == b'\n').filter(wanted).collect();
+    Ok([lines.join(&b'\n'), vec![b'\n']].concat())
 }
 
 pub fn list(path: &str) -> nix::Result<Vec<String>> {

@@ -11,6 +11,7 @@ impl Display for Call {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Call::Read { path } => write!(f, "read {path}"),
+            Call::Symbols { .. } => write!(f, "read /proc/kallsyms"),
             Call::Write { path, data } => write!(f, "write {} to {path}", Data(data)),
             Call::List { path } => write!(f, "list {path}"),
             Call::Stat { path } => write!(f, "stat {path}"),

@@ -50,6 +50,10 @@ pub enum Call {
     Read {
         path: String,
     },
+    /// The lines of `/proc/kallsyms` of these symbols. -> `Bytes`
+    Symbols {
+        names: Vec<String>,
+    },
     /// open, one write(2) of all bytes, close. -> `Count`
     Write {
         path: String,

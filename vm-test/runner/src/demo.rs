@@ -10,7 +10,7 @@ use crate::exit;
 use crate::judge;
 use crate::judge::Leaves;
 use crate::qemu::Config;
-use crate::recorder;
+use crate::recorder::Recorded;
 use crate::recorder::Recorder;
 use crate::screen;
 use crate::screen::Screen;
@@ -32,7 +32,6 @@ use anyhow::ensure;
 use clap::Args;
 use console::style;
 use protocol::Until;
-use report::Run;
 use report::model::About;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -50,15 +49,18 @@ const PERIOD_US: u32 = 5000;
 const TOP: &str = "smpboot-top | cat";
 
 #[derive(Args)]
-pub struct Pace {
+pub struct How {
     /// Seconds to look at each action; default: 0.5 on a terminal, else 0
     #[arg(long, value_name = "SECONDS")]
     pace: Option<f64>,
+    /// Write a trace.dat, too, for trace-cmd and KernelShark
+    #[arg(long)]
+    dat: bool,
 }
 
-pub fn run(options: &Options, pace: &Pace) -> Result<ExitCode> {
+pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     let start = Instant::now();
-    let pace = match pace.pace {
+    let pace = match how.pace {
         Some(pace) => Some(Duration::try_from_secs_f64(pace).context("--pace")?),
         None => None,
     };
@@ -74,7 +76,7 @@ pub fn run(options: &Options, pace: &Pace) -> Result<ExitCode> {
     let mut shown = None;
     let mut faults = judge::judge(&vm, "demo", Leaves::Clean, |vm| {
         let about = About { title: TITLE.into(), ..vm.about.clone() };
-        shown = Some(done.show(vm, screen, pace, about)?);
+        shown = Some(done.show(vm, screen, pace, about, how.dat)?);
         Ok(())
     });
     if vm.is_running() && faults.is_empty() {
@@ -83,7 +85,7 @@ pub fn run(options: &Options, pace: &Pace) -> Result<ExitCode> {
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    if let (true, Some((run, trace))) = (faults.is_empty(), shown) {
+    if let (true, Some(recorded)) = (faults.is_empty(), shown) {
         let Done { threads, cycles, wakes, steps } = done;
         println!(
             "\n{}: {threads} threads, {cycles} times a CPU off and on, {wakes} wakes: every counter and all \
@@ -91,8 +93,7 @@ pub fn run(options: &Options, pace: &Pace) -> Result<ExitCode> {
             style("ok").green().bold()
         );
         if let Some(folder) = &setup.report {
-            recorder::save(folder, "demo", &run, &trace)?;
-            println!("{}", recorder::paths(folder, "demo"));
+            println!("{}", recorded.save(folder, "demo")?);
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -120,7 +121,8 @@ impl Done {
         screen: Screen,
         pace: Duration,
         about: About,
-    ) -> Result<(Run, Vec<u8>)> {
+        dat: bool,
+    ) -> Result<Recorded> {
         let online = vm.cpus("online")?;
         let cpus = vm.hotpluggable()?;
         ensure!(!cpus.is_empty(), "no CPU of this machine can go offline");
@@ -163,7 +165,7 @@ impl Done {
             Ok(())
         })?;
         let Show { recorder, .. } = show;
-        recorder.finish()
+        recorder.finish(dat)
     }
 }
 

@@ -24,6 +24,7 @@ mod splat;
 mod suite;
 mod tests;
 mod threads;
+mod tracedat;
 mod trouble;
 mod ui;
 mod vm;
@@ -47,7 +48,7 @@ enum Command {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
-        pace: demo::Pace,
+        how: demo::How,
     },
     /// A shell in the VM, on this terminal
     Shell {
@@ -65,7 +66,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Demo { options, pace } => demo::run(&options, &pace),
+        Command::Demo { options, how } => demo::run(&options, &how),
         Command::Shell { options } => shell::run(&options),
         Command::Test { options, arguments } => suite::run(&options, arguments),
     };

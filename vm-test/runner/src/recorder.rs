@@ -8,6 +8,8 @@ use crate::guest::text;
 use crate::threads::FOLDER;
 use crate::threads::WAKE;
 use crate::threads::file;
+use crate::tracedat;
+use crate::tracedat::Raw;
 use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::Context;
@@ -27,10 +29,14 @@ use report::html;
 use report::model::About;
 use report::module;
 use report::perfetto;
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Formatter;
 use std::fs;
 use std::path::Path;
+use std::path::PathBuf;
 
-const TRACING: &str = "/sys/kernel/tracing";
+pub const TRACING: &str = "/sys/kernel/tracing";
 const EVENTS: &str = "/sys/kernel/debug/rust_smpboot_demo/events_binary";
 
 pub struct Recorder<'a> {
@@ -106,14 +112,69 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    pub fn finish(mut self) -> Result<(Run, Vec<u8>)> {
+    /// Fails if the run is not one that can be. `dat`: makes a `trace.dat`, too, which takes a second.
+    pub fn finish(mut self, dat: bool) -> Result<Recorded> {
         self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
         let trace = self.vm.read_bytes(&format!("{TRACING}/trace"))?;
-        self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
         self.recording.trace = Some(trace.clone());
         let run = self.recording.run()?;
+        let raw = if dat { Some(Raw::take(self.vm, &run)?) } else { None };
+        self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
         conforms(conform::violations(&run))?;
-        Ok((run, trace))
+        Ok(Recorded { run, trace, raw })
+    }
+}
+
+pub struct Recorded {
+    pub run: Run,
+    /// The kernel's text.
+    trace: Vec<u8>,
+    raw: Option<Raw>,
+}
+
+impl Recorded {
+    /// Writes the run as the files that [`Saved`] explains.
+    pub fn save(&self, folder: &Path, name: &str) -> Result<Saved> {
+        let saved = Saved { base: folder.join(name), dat: self.raw.is_some() };
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        for (extension, bytes) in [
+            ("html", html::page(&self.run).as_bytes()),
+            ("json", perfetto::json(&self.run).as_bytes()),
+            ("trace", &self.trace),
+        ] {
+            let path = saved.base.with_extension(extension);
+            fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+        }
+        if let Some(raw) = &self.raw {
+            raw.restore(&saved.base.with_extension("dat"))?;
+        }
+        Ok(saved)
+    }
+}
+
+/// The files of a run.
+pub struct Saved {
+    base: PathBuf,
+    dat: bool,
+}
+
+impl Saved {
+    /// What trace-cmd finds in the trace.dat.
+    pub fn trace_cmd_report(&self) -> Result<String> {
+        tracedat::report(&self.base.with_extension("dat"))
+    }
+}
+
+impl Display for Saved {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let base = self.base.display();
+        writeln!(f, "{base}.html   the picture, for a browser")?;
+        writeln!(f, "{base}.json   for ui.perfetto.dev")?;
+        write!(f, "{base}.trace  the kernel's own trace")?;
+        match self.dat {
+            true => write!(f, "\n{base}.dat    the same for trace-cmd and kernelshark"),
+            false => Ok(()),
+        }
     }
 }
 
@@ -130,37 +191,16 @@ fn conforms(violations: Vec<Violation>) -> Result<()> {
     Ok(())
 }
 
-fn drain(events: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
+/// Reads what there is.
+pub fn drain(file: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
     loop {
-        match events.read_bytes() {
+        match file.read_bytes() {
+            Ok(end) if end.is_empty() => return Ok(()),
             Ok(more) => bytes.extend(more),
             Err(e) => match refused::<()>(Err(e))? {
                 Errno::EAGAIN => return Ok(()),
-                errno => bail!("events_binary: {errno}"),
+                errno => bail!("{errno}"),
             },
         }
     }
-}
-
-/// Writes the run as the files that [`paths`] explains.
-pub fn save(folder: &Path, name: &str, run: &Run, trace: &[u8]) -> Result<()> {
-    let files = [
-        ("html", html::page(run).into_bytes()),
-        ("json", perfetto::json(run).into_bytes()),
-        ("trace", trace.to_vec()),
-    ];
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for (extension, bytes) in files {
-        let path = folder.join(format!("{name}.{extension}"));
-        fs::write(&path, bytes).with_context(|| path.display().to_string())?;
-    }
-    Ok(())
-}
-
-pub fn paths(folder: &Path, name: &str) -> String {
-    let path = folder.join(name);
-    let path = path.display();
-    format!(
-        "{path}.html   the picture, for a browser\n{path}.json   for ui.perfetto.dev\n{path}.trace  the kernel's own trace"
-    )
 }

@@ -3,12 +3,12 @@
 //! A run that is recorded: for the picture, and to compare what the module and the kernel tell of it.
 
 use crate::judge::Test;
-use crate::recorder;
 use crate::recorder::Recorder;
 use crate::threads::Demo;
 use crate::threads::FOLDER;
 use crate::threads::file;
 use crate::vm::Vm;
+use anyhow::Context;
 use anyhow::Result;
 use protocol::Until;
 use report::html;
@@ -45,7 +45,8 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     recorder.unloading()?;
     recorder.action("rmmod", || demo.unload())?;
     // Which fails if the two do not agree.
-    let (run, trace) = recorder.finish()?;
+    let recorded = recorder.finish(true)?;
+    let run = &recorded.run;
 
     assert!(!run.trace.events.is_empty() && run.trace.lost == 0);
     for cpu in &run.cpus {
@@ -61,10 +62,13 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     }
     let parks = run.cpus.iter().flat_map(|cpu| &cpu.events).filter(|e| e.kind == Kind::Park);
     assert_eq!(parks.count(), CYCLES);
-    assert!(html::page(&run).contains("smpboot_park_threads"));
-    assert!(perfetto::json(&run).contains("smpboot_park_threads"));
-    match &vm.report {
-        Some(folder) => recorder::save(folder, "test", &run, &trace),
-        None => Ok(()),
+    assert!(html::page(run).contains("smpboot_park_threads"));
+    assert!(perfetto::json(run).contains("smpboot_park_threads"));
+    let folder = vm.report.as_ref().context("no folder for the picture")?;
+    let saved = recorded.save(folder, "test")?;
+    let report = saved.trace_cmd_report()?;
+    for word in ["smpboot_park_threads", "rust_demo/1", "cpu1 offline"] {
+        assert!(report.contains(word), "trace-cmd does not say {word}:\n{report:.2000}");
     }
+    Ok(())
 }
