@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # What kbuild leaves in the source folders.
 built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d *_generated.rs modules.order Module.symvers
 
-.PHONY: default modules_install demo vm test lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the modules against KDIR, as any out-of-tree modules
@@ -24,6 +24,9 @@ vm: ## a shell in that VM
 test: ## lint, and all tests in that VM; with T=NAME just the tests whose name contains it
 	@$(if $(T),,scripts/lint)
 	@scripts/vm test $(T)
+
+test-long: ## the tests that take minutes
+	@scripts/vm test --ignored $(T)
 
 lint: ## rustfmt, clippy, shellcheck
 	@scripts/lint
@@ -44,7 +47,7 @@ update: ## forget which kernel is the newest: the next run asks the archive
 
 help: ## this
 	@echo "Targets:"
-	@sed -nE 's/^([a-z_]+):.* ## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
+	@sed -nE 's/^([a-z_-]+):.* ## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
 	@echo "Variables of the VM's targets:"
 	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt"
 	@echo "  ARCH=amd64       of the VM: amd64, arm64"

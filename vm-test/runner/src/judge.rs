@@ -24,8 +24,13 @@ pub struct Test {
     pub proves: &'static str,
     pub config: Config,
     pub leaves: Leaves,
+    /// Only runs when it is asked for, and may take its time.
+    pub long: bool,
     pub run: fn(&Vm) -> Result<()>,
 }
+
+/// How many times the usual limit a long test has.
+const LONG: u32 = 20;
 
 /// What is left of the VM after a test that passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +46,7 @@ pub enum Leaves {
 
 impl Test {
     pub const fn new(name: &'static str, proves: &'static str, run: fn(&Vm) -> Result<()>) -> Test {
-        Test { name, proves, config: Config::smp(4), leaves: Leaves::Clean, run }
+        Test { name, proves, config: Config::smp(4), leaves: Leaves::Clean, long: false, run }
     }
 
     pub const fn on(mut self, config: Config) -> Test {
@@ -51,6 +56,11 @@ impl Test {
 
     pub const fn leaves(mut self, leaves: Leaves) -> Test {
         self.leaves = leaves;
+        self
+    }
+
+    pub const fn long(mut self) -> Test {
+        self.long = true;
         self
     }
 }
@@ -84,7 +94,12 @@ impl Display for Fault {
 
 /// Runs the test, and returns everything that speaks against it.
 pub fn run(vm: &Vm, test: &Test) -> Vec<Fault> {
-    judge(vm, test.name, test.leaves, test.run)
+    judge(vm, test.name, test.leaves, |vm| {
+        if test.long {
+            vm.set_test_limit(Some(LONG));
+        }
+        (test.run)(vm)
+    })
 }
 
 pub fn judge(
@@ -99,9 +114,9 @@ pub fn judge(
     };
     let console_from = vm.console_len();
 
-    vm.set_test_limit(true);
+    vm.set_test_limit(Some(1));
     let outcome = panics::catch(|| run(vm));
-    vm.set_test_limit(false);
+    vm.set_test_limit(None);
 
     let failed = match outcome {
         Ok(Ok(())) => None,
@@ -231,9 +246,10 @@ impl State {
 }
 
 impl Vm {
-    fn set_test_limit(&self, on: bool) {
+    /// From now on, in multiples of what a test usually has.
+    fn set_test_limit(&self, times: Option<u32>) {
         let mut link = self.link.borrow_mut();
-        link.test_deadline = on.then(|| Instant::now() + link.limits.test);
+        link.test_deadline = times.map(|times| Instant::now() + link.limits.test * times);
     }
 }
 

@@ -191,16 +191,23 @@ fn conforms(violations: Vec<Violation>) -> Result<()> {
     Ok(())
 }
 
-/// Reads what there is.
+/// Reads until there is nothing.
 pub fn drain(file: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
     loop {
-        match file.read_bytes() {
-            Ok(end) if end.is_empty() => return Ok(()),
-            Ok(more) => bytes.extend(more),
-            Err(e) => match refused::<()>(Err(e))? {
-                Errno::EAGAIN => return Ok(()),
-                errno => bail!("{errno}"),
-            },
+        match read_now(file)? {
+            nothing if nothing.is_empty() => return Ok(()),
+            more => bytes.extend(more),
         }
+    }
+}
+
+/// One read; nothing if there is nothing.
+pub fn read_now(file: &Handle<'_>) -> Result<Vec<u8>> {
+    match file.read_bytes() {
+        Ok(bytes) => Ok(bytes),
+        Err(e) => match refused::<()>(Err(e))? {
+            Errno::EAGAIN => Ok(Vec::new()),
+            errno => bail!("{errno}"),
+        },
     }
 }

@@ -44,7 +44,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     arguments.test_threads.get_or_insert(VMS);
     let setup = Setup::new(options)?;
     println!("{}", setup.banner());
-    let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test.name));
+    let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test));
     let suite = Arc::new(Suite {
         repeat: repeat_command(options, &setup),
         report: setup.report.clone(),
@@ -54,7 +54,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     });
     let trials = tests.into_iter().map(|test| {
         let suite = suite.clone();
-        Trial::test(test.name, move || suite.run(test))
+        Trial::test(test.name, move || suite.run(test)).with_ignored_flag(test.long)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.chain(snippets).collect());
 
@@ -154,12 +154,14 @@ fn repeat_command(options: &Options, setup: &Setup) -> String {
 }
 
 /// As libtest-mimic will decide; that it keeps to itself.
-fn is_wanted(arguments: &Arguments, name: &str) -> bool {
+fn is_wanted(arguments: &Arguments, test: &Test) -> bool {
+    let Test { name, long, .. } = *test;
     let matches = |filter: &str| match arguments.exact {
         true => name == filter,
         false => name.contains(filter),
     };
-    arguments.filter.as_deref().is_none_or(matches)
+    (arguments.include_ignored || arguments.ignored == long)
+        && arguments.filter.as_deref().is_none_or(matches)
         && !arguments.skip.iter().any(|skip| matches(skip))
 }
 

@@ -9,6 +9,7 @@ use crate::vm::Vm;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
+use nix::sys::signal::Signal;
 use protocol::Call;
 use protocol::Exit;
 use protocol::TaskEnd;
@@ -88,6 +89,12 @@ pub struct Task<'a> {
 }
 
 impl Task<'_> {
+    /// Ends it where it is, though not inside of the kernel.
+    pub fn kill(self, limit: Duration) -> Result<TaskEnd> {
+        self.vm.call(Call::Kill { pid: self.pid, signal: Signal::SIGKILL as i32 })?;
+        self.wait(limit)
+    }
+
     pub fn wait(self, limit: Duration) -> Result<TaskEnd> {
         let call = Call::Reap { task: self.pid, limit_ms: self.vm.ms(limit) };
         expect!(self.vm.call(call)?, Value::TaskEnd(end) => end)

@@ -6,6 +6,7 @@ use crate::guest::calls::offline;
 use crate::guest::calls::online;
 use crate::guest::calls::write;
 use crate::judge::Test;
+use crate::recorder;
 use crate::threads::Demo;
 use crate::threads::FOLDER;
 use crate::threads::MODULE;
@@ -25,6 +26,7 @@ use protocol::Exit;
 use protocol::TaskEnd;
 use protocol::Until;
 use protocol::Value;
+use report::module;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -64,6 +66,12 @@ pub const TESTS: &[Test] = &[
         "the buckets add up to the runs; writing 0 empties them; all else is refused",
         histogram,
     ),
+    Test::new(
+        "events::a_million",
+        "of a million events, with two CPUs going off and on, each is read or counted as lost",
+        million,
+    )
+    .long(),
     Test::new(
         "events::bad_periods",
         "rubbish and periods out of range are refused, and change nothing",
@@ -237,6 +245,59 @@ fn overwritten(vm: &Vm) -> Result<()> {
     }
     assert!(!all[0].is_empty());
     assert_eq!(all[0], all[1]);
+    demo.unload()
+}
+
+fn million(vm: &Vm) -> Result<()> {
+    const EVENTS: u64 = 1_000_000;
+    let demo = Demo::load(vm)?;
+    let cpus = vm.hotpluggable()?;
+    let mut tasks = Vec::new();
+    for cpu in &cpus[..2] {
+        let calls = vec![offline(*cpu), online(*cpu)];
+        tasks.push(vm.spawn(Call::Repeat { times: u32::MAX, calls, limit_ms: 600_000 })?);
+    }
+    vm.write(PERIOD, "100")?;
+    let log = vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?;
+    let mut bytes = Vec::new();
+    let total = |bytes: &[u8]| -> Result<(u64, u64)> {
+        let cpus = module::events(bytes)?;
+        let read = cpus.iter().map(|cpu| cpu.events.len() as u64).sum();
+        Ok((read, cpus.iter().flat_map(|cpu| &cpu.lost).map(|lost| lost.count).sum()))
+    };
+    let mut least = EVENTS as usize * 24 / 2;
+    loop {
+        bytes.extend(recorder::read_now(&log)?);
+        // Understanding all of it each time would take longer than to make it.
+        if bytes.len() >= least {
+            let (read, lost) = total(&bytes)?;
+            if read + lost >= EVENTS {
+                break;
+            }
+            least = bytes.len() + (EVENTS - read - lost) as usize * 24 / 2;
+        }
+    }
+    vm.write(PERIOD, "0")?;
+    for task in tasks {
+        task.kill(Duration::from_secs(30))?;
+    }
+    for cpu in &cpus[..2] {
+        vm.cpu(*cpu).online()?;
+    }
+    for cpu in vm.cpus("online")? {
+        vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))?;
+    }
+    recorder::drain(&log, &mut bytes)?;
+    drop(log);
+
+    // Which fails if a CPU's numbers have a gap, or go back.
+    let (read, lost) = total(&bytes)?;
+    let counts = demo.all_counts()?;
+    let counted = counts.values().map(|c| c.create + c.setup + c.run + c.park + c.unpark + c.wake);
+    assert_eq!(read + lost, counted.sum::<u64>());
+    let parks: u64 = counts.values().map(|c| c.park).sum();
+    assert!(parks > 100, "only {parks} times a CPU went");
+    eprintln!("vm-test: {read} events read, {lost} lost, a CPU went {parks} times");
     demo.unload()
 }
 
