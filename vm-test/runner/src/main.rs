@@ -12,6 +12,7 @@ mod hang;
 mod initramfs;
 mod judge;
 mod link;
+mod model;
 mod panics;
 mod pool;
 mod process;

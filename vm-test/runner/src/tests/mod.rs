@@ -10,6 +10,7 @@ mod idle_inject;
 mod input;
 mod ksoftirqd;
 mod misuse;
+mod model;
 mod picture;
 mod rcuc;
 mod registration;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<&'static Test> {
         rcuc::TESTS,
         ksoftirqd::TESTS,
         misuse::TESTS,
+        model::TESTS,
         runner::TESTS,
     ]
     .into_iter()

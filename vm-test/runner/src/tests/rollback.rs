@@ -32,18 +32,20 @@ pub const TESTS: &[Test] = &[
 /// The state in which the core parks and unparks the threads.
 const SMPBOOT: &str = "smpboot/threads:online";
 
-/// The hotplug states, by number.
-fn states(vm: &Vm) -> Result<Vec<i32>> {
+/// The hotplug states, by name and number.
+pub fn states(vm: &Vm) -> Result<Vec<(String, i32)>> {
     let states = vm.read("/sys/devices/system/cpu/hotplug/states")?;
-    let numbers = states.lines().filter_map(|line| line.split_once(':')?.0.trim().parse().ok());
-    Ok(numbers.collect())
+    let state = |line: &str| {
+        let (number, name) = line.split_once(':')?;
+        Some((name.trim().into(), number.trim().parse().ok()?))
+    };
+    Ok(states.lines().filter_map(state).collect())
 }
 
-fn smpboot_state(vm: &Vm) -> Result<i32> {
-    let states = vm.read("/sys/devices/system/cpu/hotplug/states")?;
-    let line = states.lines().find_map(|line| line.strip_suffix(SMPBOOT));
-    let number = line.and_then(|line| line.trim().strip_suffix(':'));
-    Ok(number.with_context(|| format!("no {SMPBOOT} in {states}"))?.trim().parse()?)
+pub fn smpboot_state(vm: &Vm) -> Result<i32> {
+    let states = states(vm)?;
+    let state = states.iter().find(|(name, _)| name == SMPBOOT);
+    Ok(state.with_context(|| format!("no {SMPBOOT} in {states:?}"))?.1)
 }
 
 fn offline_fails_at_each_state(vm: &Vm) -> Result<()> {
@@ -52,7 +54,7 @@ fn offline_fails_at_each_state(vm: &Vm) -> Result<()> {
     let cpu = *vm.hotpluggable()?.last().unwrap();
     let mut wanted = demo.all_counts()?;
     let mut failed = 0;
-    for state in states(vm)? {
+    for (_, state) in states(vm)? {
         if vm.cpu(cpu).fail_at(state).is_err() {
             continue; // of those that the kernel does not let fail
         }
@@ -87,7 +89,7 @@ fn online_fails_at_each_state(vm: &Vm) -> Result<()> {
     let smpboot = smpboot_state(vm)?;
     let cpu = *vm.hotpluggable()?.last().unwrap();
     let mut failed = 0;
-    for state in states(vm)? {
+    for (_, state) in states(vm)? {
         vm.cpu(cpu).offline()?;
         let before = demo.counts(cpu)?;
         if vm.cpu(cpu).fail_at(state).is_ok() {
@@ -115,7 +117,7 @@ fn first_online_fails_at_each_state(vm: &Vm) -> Result<()> {
     let smpboot = smpboot_state(vm)?;
     let cpu = *vm.hotpluggable()?.last().unwrap();
     let mut failed = 0;
-    for state in states(vm)? {
+    for (_, state) in states(vm)? {
         vm.cpu(cpu).offline()?;
         // Loaded now, the module has no thread for this CPU.
         let demo = Demo::load(vm)?;

@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whatever is done in whatever order, the module does what its model says.
+//!
+//! Sequences of operations are made at random; one that fails is made as short as it can be while
+//! it still fails, and kept as a script. `SEED=` repeats the choices of an earlier run.
+
+use crate::judge::Test;
+use crate::model;
+use crate::model::Model;
+use crate::model::Op;
+use crate::model::Outcome;
+use crate::recorder;
+use crate::threads::Demo;
+use crate::threads::FOLDER;
+use crate::threads::MODULE;
+use crate::threads::Step;
+use crate::threads::file;
+use crate::trouble::Refused;
+use crate::vm::Vm;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use nix::errno::Errno;
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::Config;
+use proptest::test_runner::RngAlgorithm;
+use proptest::test_runner::TestError;
+use proptest::test_runner::TestRng;
+use proptest::test_runner::TestRunner;
+use protocol::Access;
+use protocol::Until;
+use report::model::Kind;
+use report::module;
+use std::collections::BTreeMap;
+use std::fs;
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "model::regressions",
+        "sequences that once failed do what the model says",
+        regressions,
+    ),
+    Test::new(
+        "model::a_few_sequences",
+        "any sequence of insmod, rmmod, online, offline, failures and wakes does what the model says",
+        a_few,
+    ),
+    Test::new("model::many_sequences", "the same, for longer", many).long(),
+];
+
+/// `CPUHP_CREATE_THREADS`
+const CREATE_THREADS: i32 = 1;
+
+const REGRESSIONS: &[(&str, &str)] = &[
+    ("wakes-are-kept", include_str!("../../regressions/wakes-are-kept.ops")),
+    ("failures", include_str!("../../regressions/failures.ops")),
+];
+
+fn regressions(vm: &Vm) -> Result<()> {
+    let world = World::of(vm)?;
+    for (name, text) in REGRESSIONS {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let ops = lines.map(|line| world.read(line));
+        let ops: Vec<Op> = ops.collect::<Result<_>>().context(*name)?;
+        world.run(&ops).context(*name)?;
+    }
+    Ok(())
+}
+
+fn a_few(vm: &Vm) -> Result<()> {
+    sequences(vm, 5, 12)
+}
+
+fn many(vm: &Vm) -> Result<()> {
+    sequences(vm, 100, 40)
+}
+
+fn sequences(vm: &Vm, cases: u32, length: usize) -> Result<()> {
+    let world = World::of(vm)?;
+    let seed: u64 = match std::env::var("RUST_SMPBOOT_SEED") {
+        Ok(seed) => seed.parse().context("RUST_SMPBOOT_SEED")?,
+        Err(_) => rand_seed()?,
+    };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config =
+        Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(config, rng);
+    let strategy = prop::collection::vec(world.op(), 1..=length);
+
+    let result = runner.run(&strategy, |ops| {
+        if !vm.is_running() {
+            // What is left of a VM that died says nothing of a shorter sequence.
+            return Err(TestCaseError::reject("the VM is gone"));
+        }
+        world.run(&ops).map_err(|e| TestCaseError::fail(format!("{e:#}")))
+    });
+    match result {
+        Ok(()) => Ok(()),
+        Err(TestError::Abort(why)) => bail!("{why}"),
+        Err(TestError::Fail(why, ops)) => {
+            let lines: Vec<String> = ops.iter().map(|op| world.write(op)).collect();
+            let lines = lines.join("\n");
+            let mut kept = String::new();
+            if let Some(folder) = &vm.report {
+                let (list, script) = (folder.join("model.ops"), folder.join("model.sh"));
+                fs::create_dir_all(folder)?;
+                fs::write(&list, format!("{lines}\n"))?;
+                fs::write(&script, model::script(&ops))?;
+                kept = format!(
+                    "\nby hand: make vm < {}\nto keep it as a test: vm-test/runner/regressions/ takes {}",
+                    script.display(),
+                    list.display()
+                );
+            }
+            bail!("{why}\nthe shortest sequence that fails (seed {seed}):\n{lines}{kept}")
+        }
+    }
+}
+
+fn rand_seed() -> Result<u64> {
+    let mut bytes = [0; 4];
+    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(u32::from_le_bytes(bytes).into())
+}
+
+/// The guest, and what of it the model has to know.
+struct World<'a> {
+    vm: &'a Vm,
+    possible: Vec<u32>,
+    online: Vec<u32>,
+    /// Those that go and come. The first one stays.
+    toggled: Vec<u32>,
+    smpboot: i32,
+    /// The states' names in the kernel's list.
+    states: BTreeMap<String, i32>,
+    /// States that can fail, on the way down and on the way up.
+    failing_down: Vec<i32>,
+    failing_up: Vec<i32>,
+}
+
+impl<'a> World<'a> {
+    fn of(vm: &'a Vm) -> Result<World<'a>> {
+        let possible = vm.cpus("possible")?;
+        let mut toggled = vm.hotpluggable()?;
+        toggled.retain(|cpu| *cpu != 0);
+        let smpboot = super::rollback::smpboot_state(vm)?;
+        let cpu = toggled.first().copied().context("no CPU that can go")?;
+        let states: BTreeMap<String, i32> = super::rollback::states(vm)?.into_iter().collect();
+        // What may fail depends on where the CPU is.
+        let failing = || -> Result<Vec<i32>> {
+            let mut numbers: Vec<i32> = states.values().copied().collect();
+            numbers.retain(|state| vm.cpu(cpu).fail_at(*state).is_ok());
+            vm.cpu(cpu).fail_at(-1)?;
+            Ok(numbers)
+        };
+        let failing_down = failing()?;
+        vm.cpu(cpu).offline()?;
+        let mut failing_up = failing()?;
+        vm.cpu(cpu).online()?;
+        // After the threads are made. And whether a thread that is unparked and parked again at once
+        // notices is up to the scheduler.
+        failing_up.retain(|state| *state > CREATE_THREADS && *state < smpboot);
+        let online = vm.cpus("online")?;
+        Ok(World { vm, possible, online, toggled, smpboot, states, failing_down, failing_up })
+    }
+
+    /// An operation of a file: states have names there, since numbers change with the kernel.
+    fn read(&self, line: &str) -> Result<Op> {
+        match line.splitn(3, ' ').collect::<Vec<_>>()[..] {
+            [what, cpu, state] => {
+                let number = self.states.get(state).with_context(|| format!("no state {state}"))?;
+                format!("{what} {cpu} {number}").parse()
+            }
+            _ => line.parse(),
+        }
+    }
+
+    fn write(&self, op: &Op) -> String {
+        let name =
+            |number: i32| self.states.iter().find(|(_, n)| **n == number).map(|(name, _)| name);
+        match op {
+            Op::FailOnline(cpu, state) => {
+                format!("fail-online {cpu} {}", name(*state).map_or("?", |n| n))
+            }
+            Op::FailOffline(cpu, state) => {
+                format!("fail-offline {cpu} {}", name(*state).map_or("?", |n| n))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    fn op(&self) -> impl Strategy<Value = Op> + use<> {
+        let cpu = select(self.toggled.clone());
+        let any_cpu = select(self.possible.clone());
+        let (down, up) = (self.failing_down.clone(), self.failing_up.clone());
+        prop_oneof![
+            2 => any::<bool>().prop_map(|verbose| Op::Insmod { verbose }),
+            1 => Just(Op::Rmmod),
+            4 => cpu.clone().prop_map(Op::Online),
+            4 => cpu.clone().prop_map(Op::Offline),
+            4 => any_cpu.clone().prop_map(Op::Wake),
+            2 => any_cpu.prop_map(Op::Burst),
+            1 => (cpu.clone(), select(up)).prop_map(|(cpu, state)| Op::FailOnline(cpu, state)),
+            2 => (cpu, select(down)).prop_map(|(cpu, state)| Op::FailOffline(cpu, state)),
+        ]
+    }
+
+    /// From a clean guest to a clean guest.
+    fn run(&self, ops: &[Op]) -> Result<()> {
+        self.clean_up()?;
+        let result = self.follow(ops);
+        if self.vm.is_running() {
+            self.clean_up().context("afterwards")?;
+        }
+        result
+    }
+
+    fn clean_up(&self) -> Result<()> {
+        for cpu in &self.toggled {
+            self.vm.cpu(*cpu).fail_at(-1)?;
+            self.vm.cpu(*cpu).online()?;
+        }
+        if self.vm.modules()?.iter().any(|name| name == MODULE) {
+            self.vm.rmmod(MODULE)?;
+        }
+        Ok(())
+    }
+
+    fn follow(&self, ops: &[Op]) -> Result<()> {
+        let mut model = Model::new(&self.possible, &self.online, self.smpboot);
+        let demo = Demo::attach(self.vm)?;
+        let mut log = None;
+        for (number, op) in ops.iter().enumerate() {
+            if op == &Op::Rmmod {
+                log = None; // an open file would keep the module
+            }
+            let was_verbose = model.is_verbose();
+            let errno = self.act(&model, op)?;
+            let failed = errno == Some(Errno::EAGAIN);
+            let outcome = model.apply(op, failed);
+            let place = || format!("operation {number}, {op}");
+            ensure!(
+                errno == outcome.errno,
+                "{}: the guest said {errno:?}, not {:?}",
+                place(),
+                outcome.errno
+            );
+            if log.is_none() && model.counts().is_some() {
+                log = Some(self.vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?);
+            }
+            self.settle(&demo, &model, op).with_context(place)?;
+            if let Some(log) = &log {
+                let mut bytes = Vec::new();
+                recorder::drain(log, &mut bytes)?;
+                compare(op, &outcome, &bytes, &mut model).with_context(place)?;
+            }
+            if let Some(counts) = model.counts() {
+                demo.settles_at(counts).with_context(place)?;
+            }
+            let verbose = was_verbose || model.is_verbose();
+            demo.logged(&if verbose { steps(&outcome) } else { Vec::new() }).with_context(place)?;
+        }
+        Ok(())
+    }
+
+    /// Does it; what the guest said to that.
+    fn act(&self, model: &Model, op: &Op) -> Result<Option<Errno>> {
+        let vm = self.vm;
+        let answer = match op {
+            Op::Insmod { verbose } => vm.insmod(MODULE, if *verbose { "" } else { "verbose=0" }),
+            Op::Rmmod => vm.rmmod(MODULE),
+            Op::Online(cpu) => vm.cpu(*cpu).online(),
+            Op::Offline(cpu) => vm.cpu(*cpu).offline(),
+            Op::Wake(cpu) => vm.write(&format!("{FOLDER}/wake"), cpu.to_string()),
+            Op::Burst(cpu) => {
+                let wake = crate::guest::calls::write(&format!("{FOLDER}/wake"), cpu.to_string());
+                vm.batch(vec![wake; model::BURST as usize]).map(drop)
+            }
+            // Nothing would fail, and the next operation would.
+            Op::FailOnline(cpu, _) if model.is_online(*cpu) => vm.cpu(*cpu).online(),
+            Op::FailOffline(cpu, _) if !model.is_online(*cpu) => vm.cpu(*cpu).offline(),
+            Op::FailOnline(cpu, state) => self.failing_at(*cpu, *state, || vm.cpu(*cpu).online()),
+            Op::FailOffline(cpu, state) => self.failing_at(*cpu, *state, || vm.cpu(*cpu).offline()),
+        };
+        match answer {
+            Ok(()) => Ok(None),
+            Err(e) => e.downcast::<Refused>().map(|refused| Some(refused.errno)),
+        }
+    }
+
+    fn failing_at(&self, cpu: u32, state: i32, act: impl FnOnce() -> Result<()>) -> Result<()> {
+        self.vm.cpu(cpu).fail_at(state)?;
+        let answer = act();
+        self.vm.cpu(cpu).fail_at(-1)?;
+        answer
+    }
+
+    /// Until the threads have done what the model says they must.
+    fn settle(&self, demo: &Demo<'_>, model: &Model, op: &Op) -> Result<()> {
+        let Some(counts) = model.counts() else { return Ok(()) };
+        let wanted = counts.iter().flat_map(|(cpu, counts)| {
+            counts.named().filter(|(_, least)| *least > 0).map(|(name, least)| (*cpu, name, least))
+        });
+        demo.wait_for(wanted)?;
+        match op {
+            Op::Burst(cpu) if model.is_online(*cpu) => {
+                self.vm.wait_for(&file(*cpu, "state"), Until::Is("sleeping".into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The events since the last operation are those of the model.
+fn compare(op: &Op, outcome: &Outcome, bytes: &[u8], model: &mut Model) -> Result<()> {
+    let mut events: BTreeMap<u32, Vec<Kind>> = BTreeMap::new();
+    for cpu in module::events(bytes)? {
+        ensure!(cpu.lost.is_empty(), "events of cpu{} were lost", cpu.id);
+        events.insert(cpu.id, cpu.events.iter().map(|event| event.kind).collect());
+    }
+    let mut wanted = outcome.events.clone();
+    if let Op::Burst(cpu) = op {
+        let seen = events.remove(cpu).unwrap_or_default();
+        let wanted = wanted.remove(cpu).unwrap_or_default();
+        let runs =
+            |events: &[Kind]| events.iter().filter(|kind| **kind == Kind::Run).count() as u64;
+        ensure!(model::answers(&seen, runs(&wanted) > 0), "cpu{cpu}: of a burst came {seen:?}");
+        model.more_runs(*cpu, runs(&seen) - runs(&wanted));
+    }
+    ensure!(events == wanted, "the events are {events:?}, not {wanted:?}");
+    Ok(())
+}
+
+/// What of the events is logged.
+fn steps(outcome: &Outcome) -> Vec<(u32, Step)> {
+    let step = |kind: &Kind| match kind {
+        Kind::Create => Some(Step::Create),
+        Kind::Setup => Some(Step::Setup),
+        Kind::Park => Some(Step::Park),
+        Kind::Unpark => Some(Step::Unpark),
+        Kind::CleanupOnline => Some(Step::CleanupOnline),
+        Kind::CleanupOffline => Some(Step::CleanupOffline),
+        Kind::Wake | Kind::Run => None,
+    };
+    let events = outcome.events.iter();
+    events
+        .flat_map(|(cpu, kinds)| kinds.iter().filter_map(move |k| Some((*cpu, step(k)?))))
+        .collect()
+}
