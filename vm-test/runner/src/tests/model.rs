@@ -31,11 +31,13 @@ use proptest::test_runner::TestError;
 use proptest::test_runner::TestRng;
 use proptest::test_runner::TestRunner;
 use protocol::Access;
+use protocol::Call;
 use protocol::Until;
 use report::model::Kind;
 use report::module;
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -279,7 +281,9 @@ impl<'a> World<'a> {
             Op::Wake(cpu) => vm.write(&format!("{FOLDER}/wake"), cpu.to_string()),
             Op::Burst(cpu) => {
                 let wake = crate::guest::calls::write(&format!("{FOLDER}/wake"), cpu.to_string());
-                vm.batch(vec![wake; model::BURST as usize]).map(drop)
+                // Some before the thread runs, some while it does, as it comes.
+                let calls = vec![wake, Call::Pause { us: 300 }];
+                vm.repeat(model::BURST as u32, calls, Duration::from_secs(5))
             }
             // Nothing would fail, and the next operation would.
             Op::FailOnline(cpu, _) if model.is_online(*cpu) => vm.cpu(*cpu).online(),
