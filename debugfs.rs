@@ -6,7 +6,7 @@
 //! not enough: the operations are part of the module, debugfs calls `release` through them however
 //! long ago the file was removed, and so closing a file that was held open over `rmmod` calls freed
 //! code. The files made here name their owner, as those of C modules do: while one of them is open,
-//! `rmmod` fails with `EBUSY`. What is still there when the module ends, because its [`Tree`] was
+//! `rmmod` fails with `EAGAIN`. What is still there when the module ends, because its [`Tree`] was
 //! leaked, is removed then.
 //!
 //! As all of debugfs, it never fails: without the files the module works as well.
@@ -313,6 +313,10 @@ impl Revoke for Root {
 ///
 /// Dropping it removes the files first, and waits for operations on them in progress; then it drops
 /// the data.
+///
+/// Make it last in a module's `init`. Where an `init` fails the kernel does not ask who holds the
+/// module: a file that somebody opened in the meantime would be closed by code that is gone, as it
+/// would with a C module.
 #[pin_data(PinnedDrop)]
 pub struct Tree<T> {
     root: Arc<Root>,

@@ -206,8 +206,10 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// Told that the thread will not run until [`unpark`](Self::unpark).
     ///
     /// Called by the thread, on its CPU, which is still online. It does not mean that the CPU goes
-    /// away: a CPU-down that fails later on is rolled back. The waiter holds the hotplug lock for
-    /// writing. Sleeping is allowed, being slow is not.
+    /// away: a CPU-down that fails later on is rolled back. Nor is it called each time: a thread
+    /// that is unparked and parked again before it was scheduled, as when a CPU-up fails late, notices
+    /// neither. The two calls alternate, always. The waiter holds the hotplug lock for writing.
+    /// Sleeping is allowed, being slow is not.
     fn park(&self, _local: Pin<&mut Self::Local>, _cx: &Context<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
