@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # What kbuild leaves in the source folders.
 built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d *_generated.rs modules.order Module.symvers
 
-.PHONY: default modules_install demo vm test test-long test-bugs lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long torture test-bugs lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the modules against KDIR, as any out-of-tree modules
@@ -27,6 +27,9 @@ test: ## lint, and all tests in that VM; with T=NAME just the tests whose name c
 
 test-long: ## the tests that take minutes
 	@scripts/vm test --ignored $(T)
+
+torture: ## everything at once, for 10 minutes or MINUTES=
+	@scripts/vm torture
 
 test-bugs: ## plant bugs in copies of the module: the tests must catch each
 	@scripts/bugs
@@ -58,6 +61,7 @@ help: ## this
 	@echo "  CPUS=            CPUs of the VM"
 	@echo "  PACE=            demo: seconds to look at each action; default: 0.5 on a terminal, else 0"
 	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
+	@echo "  MINUTES= SEED=   torture: how long; the choices of an earlier run"
 	@echo "  T=               test: only what contains this"
 	@echo "  V=1              show all output of every step"
 	@echo "Variables of the plain build:"

@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 use protocol::Call;
 use protocol::Rounds;
 use protocol::Stopped;
+use protocol::Tally;
 use protocol::Value;
 use std::io;
 use std::thread;
@@ -75,6 +76,10 @@ impl Agent {
             Call::Repeat { times, calls, limit_ms } => {
                 Ok(Value::Rounds(self.repeat(times, &calls, Duration::from_millis(limit_ms))))
             }
+            Call::Churn { seed, calls, pause_us, limit_ms } => {
+                let limit = Duration::from_millis(limit_ms);
+                Ok(Value::Tallies(self.churn(seed, &calls, pause_us, limit)))
+            }
             Call::Spawn { call } => self.tasks.spawn(&call).map(Value::Task),
             Call::Reap { task, limit_ms } => {
                 self.tasks.reap(task, Duration::from_millis(limit_ms)).map(Value::TaskEnd)
@@ -90,6 +95,23 @@ impl Agent {
             }
             Call::PowerOff => Err(Errno::EINVAL), // main's, and of no use inside a batch
         }
+    }
+
+    fn churn(&mut self, seed: u64, calls: &[Call], pause_us: u64, limit: Duration) -> Vec<Tally> {
+        let start = Instant::now();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut tallies = vec![Tally::default(); calls.len()];
+        while start.elapsed() < limit {
+            let index = random.usize(..calls.len());
+            match self.call(calls[index].clone()) {
+                Ok(_) => tallies[index].done += 1,
+                Err(_) => tallies[index].refused += 1,
+            }
+            if pause_us > 0 {
+                thread::sleep(Duration::from_micros(random.u64(..=pause_us)));
+            }
+        }
+        tallies
     }
 
     fn repeat(&mut self, times: u32, calls: &[Call], limit: Duration) -> Rounds {

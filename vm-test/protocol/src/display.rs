@@ -31,6 +31,7 @@ impl Display for Call {
             Call::Pause { us } => write!(f, "pause for {us} us"),
             Call::Batch { calls } => list(f, "", calls),
             Call::Repeat { times, calls, .. } => list(f, &format!("{times} times: "), calls),
+            Call::Churn { calls, .. } => write!(f, "do {} things at random", calls.len()),
             Call::Spawn { call } => write!(f, "as a task: {call}"),
             Call::Reap { task, .. } => write!(f, "wait for task {task}"),
             Call::Interrupt { call, signal, after_us, .. } => {

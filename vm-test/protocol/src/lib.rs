@@ -139,6 +139,14 @@ pub enum Call {
         calls: Vec<Call>,
         limit_ms: u64,
     },
+    /// Calls at random, whatever they answer, until the limit. -> `Tallies`
+    Churn {
+        seed: u64,
+        calls: Vec<Call>,
+        /// The longest pause between two of them.
+        pause_us: u64,
+        limit_ms: u64,
+    },
     /// One call in a process of its own, which is then on its own. -> `Task`
     Spawn {
         call: Box<Call>,
@@ -204,14 +212,27 @@ pub enum Value {
     Bytes(Vec<u8>),
     Count(u64),
     Names(Vec<String>),
-    Stat { mode: u32, uid: u32, size: u64 },
+    Stat {
+        mode: u32,
+        uid: u32,
+        size: u64,
+    },
     Handle(u32),
     Cpus(Vec<u32>),
     Kmsg(Kmsg),
-    Program { status: Exit, output: Vec<u8> },
-    Waited { held: bool, last: String, took_us: u64 },
+    Program {
+        status: Exit,
+        output: Vec<u8>,
+    },
+    Waited {
+        held: bool,
+        last: String,
+        took_us: u64,
+    },
     Batch(Vec<Answer>),
     Rounds(Rounds),
+    /// In the order of the calls.
+    Tallies(Vec<Tally>),
     Task(i32),
     TaskEnd(TaskEnd),
 }
@@ -242,6 +263,13 @@ pub struct Rounds {
     pub stopped: Option<Stopped>,
 }
 
+/// How often a call was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    pub done: u64,
+    pub refused: u64,
+}
+
 /// Why a `Repeat` did not do all its rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Stopped {
@@ -268,6 +296,7 @@ impl Call {
             Call::Run { limit_ms, .. }
             | Call::WaitFor { limit_ms, .. }
             | Call::Repeat { limit_ms, .. }
+            | Call::Churn { limit_ms, .. }
             | Call::Reap { limit_ms, .. }
             | Call::Interrupt { limit_ms, .. } => Duration::from_millis(*limit_ms),
             Call::Pause { us } => Duration::from_micros(*us),

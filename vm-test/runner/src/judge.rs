@@ -247,7 +247,7 @@ impl State {
 
 impl Vm {
     /// From now on, in multiples of what a test usually has.
-    fn set_test_limit(&self, times: Option<u32>) {
+    pub(crate) fn set_test_limit(&self, times: Option<u32>) {
         let mut link = self.link.borrow_mut();
         link.test_deadline = times.map(|times| Instant::now() + link.limits.test * times);
     }

@@ -25,6 +25,7 @@ mod splat;
 mod suite;
 mod tests;
 mod threads;
+mod torture;
 mod tracedat;
 mod trouble;
 mod ui;
@@ -56,6 +57,13 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    /// Everything at once, for long
+    Torture {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        how: torture::How,
+    },
     /// Run the tests; exit status 1: a test failed, 2: the harness failed, 3: nothing ran
     Test {
         #[command(flatten)]
@@ -69,6 +77,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo { options, how } => demo::run(&options, &how),
         Command::Shell { options } => shell::run(&options),
+        Command::Torture { options, how } => torture::run(&options, &how),
         Command::Test { options, arguments } => suite::run(&options, arguments),
     };
     result.unwrap_or_else(|e| {

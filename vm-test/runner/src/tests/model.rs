@@ -84,7 +84,7 @@ fn sequences(vm: &Vm, cases: u32, length: usize) -> Result<()> {
     let world = World::of(vm)?;
     let seed: u64 = match std::env::var("RUST_SMPBOOT_SEED") {
         Ok(seed) => seed.parse().context("RUST_SMPBOOT_SEED")?,
-        Err(_) => rand_seed()?,
+        Err(_) => fastrand::u32(..).into(),
     };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
@@ -122,12 +122,6 @@ fn sequences(vm: &Vm, cases: u32, length: usize) -> Result<()> {
             bail!("{why}\nthe shortest sequence that fails (seed {seed}):\n{lines}{kept}")
         }
     }
-}
-
-fn rand_seed() -> Result<u64> {
-    let mut bytes = [0; 4];
-    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
-    Ok(u32::from_le_bytes(bytes).into())
 }
 
 /// The guest, and what of it the model has to know.

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vm-test torture`: everything at once, for as long as one likes.
+//!
+//! In each round several tasks at a time toggle all CPUs, wake all threads, submit jobs, read all
+//! files, and load and unload the samples, each choosing at random what to do next; timers wake the
+//! threads from interrupts. Then all of it stops, and the books must balance: what was submitted was
+//! run or refused, the last wake was answered, each event was delivered, and each thread has led a
+//! life that can be. Between rounds the demo is loaded and unloaded while CPUs go on toggling.
+
+use crate::exit;
+use crate::guest::calls::insmod;
+use crate::guest::calls::offline;
+use crate::guest::calls::online;
+use crate::guest::calls::read;
+use crate::guest::calls::rmmod;
+use crate::guest::calls::write;
+use crate::judge;
+use crate::judge::Fault;
+use crate::judge::Leaves;
+use crate::qemu::Config;
+use crate::recorder;
+use crate::setup::Options;
+use crate::setup::Setup;
+use crate::threads::Counts;
+use crate::threads::Demo;
+use crate::threads::FOLDER;
+use crate::threads::MODULE;
+use crate::threads::WAKE;
+use crate::threads::file;
+use crate::ui;
+use crate::vm::Vm;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use clap::Args;
+use protocol::Access;
+use protocol::Call;
+use protocol::Tally;
+use protocol::TaskEnd;
+use protocol::Until;
+use protocol::Value;
+use report::conform;
+use report::model::Kind;
+use report::module;
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Formatter;
+use std::process::ExitCode;
+use std::time::Duration;
+use std::time::Instant;
+
+#[derive(Args)]
+pub struct How {
+    /// How long
+    #[arg(long, value_name = "N", default_value = "10")]
+    minutes: f64,
+    /// Repeats the choices of an earlier run
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+const ROUND: Duration = Duration::from_secs(20);
+const STATUS: Duration = Duration::from_secs(5);
+/// What a task may take to end after its round.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const PERIOD_US: &str = "5000";
+/// The longest pause of a task between two calls. Togglers wait for each other as it is.
+const PAUSE_US: u64 = 3000;
+const RELOADS: u32 = 20;
+const TOGGLERS: usize = 2;
+const WAKERS: usize = 2;
+
+const STOPPER: &str = "rust_cpu_stop";
+const STOPPER_FOLDER: &str = "/sys/kernel/debug/rust_cpu_stop";
+/// Loaded and unloaded in each round.
+const SAMPLES: [&str; 4] = ["rust_rcuc", "rust_ksoftirqd", "rust_cpuhp", "rust_idle_inject"];
+const DEFER: &str = "/sys/kernel/debug/rust_rcuc/defer";
+
+/// What was done, and what came of it.
+#[derive(Default)]
+struct Figures {
+    rounds: u64,
+    toggles: u64,
+    wakes: u64,
+    runs: u64,
+    events: u64,
+    lost: u64,
+    submitted: u64,
+    run: u64,
+    refused: u64,
+    reads: u64,
+    loads: u64,
+}
+
+impl Display for Figures {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Figures {
+            rounds,
+            toggles,
+            wakes,
+            runs,
+            events,
+            lost,
+            submitted,
+            run,
+            refused,
+            reads,
+            loads,
+        } = self;
+        writeln!(f, "rounds            {rounds}")?;
+        writeln!(f, "CPU off and on    {toggles}")?;
+        writeln!(f, "wakes, runs       {wakes}, {runs}")?;
+        writeln!(f, "events            {events} read, {lost} counted as lost")?;
+        writeln!(f, "jobs              {submitted} submitted = {run} run + {refused} refused")?;
+        writeln!(f, "files read        {reads}")?;
+        write!(f, "modules loaded    {loads}, all unloaded again")
+    }
+}
+
+pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
+    let time = Duration::try_from_secs_f64(how.minutes * 60.0).context("--minutes")?;
+    let seed = match how.seed {
+        Some(seed) => seed,
+        None => fastrand::u32(..).into(),
+    };
+    let setup = Setup::new(options)?;
+    println!("{}", setup.banner());
+    let vm = ui::boot(&setup, &Config::smp(options.cpus))?;
+    println!("{} for {:.1} minutes, seed {seed}", vm.config, how.minutes);
+
+    let mut figures = Figures::default();
+    let mut faults = judge::judge(&vm, "torture", Leaves::Clean, |vm| {
+        vm.set_test_limit(None);
+        let mut random = fastrand::Rng::with_seed(seed);
+        let end = Instant::now() + time;
+        while Instant::now() < end {
+            round(vm, &mut random, &mut figures)
+                .with_context(|| format!("round {}", figures.rounds))?;
+            reload(vm, &mut random, &mut figures).context("reload")?;
+            figures.rounds += 1;
+        }
+        Ok(())
+    });
+    if vm.is_running() && faults.is_empty() {
+        if let Err(e) = vm.shut_down() {
+            faults.push(Fault::Unclean(format!("{e:#}")));
+        }
+    }
+    println!("\n{figures}");
+    println!("splats, leftovers {}", faults.len());
+    if faults.is_empty() {
+        println!("\nok");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for fault in &faults {
+        println!("- {fault}");
+    }
+    println!("the last of the console:\n{}", vm.console_tail());
+    println!("\nFAILED; again, with these choices: SEED={seed}");
+    Ok(ExitCode::from(exit::TEST_FAILED))
+}
+
+/// A task that makes these calls at random while a round lasts.
+fn churn(random: &mut fastrand::Rng, calls: Vec<Call>, pause_us: u64, time: Duration) -> Call {
+    Call::Churn { seed: random.u64(..), calls, pause_us, limit_ms: time.as_millis() as u64 }
+}
+
+fn toggles(vm: &Vm) -> Result<Vec<Call>> {
+    Ok(vm.hotpluggable()?.into_iter().flat_map(|cpu| [offline(cpu), online(cpu)]).collect())
+}
+
+fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    vm.insmod(STOPPER, "")?;
+    vm.write(&format!("{FOLDER}/period_us"), PERIOD_US)?;
+    let log = vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?;
+
+    let possible = vm.cpus("possible")?;
+    let lists: Vec<String> = possible.iter().map(u32::to_string).chain(["all".into()]).collect();
+    let to_all = |path: &str| -> Vec<Call> { lists.iter().map(|list| write(path, list)).collect() };
+    let mut load: Vec<Call> =
+        SAMPLES.iter().flat_map(|sample| [insmod(sample, ""), rmmod(sample)]).collect();
+    let loads = load.len();
+    load.extend(to_all(DEFER));
+    let mut reads = Vec::new();
+    for folder in [FOLDER, STOPPER_FOLDER] {
+        // The event log would wait for more; it has a reader.
+        readable(vm, folder, &mut reads)?;
+    }
+
+    let mut calls = vec![toggles(vm)?; TOGGLERS];
+    calls.extend(vec![to_all(WAKE); WAKERS]);
+    calls.push(to_all(&format!("{STOPPER_FOLDER}/stop")));
+    calls.push(reads);
+    calls.push(load);
+    let mut tasks = Vec::new();
+    for calls in calls {
+        tasks.push(vm.spawn(churn(random, calls, PAUSE_US, ROUND))?);
+    }
+    let mut bytes = Vec::new();
+    let start = Instant::now();
+    let mut shown = Duration::ZERO;
+    while start.elapsed() < ROUND {
+        bytes.extend(recorder::read_now(&log)?);
+        if start.elapsed() >= shown + STATUS {
+            shown = start.elapsed();
+            status(&demo, figures, shown)?;
+        }
+    }
+    let mut tallies = Vec::new();
+    for task in tasks {
+        tallies.push(tally(task.wait(PATIENCE)?)?);
+    }
+    let done = |tallies: &[Tally]| tallies.iter().map(|tally| tally.done).sum::<u64>();
+    figures.reads += done(&tallies[TOGGLERS + WAKERS + 1]);
+    figures.loads +=
+        tallies[TOGGLERS + WAKERS + 2][..loads].iter().step_by(2).map(|t| t.done).sum::<u64>() + 2;
+
+    // Everybody home.
+    for cpu in vm.hotpluggable()? {
+        vm.cpu(cpu).online()?;
+    }
+    let modules = vm.modules()?;
+    for sample in SAMPLES.iter().filter(|sample| modules.iter().any(|module| module == *sample)) {
+        vm.rmmod(sample)?;
+    }
+    vm.write(&format!("{FOLDER}/period_us"), "0")?;
+    for cpu in vm.cpus("online")? {
+        vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))?;
+    }
+    recorder::drain(&log, &mut bytes)?;
+    drop(log);
+    threads_balance(&demo, &bytes, figures)?;
+    jobs_balance(vm, &possible, figures)?;
+    vm.rmmod(STOPPER)?;
+    vm.rmmod(MODULE)?;
+    let left = vm.tasks(|name| name.starts_with("rust_"))?;
+    ensure!(left.is_empty(), "threads are left: {left:?}");
+    Ok(())
+}
+
+fn readable(vm: &Vm, folder: &str, calls: &mut Vec<Call>) -> Result<()> {
+    for name in vm.list(folder)? {
+        let path = format!("{folder}/{name}");
+        let mode = vm.mode(&path)?;
+        if mode & 0o170000 == 0o040000 {
+            readable(vm, &path, calls)?;
+        } else if mode & 0o400 != 0 && !name.starts_with("events") {
+            calls.push(read(&path));
+        }
+    }
+    Ok(())
+}
+
+fn tally(end: TaskEnd) -> Result<Vec<Tally>> {
+    match end {
+        TaskEnd::Answered(answer) => match *answer {
+            Ok(Value::Tallies(tallies)) => Ok(tallies),
+            other => bail!("a task got {other:?}"),
+        },
+        TaskEnd::Died(exit) => bail!("a task died: {exit:?}"),
+    }
+}
+
+fn status(demo: &Demo<'_>, figures: &Figures, time: Duration) -> Result<()> {
+    let counts = demo.all_counts()?;
+    let rate =
+        |of: fn(&Counts) -> u64| counts.values().map(of).sum::<u64>() as f64 / time.as_secs_f64();
+    println!(
+        "round {}, {:3.0} s: per second {:.0} CPUs off, {:.0} wakes, {:.0} runs",
+        figures.rounds,
+        time.as_secs_f64(),
+        rate(|counts| counts.park),
+        rate(|counts| counts.wake),
+        rate(|counts| counts.run),
+    );
+    Ok(())
+}
+
+fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Result<()> {
+    let cpus = module::events(bytes)?;
+    let violations: Vec<String> = conform::life(&cpus).iter().map(|v| v.to_string()).collect();
+    ensure!(violations.is_empty(), "no such life can be:\n{}", violations.join("\n"));
+    for cpu in &cpus {
+        let last = |kind| cpu.events.iter().rposition(|event| event.kind == kind);
+        ensure!(
+            last(Kind::Wake) < last(Kind::Run),
+            "cpu{}: the last wake was not answered",
+            cpu.id
+        );
+    }
+    let events: u64 = cpus.iter().map(|cpu| cpu.events.len() as u64).sum();
+    let lost: u64 = cpus.iter().flat_map(|cpu| &cpu.lost).map(|lost| lost.count).sum();
+    let mut counted = 0;
+    for (cpu, counts) in demo.all_counts()? {
+        let Counts { create, setup, run, park, unpark, cleanup, wake } = counts;
+        ensure!(
+            (create, setup, cleanup) == (1, 1, 0) && park == unpark && run <= wake,
+            "cpu{cpu}: {counts:?}"
+        );
+        counted += create + setup + run + park + unpark + cleanup + wake;
+        figures.toggles += park;
+        figures.wakes += wake;
+        figures.runs += run;
+    }
+    ensure!(events + lost == counted, "{events} events read, {lost} lost, {counted} counted");
+    figures.events += events;
+    figures.lost += lost;
+    Ok(())
+}
+
+fn jobs_balance(vm: &Vm, possible: &[u32], figures: &mut Figures) -> Result<()> {
+    for cpu in possible {
+        let count = |name| -> Result<u64> {
+            Ok(vm.read(&format!("{STOPPER_FOLDER}/cpu{cpu}/{name}"))?.parse()?)
+        };
+        let (submitted, run, refused) = (count("submitted")?, count("run")?, count("refused")?);
+        ensure!(
+            submitted == run + refused && count("strays")? == 0,
+            "cpu{cpu}: {submitted} jobs submitted, {run} run, {refused} refused"
+        );
+        figures.submitted += submitted;
+        figures.run += run;
+        figures.refused += refused;
+    }
+    Ok(())
+}
+
+/// insmod and rmmod, while CPUs go and come.
+fn reload(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<()> {
+    let toggler = vm.spawn(churn(random, toggles(vm)?, PAUSE_US, Duration::from_secs(4)))?;
+    let quiet = insmod(MODULE, "verbose=0");
+    vm.repeat(RELOADS, vec![quiet, rmmod(MODULE)], PATIENCE)?;
+    figures.loads += u64::from(RELOADS);
+    let done: u64 = tally(toggler.wait(PATIENCE)?)?.iter().map(|tally| tally.done).sum();
+    ensure!(done > 0, "no CPU could be toggled");
+    for cpu in vm.hotpluggable()? {
+        vm.cpu(cpu).online()?;
+    }
+    Ok(())
+}
