@@ -38,11 +38,15 @@ use kernel::{
     }, //
 };
 
-/// How long a CPU is kept busy: longer than a grace period takes.
-const BUSY: Delta = Delta::from_millis(200);
+/// How long a CPU is kept busy at most: longer than a grace period takes, shorter than the scheduler
+/// lets other classes starve.
+const BUSY: Delta = Delta::from_millis(900);
 
-/// Keeps its CPU busy when woken.
-struct Hog(Arc<PerCpu<Count>>);
+/// Keeps its CPU busy when woken, until the registration that it is to starve is gone.
+struct Hog {
+    started: Arc<PerCpu<Count>>,
+    gone: Arc<Count>,
+}
 
 #[vtable]
 impl HotplugThread for Hog {
@@ -53,11 +57,12 @@ impl HotplugThread for Hog {
     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        if let Some(started) = self.0.get(cx.cpu()) {
+        let gone = self.gone.get();
+        if let Some(started) = self.started.get(cx.cpu()) {
             started.up();
         }
         let start = Instant::<Monotonic>::now();
-        while start.elapsed() < BUSY && !cx.should_park() {
+        while start.elapsed() < BUSY && !cx.should_park() && self.gone.get() == gone {
             cpu_relax();
         }
     }
@@ -110,13 +115,19 @@ hotplug_thread!(Starved);
 pub(crate) fn never_ran(scope: &'static ModuleScope, _: &mut crate::Held, count: u64) -> Outcome {
     let counts = Counts::new()?;
     let started = Arc::new(PerCpu::new(|_cpu| Count::default())?, GFP_KERNEL)?;
-    let hogs = Registration::new(scope, Hog(started.clone()))?;
+    let gone = Arc::new(Count::default(), GFP_KERNEL)?;
+    let hog = Hog {
+        started: started.clone(),
+        gone: gone.clone(),
+    };
+    let hogs = Registration::new(scope, hog)?;
     for _ in 0..count {
         let starved = Starved {
             value: Tracked::new(&counts),
             started: started.clone(),
         };
         drop(Registration::new(scope, starved)?);
+        gone.up();
     }
     drop(hogs);
 

@@ -32,6 +32,13 @@ impl Vm {
         error.map_or(Ok(cpus), Err)
     }
 
+    /// Those that can be offline all at the same time: on arm64 CPU 0 can go, too, but somebody must stay.
+    pub fn removable(&self) -> Result<Vec<u32>> {
+        let mut cpus = self.hotpluggable()?;
+        cpus.retain(|cpu| *cpu != 0);
+        Ok(cpus)
+    }
+
     /// Off and on, so many times.
     pub fn cycle(&self, cpu: u32, times: u32) -> Result<()> {
         self.repeat(times, vec![offline(cpu), online(cpu)], Duration::from_secs(50))

@@ -160,7 +160,7 @@ fn no_job_is_lost(vm: &Vm) -> Result<()> {
     // So that there is a queue when a CPU goes down.
     vm.write(&format!("{FOLDER}/hold_us"), "2000")?;
     let callers = (0..4).map(|_| vm.spawn(caller(0))).collect::<Result<Vec<_>>>()?;
-    let cpus = vm.hotpluggable()?;
+    let cpus = vm.removable()?;
     for _ in 0..3 {
         for cpu in &cpus {
             vm.cycle(*cpu, 2)?;

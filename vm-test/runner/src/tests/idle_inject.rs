@@ -150,7 +150,7 @@ fn only_chosen_cpus(vm: &Vm) -> Result<()> {
 fn follows_hotplug(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;
     start(vm, "all", 5_000, 5_000)?;
-    let cpus = vm.hotpluggable()?;
+    let cpus = vm.removable()?;
     for cpu in &cpus {
         goes_on(vm, *cpu)?;
         vm.cpu(*cpu).offline()?;

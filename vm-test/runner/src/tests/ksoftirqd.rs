@@ -98,7 +98,7 @@ fn vectors_run(vm: &Vm) -> Result<()> {
 }
 
 fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
-    let cpus = vm.hotpluggable()?;
+    let cpus = vm.removable()?;
     vm.insmod(MODULE, "period_us=200")?;
     let (mut raised, mut taken_over) = (0, 0);
     // Each CPU goes while it is busy; something is pending then sooner or later.

@@ -142,8 +142,7 @@ struct World<'a> {
 impl<'a> World<'a> {
     fn of(vm: &'a Vm) -> Result<World<'a>> {
         let possible = vm.cpus("possible")?;
-        let mut toggled = vm.hotpluggable()?;
-        toggled.retain(|cpu| *cpu != 0);
+        let toggled = vm.removable()?;
         let smpboot = super::rollback::smpboot_state(vm)?;
         let cpu = toggled.first().copied().context("no CPU that can go")?;
         let states: BTreeMap<String, i32> = super::rollback::states(vm)?.into_iter().collect();

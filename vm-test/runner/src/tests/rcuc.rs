@@ -137,10 +137,10 @@ fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
     let calls = vec![write(DEFER, "all"), read(READ)];
     let load = vm.spawn(Call::Repeat { times: 400, calls, limit_ms: 30_000 })?;
     for _ in 0..5 {
-        for cpu in vm.hotpluggable()? {
+        for cpu in vm.removable()? {
             vm.cpu(cpu).offline()?;
         }
-        for cpu in vm.hotpluggable()? {
+        for cpu in vm.removable()? {
             vm.cpu(cpu).online()?;
         }
     }
