@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use report::model::Kind;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
@@ -161,7 +162,7 @@ impl Model {
         self.loaded.as_ref().is_some_and(|loaded| loaded.verbose)
     }
 
-    /// `refused`: whether the guest let the state fail (some have nothing that could).
+    /// `failed`: whether the state that was to fail did (some have nothing that could).
     pub fn apply(&mut self, op: &Op, failed: bool) -> Outcome {
         let mut outcome = Outcome::default();
         let refuse = |errno| Outcome { errno: Some(errno), ..Outcome::default() };
@@ -271,8 +272,8 @@ impl Loaded {
 
     /// `smpboot_create_threads()`: once in the life of a registration.
     fn create(&mut self, cpu: u32, outcome: &mut Outcome) {
-        if !self.threads.contains_key(&cpu) {
-            self.threads.insert(cpu, Thread::Created);
+        if let Entry::Vacant(thread) = self.threads.entry(cpu) {
+            thread.insert(Thread::Created);
             self.record(cpu, Kind::Create, outcome);
         }
     }
