@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # What kbuild leaves in the source folders.
 built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d *_generated.rs modules.order Module.symvers
 
-.PHONY: default modules_install demo vm test test-long torture test-bugs lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the modules against KDIR, as any out-of-tree modules
@@ -27,6 +27,9 @@ test: ## lint, and all tests in that VM; with T=NAME just the tests whose name c
 
 test-long: ## the tests that take minutes
 	@scripts/vm test --ignored $(T)
+
+test-matrix: ## the tests on every kernel, and of each version in VERSIONS=
+	@scripts/matrix $(VERSIONS)
 
 torture: ## everything at once, for 10 minutes or MINUTES=
 	@scripts/vm torture
