@@ -86,10 +86,11 @@ fn line(cells: &[&str], latency: [&str; 3], spark: &str) -> String {
     let [cpu, online, state, pid, setup, park, unpark, wake, run] =
         std::array::from_fn(|i| cells.get(i).copied().unwrap_or_default());
     let [p50, p99, max] = latency;
-    format!(
+    let line = format!(
         "{cpu:>3} {online:<6} {state:<8} {pid:>5} {setup:>5} {park:>4} {unpark:>6} {wake:>6} {run:>6} \
          {p50:>7} {p99:>7} {max:>7} {spark}"
-    )
+    );
+    line.trim_end().into()
 }
 
 #[cfg(test)]
