@@ -21,8 +21,8 @@ demo: ## watch per-CPU threads follow CPU hotplug, in a VM with a stock kernel
 vm: ## a shell in that VM
 	@scripts/vm shell
 
-test: ## lint, and all tests in that VM; with T=NAME just the tests whose name contains it
-	@$(if $(T),,scripts/lint)
+test: ## lint, and all tests; with T=NAME just the tests whose name contains it
+	@$(if $(T),,scripts/lint && scripts/unit)
 	@scripts/vm test $(T)
 
 test-long: ## the tests that take minutes

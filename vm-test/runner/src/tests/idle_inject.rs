@@ -76,7 +76,7 @@ fn stop(vm: &Vm) -> Result<()> {
 
 /// How much of some time the CPU was idle, from 0 to 1.
 fn idle_share(vm: &Vm, cpu: u32) -> Result<f64> {
-    let calls = vec![read("/proc/stat"), Call::Pause { us: 1_500_000 }, read("/proc/stat")];
+    let calls = vec![read("/proc/stat"), Call::Pause { us: 1_000_000 }, read("/proc/stat")];
     let mut values = vm.batch(calls)?;
     let after = ticks(&text(values.swap_remove(2))?, cpu)?;
     let before = ticks(&text(values.swap_remove(0))?, cpu)?;
