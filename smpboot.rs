@@ -241,6 +241,8 @@ mod compat;
 mod context;
 #[path = "smpboot/cpuhp.rs"]
 pub mod cpuhp;
+#[path = "smpboot/flag.rs"]
+mod flag;
 #[path = "smpboot/hotplug.rs"]
 pub mod hotplug;
 #[path = "smpboot/idle.rs"]

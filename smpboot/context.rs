@@ -2,14 +2,13 @@
 
 //! In which context a callback runs, as a type.
 
-use super::bindings;
+use super::{
+    bindings,
+    flag::Flag, //
+};
 use core::marker::PhantomData;
 use kernel::{
     cpu::CpuId,
-    sync::atomic::{
-        AtomicFlag,
-        Relaxed, //
-    },
     types::NotThreadSafe, //
 };
 
@@ -109,7 +108,7 @@ impl Context<'_> {
 /// The current task is a hotplug thread, with preemption disabled, during `'a`.
 pub struct AtomicContext<'a> {
     cpu: CpuId,
-    pending: &'a AtomicFlag,
+    pending: &'a Flag,
     _this_cpu: NotThreadSafe,
 }
 
@@ -119,7 +118,7 @@ impl<'a> AtomicContext<'a> {
     /// The current task is the hotplug thread of the CPU `cpu`, runs there, and keeps preemption
     /// disabled for as long as the value lives.
     #[inline(always)]
-    pub(super) unsafe fn new(cpu: u32, pending: &'a AtomicFlag) -> Self {
+    pub(super) unsafe fn new(cpu: u32, pending: &'a Flag) -> Self {
         // INVARIANT: By the requirements of this function.
         Self {
             // SAFETY: A thread exists only for possible CPUs.
@@ -142,6 +141,6 @@ impl<'a> AtomicContext<'a> {
         // No order is needed to find the flag: the core has put a full barrier between the task's
         // state and this load, see `ThreadSlot::wake`. For what comes with the flag, there is the
         // exchange before `run`.
-        self.pending.load(Relaxed)
+        self.pending.is_set()
     }
 }

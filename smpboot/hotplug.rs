@@ -25,11 +25,6 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-fn possible_mask() -> &'static Cpumask {
-    // SAFETY: The mask is a static, written at boot only.
-    unsafe { Cpumask::from_raw(&raw const bindings::__cpu_possible_mask) }
-}
-
 fn online_mask() -> &'static Cpumask {
     // SAFETY: The mask is a static. It changes bit by bit, with atomic operations, and
     // `Cpumask::test` reads it atomically.
@@ -39,7 +34,14 @@ fn online_mask() -> &'static Cpumask {
 /// Whether `cpu` can ever be online. Any context.
 #[inline]
 pub fn is_possible(cpu: CpuId) -> bool {
-    possible_mask().test(cpu)
+    // As `Cpumask::test`, which is a function in C; this is part of every wake.
+    let words = (&raw const bindings::__cpu_possible_mask).cast::<usize>();
+    let bits = usize::BITS as usize;
+    let cpu = cpu.as_u32() as usize;
+    // SAFETY: The mask has a bit for each CPU number below `NR_CPUS`, and a `CpuId` is one. It is
+    // written at boot only.
+    let word = unsafe { *words.add(cpu / bits) };
+    word >> (cpu % bits) & 1 != 0
 }
 
 /// Whether `cpu` is online now. Any context.

@@ -53,7 +53,16 @@ pub(super) unsafe fn per_cpu_ptr<T>(ptr: *mut T, cpu: u32) -> *mut T {
     // once, at boot.
     let offset = unsafe { *offsets.cast::<c_ulong>().add(cpu as usize) };
 
-    ptr.wrapping_byte_add(offset)
+    #[allow(unused_mut, reason = "only asm changes it")]
+    let mut ptr = ptr.wrapping_byte_add(offset);
+    // C's macro hides from the compiler where the address comes from, too (`RELOC_HIDE()`): or else
+    // it is computed once more for each field.
+    // SAFETY: No instruction at all.
+    #[cfg(CONFIG_X86_64)]
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) ptr, options(pure, nomem, nostack, preserves_flags))
+    };
+    ptr
 }
 
 /// Uninitialized storage for one `T` per possible CPU.

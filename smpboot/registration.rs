@@ -5,6 +5,7 @@
 use super::{
     bindings,
     cpuhp,
+    flag::Flag,
     hotplug,
     percpu::{
         per_cpu_ptr,
@@ -37,6 +38,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             AtomicFlag,
             Full,
@@ -56,7 +58,7 @@ pub(super) struct PerThread<L> {
     /// The thread; null until its CPU was online. Written by the C core.
     task: Atomic<*mut bindings::task_struct>,
     /// Somebody wants the thread to run.
-    pub(super) pending: AtomicFlag,
+    pub(super) pending: Flag,
     /// The thread's own state: initialized from the end of `setup` to `cleanup`.
     pub(super) local: UnsafeCell<MaybeUninit<L>>,
 }
@@ -72,6 +74,51 @@ impl<L> PerThread<L> {
         // by the requirements of this function. It is pinned: nothing moves it.
         unsafe { Pin::new_unchecked(&mut *self.local.get().cast()) }
     }
+
+    /// The thread, or null: as `READ_ONCE()`, without the call that an [`Atomic`] needs.
+    #[inline(always)]
+    fn task(&self) -> *mut bindings::task_struct {
+        // SAFETY: Valid and aligned. The C core writes it, as a whole.
+        unsafe { self.task.as_ptr().read_volatile() }
+    }
+
+    /// Wakes the thread if it sleeps. The flag is set, and a full barrier came after.
+    ///
+    /// # Safety
+    ///
+    /// The task, if there is one, is kept during this call.
+    #[inline]
+    unsafe fn wake_task(&self) -> Wake {
+        let task = self.task();
+        if task.is_null() {
+            return Wake::Deferred;
+        }
+        // SAFETY: By the requirements of this function.
+        let state = unsafe { task_state(task) };
+        if state == ThreadState::Running {
+            return Wake::Running;
+        }
+        // SAFETY: By the requirements of this function.
+        unsafe { Self::wake_sleeping(task, state) }
+    }
+
+    /// Apart, so that the wake of a thread that is awake stays small.
+    ///
+    /// # Safety
+    ///
+    /// The task is kept during this call.
+    #[inline(never)]
+    unsafe fn wake_sleeping(task: *mut bindings::task_struct, state: ThreadState) -> Wake {
+        if state == ThreadState::Parked {
+            return Wake::Deferred;
+        }
+        // SAFETY: By the requirements of this function.
+        if unsafe { bindings::wake_up_process(task) } != 0 {
+            Wake::Woken
+        } else {
+            Wake::Running
+        }
+    }
 }
 
 /// The static that [`hotplug_thread!`](crate::hotplug_thread) makes: all that the callbacks of one
@@ -82,7 +129,9 @@ impl<L> PerThread<L> {
 /// - `ht` and `storage` are written only by the task that owns `slot`, in the state `BUSY`, with
 ///   no wakers left.
 /// - `storage` is `Some` in the states `REGISTERING` and `REGISTERED`, as long as the C core knows
-///   `ht`, and until the wakers of those times are gone.
+///   `ht`, and until the wakers of those times are gone; and in the state `REVOKED`, and on the way
+///   there.
+/// - Tasks that `storage` points to in the state `REGISTERED` are valid in the state `REVOKED`, too.
 /// - In the state `REGISTERED`, `ht` is registered, and if `selfparking`, so is the hotplug state
 ///   in `park_state`.
 #[doc(hidden)]
@@ -93,6 +142,8 @@ pub struct ThreadSlot<T: HotplugThread> {
     park_state: Atomic<i32>,
     /// A wake came while the threads were being registered.
     early_wake: AtomicFlag,
+    /// Somebody looked for threads under RCU, ever.
+    rcu_users: AtomicFlag,
 }
 
 // SAFETY: `ht` and `storage` are protected as the invariants say. Local states belong to their
@@ -121,6 +172,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
             storage: UnsafeCell::new(None),
             park_state: Atomic::new(0),
             early_wake: AtomicFlag::new(false),
+            rcu_users: AtomicFlag::new(false),
         }
     }
 
@@ -247,7 +299,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
             for cpu in hotplug::possible_cpus() {
                 // SAFETY: The storage is there; only this task can unregister.
                 let this = unsafe { self.per_thread(cpu.as_u32()) };
-                if this.pending.load(Relaxed) {
+                if this.pending.is_set() {
                     let _ = self.wake(cpu);
                 }
             }
@@ -256,15 +308,18 @@ impl<T: HotplugThread> ThreadSlot<T> {
         Ok(())
     }
 
-    /// Stops the threads. The shared value stays.
+    /// Stops the threads. The shared value and the storage stay.
     ///
     /// # Safety
     ///
     /// The caller owns the slot, moved from `REGISTERED` to `BUSY` by `retire`.
     unsafe fn unregister_threads(&'static self) {
         // New wakers see the state, and stay away from the threads. Wait for those who did not:
-        // below, the core drops its references to the tasks before it forgets the pointers.
-        rcu::synchronize_rcu();
+        // below, the core drops its references to the tasks before it forgets the pointers. Most
+        // modules wake by their registration, and have nobody to wait for: see `state_under_rcu`.
+        if self.rcu_users.load(Relaxed) {
+            rcu::synchronize_rcu();
+        }
 
         // SAFETY: Only written by the owner of the slot.
         if unsafe { (*self.ht.get()).selfparking } {
@@ -275,10 +330,22 @@ impl<T: HotplugThread> ThreadSlot<T> {
 
         // SAFETY: `ht` is registered, by the type invariant.
         unsafe { bindings::smpboot_unregister_percpu_thread(self.ht.get()) };
+    }
 
-        // SAFETY: This task owns the slot, and the wakers are gone. The C core does not know `ht`
-        // any more.
-        unsafe { *self.storage.get() = None };
+    /// Takes a reference to each thread's task, for ever.
+    ///
+    /// # Safety
+    ///
+    /// The threads are registered, only the caller can unregister them, and none is being created.
+    unsafe fn keep_tasks(&'static self) {
+        for cpu in hotplug::possible_cpus() {
+            // SAFETY: There is storage while the threads are registered.
+            let task = unsafe { self.per_thread(cpu.as_u32()) }.task();
+            if !task.is_null() {
+                // SAFETY: The C core has a reference until the threads are unregistered.
+                unsafe { bindings::get_task_struct(task) };
+            }
+        }
     }
 
     fn unregister(&'static self, scope: &'static ModuleScope) {
@@ -297,9 +364,26 @@ impl<T: HotplugThread> ThreadSlot<T> {
         scope.remove(self);
         // SAFETY: `retire` gave the slot to this task.
         unsafe { self.unregister_threads() };
+        // SAFETY: This task owns the slot, and the wakers are gone: those under RCU, for whom
+        // `unregister_threads` waited, and those with the registration, which is being
+        // dropped. The C core does not know `ht` any more.
+        unsafe { *self.storage.get() = None };
         // SAFETY: The threads are gone, wakers never refer to the value, and the registration,
         // through which others did, is being dropped.
         unsafe { self.slot.release() };
+    }
+
+    /// The state, for somebody who then uses the threads under RCU.
+    ///
+    /// Either the one who unregisters finds `rcu_users` set, and waits for a grace period; or this
+    /// finds that the threads are going: both change one of the two, with a full barrier, before they
+    /// look at the other. For those who find it set already, acquire does, with the barrier of the one
+    /// who set it.
+    fn state_under_rcu(&'static self, _rcu: &rcu::Guard) -> State {
+        if !self.rcu_users.load(Acquire) {
+            self.rcu_users.xchg(true, Full);
+        }
+        self.slot.state()
     }
 
     /// Wakes the thread of `cpu`, or leaves it a note.
@@ -310,7 +394,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
     ///     waker                                thread
     ///
     ///     store work                           store state = INTERRUPTIBLE
-    ///     xchg pending = true (full barrier)   full barrier (set_current_state)
+    ///     set pending (full barrier)           full barrier (set_current_state)
     ///     load state: sleeping? wake it up     load pending: false? schedule()
     /// ```
     ///
@@ -331,9 +415,9 @@ impl<T: HotplugThread> ThreadSlot<T> {
             return Wake::NoThread;
         }
 
-        let _rcu = rcu::read_lock();
+        let rcu = rcu::read_lock();
 
-        let mut state = self.slot.state();
+        let mut state = self.state_under_rcu(&rcu);
         if state == State::Gone {
             return Wake::NoThread;
         }
@@ -341,7 +425,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
         // SAFETY: The storage is there: the state said so, and it is freed a grace period after
         // the state changes.
         let this = unsafe { self.per_thread(cpu.as_u32()) };
-        this.pending.xchg(true, Full);
+        this.pending.set();
 
         if state == State::Registering {
             // Full: the registering task sees this, or this sees that it is done.
@@ -352,23 +436,30 @@ impl<T: HotplugThread> ThreadSlot<T> {
             }
         }
 
-        let task = this.task.load(Relaxed);
-        if task.is_null() {
-            return Wake::Deferred;
+        // SAFETY: The task is kept as described above.
+        unsafe { this.wake_task() }
+    }
+
+    /// Like [`wake`](Self::wake), for a caller that keeps the registration: then there is nothing
+    /// that could go away meanwhile, and no need for RCU.
+    ///
+    /// # Safety
+    ///
+    /// The slot is in the state `REGISTERED` or `REVOKED`, or on the way from the one to the other,
+    /// and stays there.
+    #[inline]
+    unsafe fn wake_registered(&'static self, cpu: CpuId) -> Wake {
+        if !hotplug::is_possible(cpu) {
+            return Wake::NoThread;
         }
-        // SAFETY: The task is kept as described above. The scheduler writes the state.
-        match unsafe { task_state(task) } {
-            ThreadState::Running => Wake::Running,
-            ThreadState::Parked => Wake::Deferred,
-            ThreadState::Sleeping => {
-                // SAFETY: The task is kept as described above.
-                if unsafe { bindings::wake_up_process(task) } != 0 {
-                    Wake::Woken
-                } else {
-                    Wake::Running
-                }
-            }
-        }
+
+        // SAFETY: `storage` is `Some` in these states, and `cpu` is possible.
+        let this = unsafe { self.per_thread(cpu.as_u32()) };
+        this.pending.set();
+
+        // SAFETY: In the state `REGISTERED` the C core keeps the tasks; what `revoke` has it drop
+        // is kept by a reference of its own.
+        unsafe { this.wake_task() }
     }
 
     fn info(&'static self, cpu: CpuId) -> Option<ThreadInfo> {
@@ -376,13 +467,13 @@ impl<T: HotplugThread> ThreadSlot<T> {
             return None;
         }
 
-        let _rcu = rcu::read_lock();
+        let rcu = rcu::read_lock();
 
-        if self.slot.state() != State::Registered {
+        if self.state_under_rcu(&rcu) != State::Registered {
             return None;
         }
         // SAFETY: As in `wake`.
-        let task = unsafe { self.per_thread(cpu.as_u32()) }.task.load(Relaxed);
+        let task = unsafe { self.per_thread(cpu.as_u32()) }.task();
         if task.is_null() {
             return None;
         }
@@ -401,7 +492,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
     /// Called by the hotplug core while the state is registered.
     unsafe extern "C" fn unpark_callback(cpu: c_uint) -> c_int {
         // SAFETY: There is storage while the state is registered.
-        let task = unsafe { T::slot().per_thread(cpu) }.task.load(Relaxed);
+        let task = unsafe { T::slot().per_thread(cpu) }.task();
         if !task.is_null() {
             // SAFETY: The task is not stopped before the state is removed.
             unsafe { bindings::kthread_unpark(task) };
@@ -416,7 +507,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
     /// Called by the hotplug core while the state is registered.
     unsafe extern "C" fn park_callback(cpu: c_uint) -> c_int {
         // SAFETY: There is storage while the state is registered.
-        let task = unsafe { T::slot().per_thread(cpu) }.task.load(Relaxed);
+        let task = unsafe { T::slot().per_thread(cpu) }.task();
         if !task.is_null() {
             // It fails for a thread that is dead after a panic, which will not get in the way.
             // SAFETY: The task is not stopped before the state is removed.
@@ -434,8 +525,16 @@ impl<T: HotplugThread> Revoke for ThreadSlot<T> {
                 "{}: registration was leaked; its threads end with the module\n",
                 T::NAME.to_str().unwrap_or_default()
             );
+            // Whoever leaked the registration may still be using it. No thread may come into being
+            // between here and the end of all, whose task would not be kept.
+            // SAFETY: Process context, with no hotplug lock held.
+            unsafe { bindings::cpu_hotplug_disable() };
+            // SAFETY: This task owns the slot, and no CPU comes or goes.
+            unsafe { this.keep_tasks() };
             // SAFETY: `retire` gave the slot to this task.
             unsafe { this.unregister_threads() };
+            // SAFETY: Disabled above.
+            unsafe { bindings::cpu_hotplug_enable() };
             // SAFETY: This task owns the slot.
             unsafe { this.slot.leak() };
         }
@@ -445,11 +544,14 @@ impl<T: HotplugThread> Revoke for ThreadSlot<T> {
 /// # Safety
 ///
 /// `task` is valid.
+#[inline]
 unsafe fn task_state(task: *mut bindings::task_struct) -> ThreadState {
+    // As `READ_ONCE()`, without the call that an `Atomic` needs.
     // SAFETY: `task` is valid; the scheduler writes its state with `WRITE_ONCE()`.
-    let state = unsafe { Atomic::from_ptr(&raw mut (*task).__state) }.load(Relaxed);
+    let state = unsafe { (&raw const (*task).__state).read_volatile() };
 
-    if state == bindings::TASK_RUNNING {
+    // A task that is `WAKING` has been woken; what is left to do is to find it a place in a queue.
+    if state & !bindings::TASK_WAKING == bindings::TASK_RUNNING {
         ThreadState::Running
     } else if state & bindings::TASK_PARKED != 0 {
         ThreadState::Parked
@@ -641,6 +743,18 @@ impl<T: HotplugThread> Registration<T> {
             scope,
             _slot: PhantomData,
         })
+    }
+
+    /// Makes the thread of `cpu` run at least once from now on, like [`Threads::wake`], but for less:
+    /// as the registration is there, nothing has to be done for the case that it goes away.
+    ///
+    /// The same contexts. Should the module be at its end, and this registration have been leaked,
+    /// the answer is [`Wake::Deferred`] once the threads are gone.
+    #[inline]
+    pub fn wake(&self, cpu: CpuId) -> Wake {
+        // SAFETY: By the type invariant. The state changes from `REGISTERED` to another than
+        // `REVOKED` only when `self` is dropped.
+        unsafe { T::slot().wake_registered(cpu) }
     }
 
     /// A handle to the threads.

@@ -18,10 +18,7 @@ use kernel::{
     cpu::CpuId,
     error::VTABLE_DEFAULT_ERROR,
     prelude::*,
-    sync::atomic::{
-        Full,
-        Relaxed, //
-    },
+    sync::atomic::Relaxed,
     task::Task, //
 };
 
@@ -356,7 +353,7 @@ impl<T: HotplugThread> Callbacks<T> {
 
         // Before the work, so that a wake during the work is not lost. Full order: a waker whose
         // flag this takes published its work before; one that comes later sets the flag again.
-        this.pending.xchg(false, Full);
+        this.pending.clear();
 
         // SAFETY: `setup` came before, and the thread is in no other callback.
         let local = unsafe { this.local() };
