@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The C twin of smpboot_twin_rust.rs: the same threads, written as C's users of smp_hotplug_thread
- * write them, to compare the code that comes out.
+ * write them, to compare the code that comes out and what it costs.
  */
 #include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/sched.h>
 #include <linux/smpboot.h>
 
+#include "smpboot_bench.h"
+
 static DEFINE_PER_CPU(struct task_struct *, twin_task);
 static DEFINE_PER_CPU(int, twin_pending);
 static DEFINE_PER_CPU(u64, twin_runs);
 static DEFINE_PER_CPU(u64, twin_parks);
+
+static bool twin_fifo;
 
 static int twin_should_run(unsigned int cpu)
 {
@@ -21,11 +25,14 @@ static int twin_should_run(unsigned int cpu)
 static void twin_run(unsigned int cpu)
 {
 	xchg(&per_cpu(twin_pending, cpu), 0);
+	smpboot_bench_ran();
 	per_cpu(twin_runs, cpu)++;
 }
 
 static void twin_setup(unsigned int cpu)
 {
+	if (twin_fifo)
+		sched_set_fifo(current);
 	per_cpu(twin_runs, cpu) = 0;
 	per_cpu(twin_parks, cpu) = 0;
 }
@@ -50,15 +57,44 @@ static struct smp_hotplug_thread twin_threads = {
 	.thread_comm		= "twin_c/%u",
 };
 
+static int twin_start(unsigned int fifo, void **handle)
+{
+	twin_fifo = fifo;
+	return smpboot_register_percpu_thread(&twin_threads);
+}
+
+static void twin_stop(void *handle)
+{
+	smpboot_unregister_percpu_thread(&twin_threads);
+}
+
+/* Whoever wakes after twin_stop() is lost: that is C's way. */
+static void twin_wake(void *handle, unsigned int cpu, unsigned int item)
+{
+	struct task_struct *task = per_cpu(twin_task, cpu);
+
+	WRITE_ONCE(per_cpu(twin_pending, cpu), 1);
+	if (task)
+		wake_up_process(task);
+}
+
+static const struct smpboot_bench_ops twin_ops = {
+	.name		= "c",
+	.coalesces	= true,
+	.start		= twin_start,
+	.stop		= twin_stop,
+	.wake		= twin_wake,
+};
+
 static int __init twin_init(void)
 {
-	return smpboot_register_percpu_thread(&twin_threads);
+	return smpboot_bench_add(&twin_ops);
 }
 module_init(twin_init);
 
 static void __exit twin_exit(void)
 {
-	smpboot_unregister_percpu_thread(&twin_threads);
+	smpboot_bench_remove(&twin_ops);
 }
 module_exit(twin_exit);
 

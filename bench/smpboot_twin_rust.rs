@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Rust twin of `smpboot_twin_c.c`, to compare the code that comes out.
+//! The Rust twin of `smpboot_twin_c.c`, to compare the code that comes out and what it costs.
 
-use kernel::prelude::*;
+use kernel::{
+    cpu::CpuId,
+    prelude::*, //
+};
 
+pub mod driver;
 #[path = "../smpboot.rs"]
 pub mod smpboot;
 
+use driver::Mechanism;
 use smpboot::{
     Context,
     HotplugThread,
     ModuleScope,
+    Nice,
     Registration,
+    SchedPolicy,
     ScopedModule, //
 };
 
@@ -23,7 +30,9 @@ scoped_module! {
     license: "GPL",
 }
 
-struct Twin;
+struct Twin {
+    fifo: bool,
+}
 
 struct Local {
     runs: u64,
@@ -36,11 +45,20 @@ impl HotplugThread for Twin {
 
     type Local = Local;
 
+    fn sched_policy(&self) -> SchedPolicy {
+        if self.fifo {
+            SchedPolicy::Fifo
+        } else {
+            SchedPolicy::Normal(Nice::new::<0>())
+        }
+    }
+
     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<Local> {
         Local { runs: 0, parks: 0 }
     }
 
     fn run(&self, mut local: Pin<&mut Local>, _cx: &Context<'_>) {
+        driver::ran();
         local.runs = local.runs.wrapping_add(1);
     }
 
@@ -55,15 +73,29 @@ impl HotplugThread for Twin {
 
 hotplug_thread!(Twin);
 
-struct TwinModule {
-    _threads: Registration<Twin>,
+impl Mechanism for Twin {
+    const NAME: &'static CStr = c"rust";
+    const COALESCES: bool = true;
+
+    type Handle = KBox<Registration<Twin>>;
+
+    fn start(scope: &'static ModuleScope, arg: u32) -> Result<Self::Handle> {
+        let threads = Registration::new(scope, Twin { fifo: arg != 0 })?;
+        Ok(KBox::new(threads, GFP_KERNEL)?)
+    }
+
+    fn wake(threads: &Registration<Twin>, cpu: CpuId, _item: u32) {
+        let _ = threads.wake(cpu);
+    }
 }
+
+struct TwinModule;
 
 impl ScopedModule for TwinModule {
     fn init(
         _module: &'static ThisModule,
         scope: &'static ModuleScope,
     ) -> impl PinInit<Self, Error> {
-        Registration::new(scope, Twin).map(|threads| Self { _threads: threads })
+        driver::add::<Twin>(scope).map(|()| Self)
     }
 }

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `smpboot_bench.ko`, for the Rust modules that it measures.
+//!
+//! C header: `bench/smpboot_bench.h`
+
+use crate::smpboot::{
+    scope::Revoke,
+    ModuleScope, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    cpu::CpuId,
+    error::{
+        from_result,
+        to_result, //
+    },
+    ffi::{
+        c_char,
+        c_void, //
+    },
+    prelude::*,
+    sync::SetOnce,
+    types::ForeignOwnable, //
+};
+
+/// A way to have something done on a CPU: `struct smpboot_bench_ops`.
+pub trait Mechanism: Sync + 'static {
+    /// As in the commands and the results.
+    const NAME: &'static CStr;
+
+    /// Several wakes may lead to one run.
+    const COALESCES: bool = false;
+
+    /// What there is between start and stop.
+    type Handle: ForeignOwnable + 'static;
+
+    /// Makes it usable. The argument is 1 for FIFO, or how many registrations to make.
+    fn start(scope: &'static ModuleScope, arg: u32) -> Result<Self::Handle>;
+
+    /// Has the item run on `cpu`; it calls [`ran`]. Any context.
+    fn wake(handle: <Self::Handle as ForeignOwnable>::Borrowed<'_>, cpu: CpuId, item: u32);
+}
+
+#[repr(C)]
+struct Ops {
+    name: *const c_char,
+    coalesces: bool,
+    start: unsafe extern "C" fn(c_uint, *mut *mut c_void) -> c_int,
+    stop: unsafe extern "C" fn(*mut c_void),
+    wake: unsafe extern "C" fn(*mut c_void, c_uint, c_uint),
+}
+
+extern "C" {
+    fn smpboot_bench_add(ops: *const Ops) -> c_int;
+    fn smpboot_bench_remove(ops: *const Ops);
+    fn smpboot_bench_ran();
+}
+
+/// To be called first by each item that runs.
+#[inline(always)]
+pub fn ran() {
+    // SAFETY: A C function that may be called at any time, in any context.
+    unsafe { smpboot_bench_ran() }
+}
+
+struct Callbacks<M>(PhantomData<M>);
+
+impl<M: Mechanism> Callbacks<M> {
+    const OPS: Ops = Ops {
+        name: M::NAME.as_ptr().cast(),
+        coalesces: M::COALESCES,
+        start: Self::start,
+        stop: Self::stop,
+        wake: Self::wake,
+    };
+
+    /// # Safety
+    ///
+    /// `handle` must be valid for writing.
+    unsafe extern "C" fn start(arg: c_uint, handle: *mut *mut c_void) -> c_int {
+        from_result(|| {
+            let started = M::start(SCOPE.copy().ok_or(ENODEV)?, arg)?;
+            // SAFETY: By the requirements of this function.
+            unsafe { *handle = started.into_foreign() };
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `handle` is from a `start` that no other `stop` has undone, and is in no other call.
+    unsafe extern "C" fn stop(handle: *mut c_void) {
+        // SAFETY: By the requirements of this function.
+        drop(unsafe { M::Handle::from_foreign(handle) });
+    }
+
+    /// # Safety
+    ///
+    /// `handle` is from a `start` that no `stop` undoes meanwhile, and `cpu` is possible.
+    unsafe extern "C" fn wake(handle: *mut c_void, cpu: c_uint, item: c_uint) {
+        // SAFETY: By the requirements of this function.
+        let (handle, cpu) = unsafe { (M::Handle::borrow(handle), CpuId::from_u32_unchecked(cpu)) };
+        M::wake(handle, cpu, item);
+    }
+}
+
+trait HasOps {
+    /// With one address.
+    const OPS: &'static Ops;
+}
+
+impl<M: Mechanism> HasOps for M {
+    const OPS: &'static Ops = &Callbacks::<M>::OPS;
+}
+
+struct Added<M>(PhantomData<M>);
+
+trait HasAdded: 'static {
+    const ADDED: &'static Self;
+}
+
+impl<M: Mechanism> HasAdded for Added<M> {
+    const ADDED: &'static Self = &Added(PhantomData);
+}
+
+impl<M: Mechanism> Revoke for Added<M> {
+    fn revoke(&self) {
+        // SAFETY: May be called with any address; afterwards the driver does not call back.
+        unsafe { smpboot_bench_remove(<M as HasOps>::OPS) };
+    }
+}
+
+static SCOPE: SetOnce<&'static ModuleScope> = SetOnce::new();
+
+/// Tells the driver of `M`, until the module goes away.
+pub fn add<M: Mechanism>(scope: &'static ModuleScope) -> Result {
+    SCOPE.populate(scope);
+    scope.add(<Added<M> as HasAdded>::ADDED)?;
+    // SAFETY: The table and its functions are there until the module goes away, and before that
+    // `scope` has it removed. The driver passes what the functions require.
+    to_result(unsafe { smpboot_bench_add(<M as HasOps>::OPS) })
+}

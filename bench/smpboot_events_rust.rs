@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What recording an event costs the demo: a loop that records, and one that does not.
+
+use core::hint::black_box;
+use kernel::{
+    cpu::CpuId,
+    prelude::*, //
+};
+
+pub mod driver;
+#[allow(dead_code, reason = "only recording is measured")]
+#[path = "../demo/events.rs"]
+mod events;
+#[path = "../smpboot.rs"]
+pub mod smpboot;
+
+use driver::Mechanism;
+use events::{
+    Event,
+    Kind,
+    Ring, //
+};
+use smpboot::{
+    ModuleScope,
+    ScopedModule, //
+};
+
+scoped_module! {
+    type: EventsModule,
+    name: "smpboot_events_rust",
+    authors: ["The rust_smpboot developers"],
+    description: "Measures the demo's events",
+    license: "GPL",
+}
+
+/// Calls `each` so many times, with a time.
+#[inline(always)]
+fn repeat(times: u32, each: impl Fn(u64)) {
+    for time in 0..times.into() {
+        each(black_box(time));
+    }
+}
+
+struct Record;
+
+impl Mechanism for Record {
+    const NAME: &'static CStr = c"record";
+
+    type Handle = Pin<KBox<Ring>>;
+
+    fn start(_scope: &'static ModuleScope, _arg: u32) -> Result<Self::Handle> {
+        KBox::pin_init(Ring::new(), GFP_KERNEL)
+    }
+
+    fn wake(ring: Pin<&Ring>, _cpu: CpuId, times: u32) {
+        repeat(times, |time| {
+            ring.record(Event {
+                kind: Kind::Wake,
+                time,
+            });
+        });
+    }
+}
+
+struct Nothing;
+
+impl Mechanism for Nothing {
+    const NAME: &'static CStr = c"nothing";
+
+    type Handle = ();
+
+    fn start(_scope: &'static ModuleScope, _arg: u32) -> Result {
+        Ok(())
+    }
+
+    fn wake(_: (), _cpu: CpuId, times: u32) {
+        repeat(times, |_time| {});
+    }
+}
+
+struct EventsModule;
+
+impl ScopedModule for EventsModule {
+    fn init(
+        _module: &'static ThisModule,
+        scope: &'static ModuleScope,
+    ) -> impl PinInit<Self, Error> {
+        driver::add::<Record>(scope)
+            .and_then(|()| driver::add::<Nothing>(scope))
+            .map(|()| Self)
+    }
+}
