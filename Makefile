@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # What kbuild leaves in the source folders.
 built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d *_generated.rs modules.order Module.symvers
 
-.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the modules against KDIR, as any out-of-tree modules
@@ -37,6 +37,12 @@ torture: ## everything at once, for 10 minutes or MINUTES=
 test-bugs: ## plant bugs in copies of the module: the tests must catch each
 	@scripts/bugs
 
+bench: ## count the instructions that wakes, hotplug and registrations cost, in that VM
+	@scripts/vm bench
+
+bench-check: ## the same for what has a goal; fails if one is missed
+	@BOOTS=$(or $(BOOTS),2) scripts/vm bench --check
+
 lint: ## rustfmt, clippy, shellcheck
 	@scripts/lint
 
@@ -65,6 +71,7 @@ help: ## this
 	@echo "  PACE=            demo: seconds to look at each action; default: 0.5 on a terminal, else 0"
 	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
 	@echo "  MINUTES= SEED=   torture: how long; the choices of an earlier run"
+	@echo "  BOOTS=7          bench: boots whose median counts"
 	@echo "  T=               test: only what contains this"
 	@echo "  V=1              show all output of every step"
 	@echo "Variables of the plain build:"

@@ -8,7 +8,7 @@ use crate::view::{CpuView, View};
 use serde_json::{Value, json};
 use std::fmt::Write;
 
-const STYLE: &str = include_str!("html/page.css");
+pub(crate) const STYLE: &str = include_str!("html/page.css");
 const SCRIPT: &str = include_str!("html/page.js");
 
 /// Nothing is loaded from anywhere, and the browser is told so.
@@ -70,7 +70,7 @@ double-click a step to fill the view with it</span></div>
 }
 
 /// For text, and for attributes in double quotes.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -4,6 +4,7 @@
 
 mod accel;
 mod arch;
+mod bench;
 mod console;
 mod demo;
 mod exit;
@@ -64,6 +65,13 @@ enum Command {
         #[command(flatten)]
         how: torture::How,
     },
+    /// Count the instructions that things cost
+    Bench {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        how: bench::How,
+    },
     /// Run the tests; exit status 1: a test failed, 2: the harness failed, 3: nothing ran
     Test {
         #[command(flatten)]
@@ -78,6 +86,7 @@ fn main() -> ExitCode {
         Command::Demo { options, how } => demo::run(&options, &how),
         Command::Shell { options } => shell::run(&options),
         Command::Torture { options, how } => torture::run(&options, &how),
+        Command::Bench { options, how } => bench::run(&options, &how),
         Command::Test { options, arguments } => suite::run(&options, arguments),
     };
     result.unwrap_or_else(|e| {

@@ -32,15 +32,28 @@ pub struct Config {
     /// Bring up only so many at boot; the others are possible, and can come online later.
     pub maxcpus: Option<u32>,
     pub memory_mb: u32,
+    /// The guest's clock counts instructions; the number tells one such boot from another.
+    pub counted: Option<u32>,
 }
 
 impl Config {
     pub const fn smp(cpus: u32) -> Config {
-        Config { cpus, maxcpus: None, memory_mb: 512 }
+        Config { cpus, maxcpus: None, memory_mb: 512, counted: None }
     }
 
     pub const fn maxcpus(mut self, n: u32) -> Config {
         self.maxcpus = Some(n);
+        self
+    }
+
+    /// For TCG only.
+    pub const fn counted(mut self, boot: u32) -> Config {
+        self.counted = Some(boot);
+        self
+    }
+
+    pub const fn memory_mb(mut self, mb: u32) -> Config {
+        self.memory_mb = mb;
         self
     }
 }
@@ -77,6 +90,11 @@ const COMMAND_LINE: &[&str] = &[
     "nokaslr",
 ];
 
+/// One instruction takes one nanosecond of the guest's time, and nothing else takes any: when all CPUs are idle, time
+/// goes on to the next timer at once. The host's time does not get in.
+const COUNTED: &[&str] =
+    &["-icount", "shift=0,sleep=off", "-rtc", "clock=vm,base=2026-01-01T00:00:00"];
+
 /// The emulated TSC is exact, and need not be compared with other clocks for a second.
 const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 
@@ -89,16 +107,15 @@ pub fn command_line(arch: Arch, config: &Config) -> String {
     if let Some(n) = config.maxcpus {
         words.push(format!("maxcpus={n}"));
     }
+    if let Some(boot) = config.counted {
+        // Nobody's parameter. The same length for each: what differs is what is in memory, not where.
+        words.push(format!("smpboot_bench.boot={boot:04}"));
+    }
     words.join(" ")
 }
 
-pub fn arguments(
-    arch: Arch,
-    accel: Accel,
-    config: &Config,
-    kernel: &Path,
-    wires: &Wires,
-) -> Vec<String> {
+/// What the machine is.
+pub fn machine_arguments(arch: Arch, accel: Accel, config: &Config) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
 
@@ -109,10 +126,26 @@ pub fn arguments(
         // One thread for all CPUs: with several, a CPU can see a half patched instruction.
         Accel::Tcg => add(&["-accel", "tcg,thread=single"]),
     }
+    if config.counted.is_some() {
+        add(COUNTED);
+    }
     if let (Accel::Tcg, Some(cpu)) = (accel, arch.emulated_cpu()) {
         add(&["-cpu", cpu]);
     }
     add(&["-smp", &config.cpus.to_string(), "-m", &config.memory_mb.to_string()]);
+    args
+}
+
+pub fn arguments(
+    arch: Arch,
+    accel: Accel,
+    config: &Config,
+    kernel: &Path,
+    wires: &Wires,
+) -> Vec<String> {
+    let mut args = machine_arguments(arch, accel, config);
+    let mut add = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
+
     add(&["-kernel", &kernel.to_string_lossy()]);
     add(&["-initrd", &format!("/proc/self/fd/{}", wires.initrd)]);
     add(&["-append", &command_line(arch, config)]);
@@ -171,6 +204,23 @@ mod tests {
         assert!(line.contains("-smp 4") && line.contains(" maxcpus=2"), "{line}");
         assert_eq!(config.to_string(), "4 CPUs (2 up)");
         assert!(!command_line(Arch::Amd64, &Config::smp(4)).contains("maxcpus"));
+    }
+
+    #[test]
+    fn instructions_are_counted_when_asked_for() {
+        let plain = line(Arch::Amd64, Accel::Tcg, &Config::smp(4));
+        assert!(!plain.contains("-icount") && !plain.contains("-rtc"), "{plain}");
+        let config = Config::smp(4).counted(7);
+        let line = line(Arch::Amd64, Accel::Tcg, &config);
+        assert!(line.contains("-accel tcg,thread=single -icount shift=0,sleep=off -rtc clock=vm,"), "{line}");
+        assert!(!line.contains("-cpu"), "{line}");
+    }
+
+    #[test]
+    fn command_lines_of_boots_that_count_have_one_length() {
+        let of = |boot| command_line(Arch::Amd64, &Config::smp(4).counted(boot));
+        assert_ne!(of(0), of(6));
+        assert_eq!(of(0).len(), of(6).len());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use clap::Args;
 use clap::ValueEnum;
 use report::model::About;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
@@ -97,6 +98,11 @@ impl Setup {
             AccelOption::Auto => accel::choose(&setup, options.cache.as_deref()),
         };
         Ok(setup)
+    }
+
+    /// For programs that this one starts and waits for.
+    pub fn initramfs_path(&self) -> String {
+        format!("/proc/{}/fd/{}", std::process::id(), self.initramfs.as_raw_fd())
     }
 
     /// What a picture is about, but for its title.

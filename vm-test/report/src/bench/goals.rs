@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the figures must reach.
+
+use super::{Bench, Figure, Key, ratio};
+
+pub struct Goal {
+    pub text: &'static str,
+    pub at_most: f64,
+    value: fn(&Bench) -> Option<f64>,
+    /// It is also reached if the figures cannot be told apart.
+    same: fn(&Bench) -> bool,
+}
+
+pub enum Verdict {
+    Met(f64),
+    Missed(f64),
+    /// The figures for it were not taken.
+    Missing,
+}
+
+fn key(figure: &str, name: &str, arg: u32, other_cpu: bool, count: u32, cpus: u32) -> Key {
+    Key { figure: figure.into(), name: name.into(), arg, other_cpu, count, cpus }
+}
+
+impl Bench {
+    fn pair(&self, a: Key, b: Key) -> Option<(&Figure, &Figure)> {
+        Some((self.find(&a)?, self.find(&b)?))
+    }
+
+    fn ratio(&self, a: Key, b: Key) -> Option<f64> {
+        let (a, b) = self.pair(a, b)?;
+        Some(ratio(a, b)?.median)
+    }
+
+    fn against(&self, figure: &str, arg: u32, other_cpu: bool, names: [&str; 2]) -> Option<f64> {
+        let [a, b] = names.map(|name| key(figure, name, arg, other_cpu, 0, MACHINE));
+        self.ratio(a, b)
+    }
+
+    pub fn goals(&self) -> Vec<(&'static Goal, Verdict)> {
+        let verdict = |goal: &Goal| match (goal.value)(self) {
+            None => Verdict::Missing,
+            Some(value) if value <= goal.at_most || (goal.same)(self) => Verdict::Met(value),
+            Some(value) => Verdict::Missed(value),
+        };
+        GOALS.iter().map(|goal| (goal, verdict(goal))).collect()
+    }
+}
+
+/// CPUs of the machine on which all is measured that does not depend on their number.
+const MACHINE: u32 = 4;
+const TWINS: [&str; 2] = ["rust", "c"];
+
+fn hotplug(name: &str) -> Key {
+    key("hotplug", name, 8, true, 0, MACHINE)
+}
+
+fn register(bench: &Bench, cpus: u32) -> Option<f64> {
+    let figure = bench.find(&key("register", "many_rust", 1, false, 0, cpus))?;
+    Some(figure.stat().median / f64::from(cpus))
+}
+
+const fn ratio_goal(
+    text: &'static str,
+    at_most: f64,
+    value: fn(&Bench) -> Option<f64>,
+) -> Goal {
+    Goal { text, at_most, value, same: |_| false }
+}
+
+const GOALS: &[Goal] = &[
+    ratio_goal("wake to run, Rust / C, same CPU", 1.01, |b| b.against("latency", 0, false, TWINS)),
+    ratio_goal("wake to run, Rust / C, other CPU", 1.01, |b| b.against("latency", 0, true, TWINS)),
+    ratio_goal("wake to run, Rust / C, same CPU, FIFO", 1.01, |b| {
+        b.against("latency", 1, false, TWINS)
+    }),
+    ratio_goal("wake to run, Rust / C, other CPU, FIFO", 1.01, |b| {
+        b.against("latency", 1, true, TWINS)
+    }),
+    ratio_goal("wake to run, Rust / queue_work_on, same CPU", 0.90, |b| {
+        b.against("latency", 0, false, ["rust", "wq"])
+    }),
+    ratio_goal("an item of a burst of 256, our queue / queue_work_on", 0.35, |b| {
+        let [a, b2] = ["rust_workqueue", "wq"].map(|n| key("burst", n, 0, false, 256, MACHINE));
+        b.ratio(a, b2)
+    }),
+    ratio_goal("a wake when one is pending, Rust / C, same CPU", 0.25, |b| {
+        b.against("pending", 0, false, TWINS)
+    }),
+    ratio_goal("a wake when one is pending, Rust / C, other CPU", 0.25, |b| {
+        b.against("pending", 0, true, TWINS)
+    }),
+    Goal {
+        text: "offline and online, 8 registrations, Rust / C",
+        at_most: 1.02,
+        value: |b| b.ratio(hotplug("many_rust"), hotplug("many_c")),
+        same: |b| {
+            let pair = b.pair(hotplug("many_rust"), hotplug("many_c"));
+            pair.is_some_and(|(rust, c)| rust.stat().overlaps(&c.stat()))
+        },
+    },
+    ratio_goal("register and unregister per CPU, 64 CPUs / 4 CPUs", 1.25, |b| {
+        Some(register(b, 64)? / register(b, MACHINE)?)
+    }),
+    ratio_goal("text of a thread's functions, Rust / C", 1.50, |b| {
+        let [rust, c] = TWINS.map(|name| key("size", name, 0, false, 0, 0));
+        b.ratio(rust, c)
+    }),
+    ratio_goal("recording an event of the demo, instructions", 60.0, |b| {
+        let of = |name| b.find(&key("call", name, 0, false, 1000, MACHINE));
+        Some((of("record")?.stat().median - of("nothing")?.stat().median) / 1000.0)
+    }),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::figure;
+    use super::*;
+
+    fn verdict(bench: &Bench, text: &str) -> Verdict {
+        let goals = bench.goals();
+        goals.into_iter().find(|(goal, _)| goal.text == text).map(|(_, verdict)| verdict).unwrap()
+    }
+
+    #[test]
+    fn a_goal_is_met_missed_or_unknown() {
+        const GOAL: &str = "wake to run, Rust / C, same CPU";
+        let bench = |rust| Bench {
+            figures: vec![figure("c", &[100.0]), figure("rust", &[rust])],
+            ..Bench::default()
+        };
+        assert!(matches!(verdict(&bench(101.0), GOAL), Verdict::Met(1.01)));
+        assert!(matches!(verdict(&bench(102.0), GOAL), Verdict::Missed(1.02)));
+        assert!(matches!(verdict(&Bench::default(), GOAL), Verdict::Missing));
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_met_where_that_counts() {
+        let of = |name: &str, medians: &[f64]| Figure { key: hotplug(name), ..figure("", medians) };
+        let figures =
+            vec![of("many_c", &[100.0, 110.0, 120.0]), of("many_rust", &[119.0, 130.0, 140.0])];
+        let bench = Bench { figures, ..Bench::default() };
+        let text = "offline and online, 8 registrations, Rust / C";
+        assert!(matches!(verdict(&bench, text), Verdict::Met(_)));
+    }
+}
