@@ -18,7 +18,8 @@
 //! - Make the type's static with [`hotplug_thread!`](crate::hotplug_thread), and declare the module
 //!   with [`scoped_module!`](crate::scoped_module).
 //! - [`Registration::new`] creates the threads; dropping the registration stops them.
-//! - [`Threads::wake`] makes a thread run, from nearly any context, at any time.
+//! - [`Registration::wake`] makes a thread run, from nearly any context; [`Threads::wake`] does so at
+//!   any time, also where no registration is at hand.
 //!
 //! Beside that there are, each usable without the threads: [`cpuhp`], callbacks for CPUs that come
 //! and go; [`percpu`], storage for each CPU; [`hotplug`], the CPUs that there are and the lock that
@@ -171,22 +172,24 @@
 //!
 //! Instructions that a callback executes, for the twins in `bench/`: the same thread in C, with
 //! static per-CPU variables, and in Rust. (x86-64, Debian's 7.3.4 configuration, gcc 14.2 and rustc
-//! 1.85.1; `endbr64`, the call that ftrace turns into a nop and padding are not counted, and what
-//! called functions execute is.)
+//! 1.85.1; `endbr64`, the call that ftrace turns into a nop, the call into the driver of the bench and
+//! padding are not counted.)
 //!
 //! | callback | C | Rust | |
 //! |---|---|---|---|
-//! | `thread_should_run` | 11 | 13 | reads the flag |
-//! | `thread_fn` | 17 | 18 | clears the flag, counts |
+//! | `thread_should_run` | 11 | 7 | reads the flag |
+//! | `thread_fn` | 17 | 9 | clears the flag, counts |
 //! | `park`, `unpark` | 11 | 5 | counts |
 //!
-//! What Rust has more is one call in each of the first two: the kernel crate's atomics are functions
-//! in C unless the kernel is built with `CONFIG_RUST_INLINE_HELPERS`. What C has more are the checks
-//! of the CPU number against the length of `__per_cpu_offset`, which Debian's `UBSAN_BOUNDS` adds;
-//! here the core vouches for it. Safety itself costs no instruction in a callback. It costs in
-//! `setup`, once per thread: learning the address of the core's thread function, with which
-//! registering in a callback is detected; and in a wake: an RCU read-side section and a look at
-//! the registration's state.
+//! What C has more are the checks of the CPU number against the length of `__per_cpu_offset`, which
+//! Debian's `UBSAN_BOUNDS` adds; here the core vouches for it. Safety itself costs no instruction in
+//! a callback. It costs in `setup`, once per thread: learning the address of the core's thread
+//! function, with which registering in a callback is detected.
+//!
+//! A wake by the registration, [`Registration::wake`], costs what it costs in C, and less if the thread
+//! is awake: it is safe because the registration is borrowed. A wake without one, [`Threads::wake`],
+//! pays for an RCU read-side section and a look at the registration's state, and makes unregistration
+//! wait for a grace period. `make bench` measures it all; `doc/mechanisms.md` has figures.
 //!
 //! Registration allocates what C does, the task and the core's own data for each thread, with one
 //! piece of per-CPU storage for task pointers, flags and local states, and an entry in the module's
@@ -218,7 +221,7 @@
 //! | 17 | A lost wakeup. | *type*: the flag is the abstraction's, with its barriers: [`Threads::wake`] |
 //! | 18 | Clearing the flag after the work. | *type*: it is cleared before [`HotplugThread::run`] |
 //! | 19 | Waking a parked thread does nothing. | *run*: [`Wake::Deferred`], and the flag is kept |
-//! | 20 | A wake while the threads are being stopped uses a freed task. | *type*: wakers are RCU readers, and unregistration waits for them first |
+//! | 20 | A wake while the threads are being stopped uses a freed task. | *type*: wakers have the registration, or are RCU readers, for whom unregistration waits first |
 //! | 21 | Not from NMI, nor under a run-queue lock. | *doc*: [`Threads`] |
 //! | 22 | Online does not mean that the thread can run. | *doc*: [`hotplug::is_online`], and above |
 //! | 23 | The thread must not be moved to another CPU. | *type*: its task is never handed out |

@@ -365,6 +365,20 @@ static int call(struct command *c, unsigned int i)
 	return 0;
 }
 
+/* From a wake to the end of so many turns of what was woken. */
+static int turns(struct command *c, unsigned int i)
+{
+	u64 start;
+	int ret;
+
+	expect(c->count);
+	start = get_cycles();
+	c->ops[i]->wake(c->handles[i], c->cpu, c->count);
+	ret = settle(c);
+	sample(c, i, bench_ran_at - start);
+	return ret;
+}
+
 /* A CPU goes and comes. */
 static int hotplug(struct command *c, unsigned int i)
 {
@@ -425,6 +439,7 @@ static const struct figure {
 	{ "pending", pending },
 	{ "burst", burst },
 	{ "call", call },
+	{ "turns", turns },
 	{ "hotplug", hotplug, .alone = true },
 	{ "register", registering, .starts = true },
 	{ "memory", memory, .starts = true },
@@ -519,8 +534,8 @@ static int parse(struct command *c, char *text)
 	if (!cpu_online(c->cpu) || c->cpu >= nr_cpu_ids || c->count > MAX_COUNT || !c->rounds ||
 	    c->rounds > MAX_ROUNDS)
 		return -ERANGE;
-	text += used;
-	while ((word = strsep(&text, " \n"))) {
+	text = strim(text + used);
+	while ((word = strsep(&text, " "))) {
 		if (!*word)
 			continue;
 		if (c->n == MAX_OPS)

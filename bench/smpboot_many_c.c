@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The C twin of smpboot_many_rust.rs: up to 64 registrations, whose threads follow CPU hotplug and have
- * nothing else to do.
+ * nothing else to do. A wake makes the first of them go round the core's loop so many times.
  */
 #include <linux/module.h>
 #include <linux/percpu.h>
+#include <linux/sched.h>
 #include <linux/smpboot.h>
 
 #include "smpboot_bench.h"
@@ -16,13 +17,19 @@ static DEFINE_PER_CPU(u64, many_parks);
 
 static unsigned int registered;
 
+/* Of the thread of one CPU. */
+static unsigned int turns_cpu;
+static unsigned int turns_left;
+
 static int many_should_run(unsigned int cpu)
 {
-	return 0;
+	return READ_ONCE(turns_left) && cpu == turns_cpu;
 }
 
 static void many_run(unsigned int cpu)
 {
+	turns_left--;
+	smpboot_bench_ran();
 }
 
 static void many_park(unsigned int cpu)
@@ -69,6 +76,9 @@ static int many_start(unsigned int count, void **handle)
 
 static void many_wake(void *handle, unsigned int cpu, unsigned int item)
 {
+	turns_cpu = cpu;
+	WRITE_ONCE(turns_left, item);
+	wake_up_process(per_cpu(many_task[0], cpu));
 }
 
 static const struct smpboot_bench_ops many_ops = {

@@ -39,6 +39,9 @@ use std::time::Instant;
 
 const FOLDER: &str = "/sys/kernel/debug/smpboot_bench";
 
+/// Of the files in the folder of reports.
+const NAME: &str = "bench";
+
 /// The first one is what the others tell of themselves.
 const MODULES: &[&str] = &[
     "smpboot_bench",
@@ -74,27 +77,34 @@ pub struct How {
 
 pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     let setup = Setup::new(options)?;
-    ensure!(setup.arch == Arch::Amd64, "only the emulated x86 has a clock that counts instructions");
+    ensure!(
+        setup.arch == Arch::Amd64,
+        "only the emulated x86 has a clock that counts instructions"
+    );
     ensure!(how.boots > 0, "no boots, no figures");
-    let mut bench = Bench { conditions: conditions(&setup, how)?, figures: sizes(options)? };
+    let mut bench = Bench { conditions: conditions(&setup)?, figures: sizes(options)? };
 
+    // First one of each, then more of what differs by little.
     let others = if how.check { &[LARGEST] } else { OTHER_MACHINES };
-    let boots = (0..how.boots).map(|boot| (CPUS, boot));
-    // What is compared there differs by much more than boots do.
-    let few = if how.check { 1 } else { how.boots.min(2) };
-    let others = others.iter().flat_map(|cpus| (0..few).map(|boot| (*cpus, boot)));
-    let all: Vec<(u32, u32)> = boots.chain(others).collect();
+    let first = std::iter::once(CPUS).chain(others.iter().copied()).map(|cpus| (cpus, 0));
+    let all: Vec<(u32, u32)> = first.chain((1..how.boots).map(|boot| (CPUS, boot))).collect();
     for (i, (cpus, boot)) in all.iter().enumerate() {
         let start = Instant::now();
         let plan = if *cpus == CPUS { plan(how.check) } else { plan_of_registering(*cpus) };
         add(&mut bench.figures, take(&setup, *cpus, *boot, &plan)?);
+        bench.conditions.boots = boot + 1;
+        // What was measured is not lost if somebody gets tired of it.
+        if let Some(folder) = &setup.report {
+            save(&bench, folder)?;
+        }
         let (done, seconds) = (i + 1, start.elapsed().as_secs());
         eprintln!("boot {done} of {}: {cpus} CPUs, {seconds} s", all.len());
     }
 
     print!("{}", bench::text(&bench));
     if let Some(folder) = &setup.report {
-        save(&bench, folder)?;
+        let base = folder.join(NAME).display().to_string();
+        println!("{base}.html  the same with plots\n{base}.json  all medians\n{base}.txt   this");
     }
     let missed =
         bench.goals().iter().filter(|(_, verdict)| matches!(verdict, Verdict::Missed(_))).count();
@@ -154,14 +164,15 @@ fn plan(check: bool) -> Vec<Step> {
         for count in [1, 4, 16, 64, 256, 1024, 4096] {
             add("burst", 0, here, count, if count > 256 { 7 } else { 21 }, WORKERS);
         }
-        add("memory", 64, here, 0, 3, MANY);
+        add("turns", 1, here, 4096, 5, "many_c");
+        add("memory", 64, here, 0, 2, MANY);
     }
     add("call", 0, here, 1000, 21, "nothing record");
     for registrations in if check { &[8][..] } else { &[0, 1, 8, 64] } {
-        let rounds = if *registrations > 8 { 5 } else { 21 };
+        let rounds = if *registrations > 8 { 3 } else { 11 };
         add("hotplug", *registrations, CPUS - 1, 0, rounds, MANY);
     }
-    add("register", 1, here, 0, 21, MANY);
+    add("register", 1, here, 0, 11, MANY);
     steps
 }
 
@@ -233,7 +244,7 @@ fn add(all: &mut Vec<Figure>, more: Vec<Figure>) {
     }
 }
 
-fn conditions(setup: &Setup, how: &How) -> Result<Conditions> {
+fn conditions(setup: &Setup) -> Result<Conditions> {
     let config = machine(CPUS, 0);
     let qemu = setup.arch.qemu();
     let program = output(Command::new("sh").args(["-c", "command -v \"$0\"", qemu]))?;
@@ -255,7 +266,7 @@ fn conditions(setup: &Setup, how: &How) -> Result<Conditions> {
         flags: qemu::machine_arguments(setup.arch, Accel::Tcg, &config).join(" "),
         command_line: qemu::command_line(setup.arch, &config),
         hashes: by_name,
-        boots: how.boots,
+        boots: 0,
     })
 }
 
@@ -266,7 +277,8 @@ fn output(command: &mut Command) -> Result<String> {
 }
 
 /// What makes a thread of its own: its callbacks, and what a wake of it is.
-const FUNCTIONS: &[&str] = &["should_run", "run", "setup", "cleanup", "park", "unpark", "wake", "wake_sleeping"];
+const FUNCTIONS: &[&str] =
+    &["should_run", "run", "setup", "cleanup", "park", "unpark", "wake", "wake_sleeping"];
 
 /// Text and data of the twins, as `nm` and `size` see them.
 fn sizes(options: &Options) -> Result<Vec<Figure>> {
@@ -332,13 +344,14 @@ fn module_data(module: &Path) -> Result<f64> {
 }
 
 fn save(bench: &Bench, folder: &Path) -> Result<()> {
-    let base = folder.join("bench");
+    let base = folder.join(NAME);
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let json = serde_json::to_vec_pretty(bench)?;
-    for (extension, bytes) in [("html", bench::page(bench).into_bytes()), ("json", json)] {
+    let json = serde_json::to_string_pretty(bench)?;
+    for (extension, text) in
+        [("html", bench::page(bench)), ("txt", bench::text(bench)), ("json", json)]
+    {
         let path = base.with_extension(extension);
-        fs::write(&path, bytes).with_context(|| path.display().to_string())?;
-        println!("{}", path.display());
+        fs::write(&path, text).with_context(|| path.display().to_string())?;
     }
     Ok(())
 }
@@ -349,7 +362,8 @@ mod tests {
 
     #[test]
     fn a_line_is_a_figure() {
-        let figures = parse("clock 0 0 0 101 read 7 7\nlatency 1 2 0 61 rust 4004 4010\n", 4).unwrap();
+        let figures =
+            parse("clock 0 0 0 101 read 7 7\nlatency 1 2 0 61 rust 4004 4010\n", 4).unwrap();
         let key = Key {
             figure: "latency".into(),
             name: "rust".into(),
@@ -386,7 +400,9 @@ mod tests {
     fn a_check_measures_all_that_has_a_goal() {
         let names = |check| plan(check).iter().map(Step::text).collect::<Vec<_>>();
         let check = names(true);
-        for figure in ["latency 0 1", "latency 1 2", "pending 0 2", "call", "hotplug 8", "register 1"] {
+        for figure in
+            ["latency 0 1", "latency 1 2", "pending 0 2", "call", "hotplug 8", "register 1"]
+        {
             assert!(check.iter().any(|step| step.starts_with(figure)), "{figure}");
         }
         assert!(check.len() < names(false).len());

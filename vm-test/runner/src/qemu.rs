@@ -212,7 +212,10 @@ mod tests {
         assert!(!plain.contains("-icount") && !plain.contains("-rtc"), "{plain}");
         let config = Config::smp(4).counted(7);
         let line = line(Arch::Amd64, Accel::Tcg, &config);
-        assert!(line.contains("-accel tcg,thread=single -icount shift=0,sleep=off -rtc clock=vm,"), "{line}");
+        assert!(
+            line.contains("-accel tcg,thread=single -icount shift=0,sleep=off -rtc clock=vm,"),
+            "{line}"
+        );
         assert!(!line.contains("-cpu"), "{line}");
     }
 

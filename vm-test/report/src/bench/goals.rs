@@ -61,11 +61,7 @@ fn register(bench: &Bench, cpus: u32) -> Option<f64> {
     Some(figure.stat().median / f64::from(cpus))
 }
 
-const fn ratio_goal(
-    text: &'static str,
-    at_most: f64,
-    value: fn(&Bench) -> Option<f64>,
-) -> Goal {
+const fn ratio_goal(text: &'static str, at_most: f64, value: fn(&Bench) -> Option<f64>) -> Goal {
     Goal { text, at_most, value, same: |_| false }
 }
 

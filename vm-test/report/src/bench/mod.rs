@@ -198,6 +198,15 @@ const SHOWN: &[Shown] = &[
         label: by_mechanism,
     },
     Shown {
+        title: "A turn of the core's loop",
+        unit: "instructions",
+        note: "From one run to the next of a C thread that always has something to do, with callbacks that count.",
+        figure: "turns",
+        divisor: |key| f64::from(key.count.max(1)),
+        section: |_| String::new(),
+        label: by_mechanism,
+    },
+    Shown {
         title: "A CPU goes offline and comes back",
         unit: "instructions",
         note: "With so many registrations, each of which has a thread on that CPU.",
@@ -322,8 +331,7 @@ pub(crate) mod tests {
     use super::*;
 
     pub(crate) fn figure(name: &str, medians: &[f64]) -> Figure {
-        let key =
-            Key { figure: "latency".into(), name: name.into(), cpus: 4, ..Key::default() };
+        let key = Key { figure: "latency".into(), name: name.into(), cpus: 4, ..Key::default() };
         Figure { key, medians: medians.into(), minimum: 1.0, rounds: 9 }
     }
 

@@ -146,7 +146,11 @@ fn table(bench: &Bench) -> String {
             );
         }
         if !group.note.is_empty() {
-            let _ = writeln!(html, "<tr><td class=\"dim\" colspan=\"7\">{}</td></tr>", escape(group.note));
+            let _ = writeln!(
+                html,
+                "<tr><td class=\"dim\" colspan=\"7\">{}</td></tr>",
+                escape(group.note)
+            );
         }
     }
     html + "</table></div>"

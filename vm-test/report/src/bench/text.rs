@@ -22,9 +22,19 @@ pub fn text(bench: &Bench) -> String {
         }
     }
     let conditions = &bench.conditions;
-    line!(text, "\nMedian of the medians of {} boots, their range, the minimum of all rounds, rounds per boot;", conditions.boots);
+    line!(
+        text,
+        "\nMedian of the medians of {} boots, their range, the minimum of all rounds, rounds per boot;",
+        conditions.boots
+    );
     line!(text, "against the first line: the ratio, and '=' where the ranges overlap.");
-    line!(text, "Linux {}, QEMU {}: {}", conditions.release, conditions.qemu_version, conditions.flags);
+    line!(
+        text,
+        "Linux {}, QEMU {}: {}",
+        conditions.release,
+        conditions.qemu_version,
+        conditions.flags
+    );
     for (what, hash) in &conditions.hashes {
         line!(text, "sha256 {hash}  {what}");
     }
@@ -93,6 +103,9 @@ mod tests {
 
     #[test]
     fn fractions_are_for_small_numbers() {
-        assert_eq!(["5", "27.1", "5999"], [5.0, 27.06, 5999.4].map(number).each_ref().map(|s| s.as_str()));
+        assert_eq!(
+            ["5", "27.1", "5999"],
+            [5.0, 27.06, 5999.4].map(number).each_ref().map(|s| s.as_str())
+        );
     }
 }
