@@ -68,7 +68,7 @@ struct Callbacks<M>(PhantomData<M>);
 
 impl<M: Mechanism> Callbacks<M> {
     const OPS: Ops = Ops {
-        name: M::NAME.as_ptr().cast(),
+        name: M::NAME.to_bytes_with_nul().as_ptr().cast(),
         coalesces: M::COALESCES,
         start: Self::start,
         stop: Self::stop,

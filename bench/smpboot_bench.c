@@ -414,12 +414,13 @@ static int memory(struct command *c, unsigned int i)
 	unsigned long before, after;
 	int ret;
 
-	usleep_range(20000, 20100);
+	/* Tasks that have ended are freed some time later. */
+	msleep(1000);
 	before = global_zone_page_state(NR_FREE_PAGES);
 	ret = c->ops[i]->start(c->arg, &c->handles[i]);
 	if (ret)
 		return ret;
-	usleep_range(20000, 20100);
+	msleep(1000);
 	after = global_zone_page_state(NR_FREE_PAGES);
 	c->ops[i]->stop(c->handles[i]);
 	sample(c, i, after < before ? (before - after) * PAGE_SIZE + overhead : 0);

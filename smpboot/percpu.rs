@@ -45,6 +45,10 @@ pub const MAX_SIZE: usize = 32 << 10;
 /// # Safety
 ///
 /// `cpu` must be a possible CPU.
+#[allow(
+    clippy::pointers_in_nomem_asm_block,
+    reason = "the pointer is hidden, not followed"
+)]
 #[inline(always)]
 pub(super) unsafe fn per_cpu_ptr<T>(ptr: *mut T, cpu: u32) -> *mut T {
     let offsets = &raw const bindings::__per_cpu_offset;

@@ -84,15 +84,15 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     ensure!(how.boots > 0, "no boots, no figures");
     let mut bench = Bench { conditions: conditions(&setup)?, figures: sizes(options)? };
 
-    // First one of each, then more of what differs by little.
+    // Larger machines are slow: what is wanted most comes first.
     let others = if how.check { &[LARGEST] } else { OTHER_MACHINES };
-    let first = std::iter::once(CPUS).chain(others.iter().copied()).map(|cpus| (cpus, 0));
-    let all: Vec<(u32, u32)> = first.chain((1..how.boots).map(|boot| (CPUS, boot))).collect();
+    let others = others.iter().map(|cpus| (*cpus, 0));
+    let all: Vec<(u32, u32)> = (0..how.boots).map(|boot| (CPUS, boot)).chain(others).collect();
     for (i, (cpus, boot)) in all.iter().enumerate() {
         let start = Instant::now();
         let plan = if *cpus == CPUS { plan(how.check) } else { plan_of_registering(*cpus) };
         add(&mut bench.figures, take(&setup, *cpus, *boot, &plan)?);
-        bench.conditions.boots = boot + 1;
+        bench.conditions.boots = bench.conditions.boots.max(boot + 1);
         // What was measured is not lost if somebody gets tired of it.
         if let Some(folder) = &setup.report {
             save(&bench, folder)?;
