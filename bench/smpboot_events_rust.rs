@@ -74,7 +74,7 @@ impl Mechanism for Nothing {
         Ok(())
     }
 
-    fn wake(_: (), _cpu: CpuId, times: u32) {
+    fn wake((): (), _cpu: CpuId, times: u32) {
         repeat(times, |_time| {});
     }
 }
