@@ -233,7 +233,8 @@ const SHOWN: &[Shown] = &[
     Shown {
         title: "Memory of a thread",
         unit: "bytes",
-        note: "Of all memory that is not free any more, per CPU and registration: task, stack and what goes with them.",
+        note: "Of the pages that are not free any more, per CPU and registration. Too low: what the allocator keeps at hand \
+               for each CPU never counts as free.",
         figure: "memory",
         divisor: |key| f64::from(key.cpus.max(1)) * f64::from(key.arg.max(1)),
         section: |_| String::new(),
