@@ -694,7 +694,8 @@ impl<T: HotplugThread> Threads<T> {
 /// registration stays then, an error is logged, and the module's end unregisters it.
 ///
 /// A registration that is leaked with [`core::mem::forget`] ends with the module: see
-/// [`scope`](super::scope).
+/// [`scope`](super::scope). The memory of its tasks and its storage is lost then, as whoever leaked it
+/// may still [wake](Self::wake) by it; and while it ends, CPUs cannot go or come (`EBUSY`).
 ///
 /// # Examples
 ///
