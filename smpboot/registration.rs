@@ -38,7 +38,6 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
             AtomicFlag,
             Full,
@@ -376,11 +375,14 @@ impl<T: HotplugThread> ThreadSlot<T> {
     /// The state, for somebody who then uses the threads under RCU.
     ///
     /// Either the one who unregisters finds `rcu_users` set, and waits for a grace period; or this
-    /// finds that the threads are going: both change one of the two, with a full barrier, before they
-    /// look at the other. For those who find it set already, acquire does, with the barrier of the one
-    /// who set it.
+    /// finds that the threads are going: both change or see one of the two, with a full barrier,
+    /// before they look at the other. To find it set is not enough without the barrier: somebody else
+    /// set it, and where stores reach some CPUs earlier than others, acquire orders nothing against
+    /// the state.
     fn state_under_rcu(&'static self, _rcu: &rcu::Guard) -> State {
-        if !self.rcu_users.load(Acquire) {
+        if self.rcu_users.load(Relaxed) {
+            smp_mb(Full);
+        } else {
             self.rcu_users.xchg(true, Full);
         }
         self.slot.state()
