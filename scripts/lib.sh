@@ -94,6 +94,7 @@ step() {
 
 # tick TEXT: counts the seconds in place on a terminal, says TEXT once elsewhere; never outlives us.
 tick() {
+    trap - EXIT INT TERM HUP
     reset_clock
     sleep 1 >/dev/null 2>&1
     [[ -t 2 ]] || say "$1 ..."

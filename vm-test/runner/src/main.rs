@@ -2,8 +2,12 @@
 
 //! Runs the modules in a VM with a stock kernel: to be shown, to be played with, to be tested.
 
+// What only tests use.
+#![cfg_attr(not(feature = "suite"), allow(dead_code))]
+
 mod accel;
 mod arch;
+#[cfg(feature = "suite")]
 mod bench;
 mod console;
 mod demo;
@@ -13,8 +17,10 @@ mod hang;
 mod initramfs;
 mod judge;
 mod link;
+#[cfg(feature = "suite")]
 mod model;
 mod panics;
+#[cfg(feature = "suite")]
 mod pool;
 mod process;
 mod qemu;
@@ -23,9 +29,12 @@ mod screen;
 mod setup;
 mod shell;
 mod splat;
+#[cfg(feature = "suite")]
 mod suite;
+#[cfg(feature = "suite")]
 mod tests;
 mod threads;
+#[cfg(feature = "suite")]
 mod torture;
 mod tracedat;
 mod trouble;
@@ -58,6 +67,7 @@ enum Command {
         #[command(flatten)]
         options: Options,
     },
+    #[cfg(feature = "suite")]
     /// Everything at once, for long
     Torture {
         #[command(flatten)]
@@ -65,6 +75,7 @@ enum Command {
         #[command(flatten)]
         how: torture::How,
     },
+    #[cfg(feature = "suite")]
     /// Count the instructions that things cost
     Bench {
         #[command(flatten)]
@@ -72,6 +83,7 @@ enum Command {
         #[command(flatten)]
         how: bench::How,
     },
+    #[cfg(feature = "suite")]
     /// Run the tests; exit status 1: a test failed, 2: the harness failed, 3: nothing ran
     Test {
         #[command(flatten)]
@@ -85,8 +97,11 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo { options, how } => demo::run(&options, &how),
         Command::Shell { options } => shell::run(&options),
+        #[cfg(feature = "suite")]
         Command::Torture { options, how } => torture::run(&options, &how),
+        #[cfg(feature = "suite")]
         Command::Bench { options, how } => bench::run(&options, &how),
+        #[cfg(feature = "suite")]
         Command::Test { options, arguments } => suite::run(&options, arguments),
     };
     result.unwrap_or_else(|e| {

@@ -233,8 +233,8 @@ const SHOWN: &[Shown] = &[
     Shown {
         title: "Memory of a thread",
         unit: "bytes",
-        note: "Of the pages that are not free any more, per CPU and registration. Too low: what the allocator keeps at hand \
-               for each CPU never counts as free.",
+        note: "Of the pages that are not free any more, per CPU and registration. Less than a task and its stack take, \
+               so not to be relied upon: perhaps what the allocator keeps at hand for each CPU is missing.",
         figure: "memory",
         divisor: |key| f64::from(key.cpus.max(1)) * f64::from(key.arg.max(1)),
         section: |_| String::new(),
