@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-// The module around a snippet that declares none.
+// The module around what declares none: a snippet, or the abstraction as a crate.
 
 struct Surroundings;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The abstraction as a crate, for the snippets of `compile-fail/` and the examples of the
+//! The abstraction as a crate, in the module of `module.rs`, for the snippets of `compile-fail/` and the examples of the
 //! documentation: it is read once, not by each of them.
 
 #[path = "../../debugfs.rs"]
@@ -13,22 +13,3 @@ use smpboot::{
     ModuleScope,
     ScopedModule, //
 };
-
-struct Surroundings;
-
-impl ScopedModule for Surroundings {
-    fn init(
-        _module: &'static ThisModule,
-        _scope: &'static ModuleScope,
-    ) -> impl PinInit<Self, Error> {
-        Ok(Self)
-    }
-}
-
-scoped_module! {
-    type: Surroundings,
-    name: "snippets",
-    authors: ["The rust_smpboot developers"],
-    description: "The module that the abstraction is part of here",
-    license: "GPL",
-}

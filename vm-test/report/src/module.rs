@@ -55,6 +55,12 @@ fn event(record: &[u8], cpus: &mut BTreeMap<u32, (u64, Cpu)>) -> Result<()> {
     Ok(())
 }
 
+/// How many events there are, and how many were lost.
+pub fn totals(cpus: &[Cpu]) -> (u64, u64) {
+    let events = cpus.iter().map(|cpu| cpu.events.len() as u64).sum();
+    (events, cpus.iter().flat_map(|cpu| &cpu.lost).map(|lost| lost.count).sum())
+}
+
 /// `latency_hist`: lines `[FROM, TO) COUNT`, where TO is `...` for the last bucket.
 pub fn latency_hist(text: &str) -> Result<Histogram> {
     let mut histogram = Histogram::default();

@@ -21,9 +21,9 @@ use crate::threads::Counts;
 use crate::threads::Demo;
 use crate::threads::FOLDER;
 use crate::threads::MODULE;
+use crate::threads::PERIOD;
 use crate::threads::Step;
 use crate::threads::WAKE;
-use crate::threads::file;
 use crate::ui;
 use crate::vm::Vm;
 use anyhow::Context;
@@ -31,7 +31,6 @@ use anyhow::Result;
 use anyhow::ensure;
 use clap::Args;
 use console::style;
-use protocol::Until;
 use report::model::About;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -330,8 +329,7 @@ impl<'a> Show<'a> {
 
     /// How often the timers fire is not known before; all else is.
     fn cyclictest(&mut self, online: &[u32], cpu: u32) -> Result<()> {
-        let period = format!("{FOLDER}/period_us");
-        let (start, stop) = (format!("echo {PERIOD_US} > {period}"), format!("echo 0 > {period}"));
+        let (start, stop) = (format!("echo {PERIOD_US} > {PERIOD}"), format!("echo 0 > {PERIOD}"));
         let (off, on) = (toggle(cpu, 0), toggle(cpu, 1));
         let why = format!(
             "A timer on each CPU wakes its thread every {PERIOD_US} µs, while CPU {cpu} goes off and on"
@@ -345,7 +343,7 @@ impl<'a> Show<'a> {
                 show.screen.refresh(show.vm)?;
                 show.recorder.drain()
             };
-            show.vm.write(&period, PERIOD_US.to_string())?;
+            show.vm.write(PERIOD, PERIOD_US.to_string())?;
             for _ in 0..2 {
                 fired(show, online, 20)?;
             }
@@ -356,11 +354,7 @@ impl<'a> Show<'a> {
             for _ in 0..2 {
                 fired(show, online, 20)?;
             }
-            show.vm.write(&period, "0")?;
-            // Each thread stops its own timer when it runs next: that wake was the last.
-            for cpu in online {
-                show.vm.wait_for(&file(*cpu, "state"), Until::Is("sleeping".into()))?;
-            }
+            show.demo.stop_timers()?;
 
             show.model.entry(cpu).or_default().park += 1;
             show.steps.extend([(cpu, Step::Park), (cpu, Step::Unpark)]);

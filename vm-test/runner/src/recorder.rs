@@ -3,9 +3,8 @@
 //! Records what the demo module and the kernel tell of a run, for the picture.
 
 use crate::guest::Handle;
-use crate::guest::calls::read;
-use crate::guest::text;
-use crate::threads::FOLDER;
+use crate::threads;
+use crate::threads::EVENTS_BINARY;
 use crate::threads::WAKE;
 use crate::threads::file;
 use crate::tracedat;
@@ -37,7 +36,6 @@ use std::path::Path;
 use std::path::PathBuf;
 
 pub const TRACING: &str = "/sys/kernel/tracing";
-const EVENTS: &str = "/sys/kernel/debug/rust_smpboot_demo/events_binary";
 
 pub struct Recorder<'a> {
     vm: &'a Vm,
@@ -62,7 +60,7 @@ impl<'a> Recorder<'a> {
     /// When the module is loaded, before its first thread is woken: wakes that of `cpu`, which tells how the clock of the
     /// trace and that of the module are related.
     pub fn loaded(&mut self, cpu: u32) -> Result<()> {
-        self.events = Some(self.vm.open(EVENTS, Access::ReadNow)?);
+        self.events = Some(self.vm.open(EVENTS_BINARY, Access::ReadNow)?);
         self.action(&Marker::sync(cpu), || {
             self.vm.write(WAKE, cpu.to_string())?;
             self.vm.wait_for(&file(cpu, "run"), Until::AtLeast(1))?;
@@ -102,13 +100,7 @@ impl<'a> Recorder<'a> {
     pub fn unloading(&mut self) -> Result<()> {
         self.drain()?;
         self.events = None;
-        self.recording.summary = self.vm.read(&format!("{FOLDER}/summary"))?;
-        let possible = self.vm.cpus("possible")?;
-        let files = possible.iter().map(|cpu| read(&file(*cpu, "latency_hist")));
-        let values = self.vm.batch(files.collect())?;
-        for (cpu, value) in possible.into_iter().zip(values) {
-            self.recording.latency_hist.insert(cpu, text(value)?);
-        }
+        (self.recording.summary, self.recording.latency_hist) = threads::tables(self.vm)?;
         Ok(())
     }
 
@@ -181,11 +173,11 @@ impl Display for Saved {
 /// Of the module's events alone: each thread's is a life that can be.
 pub fn lives_conform(vm: &Vm) -> Result<()> {
     let mut bytes = Vec::new();
-    drain(&vm.open(EVENTS, Access::ReadNow)?, &mut bytes)?;
+    drain(&vm.open(EVENTS_BINARY, Access::ReadNow)?, &mut bytes)?;
     conforms(conform::life(&module::events(&bytes)?))
 }
 
-fn conforms(violations: Vec<Violation>) -> Result<()> {
+pub fn conforms(violations: Vec<Violation>) -> Result<()> {
     let lines: Vec<String> = violations.iter().map(Violation::to_string).collect();
     ensure!(lines.is_empty(), "no such life can be:\n{}", lines.join("\n"));
     Ok(())

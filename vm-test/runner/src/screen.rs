@@ -2,10 +2,8 @@
 
 //! What the demo shows: on a terminal a table that stays in its place, elsewhere lines.
 
-use crate::guest::calls::read;
-use crate::guest::text;
+use crate::threads;
 use crate::threads::FOLDER;
-use crate::threads::file;
 use crate::vm::Vm;
 use anyhow::Result;
 use console::Term;
@@ -120,13 +118,8 @@ pub fn rows(vm: &Vm) -> Result<Vec<Row>> {
     if !vm.exists(&format!("{FOLDER}/summary"))? {
         return Ok(Vec::new());
     }
-    let possible = vm.cpus("possible")?;
-    let mut calls = vec![read(&format!("{FOLDER}/summary"))];
-    calls.extend(possible.iter().map(|cpu| read(&file(*cpu, "latency_hist"))));
-    let mut values = vm.batch(calls)?.into_iter().map(text);
-    let summary = values.next().unwrap_or_else(|| Ok(String::new()))?;
-    let latencies = possible.into_iter().zip(values).map(|(cpu, text)| Ok((cpu, text?)));
-    table::rows(&summary, &latencies.collect::<Result<_>>()?)
+    let (summary, latencies) = threads::tables(vm)?;
+    table::rows(&summary, &latencies)
 }
 
 impl Live {

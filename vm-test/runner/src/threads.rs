@@ -22,6 +22,8 @@ use std::time::Instant;
 pub const MODULE: &str = "rust_smpboot_demo";
 pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";
 pub const WAKE: &str = "/sys/kernel/debug/rust_smpboot_demo/wake";
+pub const PERIOD: &str = "/sys/kernel/debug/rust_smpboot_demo/period_us";
+pub const EVENTS_BINARY: &str = "/sys/kernel/debug/rust_smpboot_demo/events_binary";
 pub const COMM: &str = "rust_demo/";
 
 /// What the thread of one CPU has counted.
@@ -47,6 +49,10 @@ impl Counts {
 
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         Counts::NAMES.into_iter().zip(self.values())
+    }
+
+    pub fn total(&self) -> u64 {
+        self.values().iter().sum()
     }
 
     /// In the order of the names.
@@ -145,6 +151,20 @@ impl<'a> Demo<'a> {
         self.vm.read(&format!("{FOLDER}/summary"))
     }
 
+    /// Period 0: each thread stops its own timer when it runs next. That wake was the last.
+    pub fn stop_timers(&self) -> Result<()> {
+        self.vm.write(PERIOD, "0")?;
+        self.all_sleep()
+    }
+
+    /// When the thread sleeps after the last wake, nothing is left to do.
+    pub fn all_sleep(&self) -> Result<()> {
+        let online = self.vm.cpus("online")?.into_iter();
+        self.vm.wait_for_all(
+            online.map(|cpu| (file(cpu, "state"), Until::Is("sleeping".into()))).collect(),
+        )
+    }
+
     pub fn pid(&self, cpu: u32) -> Result<i32> {
         Ok(self.vm.read(&file(cpu, "pid"))?.parse()?)
     }
@@ -232,6 +252,17 @@ pub fn pids(vm: &Vm) -> Result<Vec<i32>> {
     let mut pids = vm.tasks(|comm| comm.starts_with(COMM))?;
     pids.sort();
     Ok(pids)
+}
+
+/// The text of `summary`, and that of each CPU's `latency_hist`.
+pub fn tables(vm: &Vm) -> Result<(String, BTreeMap<u32, String>)> {
+    let possible = vm.cpus("possible")?;
+    let mut calls = vec![read(&format!("{FOLDER}/summary"))];
+    calls.extend(possible.iter().map(|cpu| read(&file(*cpu, "latency_hist"))));
+    let mut values = vm.batch(calls)?.into_iter().map(text);
+    let summary = values.next().context("no summary")??;
+    let latencies = possible.into_iter().zip(values).map(|(cpu, text)| Ok((cpu, text?)));
+    Ok((summary, latencies.collect::<Result<_>>()?))
 }
 
 pub fn file(cpu: u32, name: &str) -> String {

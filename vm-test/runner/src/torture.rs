@@ -24,10 +24,11 @@ use crate::setup::Options;
 use crate::setup::Setup;
 use crate::threads::Counts;
 use crate::threads::Demo;
+use crate::threads::EVENTS_BINARY;
 use crate::threads::FOLDER;
 use crate::threads::MODULE;
+use crate::threads::PERIOD;
 use crate::threads::WAKE;
-use crate::threads::file;
 use crate::ui;
 use crate::vm::Vm;
 use anyhow::Context;
@@ -39,7 +40,6 @@ use protocol::Access;
 use protocol::Call;
 use protocol::Tally;
 use protocol::TaskEnd;
-use protocol::Until;
 use protocol::Value;
 use report::conform;
 use report::model::Kind;
@@ -175,8 +175,8 @@ fn toggles(vm: &Vm) -> Result<Vec<Call>> {
 fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<()> {
     let demo = Demo::load(vm)?;
     vm.insmod(STOPPER, "")?;
-    vm.write(&format!("{FOLDER}/period_us"), PERIOD_US)?;
-    let log = vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?;
+    vm.write(PERIOD, PERIOD_US)?;
+    let log = vm.open(EVENTS_BINARY, Access::ReadNow)?;
 
     let possible = vm.cpus("possible")?;
     let lists: Vec<String> = possible.iter().map(u32::to_string).chain(["all".into()]).collect();
@@ -227,10 +227,7 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     for sample in SAMPLES.iter().filter(|sample| modules.iter().any(|module| module == *sample)) {
         vm.rmmod(sample)?;
     }
-    vm.write(&format!("{FOLDER}/period_us"), "0")?;
-    for cpu in vm.cpus("online")? {
-        vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))?;
-    }
+    demo.stop_timers()?;
     recorder::drain(&log, &mut bytes)?;
     drop(log);
     threads_balance(&demo, &bytes, figures)?;
@@ -282,8 +279,7 @@ fn status(demo: &Demo<'_>, figures: &Figures, time: Duration) -> Result<()> {
 
 fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Result<()> {
     let cpus = module::events(bytes)?;
-    let violations: Vec<String> = conform::life(&cpus).iter().map(|v| v.to_string()).collect();
-    ensure!(violations.is_empty(), "no such life can be:\n{}", violations.join("\n"));
+    recorder::conforms(conform::life(&cpus))?;
     for cpu in &cpus {
         let last = |kind| cpu.events.iter().rposition(|event| event.kind == kind);
         ensure!(
@@ -292,8 +288,7 @@ fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Resu
             cpu.id
         );
     }
-    let events: u64 = cpus.iter().map(|cpu| cpu.events.len() as u64).sum();
-    let lost: u64 = cpus.iter().flat_map(|cpu| &cpu.lost).map(|lost| lost.count).sum();
+    let (events, lost) = module::totals(&cpus);
     let mut counted = 0;
     for (cpu, counts) in demo.all_counts()? {
         let Counts { create, setup, run, park, unpark, cleanup, wake } = counts;
@@ -301,7 +296,7 @@ fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Resu
             (create, setup, cleanup) == (1, 1, 0) && park == unpark && run <= wake,
             "cpu{cpu}: {counts:?}"
         );
-        counted += create + setup + run + park + unpark + cleanup + wake;
+        counted += counts.total();
         figures.toggles += park;
         figures.wakes += wake;
         figures.runs += run;

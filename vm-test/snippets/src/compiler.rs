@@ -11,6 +11,7 @@ use std::{
     sync::OnceLock,
 };
 
+pub const MODULE: &str = include_str!("../module.rs");
 const SURROUNDINGS: &str = include_str!("../surroundings.rs");
 
 /// The command that built the demo, for other sources.
@@ -57,7 +58,8 @@ impl Compiler {
     pub fn errors(&self, name: &str, code: &str) -> Result<Vec<String>> {
         let surroundings = self.surroundings.get_or_init(|| {
             let options = "--crate-name=surroundings --emit=metadata=libsurroundings.rmeta";
-            let errors = self.compile("surroundings", SURROUNDINGS, options);
+            let errors =
+                self.compile("surroundings", &format!("{SURROUNDINGS}\n{MODULE}"), options);
             match errors.map_err(|e| format!("{e:#}"))?.concat() {
                 none if none.is_empty() => Ok(()),
                 errors => Err(errors),

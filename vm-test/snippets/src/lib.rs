@@ -11,12 +11,11 @@ mod compiler;
 mod examples;
 
 use anyhow::{Context, Result, bail, ensure};
-use compiler::Compiler;
+use compiler::{Compiler, MODULE};
 use libtest_mimic::{Failed, Trial};
 use std::{fs, path::Path, sync::Arc};
 
 const PRELUDE: &str = include_str!("../prelude.rs");
-const MODULE: &str = include_str!("../module.rs");
 const ERROR: &str = "//~ ERROR ";
 
 /// All tests. `source` is the checkout, `modules` where its modules were built.

@@ -7,9 +7,11 @@ use crate::guest::calls::online;
 use crate::guest::calls::write;
 use crate::judge::Test;
 use crate::recorder;
+use crate::threads::Counts;
 use crate::threads::Demo;
 use crate::threads::FOLDER;
 use crate::threads::MODULE;
+use crate::threads::PERIOD;
 use crate::threads::file;
 use crate::trouble::refused;
 use crate::vm::Vm;
@@ -80,7 +82,6 @@ pub const TESTS: &[Test] = &[
 ];
 
 const EVENTS: &str = "/sys/kernel/debug/rust_smpboot_demo/events";
-const PERIOD: &str = "/sys/kernel/debug/rust_smpboot_demo/period_us";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Event {
@@ -260,11 +261,7 @@ fn million(vm: &Vm) -> Result<()> {
     vm.write(PERIOD, "100")?;
     let log = vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?;
     let mut bytes = Vec::new();
-    let total = |bytes: &[u8]| -> Result<(u64, u64)> {
-        let cpus = module::events(bytes)?;
-        let read = cpus.iter().map(|cpu| cpu.events.len() as u64).sum();
-        Ok((read, cpus.iter().flat_map(|cpu| &cpu.lost).map(|lost| lost.count).sum()))
-    };
+    let total = |bytes: &[u8]| Ok::<_, anyhow::Error>(module::totals(&module::events(bytes)?));
     let mut least = EVENTS as usize * 24 / 2;
     loop {
         bytes.extend(recorder::read_now(&log)?);
@@ -284,16 +281,14 @@ fn million(vm: &Vm) -> Result<()> {
     for cpu in &cpus[..2] {
         vm.cpu(*cpu).online()?;
     }
-    for cpu in vm.cpus("online")? {
-        vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))?;
-    }
+    demo.all_sleep()?;
     recorder::drain(&log, &mut bytes)?;
     drop(log);
 
     // Which fails if a CPU's numbers have a gap, or go back.
     let (read, lost) = total(&bytes)?;
     let counts = demo.all_counts()?;
-    let counted = counts.values().map(|c| c.create + c.setup + c.run + c.park + c.unpark + c.wake);
+    let counted = counts.values().map(Counts::total);
     assert_eq!(read + lost, counted.sum::<u64>());
     let parks: u64 = counts.values().map(|c| c.park).sum();
     assert!(parks > 100, "only {parks} times a CPU went");

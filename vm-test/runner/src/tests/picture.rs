@@ -5,12 +5,10 @@
 use crate::judge::Test;
 use crate::recorder::Recorder;
 use crate::threads::Demo;
-use crate::threads::FOLDER;
-use crate::threads::file;
+use crate::threads::PERIOD;
 use crate::vm::Vm;
 use anyhow::Context;
 use anyhow::Result;
-use protocol::Until;
 use report::html;
 use report::model::About;
 use report::model::Kind;
@@ -28,7 +26,7 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     let mut recorder = Recorder::start(vm, About { title, ..vm.about.clone() })?;
     let demo = recorder.action("insmod", || Demo::load(vm))?;
     recorder.loaded(0)?;
-    vm.write(&format!("{FOLDER}/period_us"), "10000")?;
+    vm.write(PERIOD, "10000")?;
     let cpus = vm.hotpluggable()?;
     for cpu in cpus.iter().cycle().take(CYCLES) {
         let runs = demo.counts(*cpu)?.run;
@@ -37,10 +35,7 @@ fn of_a_run(vm: &Vm) -> Result<()> {
         recorder.action(&format!("cpu{cpu} online"), || vm.cpu(*cpu).online())?;
         recorder.drain()?;
     }
-    vm.write(&format!("{FOLDER}/period_us"), "0")?;
-    for cpu in vm.cpus("online")? {
-        vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))?;
-    }
+    demo.stop_timers()?;
     let counts = demo.all_counts()?;
     recorder.unloading()?;
     recorder.action("rmmod", || demo.unload())?;
