@@ -64,7 +64,7 @@ help: ## this
 	@echo "Targets:"
 	@sed -nE 's/^([a-z_-]+):.* ## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
 	@echo "Variables of the VM's targets:"
-	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt"
+	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt; or debug: one that checks everything"
 	@echo "  ARCH=amd64       of the VM: amd64, arm64"
 	@echo "  KERNEL_VERSION=  as 7.3.4+deb13; default: the newest when first asked, until 'make update'"
 	@echo "  CPUS=            CPUs of the VM"
