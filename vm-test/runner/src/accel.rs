@@ -52,7 +52,7 @@ pub fn choose(setup: &Setup, cache: Option<&Path>) -> Choice {
     }
     let file = cache.map(|folder| folder.join("kvm-verdict.json"));
     let mut known = file.as_deref().map(Verdicts::read).unwrap_or_default();
-    let key = format!("{}, QEMU {}, {}", setup.release, setup.qemu_version, cpu_model());
+    let key = format!("{}, QEMU {}, {}", setup.kernel.release, setup.qemu_version, cpu_model());
     let verdict = known.0.entry(key).or_insert_with(|| probe(setup));
     let choice = verdict.choice();
     if let Some(file) = &file {

@@ -249,7 +249,7 @@ fn conditions(setup: &Setup) -> Result<Conditions> {
     let qemu = setup.arch.qemu();
     let program = output(Command::new("sh").args(["-c", "command -v \"$0\"", qemu]))?;
     let hashes = [
-        ("kernel", setup.kernel.clone()),
+        ("kernel", setup.kernel.image.clone()),
         ("initramfs", PathBuf::from(setup.initramfs_path())),
         (qemu, PathBuf::from(program.trim())),
     ];
@@ -260,11 +260,11 @@ fn conditions(setup: &Setup) -> Result<Conditions> {
         by_name.insert(what.to_owned(), hash.to_owned());
     }
     Ok(Conditions {
-        release: setup.release.clone(),
+        release: setup.kernel.release.clone(),
         qemu_version: setup.qemu_version.clone(),
         date: setup.about(&config).date,
-        flags: qemu::machine_arguments(setup.arch, Accel::Tcg, &config).join(" "),
-        command_line: qemu::command_line(setup.arch, &config),
+        flags: qemu::machine_arguments(setup.arch, Accel::Tcg, &config, &setup.kernel.built_with).join(" "),
+        command_line: qemu::command_line(setup.arch, &config, &setup.kernel.built_with),
         hashes: by_name,
         boots: 0,
     })

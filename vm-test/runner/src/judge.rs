@@ -3,11 +3,13 @@
 //! Was it good?
 //!
 //! A test has passed when its own checks held, and the kernel log since its beginning has no splat,
-//! and the kernel has no new taint, and all is as it was: CPUs, modules. What cannot be found out
-//! counts as bad.
+//! and the kernel has no new taint, and nothing has leaked, and all is as it was: CPUs, modules.
+//! What cannot be found out counts as bad.
 
 use crate::console::without_stamp;
 use crate::hang;
+use crate::kernel::Symbol;
+use crate::leaks;
 use crate::panics;
 use crate::qemu::Config;
 use crate::splat;
@@ -26,6 +28,8 @@ pub struct Test {
     pub leaves: Leaves,
     /// Only runs when it is asked for, and may take its time.
     pub long: bool,
+    /// What the kernel must have been built with.
+    pub needs: &'static [Symbol],
     pub run: fn(&Vm) -> Result<()>,
 }
 
@@ -37,7 +41,8 @@ const LONG: u32 = 20;
 pub enum Leaves {
     /// All as it was: the next test can have it.
     Clean,
-    /// More CPUs are online than were: good, but not for the next one.
+    /// More CPUs are online than were, or the kernel has told a bug, and may be silent about the
+    /// next: good, but not for the next one.
     Used,
     /// Nothing. Only for tests of the harness, which break it on purpose; nothing is judged but
     /// what they say themselves.
@@ -46,7 +51,15 @@ pub enum Leaves {
 
 impl Test {
     pub const fn new(name: &'static str, proves: &'static str, run: fn(&Vm) -> Result<()>) -> Test {
-        Test { name, proves, config: Config::smp(4), leaves: Leaves::Clean, long: false, run }
+        Test {
+            name,
+            proves,
+            config: Config::smp(4),
+            leaves: Leaves::Clean,
+            long: false,
+            needs: &[],
+            run,
+        }
     }
 
     pub const fn on(mut self, config: Config) -> Test {
@@ -63,6 +76,11 @@ impl Test {
         self.long = true;
         self
     }
+
+    pub const fn needs(mut self, symbols: &'static [Symbol]) -> Test {
+        self.needs = symbols;
+        self
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +92,8 @@ pub enum Fault {
         line: String,
     },
     Taint(String),
+    /// Memory that nobody refers to any more.
+    Leak(String),
     /// It left something behind.
     Unclean(String),
     /// It is not known whether all is well.
@@ -86,6 +106,7 @@ impl Display for Fault {
             Fault::Failed(message) => f.write_str(message),
             Fault::Splat { kind, line } => write!(f, "in the kernel log ({kind}): {line}"),
             Fault::Taint(what) => write!(f, "the kernel got tainted: {what}"),
+            Fault::Leak(what) => write!(f, "leaked: {what}"),
             Fault::Unclean(what) => write!(f, "left behind: {what}"),
             Fault::Unknown(what) => write!(f, "cannot tell: {what}"),
         }
@@ -131,6 +152,19 @@ pub fn judge(
     }
     let ok = failed.is_none();
     let mut faults: Vec<Fault> = failed.into_iter().collect();
+    let mut leaked = false;
+    if ok && vm.is_running() {
+        match leaks::found(vm) {
+            Ok(found) => {
+                leaked = !found.is_empty();
+                if leaked && !vm.expects_splat(LEAK) {
+                    let (objects, first) = (found.len(), &found[0]);
+                    faults.push(Fault::Leak(format!("{objects} objects; the first: {first}")));
+                }
+            }
+            Err(e) => faults.push(Fault::Unknown(format!("leaks: {e:#}"))),
+        }
+    }
     if vm.is_running() {
         if let Err(e) = end(vm, name, console_from) {
             faults.push(Fault::Unknown(format!("the log's end: {e:#}")));
@@ -138,10 +172,15 @@ pub fn judge(
     } else if ok {
         faults.push(Fault::Unknown("the VM is gone".into()));
     }
-    splats(vm, console_from, &mut faults);
+    splats(vm, console_from, leaked, &mut faults);
     if vm.is_running() {
         match State::read(vm) {
-            Ok(after) => faults.extend(before.differences(&after, leaves, ok)),
+            Ok(mut after) => {
+                if !vm.expected_splats.borrow().is_empty() {
+                    after.taint &= !SPLAT_TAINT;
+                }
+                faults.extend(before.differences(&after, leaves, ok));
+            }
             Err(e) => faults.push(Fault::Unknown(format!("after the test: {e:#}"))),
         }
     }
@@ -153,6 +192,8 @@ fn begin(vm: &Vm, name: &str) -> Result<()> {
     vm.records.borrow_mut().clear();
     vm.lost_records.set(false);
     vm.expected.borrow_mut().clear();
+    vm.expected_splats.borrow_mut().clear();
+    leaks::forget(vm)?;
     vm.mark(&format!("vm-test: begin {name}"))
 }
 
@@ -169,20 +210,47 @@ fn end(vm: &Vm, name: &str, console_from: usize) -> Result<()> {
 
 /// The console may have what the records miss (a guest that died), and the other way round (a
 /// warning has no level there).
-fn splats(vm: &Vm, console_from: usize, faults: &mut Vec<Fault>) {
+fn splats(vm: &Vm, console_from: usize, leaked: bool, faults: &mut Vec<Fault>) {
     let expected = vm.expected.borrow();
     let mut missing = expected.clone();
+    let mut found = Vec::new();
     for record in vm.records.borrow().iter() {
         let Some(kind) = splat::in_record(record) else { continue };
         match expected.iter().find(|part| record.text.contains(**part)) {
             Some(found) if kind == splat::UNEXPECTED => missing.retain(|part| part != found),
-            _ => add_splat(faults, kind, &record.text),
+            _ => add_splat(&mut found, kind, &record.text),
         }
     }
+    console_splats(vm, console_from, &mut found);
+    // What has leaked was told better, by the list of it.
+    found.retain(|fault| !leaked || !is_of(fault, LEAK));
+
+    let kinds = vm.expected_splats.borrow();
+    for kind in kinds.iter() {
+        let seen = if *kind == LEAK { leaked } else { found.iter().any(|f| is_of(f, kind)) };
+        if !seen {
+            faults.push(Fault::Failed(format!("no splat in the kernel log ({kind})")));
+        }
+    }
+    // A report has parts that alone would be splats, too.
+    let part = |fault: &Fault| REPORT_PARTS.iter().any(|kind| is_of(fault, kind));
+    let of_expected = |fault: &Fault| kinds.iter().any(|kind| is_of(fault, kind));
+    found.retain(|fault| kinds.is_empty() || !(of_expected(fault) || part(fault)));
+    faults.append(&mut found);
+
     for part in missing {
         faults.push(Fault::Failed(format!("no warning in the kernel log has \"{part}\"")));
     }
-    console_splats(vm, console_from, faults);
+}
+
+/// The kind of a leak, among those of splats.
+pub const LEAK: &str = "kmemleak";
+
+/// Kinds of lines in a report that begins with a line of another kind.
+const REPORT_PARTS: &[&str] = &["trace", splat::UNEXPECTED];
+
+fn is_of(fault: &Fault, kind: &str) -> bool {
+    matches!(fault, Fault::Splat { kind: of, .. } if *of == kind)
 }
 
 pub fn console_splats(vm: &Vm, from: usize, faults: &mut Vec<Fault>) {
@@ -215,6 +283,9 @@ struct State {
     modules: Vec<String>,
     taint: u64,
 }
+
+/// `B`, a bad page or a report of KASAN; `W`, a warning: what a splat that is expected leaves.
+const SPLAT_TAINT: u64 = (1 << 5) | (1 << 9);
 
 /// `O`, an out-of-tree module was loaded; `E`, an unsigned one. Both are what is done here.
 const EXPECTED_TAINT: u64 = (1 << 12) | (1 << 13);

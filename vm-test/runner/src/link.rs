@@ -3,6 +3,7 @@
 //! The runner's end of one QEMU: what was heard, what is waited for, and for how long.
 
 use crate::console::Console;
+use crate::kernel::BuiltWith;
 use crate::process::Event;
 use crate::process::Process;
 use crate::trouble::Trouble;
@@ -45,6 +46,11 @@ impl Limits {
     };
 
     pub const USUAL_BOOT: Duration = Duration::from_secs(6);
+
+    /// For a boot of this kernel. The rest is measured by that.
+    pub fn of(built_with: &BuiltWith) -> Limits {
+        Limits { boot: Self::BASE.boot * built_with.slowness(), ..Self::BASE }
+    }
 
     /// For a machine that took so long to boot; a fast one gets no less than the usual time.
     pub fn measured(self, boot: Duration) -> Limits {

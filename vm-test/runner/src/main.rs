@@ -16,6 +16,8 @@ mod guest;
 mod hang;
 mod initramfs;
 mod judge;
+mod kernel;
+mod leaks;
 mod link;
 #[cfg(feature = "suite")]
 mod model;

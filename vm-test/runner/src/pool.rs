@@ -116,7 +116,7 @@ impl Pool {
 fn check_boot(vm: &Vm) -> Result<()> {
     for line in vm.console(0) {
         if let Some(kind) = splat::in_line(&line.text) {
-            anyhow::bail!("the stock kernel's own boot has a splat ({kind}): {}", line.text);
+            anyhow::bail!("the kernel's own boot has a splat ({kind}): {}", line.text);
         }
     }
     Ok(())

@@ -3,12 +3,14 @@
 //! QEMU's command line, as pure functions of the machine that is wanted.
 
 use crate::arch::Arch;
+use crate::kernel::BuiltWith;
+use crate::kernel::KASAN;
+use crate::kernel::Kernel;
 use protocol::PORT_NAME;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
 use std::os::fd::RawFd;
-use std::path::Path;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
@@ -79,9 +81,8 @@ pub struct Wires {
 
 /// What makes hotplug fast under emulation, and the log complete.
 const COMMAND_LINE: &[&str] = &[
-    "panic=-1",                                // with -no-reboot: QEMU ends
-    "oops=panic",                              // nothing after an oops is worth waiting for
-    "sysctl.kernel.hung_task_timeout_secs=10", // before the runner gives up
+    "panic=-1",   // with -no-reboot: QEMU ends
+    "oops=panic", // nothing after an oops is worth waiting for
     "log_buf_len=4M",
     "printk.devkmsg=on", // the markers of the tests are never dropped
     "sysrq_always_enabled",
@@ -98,11 +99,22 @@ const COUNTED: &[&str] =
 /// The emulated TSC is exact, and need not be compared with other clocks for a second.
 const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 
-pub fn command_line(arch: Arch, config: &Config) -> String {
+/// One report of KASAN would be the last.
+const COMMAND_LINE_KASAN: &str = "kasan_multi_shot";
+
+/// Before the runner gives up.
+const HUNG_TASK_SECS: u32 = 10;
+
+pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> String {
     let mut words = vec![format!("console={}", arch.console())];
     words.extend(COMMAND_LINE.iter().map(|w| w.to_string()));
     if arch == Arch::Amd64 {
         words.extend(COMMAND_LINE_X86.iter().map(|w| w.to_string()));
+    }
+    let hung_task = HUNG_TASK_SECS * built_with.slowness();
+    words.push(format!("sysctl.kernel.hung_task_timeout_secs={hung_task}"));
+    if built_with.has(KASAN) {
+        words.push(COMMAND_LINE_KASAN.into());
     }
     if let Some(n) = config.maxcpus {
         words.push(format!("maxcpus={n}"));
@@ -114,8 +126,18 @@ pub fn command_line(arch: Arch, config: &Config) -> String {
     words.join(" ")
 }
 
+/// KASAN has an eighth of the memory for itself, and keeps what was freed.
+fn memory_mb(config: &Config, built_with: &BuiltWith) -> u32 {
+    config.memory_mb * if built_with.has(KASAN) { 2 } else { 1 }
+}
+
 /// What the machine is.
-pub fn machine_arguments(arch: Arch, accel: Accel, config: &Config) -> Vec<String> {
+pub fn machine_arguments(
+    arch: Arch,
+    accel: Accel,
+    config: &Config,
+    built_with: &BuiltWith,
+) -> Vec<String> {
     let mut args: Vec<String> = Vec::new();
     let mut add = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
 
@@ -132,7 +154,8 @@ pub fn machine_arguments(arch: Arch, accel: Accel, config: &Config) -> Vec<Strin
     if let (Accel::Tcg, Some(cpu)) = (accel, arch.emulated_cpu()) {
         add(&["-cpu", cpu]);
     }
-    add(&["-smp", &config.cpus.to_string(), "-m", &config.memory_mb.to_string()]);
+    let memory_mb = memory_mb(config, built_with).to_string();
+    add(&["-smp", &config.cpus.to_string(), "-m", &memory_mb]);
     args
 }
 
@@ -140,15 +163,15 @@ pub fn arguments(
     arch: Arch,
     accel: Accel,
     config: &Config,
-    kernel: &Path,
+    kernel: &Kernel,
     wires: &Wires,
 ) -> Vec<String> {
-    let mut args = machine_arguments(arch, accel, config);
+    let mut args = machine_arguments(arch, accel, config, &kernel.built_with);
     let mut add = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
 
-    add(&["-kernel", &kernel.to_string_lossy()]);
+    add(&["-kernel", &kernel.image.to_string_lossy()]);
     add(&["-initrd", &format!("/proc/self/fd/{}", wires.initrd)]);
-    add(&["-append", &command_line(arch, config)]);
+    add(&["-append", &command_line(arch, config, &kernel.built_with)]);
     for (id, fd) in [("console", wires.console), ("qmp", wires.qmp), ("agent", wires.agent)] {
         add(&["-chardev", &format!("socket,id={id},fd={fd}")]);
     }
@@ -165,7 +188,22 @@ mod tests {
     const WIRES: Wires = Wires { initrd: 3, console: 4, qmp: 5, agent: 6 };
 
     fn line(arch: Arch, accel: Accel, config: &Config) -> String {
-        arguments(arch, accel, config, Path::new("/k/vmlinuz"), &WIRES).join(" ")
+        line_of(arch, accel, config, BuiltWith::default())
+    }
+
+    fn line_of(arch: Arch, accel: Accel, config: &Config, built_with: BuiltWith) -> String {
+        let kernel = Kernel { image: "/k/vmlinuz".into(), release: "7.3".into(), built_with };
+        arguments(arch, accel, config, &kernel, &WIRES).join(" ")
+    }
+
+    #[test]
+    fn kasan_gets_memory() {
+        let plain = line(Arch::Amd64, Accel::Tcg, &Config::smp(4));
+        assert!(!plain.contains("kasan"), "{plain}");
+        let built_with = BuiltWith::with(&[KASAN]);
+        let line = line_of(Arch::Amd64, Accel::Tcg, &Config::smp(4), built_with);
+        assert!(line.contains("-m 1024") && line.contains(" kasan_multi_shot"), "{line}");
+        assert!(line.contains("hung_task_timeout_secs=40"), "{line}");
     }
 
     #[test]
@@ -203,7 +241,8 @@ mod tests {
         let line = line(Arch::Amd64, Accel::Tcg, &config);
         assert!(line.contains("-smp 4") && line.contains(" maxcpus=2"), "{line}");
         assert_eq!(config.to_string(), "4 CPUs (2 up)");
-        assert!(!command_line(Arch::Amd64, &Config::smp(4)).contains("maxcpus"));
+        let plain = command_line(Arch::Amd64, &Config::smp(4), &BuiltWith::default());
+        assert!(!plain.contains("maxcpus"));
     }
 
     #[test]
@@ -221,7 +260,9 @@ mod tests {
 
     #[test]
     fn command_lines_of_boots_that_count_have_one_length() {
-        let of = |boot| command_line(Arch::Amd64, &Config::smp(4).counted(boot));
+        let of = |boot| {
+            command_line(Arch::Amd64, &Config::smp(4).counted(boot), &BuiltWith::default())
+        };
         assert_ne!(of(0), of(6));
         assert_eq!(of(0).len(), of(6).len());
     }

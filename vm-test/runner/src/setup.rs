@@ -6,6 +6,7 @@ use crate::accel;
 use crate::accel::Choice;
 use crate::arch::Arch;
 use crate::initramfs;
+use crate::kernel::Kernel;
 use crate::qemu::Config;
 use anyhow::Context;
 use anyhow::Result;
@@ -22,7 +23,7 @@ use std::process::Command;
 
 #[derive(Args)]
 pub struct Options {
-    /// Folder of a prepared kernel: vmlinuz, release, perhaps vmlinux and busybox
+    /// Folder of a prepared kernel: vmlinuz or vmlinux, release, config, perhaps busybox
     #[arg(long, value_name = "DIR")]
     kernel: PathBuf,
     /// Folder of the modules built for it, here and in its folders
@@ -62,9 +63,7 @@ enum AccelOption {
 
 pub struct Setup {
     pub arch: Arch,
-    pub kernel: PathBuf,
-    /// `uname -r` in the guest
-    pub release: String,
+    pub kernel: Kernel,
     pub initramfs: OwnedFd,
     pub qemu_version: String,
     pub accel: Choice,
@@ -75,9 +74,7 @@ pub struct Setup {
 impl Setup {
     pub fn new(options: &Options) -> Result<Setup> {
         let arch = options.arch;
-        let kernel = options.kernel()?;
-        let release = fs::read_to_string(options.kernel.join("release"))
-            .with_context(|| format!("{}/release", options.kernel.display()))?;
+        let kernel = Kernel::read(&options.kernel)?;
         let initramfs = initramfs::build(&initramfs::Contents {
             agent: options.agent()?,
             busybox: options.busybox(),
@@ -86,7 +83,6 @@ impl Setup {
         let mut setup = Setup {
             arch,
             kernel,
-            release: release.trim().into(),
             initramfs,
             qemu_version: qemu_version(arch)?,
             accel: Choice::tcg("asked for"),
@@ -110,7 +106,7 @@ impl Setup {
         let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
         About {
             title: String::new(),
-            release: self.release.clone(),
+            release: self.kernel.release.clone(),
             arch: self.arch.name().into(),
             cpus: config.cpus,
             accelerator: self.accel.accel.to_string(),
@@ -122,9 +118,10 @@ impl Setup {
 
     /// What the results are about.
     pub fn banner(&self) -> String {
-        let Setup { release, qemu_version, accel, arch, .. } = self;
+        let Setup { kernel, qemu_version, accel, arch, .. } = self;
         format!(
-            "Linux {release} on {}, QEMU {qemu_version} with {}\n({})",
+            "Linux {} on {}, QEMU {qemu_version} with {}\n({})",
+            kernel.release,
             arch.name(),
             accel.accel,
             accel.why
@@ -133,14 +130,6 @@ impl Setup {
 }
 
 impl Options {
-    /// The same kernel without the decompressor in front of it, if that was prepared: under
-    /// emulation it is up a second earlier.
-    fn kernel(&self) -> Result<PathBuf> {
-        let images = ["vmlinux", "vmlinuz"].map(|name| self.kernel.join(name));
-        let found = images.into_iter().find(|image| image.is_file());
-        found.with_context(|| format!("no kernel in {}", self.kernel.display()))
-    }
-
     fn agent(&self) -> Result<PathBuf> {
         if let Some(path) = &self.agent {
             return Ok(path.clone());

@@ -7,6 +7,9 @@ use crate::exit::NOTHING_RAN;
 use crate::exit::TEST_FAILED;
 use crate::judge::Fault;
 use crate::judge::Test;
+use crate::kernel::BuiltWith;
+use crate::kernel::KMEMLEAK;
+use crate::kernel::Symbol;
 use crate::pool::Ending;
 use crate::pool::Pool;
 use crate::setup::Options;
@@ -27,8 +30,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Two VMs on two cores take the wall time of one.
-const VMS: usize = 2;
+/// Two VMs on two cores take the wall time of one. One that waits for leaks to get old is idle.
+fn vms(kernel: &BuiltWith) -> usize {
+    if kernel.has(KMEMLEAK) { 3 } else { 2 }
+}
 
 pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let tests = tests::all();
@@ -41,9 +46,14 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     if arguments.list {
         return Ok(list(&tests, &snippets));
     }
-    arguments.test_threads.get_or_insert(VMS);
     let setup = Setup::new(options)?;
+    arguments.test_threads.get_or_insert(vms(&setup.kernel.built_with));
     println!("{}", setup.banner());
+    let tests = for_kernel(tests, &setup.kernel.built_with, |test, lacks| {
+        if is_wanted(&arguments, test) {
+            println!("not for this kernel: {} (it is built without {lacks})", test.name);
+        }
+    });
     let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test));
     let suite = Arc::new(Suite {
         repeat: repeat_command(options, &setup),
@@ -66,7 +76,9 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     } else if conclusion.has_failed() {
         TEST_FAILED
     } else if conclusion.num_passed == 0 {
-        eprintln!("vm-test: nothing ran: no test has that name; --list shows them all");
+        eprintln!(
+            "vm-test: nothing ran: no test for this kernel has that name; --list shows them all"
+        );
         NOTHING_RAN
     } else {
         0
@@ -151,6 +163,22 @@ fn repeat_command(options: &Options, setup: &Setup) -> String {
         command.push_str(setup.arch.name());
     }
     command
+}
+
+/// The tests that the kernel has all for; of the others `left_out` hears, with what is missing.
+fn for_kernel(
+    mut tests: Vec<&'static Test>,
+    kernel: &BuiltWith,
+    left_out: impl Fn(&Test, Symbol),
+) -> Vec<&'static Test> {
+    tests.retain(|test| match kernel.lacks(test.needs) {
+        None => true,
+        Some(symbol) => {
+            left_out(test, symbol);
+            false
+        }
+    });
+    tests
 }
 
 /// As libtest-mimic will decide; that it keeps to itself.

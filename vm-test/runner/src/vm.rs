@@ -3,6 +3,7 @@
 //! One virtual machine, from its boot to its end.
 
 use crate::console::Line;
+use crate::kernel::BuiltWith;
 use crate::link::Limits;
 use crate::link::Link;
 use crate::process::Process;
@@ -37,6 +38,9 @@ pub struct Vm {
     pub(crate) lost_records: Cell<bool>,
     /// Parts of lines that the present test provokes.
     pub(crate) expected: RefCell<Vec<&'static str>>,
+    /// Kinds of splats that it provokes.
+    pub(crate) expected_splats: RefCell<Vec<&'static str>>,
+    pub built_with: BuiltWith,
     pub config: Config,
     pub about: About,
     /// Where pictures go, if anywhere.
@@ -46,7 +50,7 @@ pub struct Vm {
 
 impl Vm {
     pub fn boot(setup: &Setup, config: &Config) -> Result<Vm> {
-        Vm::boot_with(setup, config, setup.accel.accel, Limits::BASE)
+        Vm::boot_with(setup, config, setup.accel.accel, Limits::of(&setup.kernel.built_with))
     }
 
     pub fn boot_with(setup: &Setup, config: &Config, accel: Accel, limits: Limits) -> Result<Vm> {
@@ -68,16 +72,18 @@ impl Vm {
             protocol::VERSION
         );
         ensure!(
-            hello.1 == setup.release,
+            hello.1 == setup.kernel.release,
             "this kernel calls itself {}, the folder it came from {}",
             hello.1,
-            setup.release
+            setup.kernel.release
         );
         Ok(Vm {
             link: RefCell::new(link),
             records: RefCell::default(),
             lost_records: Cell::new(false),
             expected: RefCell::default(),
+            expected_splats: RefCell::default(),
+            built_with: setup.kernel.built_with.clone(),
             config: config.clone(),
             about: setup.about(config),
             report: setup.report.clone(),

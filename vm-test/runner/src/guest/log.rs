@@ -34,4 +34,14 @@ impl Vm {
     pub fn expect_warning(&self, part: &'static str) {
         self.expected.borrow_mut().push(part);
     }
+
+    /// The test provokes a splat of this kind, as the table calls it, or a leak; without it, it has
+    /// failed. Only for tests that leave the VM to nobody.
+    pub fn expect_splat(&self, kind: &'static str) {
+        self.expected_splats.borrow_mut().push(kind);
+    }
+
+    pub fn expects_splat(&self, kind: &str) -> bool {
+        self.expected_splats.borrow().contains(&kind)
+    }
 }

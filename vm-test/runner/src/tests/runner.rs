@@ -44,6 +44,19 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     let faults = judged(vm, |vm| vm.log(4, "something odd"));
     let odd = |kind: &str| kind == "unexpected warning";
     assert!(matches!(faults.as_slice(), [Fault::Splat { kind, .. }] if odd(kind)), "{faults:?}");
+    // What is announced must come, and covers nothing else.
+    let faults = judged(vm, |vm| {
+        vm.expect_splat("KASAN");
+        Ok(())
+    });
+    assert!(matches!(faults.as_slice(), [Fault::Failed(m)] if m.contains("KASAN")), "{faults:?}");
+    let faults = judged(vm, |vm| {
+        vm.expect_splat("KASAN");
+        vm.mark("BUG: KASAN: slab-out-of-bounds in probe+0x1/0x2")?;
+        vm.mark("WARNING: possible recursive locking detected")
+    });
+    let lockdep = |fault: &Fault| matches!(fault, Fault::Splat { kind: "lockdep", .. });
+    assert!(matches!(faults.as_slice(), [fault] if lockdep(fault)), "{faults:?}");
     // The one before is no fault of the next.
     assert_eq!(judged(vm, |_| Ok(())), []);
 

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel that is booted: which it is, and what it was built to check.
+
+use anyhow::Context;
+use anyhow::Result;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A folder as scripts/kernel prepares it.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    pub image: PathBuf,
+    /// `uname -r` in the guest
+    pub release: String,
+    pub built_with: BuiltWith,
+}
+
+impl Kernel {
+    pub fn read(folder: &Path) -> Result<Kernel> {
+        let text = |name: &str| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).with_context(|| path.display().to_string())
+        };
+        Ok(Kernel {
+            image: image(folder)?,
+            release: text("release")?.trim().into(),
+            built_with: BuiltWith::parse(&text("config")?),
+        })
+    }
+}
+
+/// The same kernel without the decompressor in front of it, if that was prepared: under emulation
+/// it is up a second earlier.
+fn image(folder: &Path) -> Result<PathBuf> {
+    let images = ["vmlinux", "vmlinuz"].map(|name| folder.join(name));
+    let found = images.into_iter().find(|image| image.is_file());
+    found.with_context(|| format!("no kernel in {}", folder.display()))
+}
+
+/// Names of the options that are `y` or `m`, without `CONFIG_`.
+#[derive(Debug, Clone, Default)]
+pub struct BuiltWith(Arc<BTreeSet<String>>);
+
+/// A configuration option, as Kconfig calls it.
+pub type Symbol = &'static str;
+
+pub const KASAN: Symbol = "KASAN";
+pub const KMEMLEAK: Symbol = "DEBUG_KMEMLEAK";
+pub const LOCKDEP: Symbol = "PROVE_LOCKING";
+pub const ATOMIC_SLEEP: Symbol = "DEBUG_ATOMIC_SLEEP";
+pub const OBJECTS: Symbol = "DEBUG_OBJECTS_TIMERS";
+pub const FAILSLAB: Symbol = "FAILSLAB";
+
+impl BuiltWith {
+    fn parse(config: &str) -> BuiltWith {
+        let set = |line: &str| {
+            let (name, value) = line.strip_prefix("CONFIG_")?.split_once('=')?;
+            matches!(value, "y" | "m").then(|| name.to_string())
+        };
+        BuiltWith(Arc::new(config.lines().filter_map(set).collect()))
+    }
+
+    pub fn has(&self, symbol: Symbol) -> bool {
+        self.0.contains(symbol)
+    }
+
+    /// The first of them that it has not.
+    pub fn lacks(&self, symbols: &[Symbol]) -> Option<Symbol> {
+        symbols.iter().copied().find(|symbol| !self.has(symbol))
+    }
+
+    /// About how many times the usual it takes for everything.
+    pub fn slowness(&self) -> u32 {
+        if self.has(KASAN) { 4 } else { 1 }
+    }
+
+    #[cfg(test)]
+    pub fn with(symbols: &[Symbol]) -> BuiltWith {
+        BuiltWith(Arc::new(symbols.iter().map(|symbol| symbol.to_string()).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_set_is_not_there() {
+        let config = "CONFIG_KASAN=y\n# CONFIG_FAILSLAB is not set\nCONFIG_NR_CPUS=16\n\
+                      CONFIG_TORTURE_TEST=m\nCONFIG_PROVE_LOCKING=n\n";
+        let built_with = BuiltWith::parse(config);
+        assert!(built_with.has(KASAN) && built_with.has("TORTURE_TEST"));
+        assert!(
+            !built_with.has(FAILSLAB) && !built_with.has(LOCKDEP) && !built_with.has("NR_CPUS")
+        );
+        assert_eq!(built_with.lacks(&[KASAN, FAILSLAB, LOCKDEP]), Some(FAILSLAB));
+        assert_eq!(built_with.lacks(&[KASAN]), None);
+    }
+}
