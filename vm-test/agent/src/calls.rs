@@ -2,6 +2,7 @@
 
 //! From a call to who does it.
 
+use crate::fail_nth::FailNth;
 use crate::files;
 use crate::files::Handles;
 use crate::kmsg::Kmsg;
@@ -90,6 +91,7 @@ impl Agent {
                 programs::kill(task, signal)?;
                 self.tasks.reap(task, Duration::from_millis(limit_ms)).map(Value::TaskEnd)
             }
+            Call::FailNth { nth, call } => self.fail_nth(nth, *call),
             Call::Shell { tty, rows, columns, term, script } => {
                 shell::run(&tty, [rows, columns], &term, script.as_deref())
             }
@@ -112,6 +114,16 @@ impl Agent {
             }
         }
         tallies
+    }
+
+    /// The kernel counts down in the file, for this thread alone; what is left was not needed.
+    fn fail_nth(&mut self, nth: u32, call: Call) -> nix::Result<Value> {
+        let mut file = FailNth::open()?;
+        file.set(nth)?;
+        let answer = self.call(call).map_err(|e| e as i32);
+        let injected = file.left()? == 0;
+        file.set(0)?;
+        Ok(Value::FailedNth { injected, answer: Box::new(answer) })
     }
 
     fn repeat(&mut self, times: u32, calls: &[Call], limit: Duration) -> Rounds {

@@ -4,6 +4,7 @@
 //! kernel said.
 
 mod calls;
+mod fail_nth;
 mod files;
 mod init;
 mod kmsg;

@@ -37,6 +37,7 @@ impl Display for Call {
             Call::Interrupt { call, signal, after_us, .. } => {
                 write!(f, "signal {signal} after {after_us} us of: {call}")
             }
+            Call::FailNth { nth, call } => write!(f, "fail allocation {nth} of: {call}"),
             Call::Shell { tty, .. } => write!(f, "a shell on {tty}"),
             Call::PowerOff => write!(f, "power off"),
         }

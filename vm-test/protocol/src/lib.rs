@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// Changes with every change of a type in this file.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The virtio-serial port that carries the frames.
 pub const PORT_NAME: &str = "rust_smpboot.agent";
@@ -163,6 +163,11 @@ pub enum Call {
         after_us: u64,
         limit_ms: u64,
     },
+    /// One call, in which the nth allocation fails. -> `FailedNth`
+    FailNth {
+        nth: u32,
+        call: Box<Call>,
+    },
     /// A shell on a terminal of the guest: for a person, or for a script. -> `Program`, when it has
     /// ended; what it said went to the terminal
     Shell {
@@ -235,6 +240,11 @@ pub enum Value {
     Tallies(Vec<Tally>),
     Task(i32),
     TaskEnd(TaskEnd),
+    /// `injected`: there were so many allocations.
+    FailedNth {
+        injected: bool,
+        answer: Box<Answer>,
+    },
 }
 
 /// A piece of the kernel log.
@@ -300,6 +310,7 @@ impl Call {
             | Call::Reap { limit_ms, .. }
             | Call::Interrupt { limit_ms, .. } => Duration::from_millis(*limit_ms),
             Call::Pause { us } => Duration::from_micros(*us),
+            Call::FailNth { call, .. } => call.asked_time(),
             Call::Batch { calls } => calls.iter().map(Call::asked_time).sum(),
             Call::Shell { .. } => Duration::MAX,
             _ => Duration::ZERO,

@@ -71,6 +71,16 @@ impl Vm {
         }
     }
 
+    /// The call, in which the nth allocation fails, if it makes so many: whether it did, and what
+    /// the call gave.
+    pub fn fail_nth(&self, nth: u32, call: Call) -> Result<(bool, Result<()>)> {
+        let doing = format!("with allocation {nth} failing: {call}");
+        let value = self.call(Call::FailNth { nth, call: Box::new(call) })?;
+        let (injected, answer) =
+            expect!(value, Value::FailedNth { injected, answer } => (injected, *answer))?;
+        Ok((injected, understand(doing, answer).map(drop)))
+    }
+
     /// A limit as the agent gets it.
     fn ms(&self, usual: Duration) -> u64 {
         self.limit(usual).as_millis() as u64

@@ -2,6 +2,7 @@
 
 //! The suite: a table of tests in each file.
 
+mod checkers;
 mod cpu_stop;
 mod cpuhp;
 mod events;
@@ -9,6 +10,7 @@ mod hotplug;
 mod idle_inject;
 mod input;
 mod ksoftirqd;
+mod memory;
 mod misuse;
 mod model;
 mod picture;
@@ -39,6 +41,8 @@ pub fn all() -> Vec<&'static Test> {
         ksoftirqd::TESTS,
         misuse::TESTS,
         model::TESTS,
+        checkers::TESTS,
+        memory::TESTS,
         runner::TESTS,
     ]
     .into_iter()

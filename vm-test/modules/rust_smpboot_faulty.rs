@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bugs, to see that the debug kernel tells them.
+//!
+//! The bug whose name is written to `/sys/kernel/debug/rust_smpboot_faulty/do` happens. Not to be
+//! loaded on a kernel that is still needed.
+
+#![forbid(unsafe_op_in_unsafe_fn)]
+
+use kernel::{
+    bindings,
+    new_mutex,
+    new_spinlock,
+    prelude::*,
+    sync::{
+        Mutex,
+        SpinLock, //
+    }, //
+};
+
+#[path = "../../debugfs.rs"]
+pub mod debugfs;
+#[path = "../../smpboot.rs"]
+pub mod smpboot;
+
+use debugfs::{
+    Attribute,
+    Dir,
+    Tree, //
+};
+use smpboot::{
+    cpuhp,
+    hotplug::CpusReadGuard,
+    Context,
+    ModuleScope,
+    ScopedModule, //
+};
+
+scoped_module! {
+    type: FaultyModule,
+    name: "rust_smpboot_faulty",
+    authors: ["The rust_smpboot developers"],
+    description: "Bugs that a debug kernel must tell",
+    license: "GPL",
+}
+
+#[pin_data]
+struct Faults {
+    scope: &'static ModuleScope,
+    #[pin]
+    a: Mutex<u32>,
+    #[pin]
+    b: Mutex<u32>,
+    #[pin]
+    spin: SpinLock<u32>,
+}
+
+type Fault = fn(&Faults) -> Result;
+
+const FAULTS: &[(&str, Fault)] = &[
+    ("use_after_free", use_after_free),
+    ("out_of_bounds", out_of_bounds),
+    ("leak", leak),
+    ("timer_freed", timer_freed),
+    ("sleep_in_atomic", sleep_in_atomic),
+    ("lock_inversion", lock_inversion),
+    ("hotplug_inversion", hotplug_inversion),
+];
+
+fn use_after_free(_: &Faults) -> Result {
+    let value = KBox::into_raw(KBox::new(7_u64, GFP_KERNEL)?);
+    // SAFETY: `into_raw` gave it away.
+    drop(unsafe { KBox::from_raw(value) });
+    // SAFETY: None: this is the bug.
+    unsafe { value.read_volatile() };
+    Ok(())
+}
+
+fn out_of_bounds(_: &Faults) -> Result {
+    let mut bytes = KBox::new([7_u8; 20], GFP_KERNEL)?;
+    // SAFETY: None: this is the bug. (What the allocator hands out has room for it.)
+    unsafe { bytes.as_mut_ptr().add(20).write_volatile(7) };
+    Ok(())
+}
+
+/// Many: a stale pointer somewhere may hide one of them.
+fn leak(_: &Faults) -> Result {
+    for _ in 0..100 {
+        KBox::leak(KBox::new([7_u64; 8], GFP_KERNEL)?);
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn never(_: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
+    bindings::hrtimer_restart::HRTIMER_NORESTART
+}
+
+fn timer_freed(_: &Faults) -> Result {
+    const HOUR: i64 = 3_600_000_000_000;
+
+    let mut timer = KBox::<bindings::hrtimer>::new_uninit(GFP_KERNEL)?;
+    let mode = bindings::hrtimer_mode_HRTIMER_MODE_REL;
+    // SAFETY: The memory is of a timer, and `timer` has it to itself. That it is freed while the
+    // timer runs is the bug; the kernel stops the timer after telling it.
+    unsafe {
+        bindings::hrtimer_setup(
+            timer.as_mut_ptr(),
+            Some(never),
+            bindings::CLOCK_MONOTONIC as bindings::clockid_t,
+            mode,
+        );
+        bindings::hrtimer_start_range_ns(timer.as_mut_ptr(), HOUR, 0, mode);
+    }
+    Ok(())
+}
+
+fn sleep_in_atomic(faults: &Faults) -> Result {
+    let _spin = faults.spin.lock();
+    *faults.a.lock() += 1;
+    Ok(())
+}
+
+/// In one task, one after the other: nothing hangs, but in two tasks it could.
+fn lock_inversion(faults: &Faults) -> Result {
+    {
+        let _a = faults.a.lock();
+        *faults.b.lock() += 1;
+    }
+    let _b = faults.b.lock();
+    *faults.a.lock() += 1;
+    Ok(())
+}
+
+#[pin_data]
+struct State {
+    #[pin]
+    mutex: Mutex<u32>,
+}
+
+#[vtable]
+impl cpuhp::Callbacks for State {
+    const NAME: &'static CStr = c"rust_smpboot/faulty:online";
+
+    fn startup(&self, _cx: &Context<'_>) -> Result {
+        *self.mutex.lock() += 1;
+        Ok(())
+    }
+}
+
+cpuhp_state!(State);
+
+/// A lock that hotplug callbacks take, held while the hotplug lock is taken: all of it safe code.
+fn hotplug_inversion(faults: &Faults) -> Result {
+    let state = cpuhp::Registration::new(
+        faults.scope,
+        cpuhp::Invoke::Yes,
+        pin_init!(State { mutex <- new_mutex!(0) }),
+    )?;
+    let _mutex = state.mutex.lock();
+    let _cpus = CpusReadGuard::new()?;
+    Ok(())
+}
+
+struct Do;
+
+#[vtable]
+impl Attribute for Do {
+    type Data = Faults;
+
+    fn store(faults: &Faults, input: &CStr) -> Result {
+        let name = input.to_str()?.trim();
+        let (_, fault) = FAULTS.iter().find(|f| f.0 == name).ok_or(ENOENT)?;
+        fault(faults)
+    }
+}
+
+fn fill<'data>(faults: &'data Faults, dir: &Dir<'data>) {
+    dir.file::<Do>(c"do", faults);
+}
+
+#[pin_data]
+struct FaultyModule {
+    #[pin]
+    files: Tree<Faults>,
+}
+
+impl ScopedModule for FaultyModule {
+    fn init(
+        _module: &'static ThisModule,
+        scope: &'static ModuleScope,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            files <- Tree::new(
+                scope,
+                c"rust_smpboot_faulty",
+                pin_init!(Faults {
+                    scope,
+                    a <- new_mutex!(0),
+                    b <- new_mutex!(0),
+                    spin <- new_spinlock!(0),
+                }),
+                fill,
+            ),
+        })
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The debug kernel's checkers: each must speak when it has reason to
+//! (vm-test/modules/rust_smpboot_faulty.rs), or their silence proves nothing.
+
+use crate::judge;
+use crate::judge::Fault;
+use crate::judge::LEAK;
+use crate::judge::Leaves;
+use crate::judge::Test;
+use crate::kernel::ATOMIC_SLEEP;
+use crate::kernel::KASAN;
+use crate::kernel::KMEMLEAK;
+use crate::kernel::LOCKDEP;
+use crate::kernel::OBJECTS;
+use crate::vm::Vm;
+use anyhow::Result;
+
+const MODULE: &str = "rust_smpboot_faulty";
+const DO: &str = "/sys/kernel/debug/rust_smpboot_faulty/do";
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "checkers::use_after_free",
+        "KASAN tells that freed memory is read, and that another byte than ours is written",
+        use_after_free,
+    )
+    .needs(&[KASAN])
+    .leaves(Leaves::Used),
+    Test::new(
+        "checkers::leak",
+        "kmemleak tells memory that nobody refers to; unannounced, that fails a test",
+        leak,
+    )
+    .needs(&[KMEMLEAK])
+    .leaves(Leaves::Ruins),
+    Test::new(
+        "checkers::timer_freed",
+        "debugobjects tells that a timer is freed that still runs",
+        timer_freed,
+    )
+    .needs(&[OBJECTS])
+    .leaves(Leaves::Used),
+    Test::new(
+        "checkers::sleep_in_atomic",
+        "a mutex that is locked below a spinlock is told",
+        sleep_in_atomic,
+    )
+    .needs(&[ATOMIC_SLEEP, LOCKDEP])
+    .leaves(Leaves::Used),
+    Test::new(
+        "checkers::lock_inversion",
+        "lockdep tells two mutexes that are locked in either order",
+        lock_inversion,
+    )
+    .needs(&[LOCKDEP])
+    .leaves(Leaves::Used),
+    Test::new(
+        "checkers::hotplug_inversion",
+        "lockdep tells that the hotplug lock is taken below a mutex of a hotplug callback",
+        hotplug_inversion,
+    )
+    .needs(&[LOCKDEP])
+    .leaves(Leaves::Used),
+];
+
+/// Each of the kinds must be told.
+fn told(vm: &Vm, faults: &[&str], kinds: &[&'static str]) -> Result<()> {
+    for kind in kinds {
+        vm.expect_splat(kind);
+    }
+    vm.insmod(MODULE, "")?;
+    for fault in faults {
+        vm.write(DO, fault)?;
+    }
+    vm.rmmod(MODULE)
+}
+
+/// The log has a line with this, once.
+fn once(vm: &Vm, part: &str) -> Result<()> {
+    vm.kmsg()?;
+    let records = vm.records.borrow();
+    let lines = records.iter().filter(|record| record.text.contains(part)).count();
+    assert_eq!(lines, 1, "{part}");
+    Ok(())
+}
+
+fn use_after_free(vm: &Vm) -> Result<()> {
+    told(vm, &["use_after_free", "out_of_bounds"], &["KASAN"])?;
+    once(vm, "BUG: KASAN: slab-use-after-free in ")?;
+    once(vm, "BUG: KASAN: slab-out-of-bounds in ")
+}
+
+fn timer_freed(vm: &Vm) -> Result<()> {
+    told(vm, &["timer_freed"], &["ODEBUG", "WARNING"])?;
+    once(vm, "ODEBUG: free active")
+}
+
+fn sleep_in_atomic(vm: &Vm) -> Result<()> {
+    told(vm, &["sleep_in_atomic"], &["sleep in atomic", "lockdep"])
+}
+
+fn lock_inversion(vm: &Vm) -> Result<()> {
+    told(vm, &["lock_inversion"], &["lockdep"])?;
+    once(vm, "possible circular locking dependency")
+}
+
+fn hotplug_inversion(vm: &Vm) -> Result<()> {
+    told(vm, &["hotplug_inversion"], &["lockdep"])?;
+    once(vm, "possible circular locking dependency")?;
+    vm.kmsg()?;
+    let records = vm.records.borrow();
+    assert!(records.iter().any(|record| record.text.contains("cpu_hotplug_lock")));
+    Ok(())
+}
+
+fn leak(vm: &Vm) -> Result<()> {
+    let leaking = |vm: &Vm| told(vm, &["leak"], &[]);
+    let faults = judge::judge(vm, "probe", Leaves::Clean, leaking);
+    assert!(matches!(faults.as_slice(), [Fault::Leak(_)]), "{faults:?}");
+    // What was told is not told again, and no leak of the next.
+    assert_eq!(judge::judge(vm, "probe", Leaves::Clean, |_| Ok(())), []);
+    let announced = |vm: &Vm| told(vm, &["leak"], &[LEAK]);
+    assert_eq!(judge::judge(vm, "probe", Leaves::Clean, announced), []);
+    Ok(())
+}
