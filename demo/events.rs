@@ -75,7 +75,7 @@ pub(crate) struct Event {
 
 // A word of the ring: the kind, never 0; how often the ring had been filled, so that an old event
 // is not taken for a new one; the time. Time wraps after 13 days; laps wrap after 2 million events,
-// which would have to happen while one is being recorded.
+// which would have to happen while one is being recorded. (A reader who is as late looks at `head`.)
 const KIND_BITS: u32 = 4;
 const LAP_BITS: u32 = 10;
 const TIME_BITS: u32 = u64::BITS - KIND_BITS - LAP_BITS;
@@ -151,16 +151,16 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// What comes next, or nothing. Does not advance.
     pub(crate) fn peek(&self, ring: &Ring) -> Option<Found> {
-        let event = unpack(self.next, ring.word(self.next)?.load(Acquire));
-        if let Some(event) = event {
-            return Some(Found::Event(self.next, event));
-        }
-
-        // There is nothing yet, or it is being stored; or else the writers are a lap ahead, and then
-        // an eighth of the ring is left to them, so that they are not again at once.
+        let word = ring.word(self.next)?.load(Acquire);
+        // Later than the word, so that one of a thousand laps later is not taken for it.
         let head = ring.head.load(Acquire);
         let lost = head.saturating_sub(self.next + SIZE);
-        (lost > 0).then_some(Found::Lost(self.next, lost + SIZE / 8))
+        if lost > 0 {
+            // An eighth of the ring is left to the writers, so that they are not a lap ahead again at once.
+            return Some(Found::Lost(self.next, lost + SIZE / 8));
+        }
+        // If it does not fit, there is nothing yet, or it is being stored.
+        Some(Found::Event(self.next, unpack(self.next, word)?))
     }
 
     /// Goes past what [`peek`](Self::peek) found.
@@ -169,5 +169,106 @@ impl Cursor {
             Found::Event(..) => 1,
             Found::Lost(_, count) => *count,
         };
+    }
+}
+
+#[kernel::macros::kunit_tests(rust_smpboot_events)]
+mod tests {
+    use super::*;
+
+    const RUN: Event = Event {
+        kind: Kind::Run,
+        time: 0,
+    };
+
+    fn ring(events: u64) -> Result<Pin<KBox<Ring>>> {
+        let ring = KBox::pin_init(Ring::new(), GFP_KERNEL)?;
+        for time in 0..events {
+            ring.record(Event { time, ..RUN });
+        }
+        Ok(ring)
+    }
+
+    /// The numbers of the events that a reader finds who begins with the oldest, and how many it misses.
+    fn read(ring: &Ring, cursor: &mut Cursor) -> (u64, u64, bool) {
+        let (mut events, mut lost, mut in_order) = (0, 0, true);
+        while let Some(found) = cursor.peek(ring) {
+            match found {
+                Found::Event(number, event) => {
+                    in_order &= number == event.time && number == events + lost;
+                    events += 1;
+                }
+                Found::Lost(_, count) => lost += count,
+            }
+            cursor.advance(&found);
+        }
+        (events, lost, in_order)
+    }
+
+    #[test]
+    fn what_is_packed_comes_out() {
+        for bits in 0..=mask(KIND_BITS) {
+            let Some(kind) = Kind::from_bits(bits) else {
+                continue;
+            };
+            for (number, time) in [(0, 0), (SIZE * 3 + 1, 1 << 40), (u64::MAX, mask(TIME_BITS))] {
+                let event = unpack(number, pack(number, Event { kind, time }));
+                assert!(event.is_some_and(|e| e.kind == kind && e.time == time));
+            }
+        }
+    }
+
+    #[test]
+    fn an_event_of_another_lap_is_not_taken() {
+        let word = pack(SIZE, RUN);
+        assert!(unpack(SIZE, word).is_some());
+        assert!(unpack(0, word).is_none());
+        assert!(unpack(2 * SIZE, word).is_none());
+    }
+
+    #[test]
+    fn a_place_that_was_never_used_has_no_event() {
+        assert!(unpack(0, 0).is_none());
+        assert!(unpack(SIZE, 0).is_none());
+    }
+
+    #[test]
+    fn a_ring_that_is_full_has_lost_nothing() -> Result {
+        let ring = ring(SIZE)?;
+        assert_eq!(read(&ring, &mut Cursor::default()), (SIZE, 0, true));
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_overwritten_is_counted() -> Result {
+        let ring = ring(SIZE + 1)?;
+        let mut cursor = Cursor::default();
+        let lost = 1 + SIZE / 8;
+        assert_eq!(read(&ring, &mut cursor), (SIZE + 1 - lost, lost, true));
+        assert!(cursor.peek(&ring).is_none());
+        Ok(())
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_it_was() -> Result {
+        let ring = ring(3)?;
+        let mut cursor = Cursor::default();
+        assert_eq!(read(&ring, &mut cursor), (3, 0, true));
+        ring.record(Event { time: 3, ..RUN });
+        assert!(matches!(
+            cursor.peek(&ring),
+            Some(Found::Event(3, Event { time: 3, .. }))
+        ));
+        Ok(())
+    }
+
+    #[test]
+    fn laps_wrap() -> Result {
+        let laps = 1 << LAP_BITS;
+        let ring = ring(SIZE * (laps + 1))?;
+        let (events, lost, in_order) = read(&ring, &mut Cursor::default());
+        assert!(in_order);
+        assert_eq!(events + lost, SIZE * (laps + 1));
+        Ok(())
     }
 }

@@ -56,3 +56,50 @@ impl Histogram {
         Ok(())
     }
 }
+
+#[kernel::macros::kunit_tests(rust_smpboot_latency)]
+mod tests {
+    use super::*;
+    use kernel::prelude::*;
+
+    fn lines(histogram: &Histogram) -> Result<CString> {
+        Ok(CString::try_from_fmt(fmt!("{}", Show(histogram)))?)
+    }
+
+    struct Show<'a>(&'a Histogram);
+
+    impl fmt::Display for Show<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.show(f)
+        }
+    }
+
+    #[test]
+    fn a_bucket_has_its_lower_bound_and_not_its_upper() -> Result {
+        let histogram = Histogram::new();
+        for nanoseconds in [0, 1, 2, 3, 4, 1023, 1024] {
+            histogram.record(nanoseconds);
+        }
+        let wanted = c"[0, 1) 1\n[1, 2) 1\n[2, 4) 2\n[4, 8) 1\n[512, 1024) 1\n[1024, 2048) 1\n";
+        assert_eq!(&*lines(&histogram)?, wanted);
+        Ok(())
+    }
+
+    #[test]
+    fn the_last_bucket_has_no_end() -> Result {
+        let histogram = Histogram::new();
+        histogram.record(1 << (BUCKETS - 2));
+        histogram.record(u64::MAX);
+        assert_eq!(&*lines(&histogram)?, c"[17179869184, ...) 2\n");
+        Ok(())
+    }
+
+    #[test]
+    fn reset_empties_all() -> Result {
+        let histogram = Histogram::new();
+        histogram.record(7);
+        histogram.reset();
+        assert_eq!(&*lines(&histogram)?, c"");
+        Ok(())
+    }
+}

@@ -5,6 +5,7 @@
 use crate::fail_nth::FailNth;
 use crate::files;
 use crate::files::Handles;
+use crate::fuzz;
 use crate::kmsg::Kmsg;
 use crate::modules;
 use crate::programs;
@@ -16,7 +17,12 @@ use nix::mount::mount;
 use nix::sched::CpuSet;
 use nix::sched::sched_getaffinity;
 use nix::sched::sched_setaffinity;
+use nix::unistd::Gid;
 use nix::unistd::Pid;
+use nix::unistd::Uid;
+use nix::unistd::setgroups;
+use nix::unistd::setresgid;
+use nix::unistd::setresuid;
 use protocol::Call;
 use protocol::Rounds;
 use protocol::Stopped;
@@ -91,7 +97,17 @@ impl Agent {
                 programs::kill(task, signal)?;
                 self.tasks.reap(task, Duration::from_millis(limit_ms)).map(Value::TaskEnd)
             }
-            Call::FailNth { nth, call } => self.fail_nth(nth, *call),
+            Call::FailNth { pid, nth, call } => self.fail_nth(pid, nth, *call),
+            Call::As { uid, call } => {
+                let (group, user) = (Gid::from_raw(uid), Uid::from_raw(uid));
+                setgroups(&[])?;
+                setresgid(group, group, group)?;
+                setresuid(user, user, user)?;
+                self.call(*call)
+            }
+            Call::Fuzz { path, words, seed, times } => {
+                fuzz::run(&path, &words, seed, times).map(Value::Tally)
+            }
             Call::Shell { tty, rows, columns, term, script } => {
                 shell::run(&tty, [rows, columns], &term, script.as_deref())
             }
@@ -117,8 +133,8 @@ impl Agent {
     }
 
     /// The kernel counts down in the file, for this thread alone; what is left was not needed.
-    fn fail_nth(&mut self, nth: u32, call: Call) -> nix::Result<Value> {
-        let mut file = FailNth::open()?;
+    fn fail_nth(&mut self, pid: i32, nth: u32, call: Call) -> nix::Result<Value> {
+        let mut file = FailNth::of(pid)?;
         file.set(nth)?;
         let answer = self.call(call).map_err(|e| e as i32);
         let injected = file.left()? == 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's fault injection by count, for one thread.
+//! The kernel's fault injection by count, for one task.
 
 use crate::files::errno;
 use nix::errno::Errno;
@@ -10,9 +10,13 @@ use std::os::unix::fs::FileExt;
 pub struct FailNth(File);
 
 impl FailNth {
-    /// Of this thread, whichever thread uses it.
-    pub fn open() -> nix::Result<FailNth> {
-        let file = File::options().read(true).write(true).open("/proc/thread-self/fail-nth");
+    /// Pid 0 is this thread, whichever thread uses it then.
+    pub fn of(pid: i32) -> nix::Result<FailNth> {
+        let path = match pid {
+            0 => "/proc/thread-self/fail-nth".into(),
+            pid => format!("/proc/{pid}/fail-nth"),
+        };
+        let file = File::options().read(true).write(true).open(path);
         file.map(FailNth).map_err(errno)
     }
 

@@ -5,6 +5,7 @@
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use protocol::Access;
+use protocol::FIRST_HANDLE;
 use protocol::Until;
 use protocol::Value;
 use std::collections::BTreeMap;
@@ -80,7 +81,8 @@ pub fn wait_for(path: &str, until: &Until, limit: Duration) -> nix::Result<Value
 /// Files that stay open between calls.
 #[derive(Default)]
 pub struct Handles {
-    next: u32,
+    /// So many, ever.
+    opened: u32,
     open: BTreeMap<u32, File>,
 }
 
@@ -98,9 +100,10 @@ impl Handles {
             .custom_flags(flags.bits())
             .open(path)
             .map_err(errno)?;
-        self.next += 1;
-        self.open.insert(self.next, file);
-        Ok(self.next)
+        let handle = FIRST_HANDLE + self.opened;
+        self.opened += 1;
+        self.open.insert(handle, file);
+        Ok(handle)
     }
 
     pub fn read(&mut self, handle: u32, max: u32) -> nix::Result<Vec<u8>> {

@@ -6,6 +6,7 @@
 mod calls;
 mod fail_nth;
 mod files;
+mod fuzz;
 mod init;
 mod kmsg;
 mod modules;

@@ -37,7 +37,12 @@ impl Display for Call {
             Call::Interrupt { call, signal, after_us, .. } => {
                 write!(f, "signal {signal} after {after_us} us of: {call}")
             }
-            Call::FailNth { nth, call } => write!(f, "fail allocation {nth} of: {call}"),
+            Call::FailNth { pid: 0, nth, call } => write!(f, "fail allocation {nth} of: {call}"),
+            Call::FailNth { pid, nth, call } => {
+                write!(f, "fail allocation {nth} of task {pid} during: {call}")
+            }
+            Call::As { uid, call } => write!(f, "as user {uid}: {call}"),
+            Call::Fuzz { path, times, .. } => write!(f, "write {times} times anything to {path}"),
             Call::Shell { tty, .. } => write!(f, "a shell on {tty}"),
             Call::PowerOff => write!(f, "power off"),
         }

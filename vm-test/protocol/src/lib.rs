@@ -19,6 +19,9 @@ pub const VERSION: u32 = 2;
 /// The virtio-serial port that carries the frames.
 pub const PORT_NAME: &str = "rust_smpboot.agent";
 
+/// In each process of the agent.
+pub const FIRST_HANDLE: u32 = 1;
+
 /// What the guest's kernel answered to one system call: a raw errno when it refused.
 pub type Answer = Result<Value, i32>;
 
@@ -67,7 +70,7 @@ pub enum Call {
     Stat {
         path: String,
     },
-    /// A file that stays open in the agent until `Close`. -> `Handle`
+    /// A file that stays open in the agent until `Close`; they are numbered from [`FIRST_HANDLE`]. -> `Handle`
     Open {
         path: String,
         access: Access,
@@ -163,10 +166,24 @@ pub enum Call {
         after_us: u64,
         limit_ms: u64,
     },
-    /// One call, in which the nth allocation fails. -> `FailedNth`
+    /// One call, during which the nth allocation of a task fails; pid 0 is who makes the call. -> `FailedNth`
     FailNth {
+        pid: i32,
         nth: u32,
         call: Box<Call>,
+    },
+    /// All that the process does from here on, and first this call, as that user. For what is spawned.
+    As {
+        uid: u32,
+        call: Box<Call>,
+    },
+    /// So many write(2)s to one file, of words, random bytes, and what one gets when these are
+    /// joined, cut and spoilt. -> `Tally`
+    Fuzz {
+        path: String,
+        words: Vec<Vec<u8>>,
+        seed: u64,
+        times: u32,
     },
     /// A shell on a terminal of the guest: for a person, or for a script. -> `Program`, when it has
     /// ended; what it said went to the terminal
@@ -238,6 +255,7 @@ pub enum Value {
     Rounds(Rounds),
     /// In the order of the calls.
     Tallies(Vec<Tally>),
+    Tally(Tally),
     Task(i32),
     TaskEnd(TaskEnd),
     /// `injected`: there were so many allocations.
@@ -310,7 +328,9 @@ impl Call {
             | Call::Reap { limit_ms, .. }
             | Call::Interrupt { limit_ms, .. } => Duration::from_millis(*limit_ms),
             Call::Pause { us } => Duration::from_micros(*us),
-            Call::FailNth { call, .. } => call.asked_time(),
+            Call::FailNth { call, .. } | Call::As { call, .. } => call.asked_time(),
+            // What a write may take on a slow kernel.
+            Call::Fuzz { times, .. } => Duration::from_millis(2) * *times,
             Call::Batch { calls } => calls.iter().map(Call::asked_time).sum(),
             Call::Shell { .. } => Duration::MAX,
             _ => Duration::ZERO,

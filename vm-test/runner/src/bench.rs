@@ -263,7 +263,8 @@ fn conditions(setup: &Setup) -> Result<Conditions> {
         release: setup.kernel.release.clone(),
         qemu_version: setup.qemu_version.clone(),
         date: setup.about(&config).date,
-        flags: qemu::machine_arguments(setup.arch, Accel::Tcg, &config, &setup.kernel.built_with).join(" "),
+        flags: qemu::machine_arguments(setup.arch, Accel::Tcg, &config, &setup.kernel.built_with)
+            .join(" "),
         command_line: qemu::command_line(setup.arch, &config, &setup.kernel.built_with),
         hashes: by_name,
         boots: 0,

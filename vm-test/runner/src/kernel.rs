@@ -54,6 +54,9 @@ pub const LOCKDEP: Symbol = "PROVE_LOCKING";
 pub const ATOMIC_SLEEP: Symbol = "DEBUG_ATOMIC_SLEEP";
 pub const OBJECTS: Symbol = "DEBUG_OBJECTS_TIMERS";
 pub const FAILSLAB: Symbol = "FAILSLAB";
+pub const LOCKDOWN: Symbol = "SECURITY_LOCKDOWN_LSM";
+pub const KUNIT: Symbol = "KUNIT";
+pub const STATE_CONTROL: Symbol = "CPU_HOTPLUG_STATE_CONTROL";
 
 impl BuiltWith {
     fn parse(config: &str) -> BuiltWith {

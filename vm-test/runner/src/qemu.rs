@@ -36,15 +36,22 @@ pub struct Config {
     pub memory_mb: u32,
     /// The guest's clock counts instructions; the number tells one such boot from another.
     pub counted: Option<u32>,
+    /// One more for the kernel's command line.
+    pub word: Option<&'static str>,
 }
 
 impl Config {
     pub const fn smp(cpus: u32) -> Config {
-        Config { cpus, maxcpus: None, memory_mb: 512, counted: None }
+        Config { cpus, maxcpus: None, memory_mb: 512, counted: None, word: None }
     }
 
     pub const fn maxcpus(mut self, n: u32) -> Config {
         self.maxcpus = Some(n);
+        self
+    }
+
+    pub const fn word(mut self, word: &'static str) -> Config {
+        self.word = Some(word);
         self
     }
 
@@ -63,10 +70,10 @@ impl Config {
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "{} CPUs", self.cpus)?;
-        match self.maxcpus {
-            Some(n) => write!(f, " ({n} up)"),
-            None => Ok(()),
+        if let Some(n) = self.maxcpus {
+            write!(f, " ({n} up)")?;
         }
+        self.word.map_or(Ok(()), |word| write!(f, ", {word}"))
     }
 }
 
@@ -119,6 +126,7 @@ pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> Stri
     if let Some(n) = config.maxcpus {
         words.push(format!("maxcpus={n}"));
     }
+    words.extend(config.word.map(String::from));
     if let Some(boot) = config.counted {
         // Nobody's parameter. The same length for each: what differs is what is in memory, not where.
         words.push(format!("smpboot_bench.boot={boot:04}"));
@@ -260,9 +268,8 @@ mod tests {
 
     #[test]
     fn command_lines_of_boots_that_count_have_one_length() {
-        let of = |boot| {
-            command_line(Arch::Amd64, &Config::smp(4).counted(boot), &BuiltWith::default())
-        };
+        let of =
+            |boot| command_line(Arch::Amd64, &Config::smp(4).counted(boot), &BuiltWith::default());
         assert_ne!(of(0), of(6));
         assert_eq!(of(0).len(), of(6).len());
     }

@@ -63,6 +63,12 @@ impl Cpu<'_> {
         Ok(self.vm.cpus("online")?.contains(&self.cpu))
     }
 
+    /// Down or up to this hotplug state, and no further.
+    pub fn stop_at(&self, state: i32) -> Result<()> {
+        let path = format!("/sys/devices/system/cpu/cpu{}/hotplug/target", self.cpu);
+        self.vm.write(&path, state.to_string())
+    }
+
     /// The next callback of this hotplug state fails; -1 for none.
     pub fn fail_at(&self, state: i32) -> Result<()> {
         let path = format!("/sys/devices/system/cpu/cpu{}/hotplug/fail", self.cpu);

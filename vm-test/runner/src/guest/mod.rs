@@ -24,6 +24,7 @@ mod tasks;
 
 pub use files::Handle;
 pub use files::text;
+pub use tasks::Task;
 
 use crate::trouble::Refused;
 use crate::vm::Vm;
@@ -71,11 +72,11 @@ impl Vm {
         }
     }
 
-    /// The call, in which the nth allocation fails, if it makes so many: whether it did, and what
-    /// the call gave.
-    pub fn fail_nth(&self, nth: u32, call: Call) -> Result<(bool, Result<()>)> {
+    /// The call, during which the task's nth allocation fails, if it makes so many: whether it did,
+    /// and what the call gave. Pid 0 is who makes the call.
+    pub fn fail_nth(&self, pid: i32, nth: u32, call: Call) -> Result<(bool, Result<()>)> {
         let doing = format!("with allocation {nth} failing: {call}");
-        let value = self.call(Call::FailNth { nth, call: Box::new(call) })?;
+        let value = self.call(Call::FailNth { pid, nth, call: Box::new(call) })?;
         let (injected, answer) =
             expect!(value, Value::FailedNth { injected, answer } => (injected, *answer))?;
         Ok((injected, understand(doing, answer).map(drop)))

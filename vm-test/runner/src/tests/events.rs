@@ -2,9 +2,12 @@
 
 //! The demo's event log, latencies and periodic wakes.
 
+use crate::guest::SOON;
+use crate::guest::Task;
 use crate::guest::calls::offline;
 use crate::guest::calls::online;
 use crate::guest::calls::write;
+use crate::guest::text;
 use crate::judge::Test;
 use crate::recorder;
 use crate::threads::Counts;
@@ -22,9 +25,11 @@ use anyhow::ensure;
 use nix::errno::Errno::EAGAIN;
 use nix::errno::Errno::EINVAL;
 use nix::errno::Errno::ERANGE;
+use nix::sys::signal::Signal;
 use protocol::Access;
 use protocol::Call;
 use protocol::Exit;
+use protocol::FIRST_HANDLE;
 use protocol::TaskEnd;
 use protocol::Until;
 use protocol::Value;
@@ -192,30 +197,28 @@ fn binary(vm: &Vm) -> Result<()> {
 }
 
 /// A program that reads so many lines of the log, and waits for those that are not there yet.
-fn head(lines: usize) -> Call {
-    let argv = ["/bin/busybox", "head", "-n", &lines.to_string(), EVENTS].map(String::from);
-    Call::Run { argv: argv.into(), limit_ms: 5000 }
+/// A process that has read what there is, and sleeps in its second read(2) of the file.
+fn sleeping_reader(vm: &Vm) -> Result<Task<'_>> {
+    let read = || Call::ReadHandle { handle: FIRST_HANDLE, max: 1 << 20 };
+    let open = Call::Open { path: EVENTS.into(), access: Access::Read };
+    let reader = vm.spawn(Call::Batch { calls: vec![open, read(), read()] })?;
+    let sleeps = Until::Contains("State:\tS".into());
+    vm.wait_for(&format!("/proc/{}/status", reader.pid), sleeps)?;
+    Ok(reader)
 }
 
 fn waits(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
-    let there = drain(vm)?.len();
-    let reader = vm.spawn(head(there + 1))?;
+    let reader = sleeping_reader(vm)?;
     demo.wake("0")?;
-    let TaskEnd::Answered(answer) = reader.wait(Duration::from_secs(10))? else {
-        bail!("the reader died");
-    };
-    let Ok(Value::Program { status: Exit::Code(0), output }) = *answer else {
-        bail!("the reader ended with {answer:?}");
-    };
-    let events = parse(std::str::from_utf8(&output)?)?;
-    assert_eq!(events.len(), there + 1);
-    assert_eq!(events.last().map(|e| (e.cpu, e.name.as_str())), Some((0, "wake")));
+    let TaskEnd::Answered(answer) = reader.wait(SOON)? else { bail!("the reader died") };
+    let Ok(Value::Batch(mut answers)) = *answer else { bail!("{answer:?}") };
+    let Some(Ok(bytes)) = answers.pop() else { bail!("the read failed: {answers:?}") };
+    let first = parse(&text(bytes)?)?.into_iter().next();
+    assert_eq!(first.map(|e| (e.cpu, e.name)), Some((0, "wake".into())));
 
-    let cat = ["/bin/busybox", "timeout", "-s", "KILL", "0.3", "cat", EVENTS].map(String::from);
-    let end = vm.call(Call::Run { argv: cat.into(), limit_ms: 5000 })?;
-    let Value::Program { status, .. } = end else { bail!("{end:?}") };
-    assert!(matches!(status, Exit::Code(137) | Exit::Signal(9)), "{status:?}");
+    let reader = sleeping_reader(vm)?;
+    assert_eq!(reader.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
     demo.unload()
 }
 
@@ -299,11 +302,10 @@ fn million(vm: &Vm) -> Result<()> {
 fn keeps_module(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let handle = vm.open(EVENTS, Access::Read)?;
-    let there = parse(&handle.read()?)?.len();
-    let reader = vm.spawn(head(there + 1))?;
+    let reader = sleeping_reader(vm)?;
     assert_eq!(refused(vm.rmmod(MODULE))?, EAGAIN);
     demo.wake("0")?;
-    reader.wait(Duration::from_secs(10))?;
+    reader.wait(SOON)?;
     assert_eq!(refused(vm.rmmod(MODULE))?, EAGAIN);
     drop(handle);
     demo.unload()

@@ -4,12 +4,16 @@
 
 use crate::judge::Leaves;
 use crate::judge::Test;
+use crate::kernel::STATE_CONTROL;
 use crate::qemu::Config;
+use crate::tests::rollback;
 use crate::threads::Counts;
 use crate::threads::Demo;
 use crate::threads::Step;
 use crate::vm::Vm;
+use anyhow::Context;
 use anyhow::Result;
+use anyhow::ensure;
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -44,6 +48,12 @@ pub const TESTS: &[Test] = &[
     )
     .on(Config::smp(4).maxcpus(2))
     .leaves(Leaves::Used),
+    Test::new(
+        "hotplug::stopped_at_each_state",
+        "with an offline or online stopped at any state, rmmod and insmod work, and so do the threads when it goes on",
+        stopped_at_each_state,
+    )
+    .needs(&[STATE_CONTROL]),
 ];
 
 fn offline_parks(vm: &Vm) -> Result<()> {
@@ -153,4 +163,35 @@ fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
         assert_eq!(vm.affinity(demo.pid(cpu)?)?, [cpu]);
     }
     demo.unload()
+}
+
+/// Going on is always upwards: a module that is loaded while the CPU stands between being online and
+/// the state of the threads gets one that nobody would park on the way down (smpboot.c goes by the
+/// mask of online CPUs). Only this lever of debug kernels can make that.
+fn stopped_at_each_state(vm: &Vm) -> Result<()> {
+    let states = rollback::states(vm)?;
+    let of = |wanted: &str| states.iter().find(|(name, _)| name == wanted).map(|(_, n)| *n);
+    let online = of("online").context("no state is called online")?;
+    let smpboot = rollback::smpboot_state(vm)?;
+    let cpu = *vm.removable()?.last().unwrap();
+    let mut stopped = 0;
+    for (name, state) in &states {
+        let demo = Demo::load(vm)?;
+        if vm.cpu(cpu).stop_at(*state).is_ok() {
+            let at = || format!("stopped at {name}");
+            match *state < smpboot {
+                true => assert_eq!(demo.state(cpu)?, "parked", "{name}"),
+                false => rollback::runs_again(&demo, cpu).with_context(at)?,
+            }
+            demo.unload().with_context(at)?;
+            let demo = Demo::load(vm).with_context(at)?;
+            vm.cpu(cpu).stop_at(online).with_context(at)?;
+            rollback::runs_again(&demo, cpu).with_context(at)?;
+            stopped += 1;
+        }
+        demo.unload()?;
+    }
+    eprintln!("vm-test: stopped at {stopped} of {} states", states.len());
+    ensure!(stopped >= 15, "only {stopped} states could be stopped at");
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod hotplug;
 mod idle_inject;
 mod input;
 mod ksoftirqd;
+mod kunit;
 mod memory;
 mod misuse;
 mod model;
@@ -19,6 +20,7 @@ mod registration;
 mod rollback;
 mod runner;
 mod samples;
+mod security;
 mod unload;
 mod wake;
 
@@ -43,6 +45,8 @@ pub fn all() -> Vec<&'static Test> {
         model::TESTS,
         checkers::TESTS,
         memory::TESTS,
+        kunit::TESTS,
+        security::TESTS,
         runner::TESTS,
     ]
     .into_iter()

@@ -143,7 +143,7 @@ fn first_online_fails_at_each_state(vm: &Vm) -> Result<()> {
 }
 
 /// The thread of the CPU is alive.
-fn runs_again(demo: &Demo<'_>, cpu: u32) -> Result<()> {
+pub fn runs_again(demo: &Demo<'_>, cpu: u32) -> Result<()> {
     let before = demo.counts(cpu)?.run;
     demo.wake(&cpu.to_string())?;
     demo.wait_for([(cpu, "run", before + 1)].into_iter())

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writes anything to a file, as fast as the file takes it.
+
+use crate::files::errno;
+use fastrand::Rng;
+use nix::errno::Errno;
+use protocol::Tally;
+use std::fs::File;
+use std::io::Write;
+
+/// More than any file of the kernel wants in one piece.
+const LONG: usize = 70_000;
+
+/// An error that no bad input explains ends it.
+pub fn run(path: &str, words: &[Vec<u8>], seed: u64, times: u32) -> nix::Result<Tally> {
+    let mut random = Rng::with_seed(seed);
+    let mut tally = Tally::default();
+    for _ in 0..times {
+        let mut file = File::options().write(true).open(path).map_err(errno)?;
+        match file.write(&input(&mut random, words)).map_err(errno) {
+            Ok(_) => tally.done += 1,
+            Err(Errno::EIO | Errno::EFAULT | Errno::ENOMEM) => return Err(Errno::EIO),
+            Err(_) => tally.refused += 1,
+        }
+    }
+    Ok(tally)
+}
+
+fn input(random: &mut Rng, words: &[Vec<u8>]) -> Vec<u8> {
+    let mut input = Vec::new();
+    for _ in 0..*random.choice(&[1, 1, 1, 2, 3]).unwrap_or(&1) {
+        match random.u32(..8) {
+            0 => input.extend((0..random.usize(..40)).map(|_| random.u8(..))),
+            1 => input.extend(random.u64(..).to_string().bytes()),
+            _ => input.extend(random.choice(words).into_iter().flatten()),
+        }
+    }
+    match random.u32(..12) {
+        0 => input.truncate(random.usize(..=input.len())),
+        1 => input.iter_mut().for_each(|byte| *byte ^= u8::from(random.u32(..10) == 0)),
+        2 if random.u32(..20) == 0 => input = input.into_iter().cycle().take(LONG).collect(),
+        3 => input.push(0),
+        4.. => input.push(b'\n'),
+        _ => {}
+    }
+    input
+}

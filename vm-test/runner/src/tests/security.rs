@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who may do what, and what a hostile one can do to the kernel: nothing.
+
+use crate::guest::SOON;
+use crate::guest::calls::insmod;
+use crate::guest::calls::offline;
+use crate::guest::calls::read;
+use crate::guest::calls::rmmod;
+use crate::guest::calls::write;
+use crate::judge::Test;
+use crate::kernel::LOCKDOWN;
+use crate::qemu::Config;
+use crate::threads;
+use crate::threads::Demo;
+use crate::threads::FOLDER;
+use crate::threads::MODULE;
+use crate::threads::WAKE;
+use crate::trouble::refused;
+use crate::vm::Vm;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use protocol::Call;
+use protocol::Tally;
+use protocol::TaskEnd;
+use protocol::Value;
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "security::nothing_for_users",
+        "who is not root can read and write no file, stop no CPU, kill no thread, load and unload no module",
+        nothing_for_users,
+    ),
+    Test::new(
+        "security::no_pointers",
+        "no file and no line of the log has an address of the kernel",
+        no_pointers,
+    ),
+    Test::new(
+        "security::any_input",
+        "1,000 times anything is written to the files that take input, and all goes on",
+        |vm| any_input(vm, 1_000),
+    ),
+    Test::new(
+        "security::a_hundred_thousand_inputs",
+        "100,000 times anything is written to the files that take input, and all goes on",
+        |vm| any_input(vm, 100_000),
+    )
+    .long(),
+    Test::new(
+        "security::lockdown_wants_signatures",
+        "under lockdown, no module is loaded that is not signed",
+        lockdown,
+    )
+    .needs(&[LOCKDOWN])
+    .on(Config::smp(2).word("lockdown=integrity")),
+];
+
+const USER: u32 = 1000;
+
+/// All modules that one may load and leave to their users.
+const MODULES: &[&str] =
+    &[MODULE, "rust_cpu_stop", "rust_cpuhp", "rust_idle_inject", "rust_ksoftirqd", "rust_rcuc"];
+
+/// Paths below the folders of all our modules.
+fn files(vm: &Vm, that: &[&str]) -> Result<Vec<String>> {
+    const DEBUGFS: &str = "/sys/kernel/debug";
+    let mut folders = vm.list(DEBUGFS)?;
+    folders.retain(|name| name.starts_with("rust_"));
+    let folders: Vec<String> = folders.iter().map(|name| format!("{DEBUGFS}/{name}")).collect();
+    let mut command = vec!["/bin/busybox", "find"];
+    command.extend(folders.iter().map(String::as_str));
+    command.extend(["-type", "f"].iter().chain(that));
+    Ok(vm.run(&command)?.lines().map(String::from).collect())
+}
+
+/// What each of the calls gave, when that user made them.
+fn answers(vm: &Vm, uid: u32, calls: Vec<Call>) -> Result<Vec<Result<(), Errno>>> {
+    let call = Call::As { uid, call: Box::new(Call::Batch { calls }) };
+    let TaskEnd::Answered(answer) = vm.spawn(call)?.wait(SOON)? else { bail!("the user died") };
+    let Ok(Value::Batch(answers)) = *answer else { bail!("{answer:?}") };
+    Ok(answers.into_iter().map(|a| a.map(drop).map_err(Errno::from_raw)).collect())
+}
+
+fn nothing_for_users(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let before = demo.all_counts()?;
+    let pid = demo.pid(0)?;
+    // The folder of debugfs itself keeps users out. Our files do not rely on that.
+    for mode in ["755", "700"] {
+        let remount = format!("remount,mode={mode}");
+        vm.run(&["/bin/busybox", "mount", "-o", &remount, "/sys/kernel/debug"])?;
+        let mut calls = Vec::new();
+        for path in files(vm, &[])? {
+            calls.push(read(&path));
+            calls.push(write(&path, "0"));
+        }
+        ensure!(calls.len() > 50, "only {} calls", calls.len());
+        let cpu = vm.removable()?[0];
+        calls.extend([
+            offline(cpu),
+            insmod("rust_cpuhp", ""),
+            rmmod(MODULE),
+            Call::Kill { pid, signal: Signal::SIGKILL as i32 },
+        ]);
+        let said: Vec<String> = calls.iter().map(Call::to_string).collect();
+        for (what, answer) in said.iter().zip(answers(vm, USER, calls)?) {
+            let denied = matches!(answer, Err(Errno::EACCES | Errno::EPERM));
+            ensure!(denied, "mode {mode}: {what}: {answer:?}");
+        }
+    }
+    assert_eq!(demo.all_counts()?, before);
+    // As root, the same does something.
+    assert_eq!(answers(vm, 0, vec![write(WAKE, "0")])?, [Ok(())]);
+    demo.unload()
+}
+
+fn no_pointers(vm: &Vm) -> Result<()> {
+    load_all(vm)?;
+    vm.write(WAKE, "all")?;
+    let cpu = *vm.removable()?.last().unwrap();
+    vm.cycle(cpu, 1)?;
+    // Streams have no end, and what cannot be read has nothing to tell.
+    let paths = files(vm, &["-perm", "-400", "!", "-name", "events*"])?;
+    for path in &paths {
+        ensure!(!has_pointer(&vm.read(path)?), "{path}: {}", vm.read(path)?);
+    }
+    ensure!(paths.len() > 50, "only {} files", paths.len());
+    unload_all(vm)?;
+    vm.kmsg()?;
+    let records = vm.records.borrow();
+    for record in records.iter().filter(|record| record.text.contains("rust_")) {
+        ensure!(!has_pointer(&record.text), "{}", record.text);
+    }
+    Ok(())
+}
+
+/// An address of the upper half, as %px prints it.
+fn has_pointer(text: &str) -> bool {
+    let words = text.split(|c: char| !c.is_ascii_hexdigit());
+    let mut words = words.map(|word| word.trim_start_matches("0x"));
+    words.any(|word| word.len() == 16 && word.to_ascii_lowercase().starts_with("ffff"))
+}
+
+fn load_all(vm: &Vm) -> Result<()> {
+    MODULES.iter().try_for_each(|module| vm.insmod(module, ""))
+}
+
+fn unload_all(vm: &Vm) -> Result<()> {
+    MODULES.iter().rev().try_for_each(|module| vm.rmmod(module))
+}
+
+/// What the files know.
+const WORDS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "0-1",
+    "1,3",
+    "0-3:1/2",
+    "all",
+    "none",
+    "N",
+    ",",
+    "-",
+    " ",
+    "\n",
+    "\t",
+    "%s%n",
+    "0x10",
+    "4095",
+    "4096",
+    "1000",
+    "1000000",
+    "4294967296",
+    "18446744073709551615",
+    "18446744073709551616",
+    "start",
+    "stop",
+    "hi",
+    "timer",
+    "tasklet",
+    "online",
+    "offline",
+    "0 1",
+    "1 0 100",
+];
+
+fn any_input(vm: &Vm, times: u32) -> Result<()> {
+    load_all(vm)?;
+    let paths = files(vm, &["-perm", "-200"])?;
+    ensure!(paths.len() > 10, "only {} files take input", paths.len());
+    let each = times / paths.len() as u32 + 1;
+    let mut all = Tally::default();
+    for (seed, path) in paths.iter().enumerate() {
+        let words = WORDS.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let call = Call::Fuzz { path: path.clone(), words, seed: seed as u64, times: each };
+        let Value::Tally(tally) = vm.call(call).with_context(|| path.clone())? else {
+            bail!("no tally")
+        };
+        ensure!(tally.refused > 0, "{path} took everything");
+        all.done += tally.done;
+        all.refused += tally.refused;
+    }
+    eprintln!("vm-test: {} files, {} inputs taken, {} refused", paths.len(), all.done, all.refused);
+    let demo = Demo::attach(vm)?;
+    demo.stop_timers()?;
+    demo.wake("0")?;
+    demo.all_sleep()?;
+    for cpu in vm.removable()? {
+        vm.cycle(cpu, 1)?;
+    }
+    unload_all(vm)
+}
+
+fn lockdown(vm: &Vm) -> Result<()> {
+    const SECURITYFS: &str = "/sys/kernel/security";
+    vm.run(&["/bin/busybox", "mount", "-t", "securityfs", "none", SECURITYFS])?;
+    let state = vm.read(&format!("{SECURITYFS}/lockdown"))?;
+    ensure!(state.contains("[integrity]"), "{state}");
+    assert_eq!(refused(vm.insmod(MODULE, ""))?, Errno::EPERM);
+    assert!(threads::pids(vm)?.is_empty() && !vm.exists(FOLDER)?);
+    Ok(())
+}
