@@ -5,12 +5,15 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # What kbuild leaves in the source folders.
 built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d *_generated.rs modules.order Module.symvers
 
-.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs bench bench-check lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs sign bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the modules against KDIR, as any out-of-tree modules
 	@scripts/check-kdir "$(KDIR)"
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+
+sign: ## sign what was built, for kernels that load nothing else: KEY= [CERT=]
+	@scripts/sign "$(KDIR)" "$(KEY)" "$(or $(CERT),$(KEY))" $(wildcard *.ko samples/*.ko)
 
 modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
@@ -76,6 +79,7 @@ help: ## this
 	@echo "  V=1              show all output of every step"
 	@echo "Variables of the plain build:"
 	@echo "  KDIR=$(KDIR)"
+	@echo "  KEY= CERT=       sign: the key, and its certificate where that is another file"
 	@echo "  CLIPPY=1 W=e LLVM=1 ARCH=... and all of kbuild's"
 	@echo "Environment:"
 	@echo "  RUST_SMPBOOT_CACHE    where things are prepared; default: ~/.cache/rust_smpboot"

@@ -60,7 +60,10 @@ impl Histogram {
 #[kernel::macros::kunit_tests(rust_smpboot_latency)]
 mod tests {
     use super::*;
-    use kernel::prelude::*;
+    use kernel::{
+        prelude::*,
+        str::CString, //
+    };
 
     fn lines(histogram: &Histogram) -> Result<CString> {
         Ok(CString::try_from_fmt(fmt!("{}", Show(histogram)))?)

@@ -10,6 +10,7 @@ use nix::sys::wait::wait;
 use nix::unistd::Pid;
 use protocol::Exit;
 use protocol::Value;
+use std::env;
 use std::fs;
 use std::fs::File;
 use std::process::Command;
@@ -31,6 +32,10 @@ pub fn run(tty: &str, size: [u16; 2], term: &str, script: Option<&[u8]>) -> nix:
         .status()
         .map_err(errno)?;
 
+    // For the shell; no path of ours is a relative one. (As an option of its command this would take
+    // a socket pair, and a kernel may be built without networking.)
+    env::set_current_dir("/modules").map_err(errno)?;
+
     // A session of its own with the terminal as its controlling one: without it no job control.
     let mut shell = Command::new(BUSYBOX);
     shell.args(["setsid", "-c", BUSYBOX, "sh"]);
@@ -44,7 +49,6 @@ pub fn run(tty: &str, size: [u16; 2], term: &str, script: Option<&[u8]>) -> nix:
     let shell = shell
         .env_clear()
         .envs([("PATH", "/bin"), ("HOME", "/"), ("TERM", term)])
-        .current_dir("/modules")
         .stdin(other()?)
         .stdout(other()?)
         .stderr(other()?)

@@ -54,6 +54,7 @@ pub const LOCKDEP: Symbol = "PROVE_LOCKING";
 pub const ATOMIC_SLEEP: Symbol = "DEBUG_ATOMIC_SLEEP";
 pub const OBJECTS: Symbol = "DEBUG_OBJECTS_TIMERS";
 pub const FAILSLAB: Symbol = "FAILSLAB";
+pub const MODULE_SIG: Symbol = "MODULE_SIG";
 pub const LOCKDOWN: Symbol = "SECURITY_LOCKDOWN_LSM";
 pub const KUNIT: Symbol = "KUNIT";
 pub const STATE_CONTROL: Symbol = "CPU_HOTPLUG_STATE_CONTROL";

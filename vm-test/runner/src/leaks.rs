@@ -31,7 +31,9 @@ pub fn found(vm: &Vm) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let age = Call::Pause { us: MIN_AGE.as_micros() as u64 };
-    let mut values = vm.batch(vec![age, write(FILE, "scan"), read(FILE)])?;
+    // The first scan after an object was written to only takes note of its contents.
+    let scan = write(FILE, "scan");
+    let mut values = vm.batch(vec![age, scan.clone(), scan, read(FILE)])?;
     let Some(Value::Bytes(report)) = values.pop() else { unreachable!("a read gives bytes") };
     let report = String::from_utf8_lossy(&report);
     ensure!(report.is_empty() || report.starts_with(BEGINNING), "kmemleak says: {report}");

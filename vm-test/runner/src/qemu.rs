@@ -5,6 +5,8 @@
 use crate::arch::Arch;
 use crate::kernel::BuiltWith;
 use crate::kernel::KASAN;
+use crate::kernel::KMEMLEAK;
+use crate::kernel::KUNIT;
 use crate::kernel::Kernel;
 use protocol::PORT_NAME;
 use std::fmt;
@@ -109,6 +111,9 @@ const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 /// One report of KASAN would be the last.
 const COMMAND_LINE_KASAN: &str = "kasan_multi_shot";
 
+/// The suites of a module run when it is loaded.
+const COMMAND_LINE_KUNIT: &[&str] = &["kunit.enable=1", "kunit.autorun=1"];
+
 /// Before the runner gives up.
 const HUNG_TASK_SECS: u32 = 10;
 
@@ -123,6 +128,9 @@ pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> Stri
     if built_with.has(KASAN) {
         words.push(COMMAND_LINE_KASAN.into());
     }
+    if built_with.has(KUNIT) {
+        words.extend(COMMAND_LINE_KUNIT.iter().map(|w| w.to_string()));
+    }
     if let Some(n) = config.maxcpus {
         words.push(format!("maxcpus={n}"));
     }
@@ -134,9 +142,9 @@ pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> Stri
     words.join(" ")
 }
 
-/// KASAN has an eighth of the memory for itself, and keeps what was freed.
+/// kmemleak looks at all of it, again and again.
 fn memory_mb(config: &Config, built_with: &BuiltWith) -> u32 {
-    config.memory_mb * if built_with.has(KASAN) { 2 } else { 1 }
+    if built_with.has(KMEMLEAK) { config.memory_mb * 3 / 4 } else { config.memory_mb }
 }
 
 /// What the machine is.
@@ -205,12 +213,12 @@ mod tests {
     }
 
     #[test]
-    fn kasan_gets_memory() {
+    fn a_kernel_that_checks_is_told_what_it_needs() {
         let plain = line(Arch::Amd64, Accel::Tcg, &Config::smp(4));
         assert!(!plain.contains("kasan"), "{plain}");
-        let built_with = BuiltWith::with(&[KASAN]);
+        let built_with = BuiltWith::with(&[KASAN, KMEMLEAK]);
         let line = line_of(Arch::Amd64, Accel::Tcg, &Config::smp(4), built_with);
-        assert!(line.contains("-m 1024") && line.contains(" kasan_multi_shot"), "{line}");
+        assert!(line.contains("-m 384") && line.contains(" kasan_multi_shot"), "{line}");
         assert!(line.contains("hung_task_timeout_secs=40"), "{line}");
     }
 

@@ -82,6 +82,7 @@ const SPLATS: &[Pattern] = &[
     anywhere("corruption", "kernel stack overflow"),
     start("corruption", "refcount_t: "),
     anywhere("no memory", "page allocation failure"),
+    anywhere("no memory", "vmalloc error: size "),
     anywhere("no memory", "Out of memory: "),
     // Whatever the table does not know by name comes with a trace.
     start("trace", "Call Trace:"),

@@ -22,7 +22,11 @@ pub fn online(cpu: u32) -> Call {
 }
 
 pub fn insmod(module: &str, params: &str) -> Call {
-    Call::LoadModule { path: format!("/modules/{module}.ko"), params: params.into() }
+    Call::LoadModule { path: module_path(module), params: params.into() }
+}
+
+pub fn module_path(module: &str) -> String {
+    format!("/modules/{module}.ko")
 }
 
 pub fn rmmod(module: &str) -> Call {

@@ -27,6 +27,12 @@ const FAILSLAB_DIR: &str = "/sys/kernel/debug/failslab";
 const CALLER: i32 = 0;
 const KTHREADD: i32 = 2;
 
+/// fork(2) says EAGAIN, too; a signature that could not be verified is a bad one.
+const REFUSALS: &[Errno] = &[Errno::ENOMEM, Errno::EAGAIN, Errno::EKEYREJECTED];
+
+/// What the kernel says of large allocations that fail.
+const TOLD: &str = "no memory";
+
 pub const TESTS: &[Test] = &[
     Test::new(
         "memory::insmod_fails_at_each_allocation",
@@ -76,7 +82,7 @@ fn fail_each(
             Err(e) => Err(refused::<()>(Err(e)).with_context(attempt)?),
         };
         if let Err(errno) = result {
-            ensure!(injected && errno == Errno::ENOMEM, "{}: {errno:?}", attempt());
+            ensure!(injected && REFUSALS.contains(&errno), "{}: {errno:?}", attempt());
         }
         check(result).with_context(attempt)?;
         match (injected, result) {
@@ -91,6 +97,7 @@ fn fail_each(
 }
 
 fn insmod_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
+    vm.expect_splat(TOLD);
     let failures = fail_each(
         vm,
         pid,
@@ -110,6 +117,9 @@ fn insmod_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
 }
 
 fn online_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
+    if pid == KTHREADD {
+        vm.expect_splat(TOLD);
+    }
     let cpu = *vm.removable()?.last().unwrap();
     // Loaded while the CPU is off, the module has no thread for it.
     let load = || {

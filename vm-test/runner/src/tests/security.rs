@@ -4,12 +4,15 @@
 
 use crate::guest::SOON;
 use crate::guest::calls::insmod;
+use crate::guest::calls::module_path;
 use crate::guest::calls::offline;
 use crate::guest::calls::read;
 use crate::guest::calls::rmmod;
 use crate::guest::calls::write;
 use crate::judge::Test;
+use crate::kernel::KASAN;
 use crate::kernel::LOCKDOWN;
+use crate::kernel::MODULE_SIG;
 use crate::qemu::Config;
 use crate::threads;
 use crate::threads::Demo;
@@ -58,6 +61,13 @@ pub const TESTS: &[Test] = &[
     )
     .needs(&[LOCKDOWN])
     .on(Config::smp(2).word("lockdown=integrity")),
+    Test::new(
+        "security::signed_modules_only",
+        "where signatures are enforced, signed modules work; none that is not signed or was changed is loaded",
+        signed_modules_only,
+    )
+    .needs(&[MODULE_SIG, KASAN]) // the debug kernel's key is at hand
+    .on(Config::smp(2).word("module.sig_enforce=1")),
 ];
 
 const USER: u32 = 1000;
@@ -224,5 +234,21 @@ fn lockdown(vm: &Vm) -> Result<()> {
     ensure!(state.contains("[integrity]"), "{state}");
     assert_eq!(refused(vm.insmod(MODULE, ""))?, Errno::EPERM);
     assert!(threads::pids(vm)?.is_empty() && !vm.exists(FOLDER)?);
+    Ok(())
+}
+
+fn signed_modules_only(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    demo.wake("0")?;
+    demo.unload()?;
+    // What makes a signature one are the last bytes of the file.
+    for spoil in ["head -c -28 $0", "tr Q q <$0"] {
+        let script = format!("{spoil} >/tmp/spoilt.ko");
+        vm.run(&["/bin/busybox", "sh", "-c", &script, &module_path(MODULE)])?;
+        let call = Call::LoadModule { path: "/tmp/spoilt.ko".into(), params: String::new() };
+        let refusal = refused(vm.call(call).map(drop)).context(spoil)?;
+        ensure!(matches!(refusal, Errno::EKEYREJECTED), "{spoil}: {refusal:?}");
+    }
+    assert!(threads::pids(vm)?.is_empty());
     Ok(())
 }
