@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # What kbuild leaves in the source folders.
 built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d *_generated.rs modules.order Module.symvers
 
-.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs sign bench bench-check lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty sign bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the modules against KDIR, as any out-of-tree modules
@@ -33,6 +33,9 @@ test-long: ## the tests that take minutes
 
 test-matrix: ## the tests on every kernel, and of each version in VERSIONS=
 	@scripts/matrix $(VERSIONS)
+
+test-thirdparty: ## other people's tests, from the kernel's source, while our modules are busy
+	@scripts/thirdparty $(T)
 
 torture: ## everything at once, for 10 minutes or MINUTES=
 	@scripts/vm torture
@@ -74,6 +77,7 @@ help: ## this
 	@echo "  PACE=            demo: seconds to look at each action; default: 0.5 on a terminal, else 0"
 	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
 	@echo "  MINUTES= SEED=   torture: how long; the choices of an earlier run"
+	@echo "  TCG=multi        torture: each CPU a thread of the host, with true races"
 	@echo "  BOOTS=7          bench: boots whose median counts"
 	@echo "  T=               test: only what contains this"
 	@echo "  V=1              show all output of every step"

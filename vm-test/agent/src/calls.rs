@@ -111,7 +111,7 @@ impl Agent {
             Call::Shell { tty, rows, columns, term, script } => {
                 shell::run(&tty, [rows, columns], &term, script.as_deref())
             }
-            Call::PowerOff => Err(Errno::EINVAL), // main's, and of no use inside a batch
+            Call::PowerOff | Call::Suspend => Err(Errno::EINVAL), // main's, and of no use inside a batch
         }
     }
 

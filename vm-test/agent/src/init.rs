@@ -2,6 +2,7 @@
 
 //! What an init has to do before and after everything else.
 
+use crate::files;
 use nix::mount::MsFlags;
 use nix::mount::mount;
 use nix::sys::reboot::RebootMode;
@@ -25,6 +26,10 @@ pub fn mount_all() -> io::Result<()> {
             .map_err(|e| io::Error::other(format!("mount {target}: {e}")))?;
     }
     Ok(())
+}
+
+pub fn suspend() -> nix::Result<()> {
+    files::write("/sys/power/state", b"mem").map(drop)
 }
 
 pub fn power_off() -> io::Result<()> {

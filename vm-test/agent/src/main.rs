@@ -22,6 +22,7 @@ use protocol::Call;
 use protocol::Message;
 use protocol::Request;
 use protocol::VERSION;
+use protocol::Value;
 use protocol::frame;
 use std::io;
 
@@ -45,6 +46,13 @@ fn main() -> io::Result<()> {
         let Request { id, call } = frame::receive(&mut requests)?;
         if call == Call::PowerOff {
             return init::power_off();
+        }
+        if call == Call::Suspend {
+            let slept = port.asleep(init::suspend)?;
+            requests = slept.reader;
+            let answer = slept.result.map(|()| Value::Unit).map_err(|e| e as i32);
+            port.send(&Message::Reply { id, answer })?;
+            continue;
         }
         let answer = agent.call(call).map_err(|e| e as i32);
         port.send(&Message::Reply { id, answer })?;

@@ -8,6 +8,7 @@ use protocol::frame;
 use std::fs;
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -32,6 +33,19 @@ impl Port {
         frame::send(&mut *file, message)
     }
 
+    /// Nobody sends while `sleep` suspends the guest. The port does not survive that: after it, the
+    /// driver does not hear that the host is still there, and is made to begin anew.
+    pub fn asleep(&self, sleep: impl FnOnce() -> nix::Result<()>) -> io::Result<Slept> {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = fs::canonicalize(class_of(&find()?).join("device"))?;
+        let device = device.file_name().unwrap_or_default().as_encoded_bytes();
+        let result = sleep();
+        fs::write(format!("{DRIVER}/unbind"), device)?;
+        fs::write(format!("{DRIVER}/bind"), device)?;
+        *file = File::options().read(true).write(true).open(find()?)?;
+        Ok(Slept { result, reader: file.try_clone()? })
+    }
+
     /// Lets the runner tell a guest that is stuck in a call from one that is gone.
     pub fn start_heartbeat(&self) {
         let port = self.clone();
@@ -41,6 +55,20 @@ impl Port {
             }
         });
     }
+}
+
+/// What there is after the guest was suspended, or was not.
+pub struct Slept {
+    pub result: nix::Result<()>,
+    /// The end to read from; the one before is of no use any more.
+    pub reader: File,
+}
+
+const CLASS: &str = "/sys/class/virtio-ports";
+const DRIVER: &str = "/sys/bus/virtio/drivers/virtio_console";
+
+fn class_of(node: &Path) -> PathBuf {
+    Path::new(CLASS).join(node.file_name().unwrap_or_default())
 }
 
 /// The driver is built in, but makes its ports from a work item that may still be running.
@@ -58,7 +86,7 @@ fn find() -> io::Result<PathBuf> {
 }
 
 fn look() -> io::Result<Option<PathBuf>> {
-    let Ok(ports) = fs::read_dir("/sys/class/virtio-ports") else {
+    let Ok(ports) = fs::read_dir(CLASS) else {
         return Ok(None);
     };
     for port in ports {

@@ -44,6 +44,7 @@ impl Display for Call {
             Call::As { uid, call } => write!(f, "as user {uid}: {call}"),
             Call::Fuzz { path, times, .. } => write!(f, "write {times} times anything to {path}"),
             Call::Shell { tty, .. } => write!(f, "a shell on {tty}"),
+            Call::Suspend => write!(f, "suspend to RAM"),
             Call::PowerOff => write!(f, "power off"),
         }
     }

@@ -195,6 +195,8 @@ pub enum Call {
         script: Option<Vec<u8>>,
     },
     /// There is no answer: the machine goes.
+    /// Suspends the guest to RAM; answered when it was woken from outside.
+    Suspend,
     PowerOff,
 }
 

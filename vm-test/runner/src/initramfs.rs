@@ -12,12 +12,15 @@ use std::fs;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::path::PathBuf;
 
 pub struct Contents {
     pub agent: PathBuf,
     pub busybox: PathBuf,
     pub modules: Vec<PathBuf>,
+    /// A folder whose files are the guest's, too, at the same places.
+    pub files: Option<PathBuf>,
 }
 
 const FOLDERS: &[&str] =
@@ -45,6 +48,9 @@ pub fn build(contents: &Contents) -> Result<OwnedFd> {
         archive.copy(&format!("modules/{name}"), FILE, module)?;
     }
     archive.add("etc/profile", FILE, PROFILE.as_bytes())?;
+    if let Some(files) = &contents.files {
+        archive.copy_all("", files)?;
+    }
 
     let fd = memfd_create("initramfs", MFdFlags::MFD_CLOEXEC)?;
     let mut file = File::from(fd);
@@ -65,6 +71,20 @@ impl Archive {
     fn copy(&mut self, name: &str, mode: u32, from: &PathBuf) -> Result<()> {
         let data = fs::read(from).with_context(|| format!("for the VM: {}", from.display()))?;
         self.add(name, mode, &data)
+    }
+
+    fn copy_all(&mut self, prefix: &str, folder: &Path) -> Result<()> {
+        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                self.add(&name, FOLDER, b"")?;
+                self.copy_all(&format!("{name}/"), &entry.path())?;
+            } else {
+                self.copy(&name, PROGRAM, &entry.path())?;
+            }
+        }
+        Ok(())
     }
 }
 

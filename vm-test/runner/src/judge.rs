@@ -28,6 +28,8 @@ pub struct Test {
     pub leaves: Leaves,
     /// Only runs when it is asked for, and may take its time.
     pub long: bool,
+    /// Runs other people's tests.
+    pub third_party: bool,
     /// What the kernel must have been built with.
     pub needs: &'static [Symbol],
     pub run: fn(&Vm) -> Result<()>,
@@ -57,6 +59,7 @@ impl Test {
             config: Config::smp(4),
             leaves: Leaves::Clean,
             long: false,
+            third_party: false,
             needs: &[],
             run,
         }
@@ -74,6 +77,11 @@ impl Test {
 
     pub const fn long(mut self) -> Test {
         self.long = true;
+        self
+    }
+
+    pub const fn third_party(mut self) -> Test {
+        self.third_party = true;
         self
     }
 
@@ -116,7 +124,7 @@ impl Display for Fault {
 /// Runs the test, and returns everything that speaks against it.
 pub fn run(vm: &Vm, test: &Test) -> Vec<Fault> {
     judge(vm, test.name, test.leaves, |vm| {
-        if test.long {
+        if test.long || test.third_party {
             vm.set_test_limit(Some(LONG));
         }
         (test.run)(vm)

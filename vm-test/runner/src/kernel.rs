@@ -14,12 +14,19 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Kernel {
     pub image: PathBuf,
+    /// With the decompressor in front, which is not loaded anew when the VM resumes.
+    pub compressed: Option<PathBuf>,
     /// `uname -r` in the guest
     pub release: String,
     pub built_with: BuiltWith,
 }
 
 impl Kernel {
+    /// Whether it can sleep, and come back.
+    pub fn suspends(&self) -> bool {
+        self.compressed.is_some() && self.built_with.has(ACPI_SLEEP)
+    }
+
     pub fn read(folder: &Path) -> Result<Kernel> {
         let text = |name: &str| {
             let path = folder.join(name);
@@ -27,6 +34,7 @@ impl Kernel {
         };
         Ok(Kernel {
             image: image(folder)?,
+            compressed: Some(folder.join("vmlinuz")).filter(|path| path.is_file()),
             release: text("release")?.trim().into(),
             built_with: BuiltWith::parse(&text("config")?),
         })
@@ -56,6 +64,9 @@ pub const OBJECTS: Symbol = "DEBUG_OBJECTS_TIMERS";
 pub const FAILSLAB: Symbol = "FAILSLAB";
 pub const MODULE_SIG: Symbol = "MODULE_SIG";
 pub const LOCKDOWN: Symbol = "SECURITY_LOCKDOWN_LSM";
+pub const LOCK_TORTURE: Symbol = "LOCK_TORTURE_TEST";
+pub const RCU_TORTURE: Symbol = "RCU_TORTURE_TEST";
+const ACPI_SLEEP: Symbol = "ACPI_SLEEP";
 pub const KUNIT: Symbol = "KUNIT";
 pub const STATE_CONTROL: Symbol = "CPU_HOTPLUG_STATE_CONTROL";
 

@@ -112,16 +112,25 @@ impl Link {
         self.check()?;
         let doing = call.to_string();
         let limit = self.limits.call.saturating_add(call.asked_time());
-        let id = self.id();
-        // A VM that does not take it is dead or hangs, and the wait below will find out which.
-        let _ = frame::send(&mut self.process.agent, &Request { id, call });
-        self.wait(&doing, limit, |link| link.answers.remove(&id))
+        // A VM that does not take it is dead or hangs, and the wait will find out which.
+        let id = self.post(call);
+        self.wait_answer(id, &doing, limit)
     }
 
-    /// Does not wait, nor mind if nobody is there.
-    pub fn post(&mut self, call: Call) {
+    /// Does not wait, nor mind if nobody is there. What to wait for, if one does.
+    pub fn post(&mut self, call: Call) -> u32 {
         let id = self.id();
         let _ = frame::send(&mut self.process.agent, &Request { id, call });
+        id
+    }
+
+    pub fn wait_answer(
+        &mut self,
+        id: u32,
+        doing: &str,
+        limit: Duration,
+    ) -> Result<Answer, Trouble> {
+        self.wait(doing, limit, |link| link.answers.remove(&id))
     }
 
     /// A command to QEMU itself.

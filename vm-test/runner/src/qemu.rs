@@ -6,7 +6,6 @@ use crate::arch::Arch;
 use crate::kernel::BuiltWith;
 use crate::kernel::KASAN;
 use crate::kernel::KMEMLEAK;
-use crate::kernel::KUNIT;
 use crate::kernel::Kernel;
 use protocol::PORT_NAME;
 use std::fmt;
@@ -38,17 +37,40 @@ pub struct Config {
     pub memory_mb: u32,
     /// The guest's clock counts instructions; the number tells one such boot from another.
     pub counted: Option<u32>,
+    /// Each CPU is a thread of the host: true races, and now and then the emulator's own mistake.
+    pub multi: bool,
+    /// Can be suspended. QEMU would load an uncompressed kernel again when the VM resumes.
+    pub suspends: bool,
     /// One more for the kernel's command line.
     pub word: Option<&'static str>,
 }
 
 impl Config {
     pub const fn smp(cpus: u32) -> Config {
-        Config { cpus, maxcpus: None, memory_mb: 512, counted: None, word: None }
+        Config {
+            cpus,
+            maxcpus: None,
+            memory_mb: 512,
+            counted: None,
+            multi: false,
+            suspends: false,
+            word: None,
+        }
     }
 
     pub const fn maxcpus(mut self, n: u32) -> Config {
         self.maxcpus = Some(n);
+        self
+    }
+
+    pub const fn suspends(mut self) -> Config {
+        self.suspends = true;
+        self
+    }
+
+    /// For TCG only.
+    pub const fn multi(mut self, multi: bool) -> Config {
+        self.multi = multi;
         self
     }
 
@@ -111,9 +133,6 @@ const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 /// One report of KASAN would be the last.
 const COMMAND_LINE_KASAN: &str = "kasan_multi_shot";
 
-/// The suites of a module run when it is loaded.
-const COMMAND_LINE_KUNIT: &[&str] = &["kunit.enable=1", "kunit.autorun=1"];
-
 /// Before the runner gives up.
 const HUNG_TASK_SECS: u32 = 10;
 
@@ -127,9 +146,6 @@ pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> Stri
     words.push(format!("sysctl.kernel.hung_task_timeout_secs={hung_task}"));
     if built_with.has(KASAN) {
         words.push(COMMAND_LINE_KASAN.into());
-    }
-    if built_with.has(KUNIT) {
-        words.extend(COMMAND_LINE_KUNIT.iter().map(|w| w.to_string()));
     }
     if let Some(n) = config.maxcpus {
         words.push(format!("maxcpus={n}"));
@@ -161,6 +177,7 @@ pub fn machine_arguments(
     add(&["-machine", arch.machine()]);
     match accel {
         Accel::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
+        Accel::Tcg if config.multi => add(&["-accel", "tcg,thread=multi"]),
         // One thread for all CPUs: with several, a CPU can see a half patched instruction.
         Accel::Tcg => add(&["-accel", "tcg,thread=single"]),
     }
@@ -185,7 +202,11 @@ pub fn arguments(
     let mut args = machine_arguments(arch, accel, config, &kernel.built_with);
     let mut add = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
 
-    add(&["-kernel", &kernel.image.to_string_lossy()]);
+    let image = match &kernel.compressed {
+        Some(compressed) if config.suspends => compressed,
+        _ => &kernel.image,
+    };
+    add(&["-kernel", &image.to_string_lossy()]);
     add(&["-initrd", &format!("/proc/self/fd/{}", wires.initrd)]);
     add(&["-append", &command_line(arch, config, &kernel.built_with)]);
     for (id, fd) in [("console", wires.console), ("qmp", wires.qmp), ("agent", wires.agent)] {
@@ -208,7 +229,12 @@ mod tests {
     }
 
     fn line_of(arch: Arch, accel: Accel, config: &Config, built_with: BuiltWith) -> String {
-        let kernel = Kernel { image: "/k/vmlinuz".into(), release: "7.3".into(), built_with };
+        let kernel = Kernel {
+            image: "/k/vmlinuz".into(),
+            release: "7.3".into(),
+            built_with,
+            compressed: None,
+        };
         arguments(arch, accel, config, &kernel, &WIRES).join(" ")
     }
 

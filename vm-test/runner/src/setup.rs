@@ -40,6 +40,9 @@ pub struct Options {
     /// Statically linked busybox for the guest; default: DIR/busybox of the kernel, /bin/busybox
     #[arg(long, value_name = "FILE")]
     busybox: Option<PathBuf>,
+    /// A folder with other people's tests, for the tests that run them, and no others
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "auto")]
     accel: AccelOption,
     /// CPUs of the VM of demo and shell; each test has a machine of its own choice
@@ -79,6 +82,7 @@ impl Setup {
             agent: options.agent()?,
             busybox: options.busybox(),
             modules: options.modules()?,
+            files: options.files.clone(),
         })?;
         let mut setup = Setup {
             arch,

@@ -9,7 +9,7 @@ use crate::judge::Fault;
 use crate::judge::Test;
 use crate::kernel::BuiltWith;
 use crate::kernel::KMEMLEAK;
-use crate::kernel::Symbol;
+use crate::kernel::Kernel;
 use crate::pool::Ending;
 use crate::pool::Pool;
 use crate::setup::Options;
@@ -36,12 +36,13 @@ fn vms(kernel: &BuiltWith) -> usize {
 }
 
 pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
-    let tests = tests::all();
+    let mut tests = tests::all();
+    tests.retain(|test| test.third_party == options.files.is_some());
     // This program is built in the checkout whose modules it tests.
     let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let snippets = match &options.modules {
-        Some(modules) => snippets::trials(source, modules)?,
-        None => Vec::new(),
+        Some(modules) if options.files.is_none() => snippets::trials(source, modules)?,
+        _ => Vec::new(),
     };
     if arguments.list {
         return Ok(list(&tests, &snippets));
@@ -49,7 +50,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let setup = Setup::new(options)?;
     arguments.test_threads.get_or_insert(vms(&setup.kernel.built_with));
     println!("{}", setup.banner());
-    let tests = for_kernel(tests, &setup.kernel.built_with, |test, lacks| {
+    let tests = for_kernel(tests, &setup.kernel, |test, lacks| {
         if is_wanted(&arguments, test) {
             println!("not for this kernel: {} (it is built without {lacks})", test.name);
         }
@@ -168,15 +169,18 @@ fn repeat_command(options: &Options, setup: &Setup) -> String {
 /// The tests that the kernel has all for; of the others `left_out` hears, with what is missing.
 fn for_kernel(
     mut tests: Vec<&'static Test>,
-    kernel: &BuiltWith,
-    left_out: impl Fn(&Test, Symbol),
+    kernel: &Kernel,
+    left_out: impl Fn(&Test, &str),
 ) -> Vec<&'static Test> {
-    tests.retain(|test| match kernel.lacks(test.needs) {
-        None => true,
-        Some(symbol) => {
-            left_out(test, symbol);
-            false
+    tests.retain(|test| {
+        let lacks = match kernel.suspends() {
+            false if test.config.suspends => Some("what resumes"),
+            _ => kernel.built_with.lacks(test.needs),
+        };
+        if let Some(what) = lacks {
+            left_out(test, what);
         }
+        lacks.is_none()
     });
     tests
 }

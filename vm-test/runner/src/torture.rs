@@ -22,6 +22,8 @@ use crate::qemu::Config;
 use crate::recorder;
 use crate::setup::Options;
 use crate::setup::Setup;
+use crate::splat;
+use crate::tests::suspend;
 use crate::threads::Counts;
 use crate::threads::Demo;
 use crate::threads::EVENTS_BINARY;
@@ -36,6 +38,7 @@ use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 use clap::Args;
+use clap::ValueEnum;
 use protocol::Access;
 use protocol::Call;
 use protocol::Tally;
@@ -59,6 +62,15 @@ pub struct How {
     /// Repeats the choices of an earlier run
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// TCG: one thread for all CPUs, or one for each, with true races
+    #[arg(long, value_enum, default_value = "single")]
+    tcg: Tcg,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Tcg {
+    Single,
+    Multi,
 }
 
 const ROUND: Duration = Duration::from_secs(20);
@@ -93,6 +105,9 @@ struct Figures {
     refused: u64,
     reads: u64,
     loads: u64,
+    suspends: u64,
+    /// Boots that ended with a mistake of the emulator.
+    mistakes: u64,
 }
 
 impl Display for Figures {
@@ -109,6 +124,8 @@ impl Display for Figures {
             refused,
             reads,
             loads,
+            suspends,
+            mistakes,
         } = self;
         writeln!(f, "rounds            {rounds}")?;
         writeln!(f, "CPU off and on    {toggles}")?;
@@ -116,7 +133,15 @@ impl Display for Figures {
         writeln!(f, "events            {events} read, {lost} counted as lost")?;
         writeln!(f, "jobs              {submitted} submitted = {run} run + {refused} refused")?;
         writeln!(f, "files read        {reads}")?;
-        write!(f, "modules loaded    {loads}, all unloaded again")
+        writeln!(f, "modules loaded    {loads}, all unloaded again")?;
+        write!(f, "suspends          {suspends}")?;
+        if *mistakes > 0 {
+            write!(
+                f,
+                "\nemulator          {mistakes} breakpoints that are not there; booted anew"
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -128,27 +153,25 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     };
     let setup = Setup::new(options)?;
     println!("{}", setup.banner());
-    let vm = ui::boot(&setup, &Config::smp(options.cpus))?;
-    println!("{} for {:.1} minutes, seed {seed}", vm.config, how.minutes);
+    let config = Config::smp(options.cpus).multi(how.tcg == Tcg::Multi);
+    let config = if setup.kernel.suspends() { config.suspends() } else { config };
+    println!("{config} for {:.1} minutes, seed {seed}", how.minutes);
 
     let mut figures = Figures::default();
-    let mut faults = judge::judge(&vm, "torture", Leaves::Clean, |vm| {
-        vm.set_test_limit(None);
-        let mut random = fastrand::Rng::with_seed(seed);
-        let end = Instant::now() + time;
-        while Instant::now() < end {
-            round(vm, &mut random, &mut figures)
-                .with_context(|| format!("round {}", figures.rounds))?;
-            reload(vm, &mut random, &mut figures).context("reload")?;
-            figures.rounds += 1;
+    let mut random = fastrand::Rng::with_seed(seed);
+    let end = Instant::now() + time;
+    let (vm, faults) = loop {
+        let vm = ui::boot(&setup, &config)?;
+        let faults = until(&vm, end, &mut random, &mut figures);
+        let lines = vm.console(0);
+        let of_emulator = splat::is_of_emulator(lines.iter().map(|line| line.text.as_str()));
+        if config.multi && of_emulator && Instant::now() < end {
+            figures.mistakes += 1;
+            println!("a breakpoint that is not there: the emulator's mistake; booting anew");
+            continue;
         }
-        Ok(())
-    });
-    if vm.is_running() && faults.is_empty() {
-        if let Err(e) = vm.shut_down() {
-            faults.push(Fault::Unclean(format!("{e:#}")));
-        }
-    }
+        break (vm, faults);
+    };
     println!("\n{figures}");
     println!("splats, leftovers {}", faults.len());
     if faults.is_empty() {
@@ -161,6 +184,25 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     println!("the last of the console:\n{}", vm.console_tail());
     println!("\nFAILED; again, with these choices: SEED={seed}");
     Ok(ExitCode::from(exit::TEST_FAILED))
+}
+
+/// Rounds in one VM; all that speaks against it.
+fn until(vm: &Vm, end: Instant, random: &mut fastrand::Rng, figures: &mut Figures) -> Vec<Fault> {
+    let mut faults = judge::judge(vm, "torture", Leaves::Clean, |vm| {
+        vm.set_test_limit(None);
+        while Instant::now() < end {
+            round(vm, random, figures).with_context(|| format!("round {}", figures.rounds))?;
+            reload(vm, random, figures).context("reload")?;
+            figures.rounds += 1;
+        }
+        Ok(())
+    });
+    if vm.is_running() && faults.is_empty() {
+        if let Err(e) = vm.shut_down() {
+            faults.push(Fault::Unclean(format!("{e:#}")));
+        }
+    }
+    faults
 }
 
 /// A task that makes these calls at random while a round lasts.
@@ -226,6 +268,11 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     let modules = vm.modules()?;
     for sample in SAMPLES.iter().filter(|sample| modules.iter().any(|module| module == *sample)) {
         vm.rmmod(sample)?;
+    }
+    // With the timers on.
+    if vm.config.suspends {
+        suspend::cycle(vm).context("suspend")?;
+        figures.suspends += 1;
     }
     demo.stop_timers()?;
     recorder::drain(&log, &mut bytes)?;

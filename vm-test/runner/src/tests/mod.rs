@@ -21,6 +21,8 @@ mod rollback;
 mod runner;
 mod samples;
 mod security;
+pub mod suspend;
+mod third_party;
 mod unload;
 mod wake;
 
@@ -46,7 +48,9 @@ pub fn all() -> Vec<&'static Test> {
         checkers::TESTS,
         memory::TESTS,
         kunit::TESTS,
+        suspend::TESTS,
         security::TESTS,
+        third_party::TESTS,
         runner::TESTS,
     ]
     .into_iter()

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Other people's tests, unmodified, from the kernel's source, while our modules are loaded and busy.
+//! Their verdict counts, and ours: no splat, and the books of our threads balance.
+//!
+//! Not here, though good: LTP's `cpuhotplug*` and `stress-ng --cpu-online`, which come neither with
+//! the kernel nor with what the root file system is made of.
+
+use crate::judge::Test;
+use crate::kernel::LOCK_TORTURE;
+use crate::kernel::RCU_TORTURE;
+use crate::threads::Demo;
+use crate::threads::PERIOD;
+use crate::vm::Vm;
+use anyhow::Context;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use protocol::Call;
+use protocol::Exit;
+use protocol::Value;
+use std::time::Duration;
+use std::time::Instant;
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "third_party::selftests_cpu_hotplug",
+        "selftests/cpu-hotplug/cpu-on-off-test.sh passes, for one CPU and for all",
+        selftests,
+    )
+    .third_party(),
+    Test::new("third_party::scftorture", "scftorture passes with CPU hotplug", |vm| {
+        torture(vm, "scftorture", "")
+    })
+    .third_party(),
+    Test::new(
+        "third_party::locktorture_mutex",
+        "locktorture passes with mutexes and CPU hotplug",
+        |vm| torture(vm, "locktorture", "torture_type=mutex_lock"),
+    )
+    .needs(&[LOCK_TORTURE])
+    .third_party(),
+    Test::new(
+        "third_party::locktorture_percpu_rwsem",
+        "locktorture passes with what CPU hotplug itself is locked by",
+        |vm| torture(vm, "locktorture", "torture_type=percpu_rwsem_lock"),
+    )
+    .needs(&[LOCK_TORTURE])
+    .third_party(),
+    Test::new("third_party::rcutorture", "rcutorture passes with CPU hotplug", |vm| {
+        torture(vm, "rcutorture", "n_barrier_cbs=2 fwd_progress=0")
+    })
+    .needs(&[RCU_TORTURE])
+    .third_party(),
+];
+
+/// For how long, on a kernel as fast as the stock one.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Of a torture module, with its CPU hotplug.
+const OFFLINES: u64 = 20;
+
+/// Our modules, with something to do for the threads on every CPU.
+const BUSY: &[&str] = &["rust_cpu_stop", "rust_cpuhp", "rust_ksoftirqd", "rust_rcuc"];
+
+fn busy(vm: &Vm) -> Result<Demo<'_>> {
+    BUSY.iter().try_for_each(|module| vm.insmod(module, ""))?;
+    let demo = Demo::load(vm)?;
+    vm.write(PERIOD, "1000")?;
+    Ok(demo)
+}
+
+/// What went off came on again, and each thread has parked and unparked as often, and works.
+fn done(vm: &Vm, demo: Demo<'_>) -> Result<()> {
+    demo.stop_timers()?;
+    demo.wake("0")?;
+    demo.all_sleep()?;
+    let counts = demo.all_counts()?;
+    let parks: u64 = counts.values().map(|c| c.park).sum();
+    let runs: u64 = counts.values().map(|c| c.run).sum();
+    eprintln!("vm-test: meanwhile {parks} parks, {runs} runs");
+    ensure!(parks >= 2 && runs > 0, "our threads saw nothing of it");
+    ensure!(counts.values().all(|c| c.park == c.unpark), "{counts:?}");
+    demo.unload()?;
+    BUSY.iter().try_for_each(|module| vm.rmmod(module))
+}
+
+fn selftests(vm: &Vm) -> Result<()> {
+    vm.run(&["/bin/busybox", "--install", "-s", "/bin"])?;
+    let demo = busy(vm)?;
+    for arguments in [&[][..], &["-a"]] {
+        let argv = ["/bin/bash", "/selftests/cpu-on-off-test.sh"].iter().chain(arguments);
+        let argv = argv.map(|word| word.to_string()).collect();
+        let limit_ms = vm.limit(LIMIT).as_millis() as u64;
+        let Value::Program { status, output } = vm.call(Call::Run { argv, limit_ms })? else {
+            bail!("it did not run")
+        };
+        let output = String::from_utf8_lossy(&output);
+        // Neither failed nor skipped.
+        ensure!(status == Exit::Code(0), "{status:?}:\n{output}");
+        eprintln!("vm-test: {}", output.trim_end().replace('\n', "\nvm-test: "));
+    }
+    done(vm, demo)
+}
+
+fn torture(vm: &Vm, module: &str, parameters: &str) -> Result<()> {
+    vm.expect_warning("torture");
+    let demo = busy(vm)?;
+    vm.insmod("torture", "")?;
+    let start = Instant::now();
+    vm.insmod(module, &format!("onoff_interval=20 stat_interval=2 {parameters}"))?;
+    while offlines(vm)? < OFFLINES {
+        ensure!(start.elapsed() < vm.limit(LIMIT), "{} offlines in {LIMIT:?}", offlines(vm)?);
+    }
+    vm.rmmod(module)?;
+    vm.rmmod("torture")?;
+    vm.kmsg()?;
+    let records = vm.records.borrow();
+    let verdict = records.iter().rfind(|record| record.text.contains("--- End of test"));
+    let verdict = &verdict.context("no verdict in the log")?.text;
+    ensure!(verdict.contains("End of test: SUCCESS"), "{verdict}");
+    drop(records);
+    eprintln!("vm-test: {module}: SUCCESS, {} offlines", offlines(vm)?);
+    done(vm, demo)
+}
+
+/// As the torture modules print it from time to time: `onoff: ONLINES/TRIED:OFFLINES/TRIED ...`
+fn offlines(vm: &Vm) -> Result<u64> {
+    vm.kmsg()?;
+    let records = vm.records.borrow();
+    let Some(record) = records.iter().rfind(|record| record.text.contains("onoff: ")) else {
+        return Ok(0);
+    };
+    let (_, numbers) = record.text.split_once("onoff: ").context("just found")?;
+    let done = numbers.split([':', '/']).nth(2).with_context(|| record.text.clone())?;
+    Ok(done.parse()?)
+}
