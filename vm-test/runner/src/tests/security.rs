@@ -62,6 +62,13 @@ pub const TESTS: &[Test] = &[
     .needs(&[LOCKDOWN])
     .on(Config::smp(2).word("lockdown=integrity")),
     Test::new(
+        "security::lockdown_lets_watch",
+        "under lockdown, a signed module is loaded; its files can be read, and none that could be written is opened",
+        lockdown_lets_watch,
+    )
+    .needs(&[MODULE_SIG, KASAN, LOCKDOWN])
+    .on(Config::smp(2).word("lockdown=integrity")),
+    Test::new(
         "security::signed_modules_only",
         "where signatures are enforced, signed modules work; none that is not signed or was changed is loaded",
         signed_modules_only,
@@ -227,14 +234,31 @@ fn any_input(vm: &Vm, times: u32) -> Result<()> {
     unload_all(vm)
 }
 
-fn lockdown(vm: &Vm) -> Result<()> {
+fn assert_locked_down(vm: &Vm) -> Result<()> {
     const SECURITYFS: &str = "/sys/kernel/security";
     vm.run(&["/bin/busybox", "mount", "-t", "securityfs", "none", SECURITYFS])?;
     let state = vm.read(&format!("{SECURITYFS}/lockdown"))?;
     ensure!(state.contains("[integrity]"), "{state}");
-    assert_eq!(refused(vm.insmod(MODULE, ""))?, Errno::EPERM);
+    Ok(())
+}
+
+fn lockdown(vm: &Vm) -> Result<()> {
+    assert_locked_down(vm)?;
+    // The debug kernel's are signed.
+    let unsigned = "tail -c 28 $0 | grep -q appended && head -c -28 $0 || cat $0";
+    assert_eq!(load_spoilt(vm, unsigned)?, Errno::EPERM);
     assert!(threads::pids(vm)?.is_empty() && !vm.exists(FOLDER)?);
     Ok(())
+}
+
+fn lockdown_lets_watch(vm: &Vm) -> Result<()> {
+    assert_locked_down(vm)?;
+    let demo = Demo::load(vm)?;
+    demo.summary()?;
+    for path in files(vm, &["-perm", "-200"])? {
+        assert_eq!(refused(vm.write(&path, "0"))?, Errno::EPERM, "{path}");
+    }
+    demo.unload()
 }
 
 fn signed_modules_only(vm: &Vm) -> Result<()> {
@@ -243,12 +267,17 @@ fn signed_modules_only(vm: &Vm) -> Result<()> {
     demo.unload()?;
     // What makes a signature one are the last bytes of the file.
     for spoil in ["head -c -28 $0", "tr Q q <$0"] {
-        let script = format!("{spoil} >/tmp/spoilt.ko");
-        vm.run(&["/bin/busybox", "sh", "-c", &script, &module_path(MODULE)])?;
-        let call = Call::LoadModule { path: "/tmp/spoilt.ko".into(), params: String::new() };
-        let refusal = refused(vm.call(call).map(drop)).context(spoil)?;
-        ensure!(matches!(refusal, Errno::EKEYREJECTED), "{spoil}: {refusal:?}");
+        assert_eq!(load_spoilt(vm, spoil)?, Errno::EKEYREJECTED, "{spoil}");
     }
     assert!(threads::pids(vm)?.is_empty());
     Ok(())
+}
+
+/// What the demo is refused with, after this shell command made something else of it.
+fn load_spoilt(vm: &Vm, spoil: &str) -> Result<Errno> {
+    const SPOILT: &str = "/tmp/spoilt.ko";
+    let script = format!("{spoil} >{SPOILT}");
+    vm.run(&["/bin/busybox", "sh", "-c", &script, &module_path(MODULE)])?;
+    let call = Call::LoadModule { path: SPOILT.into(), params: String::new() };
+    refused(vm.call(call).map(drop)).context(SPOILT)
 }

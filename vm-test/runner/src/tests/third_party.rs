@@ -108,7 +108,7 @@ fn torture(vm: &Vm, module: &str, parameters: &str) -> Result<()> {
     let demo = busy(vm)?;
     vm.insmod("torture", "")?;
     let start = Instant::now();
-    vm.insmod(module, &format!("onoff_interval=20 stat_interval=2 {parameters}"))?;
+    vm.insmod(module, &format!("onoff_holdoff=2 onoff_interval=20 stat_interval=2 {parameters}"))?;
     while offlines(vm)? < OFFLINES {
         ensure!(start.elapsed() < vm.limit(LIMIT), "{} offlines in {LIMIT:?}", offlines(vm)?);
     }
