@@ -13,6 +13,7 @@ use kernel::{
     new_spinlock,
     prelude::*,
     sync::{
+        atomic::Atomic,
         Mutex,
         SpinLock, //
     }, //
@@ -53,6 +54,7 @@ struct Faults {
     b: Mutex<u32>,
     #[pin]
     spin: SpinLock<u32>,
+    raced: Atomic<usize>,
 }
 
 type Fault = fn(&Faults) -> Result;
@@ -65,6 +67,7 @@ const FAULTS: &[(&str, Fault)] = &[
     ("sleep_in_atomic", sleep_in_atomic),
     ("lock_inversion", lock_inversion),
     ("hotplug_inversion", hotplug_inversion),
+    ("data_race", data_race),
 ];
 
 fn use_after_free(_: &Faults) -> Result {
@@ -161,6 +164,18 @@ fn hotplug_inversion(faults: &Faults) -> Result {
     Ok(())
 }
 
+/// With another task that does the same. rustc does not instrument for KCSAN, so C makes the accesses.
+fn data_race(faults: &Faults) -> Result {
+    for _ in 0..1_000_000 {
+        // SAFETY: None: this is the bug. (The bitmap is one word long, and the call stays inside.)
+        unsafe {
+            bindings::__bitmap_set(faults.raced.as_ptr(), 0, 7);
+            bindings::__bitmap_clear(faults.raced.as_ptr(), 0, 7);
+        }
+    }
+    Ok(())
+}
+
 struct Do;
 
 #[vtable]
@@ -198,6 +213,7 @@ impl ScopedModule for FaultyModule {
                     a <- new_mutex!(0),
                     b <- new_mutex!(0),
                     spin <- new_spinlock!(0),
+                    raced: Atomic::new(0),
                 }),
                 fill,
             ),

@@ -57,6 +57,7 @@ pub struct BuiltWith(Arc<BTreeSet<String>>);
 pub type Symbol = &'static str;
 
 pub const KASAN: Symbol = "KASAN";
+pub const KCSAN: Symbol = "KCSAN";
 pub const KMEMLEAK: Symbol = "DEBUG_KMEMLEAK";
 pub const LOCKDEP: Symbol = "PROVE_LOCKING";
 pub const ATOMIC_SLEEP: Symbol = "DEBUG_ATOMIC_SLEEP";
@@ -90,7 +91,7 @@ impl BuiltWith {
 
     /// About how many times the usual it takes for everything.
     pub fn slowness(&self) -> u32 {
-        if self.has(KASAN) { 4 } else { 1 }
+        if self.has(KASAN) || self.has(KCSAN) { 4 } else { 1 }
     }
 
     #[cfg(test)]

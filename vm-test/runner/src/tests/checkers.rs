@@ -3,6 +3,8 @@
 //! The debug kernel's checkers: each must speak when it has reason to
 //! (vm-test/modules/rust_smpboot_faulty.rs), or their silence proves nothing.
 
+use crate::guest::SOON;
+use crate::guest::calls::write;
 use crate::judge;
 use crate::judge::Fault;
 use crate::judge::LEAK;
@@ -10,9 +12,11 @@ use crate::judge::Leaves;
 use crate::judge::Test;
 use crate::kernel::ATOMIC_SLEEP;
 use crate::kernel::KASAN;
+use crate::kernel::KCSAN;
 use crate::kernel::KMEMLEAK;
 use crate::kernel::LOCKDEP;
 use crate::kernel::OBJECTS;
+use crate::qemu::Config;
 use crate::vm::Vm;
 use anyhow::Result;
 
@@ -61,6 +65,14 @@ pub const TESTS: &[Test] = &[
         hotplug_inversion,
     )
     .needs(&[LOCKDEP])
+    .leaves(Leaves::Used),
+    Test::new(
+        "checkers::data_race",
+        "KCSAN tells that two CPUs write to one word without a lock",
+        data_race,
+    )
+    .needs(&[KCSAN])
+    .on(Config::smp(2).multi(true))
     .leaves(Leaves::Used),
 ];
 
@@ -123,4 +135,18 @@ fn leak(vm: &Vm) -> Result<()> {
     let announced = |vm: &Vm| told(vm, &["leak"], &[LEAK]);
     assert_eq!(judge::judge(vm, "probe", Leaves::Clean, announced), []);
     Ok(())
+}
+
+fn data_race(vm: &Vm) -> Result<()> {
+    vm.expect_splat("KCSAN");
+    vm.insmod(MODULE, "")?;
+    let write = || vm.spawn(write(DO, "data_race"));
+    for task in [write()?, write()?] {
+        task.wait(SOON)?;
+    }
+    vm.kmsg()?;
+    let records = vm.records.borrow();
+    assert!(records.iter().any(|record| record.text.contains("data-race in __bitmap_")));
+    drop(records);
+    vm.rmmod(MODULE)
 }
