@@ -24,6 +24,7 @@ mod tasks;
 
 pub use files::Handle;
 pub use files::text;
+pub use tasks::Task;
 
 use crate::trouble::Refused;
 use crate::vm::Vm;

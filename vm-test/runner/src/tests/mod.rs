@@ -13,6 +13,7 @@ mod ksoftirqd;
 mod memory;
 mod misuse;
 mod model;
+mod percpu_workqueue;
 mod picture;
 mod rcuc;
 mod registration;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<&'static Test> {
         cpuhp::TESTS,
         rcuc::TESTS,
         ksoftirqd::TESTS,
+        percpu_workqueue::TESTS,
         misuse::TESTS,
         model::TESTS,
         checkers::TESTS,
