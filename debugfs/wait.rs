@@ -14,10 +14,6 @@ use kernel::{
     fs::File,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         rcu::synchronize_rcu,
         LockClassKey, //
     },
@@ -65,10 +61,11 @@ impl WaitQueue {
         // As `waitqueue_active()`. The barrier pairs with the one in `prepare_to_wait_event()`:
         // either this finds the waiter in the queue, or the waiter finds its condition met.
         // SAFETY: `head` is initialized, by the type invariant; the list is changed under its lock
-        // with `WRITE_ONCE()`, and only the address is looked at.
+        // with `WRITE_ONCE()`, and only the address is looked at. `READ_ONCE()`, without the call that
+        // an `Atomic` needs.
         let active = unsafe {
             let list = &raw mut (*head).head;
-            Atomic::from_ptr(&raw mut (*list).next).load(Relaxed) != list
+            (&raw const (*list).next).read_volatile() != list
         };
 
         if active {

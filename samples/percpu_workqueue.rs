@@ -85,6 +85,8 @@ use kernel::{
     time::Delta, //
 };
 
+#[path = "percpu_workqueue/atomic.rs"]
+mod atomic;
 #[path = "percpu_workqueue/list.rs"]
 mod list;
 #[path = "percpu_workqueue/work.rs"]

@@ -3,6 +3,11 @@
 //! Lists of pending items: one that needs no lock, where they come in, and one that does.
 
 use super::{
+    atomic::{
+        cmpxchg_ptr,
+        read_once,
+        write_once, //
+    },
     work::{
         is_later,
         Entry,
@@ -49,12 +54,12 @@ impl<Q: QueueType> Incoming<Q> {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.0.load(Relaxed) != Self::closed()
+        read_once(&self.0) != Self::closed()
     }
 
     /// Adds an item, with a full barrier. Gives it back if this is closed. Any context.
     pub(super) fn push(&self, mut entry: Entry<Q>) -> Result<(), Entry<Q>> {
-        let mut first = self.0.load(Relaxed);
+        let mut first = read_once(&self.0);
         loop {
             if first == Self::closed() {
                 return Err(entry);
@@ -62,7 +67,7 @@ impl<Q: QueueType> Incoming<Q> {
             entry.links_mut().next = first;
             // INVARIANT: The new first one is followed by the old chain, which is still the same: it
             // can only have been taken and come back, which makes no difference.
-            match self.0.cmpxchg(first, entry.head_ptr(), Full) {
+            match cmpxchg_ptr(&self.0, first, entry.head_ptr()) {
                 Ok(_) => {
                     let _ = entry.into_head();
                     return Ok(());
@@ -74,7 +79,7 @@ impl<Q: QueueType> Incoming<Q> {
 
     /// Takes all, and gives them to `each` in the order in which they came.
     pub(super) fn take(&self, each: impl FnMut(Entry<Q>)) {
-        let mut first = self.0.load(Relaxed);
+        let mut first = read_once(&self.0);
         while first != null_mut() && first != Self::closed() {
             // INVARIANT: Null.
             match self.0.cmpxchg(first, null_mut(), Acquire) {
@@ -120,7 +125,7 @@ impl<Q: QueueType> Incoming<Q> {
             // SAFETY: As above; read before `each` gets the entry.
             first = unsafe { (*head.as_ref().links.get()).next };
             // SAFETY: `PENDING`, as all in the chain, which is ours, and in no list.
-            each(unsafe { Entry::of(head.as_ref()) });
+            each(unsafe { Entry::from_head(head) });
         }
     }
 }
@@ -176,7 +181,7 @@ impl<Q: QueueType> List<Q> {
     unsafe fn peek<R>(head: *mut Head<Q>, look: impl FnOnce(&Entry<Q>) -> R) -> Option<R> {
         let head = NonNull::new(head)?;
         // SAFETY: It belongs to the list, which lends it; it does not come to be dropped.
-        let entry = core::mem::ManuallyDrop::new(unsafe { Entry::of(head.as_ref()) });
+        let entry = core::mem::ManuallyDrop::new(unsafe { Entry::from_head(head) });
         Some(look(&entry))
     }
 
@@ -206,7 +211,7 @@ impl<Q: QueueType> List<Q> {
     ///
     /// `after` is in this list, or null for the place before the first.
     unsafe fn insert_after(&mut self, after: *mut Head<Q>, entry: Entry<Q>) {
-        entry.head().list.store(self.number, Relaxed);
+        write_once(&entry.head().list, self.number);
         let this = entry.into_head().as_ptr();
         // SAFETY: `this` was an entry, and is this list's now; so are its neighbours, by the
         // requirements of this function and the type invariant. No references to links are alive.
@@ -227,20 +232,30 @@ impl<Q: QueueType> List<Q> {
 
     pub(super) fn pop_front(&mut self) -> Option<Entry<Q>> {
         let first = NonNull::new(self.first)?;
-        // SAFETY: It is in this list, and so is valid.
-        self.remove(unsafe { first.as_ref() })
+        // SAFETY: It is in this list.
+        Some(unsafe { self.unlink(first) })
     }
 
     /// Takes this item out, if it is in this list.
     pub(super) fn remove(&mut self, head: &Head<Q>) -> Option<Entry<Q>> {
         // Only who has the list writes its number to a head or away from it: if it is there, it is in
         // this list, and stays there.
-        if head.list.load(Relaxed) != self.number {
+        if read_once(&head.list) != self.number {
             return None;
         }
+        // SAFETY: It is in this list, so that its links are ours to read, and `this` is not null.
+        Some(unsafe { self.unlink(NonNull::new_unchecked((*head.links.get()).this)) })
+    }
+
+    /// # Safety
+    ///
+    /// `head` is in this list.
+    #[inline(always)]
+    unsafe fn unlink(&mut self, head: NonNull<Head<Q>>) -> Entry<Q> {
         // SAFETY: It is in this list, and so are its neighbours. No references to links are alive.
         unsafe {
-            let (prev, next) = ((*head.links.get()).prev, (*head.links.get()).next);
+            let links = head.as_ref().links.get();
+            let (prev, next) = ((*links).prev, (*links).next);
             match prev.is_null() {
                 true => self.first = next,
                 false => (*(*prev).links.get()).next = next,
@@ -249,10 +264,10 @@ impl<Q: QueueType> List<Q> {
                 true => self.last = prev,
                 false => (*(*next).links.get()).prev = prev,
             }
+            write_once(&head.as_ref().list, 0);
+            // `PENDING`, as all in this list, and in none now.
+            Entry::from_head(head)
         }
-        head.list.store(0, Relaxed);
-        // SAFETY: `PENDING`, as all in this list, and in none now.
-        Some(unsafe { Entry::of(head) })
     }
 }
 

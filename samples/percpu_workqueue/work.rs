@@ -21,6 +21,11 @@
 //! the bit `WAITS`, and whoever ends the run takes it from there.
 
 use super::{
+    atomic::{
+        cmpxchg,
+        fetch_add,
+        read_once, //
+    },
     QueueType,
     Worker, //
 };
@@ -41,8 +46,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
-            Full,
-            Relaxed, //
+            Full, //
         },
         barrier::smp_mb,
         Arc, //
@@ -189,11 +193,12 @@ impl<T: WorkItem> Deref for Work<T> {
 
 /// What a queue does with an item, whatever its type.
 struct Ops<Q: QueueType> {
-    /// The head is the first field of a `Work<T>` that `Pointer::into_raw` gave away.
+    /// Runs the item, ends that, and takes it back. The head is the first field of a `Work<T>` that
+    /// `Pointer::into_raw` gave away; it is `RUNNING`, and both belong to the caller.
     run: unsafe fn(NonNull<Head<Q>>, &Worker<'_, Q>),
-    /// The same.
+    /// The head is the first field of a `Work<T>` that `Pointer::into_raw` gave away.
     refused: unsafe fn(NonNull<Head<Q>>),
-    /// The same, and takes that back.
+    /// The same. Takes it back.
     put: unsafe fn(NonNull<Head<Q>>),
 }
 
@@ -220,9 +225,15 @@ impl<Q: QueueType> Ops<Q> {
         ManuallyDrop::new(unsafe { T::Pointer::from_raw(head.cast()) })
     }
 
-    unsafe fn run<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>, worker: &Worker<'_, Q>) {
-        // SAFETY: By the requirements of `Ops::run`.
-        T::run(&*unsafe { Self::pointer::<T>(head) }, worker);
+    unsafe fn run<T: WorkItem<Queue = Q>>(this: NonNull<Head<Q>>, worker: &Worker<'_, Q>) {
+        // SAFETY: By the requirements of `Ops::run`. It is dropped here.
+        let item = ManuallyDrop::into_inner(unsafe { Self::pointer::<T>(this) });
+        T::run(&item, worker);
+
+        // `WAITS` may be set until `RUNNING` is cleared, and not afterwards.
+        if item.head.end().is(WAITS) {
+            worker.threads.place_waiting(&item.head);
+        }
     }
 
     unsafe fn refused<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>) {
@@ -292,7 +303,7 @@ impl State {
 /// What a list needs, for whoever has the entry.
 pub(super) struct Links<Q: QueueType> {
     /// The head itself, as it came from `Pointer::into_raw`.
-    this: *mut Head<Q>,
+    pub(super) this: *mut Head<Q>,
     pub(super) next: *mut Head<Q>,
     pub(super) prev: *mut Head<Q>,
     /// Not to run before that.
@@ -346,19 +357,39 @@ impl<Q: QueueType> Head<Q> {
         State(self.state.load(Acquire))
     }
 
+    /// It is not running any more. Returns the state before. Full barrier.
+    ///
+    /// To be called once by whom `RUNNING` belongs to.
+    #[inline(always)]
+    fn end(&self) -> State {
+        State(fetch_add(&self.state, ENDED.wrapping_sub(RUNNING)))
+    }
+
     /// Changes the state, with a full barrier, to what `change` makes of it, unless that is nothing.
     /// Returns the state before.
+    #[inline(always)]
     fn change(&self, change: impl Fn(u64) -> Option<u64>) -> Result<State, State> {
-        let mut old = self.state.load(Relaxed);
+        let mut old = read_once(&self.state);
         loop {
             let Some(new) = change(old) else {
                 return Err(State(old));
             };
-            match self.state.cmpxchg(old, new, Full) {
+            match cmpxchg(&self.state, old, new) {
                 Ok(_) => return Ok(State(old)),
                 Err(now) => old = now,
             }
         }
+    }
+
+    /// For whom what was found is not what is wanted: a barrier, and once more.
+    ///
+    /// So that the run that is to come sees what the caller wrote: either it clears `PENDING` after this
+    /// barrier, or this finds the bit clear. Pairs with the barrier in [`Entry::start`].
+    #[cold]
+    #[inline(never)]
+    fn change_after_barrier(&self, change: impl Fn(u64) -> Option<u64>) -> Result<State, State> {
+        smp_mb(Full);
+        self.change(change)
     }
 
     /// From now until [`end_cancel`](Self::end_cancel) nobody can queue the item. `EBUSY` if 4095 tasks
@@ -382,13 +413,12 @@ impl<Q: QueueType> Head<Q> {
     }
 }
 
-/// What became of a claim.
-pub(super) enum Claim<Q: QueueType> {
-    Claimed(Entry<Q>),
-    /// The item is pending already.
-    Pending,
+/// Why an item could not be claimed, and the item.
+pub(super) enum Unclaimed<P> {
+    /// It is pending already.
+    Pending(P),
     /// Somebody waits for it to end.
-    Cancelled,
+    Cancelled(P),
 }
 
 /// An item that is pending, and a reference to it.
@@ -404,24 +434,26 @@ unsafe impl<Q: QueueType> Send for Entry<Q> {}
 
 impl<Q: QueueType> Entry<Q> {
     /// Makes an item pending on `cpu`.
-    pub(super) fn claim<P>(item: P, cpu: CpuId, due: Option<Time>) -> Claim<Q>
+    #[inline(always)]
+    pub(super) fn claim<P>(
+        item: P,
+        cpu: CpuId,
+        due: Option<Time>,
+    ) -> core::result::Result<Self, Unclaimed<P>>
     where
         P: Pointer<Item: WorkItem<Queue = Q>>,
     {
         let cpu = u64::from(cpu.as_u32()) << CPU_SHIFT;
         let claim = |s| (s & (PENDING | CANCELLERS) == 0).then_some(s & !CPU | cpu | PENDING);
 
-        let mut claimed = item.head.change(claim);
-        if claimed.is_err() {
-            // The run that is to come sees what the caller wrote: either it clears `PENDING` after this
-            // barrier, or this finds the bit clear. Pairs with the barrier in `start`.
-            smp_mb(Full);
-            claimed = item.head.change(claim);
-        }
-        match claimed {
+        match item
+            .head
+            .change(claim)
+            .or_else(|_| item.head.change_after_barrier(claim))
+        {
             Ok(_) => {}
-            Err(state) if state.is(CANCELLERS) => return Claim::Cancelled,
-            Err(_) => return Claim::Pending,
+            Err(state) if state.is(CANCELLERS) => return Err(Unclaimed::Cancelled(item)),
+            Err(_) => return Err(Unclaimed::Pending(item)),
         }
 
         let this: NonNull<Head<Q>> = item.into_raw().cast();
@@ -433,18 +465,26 @@ impl<Q: QueueType> Entry<Q> {
         }
         // INVARIANT: This set `PENDING`, the pointer is the one that `into_raw` gave away, and the
         // head was in no list, for it was not pending.
-        Claim::Claimed(Self(this))
+        Ok(Self(this))
     }
 
     /// # Safety
     ///
     /// By the invariants of [`Head`], `head` is `PENDING`, in no list, and belongs to the caller.
     pub(super) unsafe fn of(head: &Head<Q>) -> Self {
-        // SAFETY: It belongs to the caller.
-        let this = unsafe { (*head.links.get()).this };
+        // SAFETY: It belongs to the caller; `this` was set by `claim`, to what is not null.
+        unsafe { Self::from_head(NonNull::new_unchecked((*head.links.get()).this)) }
+    }
+
+    /// Undoes [`into_head`](Self::into_head).
+    ///
+    /// # Safety
+    ///
+    /// As for [`of`](Self::of), and `head` comes from `into_head`.
+    #[inline(always)]
+    pub(super) unsafe fn from_head(head: NonNull<Head<Q>>) -> Self {
         // INVARIANT: By the requirements of this function.
-        // SAFETY: Set by `claim` to what is not null.
-        Self(unsafe { NonNull::new_unchecked(this) })
+        Self(head)
     }
 
     /// Gives up the entry, without ending it: for lists.
@@ -483,11 +523,6 @@ impl<Q: QueueType> Entry<Q> {
         self.links_mut().due = due;
     }
 
-    /// Where it is pending.
-    pub(super) fn cpu(&self) -> Option<CpuId> {
-        self.head().state().cpu()
-    }
-
     /// Makes it pending on another CPU.
     pub(super) fn set_cpu(&mut self, cpu: CpuId) {
         let cpu = u64::from(cpu.as_u32()) << CPU_SHIFT;
@@ -509,9 +544,7 @@ impl<Q: QueueType> Entry<Q> {
         });
         match before {
             // INVARIANT: This set `RUNNING`, and has the reference of the entry.
-            Ok(state) if !state.is(RUNNING) => Some(Running {
-                item: Retired(head, PhantomData),
-            }),
+            Ok(state) if !state.is(RUNNING) => Some(Running(head)),
             _ => None,
         }
     }
@@ -523,13 +556,6 @@ impl<Q: QueueType> Entry<Q> {
         let _ = unsafe { head.as_ref() }.change(|s| Some((s & !PENDING).wrapping_add(ENDED)));
         // INVARIANT: The reference was the entry's.
         Retired(head, PhantomData)
-    }
-
-    /// Ends it without a run, and tells the item.
-    pub(super) fn refuse(self) {
-        let retired = self.retire();
-        // SAFETY: The item was given away by `into_raw`, and `retired` takes that back later.
-        unsafe { (retired.0.as_ref().ops.refused)(retired.0) };
     }
 }
 
@@ -547,6 +573,14 @@ impl<Q: QueueType> Drop for Entry<Q> {
 /// The head is of an item that `Pointer::into_raw` gave away, which belongs to this.
 pub(super) struct Retired<Q: QueueType>(NonNull<Head<Q>>, PhantomData<fn() -> Q>);
 
+impl<Q: QueueType> Retired<Q> {
+    /// Tells the item that it will not run.
+    pub(super) fn refused(self) {
+        // SAFETY: The item was given away by `into_raw`, and belongs to this.
+        unsafe { (self.0.as_ref().ops.refused)(self.0) };
+    }
+}
+
 impl<Q: QueueType> Drop for Retired<Q> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant; nothing uses it afterwards.
@@ -558,25 +592,16 @@ impl<Q: QueueType> Drop for Retired<Q> {
 ///
 /// # Invariants
 ///
-/// It is `RUNNING`, and only this clears that.
-pub(super) struct Running<Q: QueueType> {
-    item: Retired<Q>,
-}
+/// It is `RUNNING`, and only this clears that. What `Pointer::into_raw` gave away belongs to this.
+#[must_use]
+pub(super) struct Running<Q: QueueType>(NonNull<Head<Q>>);
 
 impl<Q: QueueType> Running<Q> {
-    /// Runs the item. Returns the entry that others left to this, if any.
-    pub(super) fn run(self, worker: &Worker<'_, Q>) -> Option<Entry<Q>> {
-        let this = self.item.0;
-        // SAFETY: Valid while `item` has the reference.
-        let head = unsafe { this.as_ref() };
-        // SAFETY: The item was given away by `into_raw`, and `item` takes that back later.
-        unsafe { (head.ops.run)(this, worker) };
-
-        let ended = |s: u64| Some((s & !(RUNNING | WAITS)).wrapping_add(ENDED));
-        match head.change(ended) {
-            // SAFETY: This cleared `WAITS`.
-            Ok(state) if state.is(WAITS) => Some(unsafe { Entry::of(head) }),
-            _ => None,
-        }
+    /// Runs the item, and hands the entry on that others left to this.
+    #[inline(always)]
+    pub(super) fn run(self, worker: &Worker<'_, Q>) {
+        let this = self.0;
+        // SAFETY: It was given away by `into_raw`, is `RUNNING`, and belongs to this.
+        unsafe { (this.as_ref().ops.run)(this, worker) };
     }
 }

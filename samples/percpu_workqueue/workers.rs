@@ -3,18 +3,20 @@
 //! The threads of a queue, and what is queued for each.
 
 use super::{
+    atomic::read_once,
     list::{
         Incoming,
         List, //
     },
     work::{
         is_later,
-        Claim,
         Entry,
         Head,
         Pointer,
+        Retired,
         Running,
         Time,
+        Unclaimed,
         Work,
         WorkItem, //
     },
@@ -33,7 +35,6 @@ use crate::{
         HasThreadSlot,
         HotplugThread,
         PerCpu,
-        Registration,
         SchedPolicy,
         ThreadSlot,
         Threads, //
@@ -77,6 +78,9 @@ use kernel::{
 
 /// The longest delay, and what a longer one is cut to: a time that a clock of 64 bits can still tell.
 const MAX_DELAY: Delta = Delta::from_secs(100 * 365 * 24 * 3600);
+
+/// How many items run before the core's loop has a turn.
+const TURN: u32 = 64;
 
 /// Wakes the thread of a CPU when the first of its delayed items is due.
 ///
@@ -245,9 +249,9 @@ impl<Q: QueueType> Cpu<Q> {
         }
         loop {
             // The lock is not held while the item is told.
-            let next = self.backlog.lock().pop();
+            let next = self.backlog.lock().pop().map(Entry::retire);
             match next {
-                Some(entry) => entry.refuse(),
+                Some(retired) => retired.refused(),
                 None => break,
             }
         }
@@ -297,68 +301,92 @@ impl<Q: QueueType> Workers<Q> {
         let _ = Threads::<Self>::new().wake(cpu);
     }
 
-    fn takes_items(&self, cpu: CpuId) -> bool {
-        self.cpus.get(cpu).is_some_and(|cpu| cpu.incoming.is_open())
-    }
-
     /// Where an item for this place is queued at the moment.
-    fn target(&self, place: Place) -> Result<CpuId> {
-        if self.closing.load(Relaxed) {
+    #[inline(always)]
+    fn target(&self, place: Place) -> Result<(CpuId, &Cpu<Q>)> {
+        if read_once(&self.closing) {
             return Err(ESHUTDOWN);
         }
-        let (cpu, is_fixed) = match place {
-            Place::On(cpu) => (cpu, self.offline != Offline::Move),
-            Place::Here => (CpuId::current(), false),
+        let cpu = match place {
+            Place::On(cpu) => cpu,
+            Place::Here => CpuId::current(),
         };
         let this = self.cpus.get(cpu).ok_or(EINVAL)?;
         if this.incoming.is_open() {
-            Ok(cpu)
-        } else if is_fixed {
-            Err(ENODEV)
-        } else {
+            Ok((cpu, this))
+        } else if self.offline == Offline::Move || matches!(place, Place::Here) {
             self.another().ok_or(ENODEV)
+        } else {
+            Err(ENODEV)
         }
     }
 
-    fn another(&self) -> Option<CpuId> {
-        hotplug::online_cpus().find(|cpu| self.takes_items(*cpu))
+    /// A CPU that takes items.
+    #[cold]
+    fn another(&self) -> Option<(CpuId, &Cpu<Q>)> {
+        let mut cpus = self.cpus.iter_online();
+        cpus.find(|(_, cpu)| cpu.incoming.is_open())
     }
 
     fn due(delay: Delta) -> Option<Time> {
         (delay > Delta::ZERO).then(|| Instant::now() + delay.min(MAX_DELAY))
     }
 
-    /// Puts an entry where it is to go, or, if that CPU takes none and the queue moves items, elsewhere.
-    /// Returns the CPU, or the entry. Takes no lock.
-    fn place(&self, mut entry: Entry<Q>) -> Result<CpuId, Entry<Q>> {
-        let mut cpu = entry.cpu();
-        while let Some(to) = cpu {
-            if let Some(this) = self.cpus.get(to) {
-                match this.incoming.push(entry) {
-                    Ok(()) => return Ok(to),
-                    Err(back) => entry = back,
-                }
-            }
-            if self.offline != Offline::Move {
+    /// Puts an entry into the list of its CPU, or, if that takes none and the queue moves items, of
+    /// another one. Returns the CPU, or what is left if none takes it. Takes no lock.
+    #[inline(always)]
+    fn place(&self, entry: Entry<Q>, (cpu, this): (CpuId, &Cpu<Q>)) -> Result<CpuId, Retired<Q>> {
+        match this.incoming.push(entry) {
+            Ok(()) => Ok(cpu),
+            Err(entry) => self.place_elsewhere(entry),
+        }
+    }
+
+    #[cold]
+    fn place_elsewhere(&self, mut entry: Entry<Q>) -> Result<CpuId, Retired<Q>> {
+        while self.offline == Offline::Move {
+            let Some((cpu, this)) = self.another() else {
                 break;
-            }
-            cpu = self.another();
-            if let Some(cpu) = cpu {
-                entry.set_cpu(cpu);
+            };
+            entry.set_cpu(cpu);
+            match this.incoming.push(entry) {
+                Ok(()) => return Ok(cpu),
+                Err(back) => entry = back,
             }
         }
-        Err(entry)
+        Err(entry.retire())
     }
 
     /// What there is to do when an entry was placed.
-    fn placed(&self, placed: Result<CpuId, Entry<Q>>, wake: impl Fn(CpuId)) {
+    #[inline(always)]
+    fn placed(&self, placed: Result<CpuId, Retired<Q>>, wake: impl Fn(CpuId)) {
         match placed {
             Ok(cpu) => wake(cpu),
             // The CPU went just now.
-            Err(entry) => {
-                entry.refuse();
+            Err(retired) => {
+                retired.refused();
                 self.ended.notify();
             }
+        }
+    }
+
+    /// Puts the entry that waited for the end of another run where it is to go. In a thread.
+    #[cold]
+    pub(super) fn place_waiting(&self, head: &Head<Q>) {
+        self.moves.fetch_add(1, Full);
+        let placed = {
+            // As in `submit`.
+            let _irq = local_interrupt_disable();
+            head.take_waiting().map(|entry| {
+                let cpu = head.state().cpu();
+                match cpu.and_then(|cpu| Some((cpu, self.cpus.get(cpu)?))) {
+                    Some(to) => self.place(entry, to),
+                    None => Err(entry.retire()),
+                }
+            })
+        };
+        if let Some(placed) = placed {
+            self.placed(placed, |cpu| self.wake_from_thread(cpu));
         }
     }
 
@@ -372,19 +400,20 @@ impl<Q: QueueType> Workers<Q> {
     where
         P: Pointer<Item: WorkItem<Queue = Q>>,
     {
-        let cpu = self.target(place)?;
+        let to = self.target(place)?;
         let due = Self::due(delay);
 
-        let placed = {
+        let claimed = {
             // Between the claim and its place in the list, who takes the item back has to wait.
             let _irq = local_interrupt_disable();
-            match Entry::claim(item, cpu, due) {
-                Claim::Claimed(entry) => self.place(entry),
-                Claim::Pending => return Ok(false),
-                Claim::Cancelled => return Err(ECANCELED),
-            }
+            Entry::claim(item, to.0, due).map(|entry| self.place(entry, to))
         };
-        self.placed(placed, wake);
+        // Only here, where there is no limit to what dropping it may do.
+        match claimed {
+            Ok(placed) => self.placed(placed, wake),
+            Err(Unclaimed::Pending(_item)) => return Ok(false),
+            Err(Unclaimed::Cancelled(_item)) => return Err(ECANCELED),
+        }
         Ok(true)
     }
 
@@ -423,14 +452,14 @@ impl<Q: QueueType> Workers<Q> {
     where
         P: Pointer<Item: WorkItem<Queue = Q>>,
     {
-        let cpu = self.target(place)?;
+        let to = self.target(place)?;
         let due = Self::due(delay);
 
         let placed = self.take(item.head(), |mut entry| {
-            entry.set_cpu(cpu);
+            entry.set_cpu(to.0);
             entry.set_due(due);
             self.moves.fetch_add(1, Full);
-            self.place(entry)
+            self.place(entry, to)
         });
         match placed {
             Some(placed) => {
@@ -549,24 +578,13 @@ impl<Q: QueueType> Workers<Q> {
                     break;
                 };
                 self.moves.fetch_add(1, Full);
-                self.place(entry).map_err(|entry| backlog.add(entry))
+                self.place_elsewhere(entry)
             };
-            if let Ok(cpu) = placed {
-                self.wake_from_thread(cpu);
-            }
+            self.placed(placed, |cpu| self.wake_from_thread(cpu));
         }
     }
 
-    fn open(&self, cpu: CpuId) {
-        if let Some(this) = self.cpus.get(cpu) {
-            this.open();
-            self.ended.notify();
-        }
-    }
-}
-
-impl<Q: QueueType> Registration<Workers<Q>> {
-    /// Waits until the threads of all CPUs that are online have been up.
+    /// Waits until the threads of all CPUs that are online have been up. They are registered.
     pub(super) fn wait_until_up(&self) -> Result {
         // Registering has unparked them, but none has necessarily run. With the guard, none is parked
         // meanwhile.
@@ -575,6 +593,13 @@ impl<Q: QueueType> Registration<Workers<Q>> {
             cpu.was_up.wait_for_completion();
         }
         Ok(())
+    }
+
+    fn open(&self, cpu: CpuId) {
+        if let Some(this) = self.cpus.get(cpu) {
+            this.open();
+            self.ended.notify();
+        }
     }
 }
 
@@ -628,27 +653,23 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
         let worker = Worker { threads: self, cx };
         local.again = false;
 
-        loop {
+        for _ in 0..TURN {
             let next = cpu.next();
             // The last one has ended, for those too who wait for a turn.
             self.ended.notify();
             match next {
-                Next::Run(running) => {
-                    if let Some(waiting) = running.run(&worker) {
-                        self.moves.fetch_add(1, Full);
-                        self.placed(self.place(waiting), |cpu| self.wake_from_thread(cpu));
-                    }
-                }
+                Next::Run(running) => running.run(&worker),
                 Next::Sleep(due) => return local.set_alarm(cpu, due),
             }
             // What is left is for `park`.
-            if cx.should_park() || cx.should_stop() {
-                cpu.backlog.lock().running = None;
-                self.ended.notify();
-                local.again = true;
-                return;
+            if cx.should_park() {
+                break;
             }
         }
+        // The core's loop looks whether to park or stop, and comes back.
+        cpu.backlog.lock().running = None;
+        self.ended.notify();
+        local.again = true;
     }
 
     fn park(&self, mut local: Pin<&mut Local<Q>>, cx: &Context<'_>) {
