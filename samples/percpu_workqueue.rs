@@ -114,7 +114,8 @@ pub use workers::Workers;
 /// An item that is running when its CPU goes is waited for, whatever the choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Offline {
-    /// They wait until the CPU is back, however long. Flushing waits as long.
+    /// They wait until the CPU is back, however long. Flushing waits as long, so not with the hotplug
+    /// lock held, without which no CPU comes back.
     Wait,
     /// They move to another CPU, in their order.
     Move,
@@ -311,7 +312,7 @@ impl<Q: QueueType> Queue<Q> {
     }
 
     /// Waits until all items have ended that are queued now, on all CPUs; delayed ones only if their
-    /// time has come: `flush_workqueue()`.
+    /// time has come: `flush_workqueue()`. One that is modified meanwhile counts as queued anew.
     ///
     /// Process context; may sleep. `EDEADLK` in a work function, or any other callback of a hotplug
     /// thread.

@@ -107,8 +107,9 @@ pub trait WorkItem: Sized + Send + Sync + 'static {
 ///
 /// # Safety
 ///
-/// - What `into_raw` returns is valid for reads, at the same address, until it is given to `from_raw`.
-/// - It does not change the item, and nobody gets exclusive access to it meanwhile.
+/// - What `into_raw` returns is valid for reads, at the same address, until it is given to `from_raw`;
+///   `deref` of the pointer before and after gives the same.
+/// - Nobody gets exclusive access to the item meanwhile.
 pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
     /// What it points to.
     type Item: WorkItem<Pointer = Self>;
@@ -196,9 +197,9 @@ struct Ops<Q: QueueType> {
     /// Runs the item, ends that, and takes it back. The head is the first field of a `Work<T>` that
     /// `Pointer::into_raw` gave away; it is `RUNNING`, and both belong to the caller.
     run: unsafe fn(NonNull<Head<Q>>, &Worker<'_, Q>),
-    /// The head is the first field of a `Work<T>` that `Pointer::into_raw` gave away.
+    /// Tells the item. The head is as above; it stays given away.
     refused: unsafe fn(NonNull<Head<Q>>),
-    /// The same. Takes it back.
+    /// Takes the item back. The head is as above.
     put: unsafe fn(NonNull<Head<Q>>),
 }
 
@@ -226,7 +227,7 @@ impl<Q: QueueType> Ops<Q> {
     }
 
     unsafe fn run<T: WorkItem<Queue = Q>>(this: NonNull<Head<Q>>, worker: &Worker<'_, Q>) {
-        // SAFETY: By the requirements of `Ops::run`. It is dropped here.
+        // SAFETY: By the requirements of `Ops::run`. It is taken back here.
         let item = ManuallyDrop::into_inner(unsafe { Self::pointer::<T>(this) });
         T::run(&item, worker);
 
@@ -266,6 +267,8 @@ const CPU_SHIFT: u32 = 16;
 const CPU: u64 = 0xffff << CPU_SHIFT;
 const ENDED_SHIFT: u32 = 32;
 const ENDED: u64 = 1 << ENDED_SHIFT;
+
+const _: () = assert!(kernel::bindings::NR_CPUS <= 1 << (ENDED_SHIFT - CPU_SHIFT));
 
 /// A state that the item was in.
 #[derive(Clone, Copy)]
@@ -533,8 +536,8 @@ impl<Q: QueueType> Entry<Q> {
     /// the entry from `WAITS`.
     pub(super) fn start(self) -> Option<Running<Q>> {
         let head = self.into_head();
-        // INVARIANT: As `WAITS`, the entry belongs to whoever clears that.
-        // SAFETY: It was an entry.
+        // INVARIANT: With `WAITS`, the entry belongs to whoever clears that.
+        // SAFETY: It was an entry; valid until what it stands for is left to others.
         let before = unsafe { head.as_ref() }.change(|s| {
             Some(if s & RUNNING != 0 {
                 s | WAITS
@@ -561,7 +564,7 @@ impl<Q: QueueType> Entry<Q> {
 
 impl<Q: QueueType> Drop for Entry<Q> {
     fn drop(&mut self) {
-        // SAFETY: The entry is forgotten here.
+        // INVARIANT: It stands for `self`, which is not used again, and `retire` forgets it.
         drop(Self(self.0).retire());
     }
 }

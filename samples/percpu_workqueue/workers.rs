@@ -55,6 +55,7 @@ use kernel::{
             Full,
             Relaxed, //
         },
+        lock::spinlock::SpinLockIrqGuard,
         Arc,
         ArcBorrow,
         Completion,
@@ -211,7 +212,7 @@ impl<Q: QueueType> Cpu<Q> {
     }
 
     /// Locks the backlog, with what came in.
-    fn backlog(&self) -> kernel::sync::lock::spinlock::SpinLockIrqGuard<'_, Backlog<Q>> {
+    fn backlog(&self) -> SpinLockIrqGuard<'_, Backlog<Q>> {
         let mut backlog = self.backlog.lock();
         self.incoming.take(|entry| backlog.add(entry));
         backlog
@@ -265,7 +266,7 @@ pub struct Workers<Q: QueueType> {
     sched: SchedPolicy,
     /// The queue is being destroyed.
     closing: Atomic<bool>,
-    /// How often an item changed its CPU after it had come in. Whoever goes from CPU to CPU to wait for
+    /// How often the queue itself sent an item to another CPU. Whoever goes from CPU to CPU to wait for
     /// all has to go again then.
     moves: Atomic<u64>,
     /// Who waits for items to end.
@@ -458,7 +459,6 @@ impl<Q: QueueType> Workers<Q> {
         let placed = self.take(item.head(), |mut entry| {
             entry.set_cpu(to.0);
             entry.set_due(due);
-            self.moves.fetch_add(1, Full);
             self.place(entry, to)
         });
         match placed {
