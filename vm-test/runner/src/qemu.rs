@@ -260,9 +260,8 @@ mod tests {
 
     #[test]
     fn command_lines_of_boots_that_count_have_one_length() {
-        let of = |boot| {
-            command_line(Arch::Amd64, &Config::smp(4).counted(boot), &BuiltWith::default())
-        };
+        let of =
+            |boot| command_line(Arch::Amd64, &Config::smp(4).counted(boot), &BuiltWith::default());
         assert_ne!(of(0), of(6));
         assert_eq!(of(0).len(), of(6).len());
     }
