@@ -80,7 +80,7 @@ impl<Q: QueueType> Incoming<Q> {
     /// Takes all, and gives them to `each` in the order in which they came.
     pub(super) fn take(&self, each: impl FnMut(Entry<Q>)) {
         let mut first = read_once(&self.0);
-        while first != null_mut() && first != Self::closed() {
+        while !first.is_null() && first != Self::closed() {
             // INVARIANT: Null.
             match self.0.cmpxchg(first, null_mut(), Acquire) {
                 // SAFETY: Replaced just now.

@@ -226,6 +226,9 @@ impl<Q: QueueType> Ops<Q> {
         ManuallyDrop::new(unsafe { T::Pointer::from_raw(head.cast()) })
     }
 
+    /// # Safety
+    ///
+    /// As for `Ops::run`, of items of type `T`.
     unsafe fn run<T: WorkItem<Queue = Q>>(this: NonNull<Head<Q>>, worker: &Worker<'_, Q>) {
         // SAFETY: By the requirements of `Ops::run`. It is taken back here.
         let item = ManuallyDrop::into_inner(unsafe { Self::pointer::<T>(this) });
@@ -237,11 +240,17 @@ impl<Q: QueueType> Ops<Q> {
         }
     }
 
+    /// # Safety
+    ///
+    /// As for `Ops::refused`, of items of type `T`.
     unsafe fn refused<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>) {
         // SAFETY: By the requirements of `Ops::refused`.
         T::refused(&*unsafe { Self::pointer::<T>(head) });
     }
 
+    /// # Safety
+    ///
+    /// As for `Ops::put`, of items of type `T`.
     unsafe fn put<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>) {
         // SAFETY: By the requirements of `Ops::put`.
         drop(ManuallyDrop::into_inner(unsafe {

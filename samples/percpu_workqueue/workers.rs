@@ -345,14 +345,13 @@ impl<Q: QueueType> Workers<Q> {
 
     #[cold]
     fn place_elsewhere(&self, mut entry: Entry<Q>) -> Result<CpuId, Retired<Q>> {
-        while self.offline == Offline::Move {
-            let Some((cpu, this)) = self.another() else {
-                break;
-            };
-            entry.set_cpu(cpu);
-            match this.incoming.push(entry) {
-                Ok(()) => return Ok(cpu),
-                Err(back) => entry = back,
+        if self.offline == Offline::Move {
+            while let Some((cpu, this)) = self.another() {
+                entry.set_cpu(cpu);
+                match this.incoming.push(entry) {
+                    Ok(()) => return Ok(cpu),
+                    Err(back) => entry = back,
+                }
             }
         }
         Err(entry.retire())

@@ -410,7 +410,7 @@ fn answered(end: TaskEnd) -> Result<Value> {
 }
 
 /// A call in a task of its own, which has begun to wait.
-fn waiting<'a>(vm: &'a Vm, call: Call) -> Result<Task<'a>> {
+fn waiting(vm: &Vm, call: Call) -> Result<Task<'_>> {
     let task = vm.spawn(call)?;
     vm.wait_for(&format!("/proc/{}/stat", task.pid), Until::Contains(") D ".into()))?;
     Ok(task)
