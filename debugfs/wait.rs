@@ -4,7 +4,7 @@
 //!
 //! The kernel crate's `CondVar` belongs to a lock, which whoever changes the condition has to hold.
 //! Here the condition may change in any context, hard-irq included: this is the kernel's plain
-//! wait queue, with `wait_event_interruptible()`.
+//! wait queue, with `wait_event()` and `wait_event_interruptible()`.
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
@@ -14,10 +14,6 @@ use kernel::{
     fs::File,
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
         rcu::synchronize_rcu,
         LockClassKey, //
     },
@@ -65,10 +61,11 @@ impl WaitQueue {
         // As `waitqueue_active()`. The barrier pairs with the one in `prepare_to_wait_event()`:
         // either this finds the waiter in the queue, or the waiter finds its condition met.
         // SAFETY: `head` is initialized, by the type invariant; the list is changed under its lock
-        // with `WRITE_ONCE()`, and only the address is looked at.
+        // with `WRITE_ONCE()`, and only the address is looked at. `READ_ONCE()`, without the call that
+        // an `Atomic` needs.
         let active = unsafe {
             let list = &raw mut (*head).head;
-            Atomic::from_ptr(&raw mut (*list).next).load(Relaxed) != list
+            (&raw const (*list).next).read_volatile() != list
         };
 
         if active {
@@ -80,7 +77,17 @@ impl WaitQueue {
     /// Sleeps until `condition` says true; it is asked first, and whenever somebody notifies.
     ///
     /// Process context. `condition` must not sleep. Returns `ERESTARTSYS` on a signal.
-    pub fn wait_until(&self, mut condition: impl FnMut() -> bool) -> Result {
+    pub fn wait_until(&self, condition: impl FnMut() -> bool) -> Result {
+        self.wait_in(bindings::TASK_INTERRUPTIBLE, condition)
+    }
+
+    /// Like [`wait_until`](Self::wait_until), whatever signals come.
+    pub fn wait_uninterruptibly(&self, condition: impl FnMut() -> bool) {
+        // Only a signal makes it fail.
+        let _ = self.wait_in(bindings::TASK_UNINTERRUPTIBLE, condition);
+    }
+
+    fn wait_in(&self, state: u32, mut condition: impl FnMut() -> bool) -> Result {
         if condition() {
             return Ok(());
         }
@@ -93,11 +100,7 @@ impl WaitQueue {
         let result = loop {
             // SAFETY: Both are initialized; `entry` stays in its place until `finish_wait()`.
             let interrupted = unsafe {
-                bindings::prepare_to_wait_event(
-                    head,
-                    entry.as_mut_ptr(),
-                    bindings::TASK_INTERRUPTIBLE as c_int,
-                )
+                bindings::prepare_to_wait_event(head, entry.as_mut_ptr(), state as c_int)
             };
             if condition() {
                 break Ok(());

@@ -116,6 +116,28 @@ pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
     Ok(mask)
 }
 
+/// Whether this is a callback of a hotplug thread or a hotplug state, or called by one.
+///
+/// Whoever waits there for the hotplug lock, or for anybody else who may wait for it, may wait for
+/// ever: see [`Context`](super::Context).
+///
+/// # Examples
+///
+/// ```
+/// use smpboot::hotplug;
+///
+/// fn wait_for_all_workers() -> Result {
+///     if hotplug::in_callback() {
+///         return Err(EDEADLK);
+///     }
+///     // ...
+/// #   Ok(())
+/// }
+/// ```
+pub fn in_callback() -> bool {
+    scope::in_hotplug_callback()
+}
+
 /// Holds the CPU hotplug lock for reading: while it lives, no CPU goes online or offline.
 ///
 /// Do not register or unregister threads or hotplug states while holding it: they take the lock

@@ -50,6 +50,7 @@ const MODULES: &[&str] = &[
     "smpboot_many_c",
     "smpboot_many_rust",
     "smpboot_events_rust",
+    "smpboot_workqueue_rust",
 ];
 
 /// Of the machine on which all is measured; `report::bench` looks for its goals there.
@@ -139,9 +140,12 @@ fn here(cpus: u32) -> u32 {
 
 // The first name is what the others are compared with.
 const TWINS: &str = "c rust";
-const WORKERS: &str = "c rust wq wq_highpri kthread_worker";
-const ALL: &str = "c rust wq wq_highpri kthread_worker smp_call";
-const FIFO: &str = "c rust kthread_worker";
+const WORKERS: &str = "c rust rust_workqueue wq wq_highpri kthread_worker";
+const ALL: &str = "c rust rust_workqueue wq wq_highpri kthread_worker smp_call";
+const FIFO: &str = "c rust rust_workqueue kthread_worker";
+const QUEUES: &str = "wq rust_workqueue rust_workqueue_arc";
+/// In a burst: what answers all with one run, and what runs a function for each.
+const BURST: &str = "c rust rust_workqueue rust_workqueue_arc wq wq_highpri kthread_worker";
 const MANY: &str = "many_c many_rust";
 
 fn plan(check: bool) -> Vec<Step> {
@@ -160,9 +164,11 @@ fn plan(check: bool) -> Vec<Step> {
             add("waker", 1, cpu, 0, 51, FIFO);
         }
     }
-    if !check {
+    if check {
+        add("burst", 0, here, 256, 21, QUEUES);
+    } else {
         for count in [1, 4, 16, 64, 256, 1024, 4096] {
-            add("burst", 0, here, count, if count > 256 { 7 } else { 21 }, WORKERS);
+            add("burst", 0, here, count, if count > 256 { 7 } else { 21 }, BURST);
         }
         add("turns", 1, here, 4096, 5, "many_c");
         add("memory", 64, here, 0, 2, MANY);
@@ -401,9 +407,15 @@ mod tests {
     fn a_check_measures_all_that_has_a_goal() {
         let names = |check| plan(check).iter().map(Step::text).collect::<Vec<_>>();
         let check = names(true);
-        for figure in
-            ["latency 0 1", "latency 1 2", "pending 0 2", "call", "hotplug 8", "register 1"]
-        {
+        for figure in [
+            "latency 0 1",
+            "latency 1 2",
+            "pending 0 2",
+            "burst 0 1 256",
+            "call",
+            "hotplug 8",
+            "register 1",
+        ] {
             assert!(check.iter().any(|step| step.starts_with(figure)), "{figure}");
         }
         assert!(check.len() < names(false).len());

@@ -138,6 +138,7 @@ pub(crate) fn mechanism(name: &str) -> &str {
         "c" | "many_c" => "C twin",
         "rust" | "many_rust" => "Rust",
         "rust_workqueue" => "rust_percpu_workqueue",
+        "rust_workqueue_arc" => "the same, items in an Arc",
         "wq" => "queue_work_on",
         "wq_highpri" => "queue_work_on, WQ_HIGHPRI",
         "smp_call" => "smp_call_function_single",
@@ -188,7 +189,7 @@ const SHOWN: &[Shown] = &[
     Shown {
         title: "A burst for one CPU, per item",
         unit: "instructions per item",
-        note: "A thread is woken for each item and answers all with one run; a work queue runs a function for each.",
+        note: "A thread is woken for each item and answers all with one run; a work queue, also rust_percpu_workqueue, runs a function for each.",
         figure: "burst",
         divisor: |key| f64::from(key.count.max(1)),
         section: |key| match key.count {

@@ -14,6 +14,7 @@ mod kunit;
 mod memory;
 mod misuse;
 mod model;
+mod percpu_workqueue;
 mod picture;
 mod rcuc;
 mod registration;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<&'static Test> {
         cpuhp::TESTS,
         rcuc::TESTS,
         ksoftirqd::TESTS,
+        percpu_workqueue::TESTS,
         misuse::TESTS,
         model::TESTS,
         checkers::TESTS,

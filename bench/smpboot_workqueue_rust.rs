@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The queue of `samples/rust_percpu_workqueue`, to compare it with the kernel's.
+
+use kernel::{
+    cpu::CpuId,
+    prelude::*,
+    sync::Arc, //
+};
+
+#[path = "../debugfs.rs"]
+pub mod debugfs;
+pub mod driver;
+#[path = "../samples/percpu_workqueue.rs"]
+pub mod percpu_workqueue;
+#[path = "../smpboot.rs"]
+pub mod smpboot;
+
+use driver::Mechanism;
+use percpu_workqueue::{
+    Offline,
+    Queue,
+    QueueType,
+    Work,
+    WorkItem,
+    Worker, //
+};
+use smpboot::{
+    ModuleScope,
+    Nice,
+    SchedPolicy,
+    ScopedModule, //
+};
+
+scoped_module! {
+    type: WorkqueueModule,
+    name: "smpboot_workqueue_rust",
+    authors: ["The rust_smpboot developers"],
+    description: "The sample work queue, for smpboot_bench",
+    license: "GPL",
+}
+
+/// `ITEMS` of `smpboot_bench.c`.
+const ITEM_COUNT: usize = 4097;
+
+fn sched(arg: u32) -> SchedPolicy {
+    match arg {
+        0 => SchedPolicy::Normal(Nice::new::<0>()),
+        _ => SchedPolicy::Fifo,
+    }
+}
+
+/// Items that are there as long as the module, as those of the kernel's queue that this is compared with.
+struct Fixed;
+
+impl QueueType for Fixed {
+    const NAME: &'static CStr = c"wq_rust";
+}
+
+percpu_workqueue!(Fixed);
+
+struct FixedItem;
+
+impl WorkItem for FixedItem {
+    type Queue = Fixed;
+    type Pointer = &'static Work<Self>;
+
+    fn run(_this: &&'static Work<Self>, _worker: &Worker<'_, Fixed>) {
+        driver::ran();
+    }
+}
+
+static ITEMS: [Work<FixedItem>; ITEM_COUNT] = [const { Work::new(FixedItem) }; ITEM_COUNT];
+
+impl Mechanism for Fixed {
+    const NAME: &'static CStr = c"rust_workqueue";
+
+    type Handle = KBox<Queue<Fixed>>;
+
+    fn start(scope: &'static ModuleScope, arg: u32) -> Result<Self::Handle> {
+        Ok(KBox::new(
+            Queue::new(scope, Offline::Move, sched(arg))?,
+            GFP_KERNEL,
+        )?)
+    }
+
+    fn wake(queue: &Queue<Fixed>, cpu: CpuId, item: u32) {
+        if let Some(item) = ITEMS.get(item as usize) {
+            let _ = queue.queue_work_on(cpu, item);
+        }
+    }
+}
+
+/// Items with a reference count, which the queue holds while they are pending or running.
+struct Counted;
+
+impl QueueType for Counted {
+    const NAME: &'static CStr = c"wq_arc";
+}
+
+percpu_workqueue!(Counted);
+
+struct CountedItem;
+
+impl WorkItem for CountedItem {
+    type Queue = Counted;
+    type Pointer = Arc<Work<Self>>;
+
+    fn run(_this: &Arc<Work<Self>>, _worker: &Worker<'_, Counted>) {
+        driver::ran();
+    }
+}
+
+/// The queue goes first when this is dropped.
+struct StartedCounted {
+    queue: Queue<Counted>,
+    items: KVec<Arc<Work<CountedItem>>>,
+}
+
+impl Mechanism for Counted {
+    const NAME: &'static CStr = c"rust_workqueue_arc";
+
+    type Handle = KBox<StartedCounted>;
+
+    fn start(scope: &'static ModuleScope, arg: u32) -> Result<Self::Handle> {
+        let mut items = KVec::with_capacity(ITEM_COUNT, GFP_KERNEL)?;
+        for _ in 0..ITEM_COUNT {
+            let item = Arc::new(Work::new(CountedItem), GFP_KERNEL)?;
+            items.push(item, GFP_KERNEL)?;
+        }
+        let queue = Queue::new(scope, Offline::Move, sched(arg))?;
+        Ok(KBox::new(StartedCounted { queue, items }, GFP_KERNEL)?)
+    }
+
+    fn wake(this: &StartedCounted, cpu: CpuId, item: u32) {
+        if let Some(item) = this.items.get(item as usize) {
+            let _ = this.queue.queue_work_on(cpu, item.clone());
+        }
+    }
+}
+
+struct WorkqueueModule;
+
+impl ScopedModule for WorkqueueModule {
+    fn init(
+        _module: &'static ThisModule,
+        scope: &'static ModuleScope,
+    ) -> impl PinInit<Self, Error> {
+        driver::add::<Fixed>(scope)?;
+        driver::add::<Counted>(scope).map(|()| Self)
+    }
+}

@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A work queue for jobs that must run on one CPU, on top of hotplug threads.
+//!
+//! The interface is that of [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h), as far as
+//! one CPU at a time is concerned. What is the same:
+//!
+//! | here | C |
+//! |---|---|
+//! | [`Queue::new`], dropping it | `alloc_workqueue()`, `destroy_workqueue()` |
+//! | [`Work::new`], as a `static` or in an [`Arc`](kernel::sync::Arc) | `DECLARE_WORK()`, `INIT_WORK()` |
+//! | [`Queue::queue_work`], [`Queue::queue_work_on`] | `queue_work()`, `queue_work_on()` |
+//! | [`Queue::queue_delayed_work`], [`Queue::mod_delayed_work`] and `_on` | the same |
+//! | [`Queue::cancel`], [`Queue::cancel_sync`] | `cancel_work()`, `cancel_work_sync()` |
+//! | [`Queue::flush_work`], [`Queue::flush`] | `flush_delayed_work()`, `flush_workqueue()` |
+//!
+//! An item that is queued twice before it runs runs once; it may sleep; it may queue itself again; it
+//! never runs on two CPUs at a time.
+//!
+//! What differs:
+//!
+//! - The items of a CPU run in one thread, one after the other: one that sleeps holds up those behind
+//!   it. `WQ_PERCPU` would start a second worker.
+//! - An item runs on the CPU that it was queued for, and nowhere else. C lets it run where it is running
+//!   already, or, when its CPU goes, where there is room; here the queue's creator says what happens:
+//!   [`Offline`].
+//! - A work function cannot wait for items, not even of other queues: `EDEADLK`. A CPU that goes down
+//!   waits for the function to return, and may be what those items wait for.
+//! - There is one kind of item. A delay is not the item's timer but one of its queue and CPU, set by the
+//!   thread there: an item has a `due` time, and needs no memory for a timer, nor anybody to stop it.
+//! - Destroying the queue runs delayed items at once; C leaves their timers to the caller.
+//!
+//! # Examples
+//!
+//! ```
+//! use percpu_workqueue::{Offline, Queue, QueueType, Work, WorkItem, Worker};
+//!
+//! struct Events;
+//!
+//! impl QueueType for Events {
+//!     const NAME: &'static CStr = c"events";
+//! }
+//!
+//! percpu_workqueue!(Events);
+//!
+//! struct Hello;
+//!
+//! impl WorkItem for Hello {
+//!     type Queue = Events;
+//!     type Pointer = &'static Work<Self>;
+//!
+//!     fn run(_this: &&'static Work<Self>, worker: &Worker<'_, Events>) {
+//!         pr_info!("hello from CPU {}\n", worker.cpu().as_u32());
+//!     }
+//! }
+//!
+//! static HELLO: Work<Hello> = Work::new(Hello);
+//!
+//! let queue = Queue::<Events>::new(scope, Offline::Move, SchedPolicy::Fifo)?;
+//! queue.queue_work(&HELLO)?;
+//! queue.flush_work(&HELLO)?;
+//! ```
+//!
+//! # How it works
+//!
+//! ```text
+//!      any context                          thread of the CPU, or who cancels
+//!
+//!      queue_work_on --> Incoming --------> Backlog, under a lock
+//!                        no lock            ready:   first in, first out --> run
+//!                                           delayed: by time, one timer per CPU
+//! ```
+//!
+//! Queueing an item costs two atomic operations, one on the item and one on the CPU's list, with
+//! interrupts off in between, and the thread's wake. The thread takes all that came in at once; the lock
+//! is for those who take items back.
+//!
+//! With [`Offline::Move`] and [`Offline::Refuse`] the thread itself opens its list when it is up and
+//! closes it when it parks, in the same step that takes what is left in it. So an item either comes in
+//! while there is somebody to run it or to hand it on, or it does not come in.
+
+use kernel::{
+    cpu::CpuId,
+    prelude::*,
+    time::Delta, //
+};
+
+#[path = "percpu_workqueue/atomic.rs"]
+mod atomic;
+#[path = "percpu_workqueue/list.rs"]
+mod list;
+#[path = "percpu_workqueue/work.rs"]
+mod work;
+#[path = "percpu_workqueue/workers.rs"]
+mod workers;
+
+use crate::smpboot::{
+    hotplug,
+    Context,
+    ModuleScope,
+    Registration,
+    SchedPolicy,
+    ThreadSlot, //
+};
+pub use work::{
+    Pointer,
+    Work,
+    WorkItem, //
+};
+pub use workers::Workers;
+
+/// What happens to the items of a CPU that goes down, and to those that are queued for it then.
+///
+/// An item that is running when its CPU goes is waited for, whatever the choice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Offline {
+    /// They wait until the CPU is back, however long. Flushing waits as long, so not with the hotplug
+    /// lock held, without which no CPU comes back.
+    Wait,
+    /// They move to another CPU, in their order.
+    Move,
+    /// Those that are pending are given back, see [`WorkItem::refused`]; queueing is `ENODEV`.
+    Refuse,
+}
+
+/// A kind of queue. There is one queue of a kind at a time.
+///
+/// Its static is made by [`percpu_workqueue!`](crate::percpu_workqueue).
+pub trait QueueType: HasSlot + Send + Sync {
+    /// The name of the threads, as in [`HotplugThread::NAME`](crate::smpboot::HotplugThread::NAME).
+    const NAME: &'static CStr;
+}
+
+/// A type that has a static of its own for the threads of its queue.
+///
+/// # Safety
+///
+/// As for [`HasThreadSlot`](crate::smpboot::HasThreadSlot).
+pub unsafe trait HasSlot: Sized + 'static {
+    #[doc(hidden)]
+    fn slot() -> &'static ThreadSlot<Workers<Self>>
+    where
+        Self: QueueType;
+}
+
+/// Makes the static that a [`QueueType`] needs.
+#[macro_export]
+macro_rules! percpu_workqueue {
+    ($type:ty) => {
+        // SAFETY: The static is made here, inside the function, where nothing else can name it.
+        unsafe impl $crate::percpu_workqueue::HasSlot for $type {
+            #[inline(always)]
+            fn slot(
+            ) -> &'static $crate::smpboot::ThreadSlot<$crate::percpu_workqueue::Workers<Self>> {
+                static SLOT: $crate::smpboot::ThreadSlot<$crate::percpu_workqueue::Workers<$type>> =
+                    $crate::smpboot::ThreadSlot::new();
+                &SLOT
+            }
+        }
+    };
+}
+
+/// Where an item is to run.
+#[derive(Clone, Copy)]
+enum Place {
+    On(CpuId),
+    /// On this CPU; if that takes no items, on another one.
+    Here,
+}
+
+/// A work queue: a thread per CPU, which runs items.
+///
+/// Dropping it runs what is queued, delayed items too, without their delay, and ends the threads: process
+/// context, with no hotplug lock held. Work functions cannot queue anything meanwhile (`ESHUTDOWN`). Of
+/// a CPU that is offline, items are [given back](WorkItem::refused). A queue that a work function drops
+/// cannot wait for that function: it stays until the module ends, and an error is logged; see
+/// [`Registration`]. So does a queue that is leaked; what is pending at the module's end is given back.
+///
+/// Unless it says otherwise, a function may be called in any context but NMI, also with interrupts off.
+/// (With `PREEMPT_RT`, those that take items back need a context in which a spinlock may be taken.)
+/// All that the caller wrote before it queued an item, the run sees, also if the item was pending already.
+pub struct Queue<Q: QueueType> {
+    threads: Registration<Workers<Q>>,
+}
+
+impl<Q: QueueType> Queue<Q> {
+    /// Makes the queue of type `Q`, and its threads.
+    ///
+    /// Process context. Fails as [`Registration::new`] does: `EBUSY` if there is one of this type,
+    /// `EDEADLK` in a work function, `ENOMEM` and others.
+    pub fn new(scope: &'static ModuleScope, offline: Offline, sched: SchedPolicy) -> Result<Self> {
+        let threads = Registration::new(scope, Workers::new(offline, sched)?)?;
+        threads.wait_until_up()?;
+        Ok(Self { threads })
+    }
+
+    fn wake(&self, cpu: CpuId) {
+        // It is told by the list, not by the wake, whether the CPU is there.
+        let _ = self.threads.wake(cpu);
+    }
+
+    fn submit<P>(&self, place: Place, item: P, delay: Delta) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        self.threads
+            .submit(place, item, delay, |cpu| self.wake(cpu))
+    }
+
+    /// Queues an item on this CPU, or, if the queue takes none for it at the moment, on another one.
+    ///
+    /// Returns whether the item was queued; if not, it was pending already, and runs once for both.
+    ///
+    /// # Errors
+    ///
+    /// - `ECANCELED`: somebody is in [`cancel_sync`](Self::cancel_sync) with this item.
+    /// - `ESHUTDOWN`: the queue is being destroyed.
+    /// - `ENODEV`: no CPU takes items at the moment.
+    pub fn queue_work<P>(&self, item: P) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        self.submit(Place::Here, item, Delta::ZERO)
+    }
+
+    /// Queues an item on `cpu`.
+    ///
+    /// If it is pending on another CPU, it stays there, and the result is `false`. Fails as
+    /// [`queue_work`](Self::queue_work) does, with `ENODEV` also if `cpu` is down and the queue was made
+    /// with [`Offline::Refuse`], and with `EINVAL` if there can be no such CPU.
+    pub fn queue_work_on<P>(&self, cpu: CpuId, item: P) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        self.submit(Place::On(cpu), item, Delta::ZERO)
+    }
+
+    /// Queues an item, like [`queue_work`](Self::queue_work), that is not to run before `delay` has
+    /// passed. It is pending all the time.
+    ///
+    /// The time is that of [`Monotonic`](kernel::time::Monotonic). A delay that is not positive is none.
+    pub fn queue_delayed_work<P>(&self, item: P, delay: Delta) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        self.submit(Place::Here, item, delay)
+    }
+
+    /// Queues an item on `cpu`, like [`queue_work_on`](Self::queue_work_on), that is not to run before
+    /// `delay` has passed.
+    pub fn queue_delayed_work_on<P>(&self, cpu: CpuId, item: P, delay: Delta) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        self.submit(Place::On(cpu), item, delay)
+    }
+
+    /// Makes an item that is pending wait for `delay` from now, on this CPU. One that is not pending is
+    /// queued.
+    ///
+    /// Returns whether it was pending. Fails as [`queue_work`](Self::queue_work) does; then it is
+    /// pending as before, if it was.
+    pub fn mod_delayed_work<P>(&self, item: P, delay: Delta) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        let wake = |cpu| self.wake(cpu);
+        self.threads.modify(Place::Here, item, delay, wake)
+    }
+
+    /// The same on `cpu`. Fails as [`queue_work_on`](Self::queue_work_on) does.
+    pub fn mod_delayed_work_on<P>(&self, cpu: CpuId, item: P, delay: Delta) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        let wake = |cpu| self.wake(cpu);
+        self.threads.modify(Place::On(cpu), item, delay, wake)
+    }
+
+    /// Takes an item back that is pending. Returns whether it was; then it does not run for that.
+    ///
+    /// It may be running all the same, from an earlier time.
+    pub fn cancel<T>(&self, item: &Work<T>) -> bool
+    where
+        T: WorkItem<Queue = Q>,
+    {
+        self.threads.cancel(item)
+    }
+
+    /// Takes an item back that is pending, and waits until it is not running either. Returns whether
+    /// it was pending. Nobody can queue it meanwhile (`ECANCELED`), itself included.
+    ///
+    /// Process context; may sleep. `EDEADLK` in a work function, or any other callback of a hotplug
+    /// thread; `EBUSY` if 4095 tasks are at this with the item.
+    pub fn cancel_sync<T>(&self, item: &Work<T>) -> Result<bool>
+    where
+        T: WorkItem<Queue = Q>,
+    {
+        self.threads.cancel_sync(item)
+    }
+
+    /// Waits until an item that is pending or running has ended: run, or been taken or given back.
+    /// If it is delayed, it runs now. Being queued anew meanwhile is not waited for.
+    ///
+    /// Process context; may sleep. `EDEADLK` in a work function, or any other callback of a hotplug
+    /// thread.
+    pub fn flush_work<T>(&self, item: &Work<T>) -> Result
+    where
+        T: WorkItem<Queue = Q>,
+    {
+        self.threads.flush_work(item, |cpu| self.wake(cpu))
+    }
+
+    /// Waits until all items have ended that are queued now, on all CPUs; delayed ones only if their
+    /// time has come: `flush_workqueue()`. One that is modified meanwhile counts as queued anew.
+    ///
+    /// Process context; may sleep. `EDEADLK` in a work function, or any other callback of a hotplug
+    /// thread.
+    pub fn flush(&self) -> Result {
+        self.threads.flush()
+    }
+}
+
+impl<Q: QueueType> Drop for Queue<Q> {
+    fn drop(&mut self) {
+        // In a work function the registration stays, and logs that.
+        if !hotplug::in_callback() {
+            self.threads.drain(|cpu| self.wake(cpu));
+        }
+    }
+}
+
+/// The thread that runs an item, as the work function sees it.
+///
+/// The function may sleep. It must not wait for the CPU hotplug lock, nor for anything that may wait for
+/// it, see [`Context`]; and as a CPU that goes down waits for it, a function that takes long looks at
+/// [`should_park`](Self::should_park).
+pub struct Worker<'a, Q: QueueType> {
+    threads: &'a Workers<Q>,
+    cx: &'a Context<'a>,
+}
+
+impl<Q: QueueType> Worker<'_, Q> {
+    /// The CPU that the item is for, on which it runs.
+    pub fn cpu(&self) -> CpuId {
+        self.cx.cpu()
+    }
+
+    /// Whether somebody waits for this thread to park, because its CPU goes down.
+    pub fn should_park(&self) -> bool {
+        self.cx.should_park()
+    }
+
+    /// As [`Queue::queue_work_on`]. The item itself, too, may be queued again.
+    pub fn queue_work_on<P>(&self, cpu: CpuId, item: P) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        self.queue_delayed_work_on(cpu, item, Delta::ZERO)
+    }
+
+    /// As [`Queue::queue_delayed_work_on`].
+    pub fn queue_delayed_work_on<P>(&self, cpu: CpuId, item: P, delay: Delta) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        let wake = |cpu| self.threads.wake_from_thread(cpu);
+        self.threads.submit(Place::On(cpu), item, delay, wake)
+    }
+}

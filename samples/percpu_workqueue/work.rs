@@ -1,0 +1,619 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work items, and who owns what of them.
+//!
+//! All that several CPUs may change at once is in one word, the *state*:
+//!
+//! ```text
+//!      63                32 31     16 15        4  2       1       0
+//!     +--------------------+---------+-----------+-------+-------+-------+
+//!     | how often it ended |   CPU   | cancellers| WAITS |RUNNING|PENDING|
+//!     +--------------------+---------+-----------+-------+-------+-------+
+//! ```
+//!
+//! `PENDING` is the right to the rest of the head, and a reference to the item. Whoever sets the bit
+//! puts a reference behind it and gets both as an [`Entry`]: a value that is in one place at a time,
+//! in a list or in somebody's hands. An entry ends in one of three ways, each of which clears the bit
+//! and counts: it is [started](Entry::start), and what is left of it is a [`Running`]; it is
+//! [taken back](Entry::retire); or it is [given back](Entry::refuse).
+//!
+//! An item is never on two CPUs at a time. If one finds it `RUNNING` elsewhere, it leaves the entry to
+//! the bit `WAITS`, and whoever ends the run takes it from there.
+
+use super::{
+    atomic::{
+        cmpxchg,
+        fetch_add,
+        read_once, //
+    },
+    QueueType,
+    Worker, //
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::{
+        null_mut,
+        NonNull, //
+    },
+};
+use kernel::{
+    cpu::CpuId,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full, //
+        },
+        barrier::smp_mb,
+        Arc, //
+    },
+    time::{
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// What a queue runs, with its data.
+///
+/// # Examples
+///
+/// ```
+/// struct Hello(u32);
+///
+/// impl WorkItem for Hello {
+///     type Queue = Events;
+///     type Pointer = Arc<Work<Self>>;
+///
+///     fn run(this: &Arc<Work<Self>>, worker: &Worker<'_, Events>) {
+///         pr_info!("hello {} from CPU {}\n", this.0, worker.cpu().as_u32());
+///     }
+/// }
+///
+/// let hello = Arc::new(Work::new(Hello(7)), GFP_KERNEL)?;
+/// queue.queue_work(hello)?;
+/// ```
+pub trait WorkItem: Sized + Send + Sync + 'static {
+    /// The queue that such items go to. There is one such queue at a time, so that an item is never in
+    /// two of them.
+    type Queue: QueueType;
+
+    /// How the queue refers to the item while it is pending or running: `Arc<Work<Self>>`, or
+    /// `&'static Work<Self>` for items that are made at compile time.
+    type Pointer: Pointer<Item = Self>;
+
+    /// Does the work.
+    ///
+    /// Called by a thread of the queue, on its CPU, once for each time that the item became pending. It
+    /// may sleep, and queue the item again. Never called for one item on two CPUs at a time. A CPU that
+    /// goes down waits for it to return, with the hotplug lock held: see [`Worker`] for what it must
+    /// not wait for.
+    fn run(this: &Self::Pointer, worker: &Worker<'_, Self::Queue>);
+
+    /// Told that the item was pending and will not run for that: its CPU went down and the queue was
+    /// made so ([`Offline::Refuse`](super::Offline::Refuse)), or the queue was destroyed while the CPU
+    /// was offline.
+    ///
+    /// Mostly called by a thread of the queue or by the task that destroys it, but also by whoever
+    /// queues the item at the moment when the CPU goes: so it must not sleep.
+    fn refused(_this: &Self::Pointer) {}
+}
+
+/// A pointer by which a queue keeps an item: [`Arc`] or a `static` reference.
+///
+/// # Safety
+///
+/// - What `into_raw` returns is valid for reads, at the same address, until it is given to `from_raw`;
+///   `deref` of the pointer before and after gives the same.
+/// - Nobody gets exclusive access to the item meanwhile.
+pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
+    /// What it points to.
+    type Item: WorkItem<Pointer = Self>;
+
+    #[doc(hidden)]
+    fn into_raw(self) -> NonNull<Work<Self::Item>>;
+
+    /// # Safety
+    ///
+    /// `raw` comes from `into_raw`, and is not given to `from_raw` again.
+    #[doc(hidden)]
+    unsafe fn from_raw(raw: NonNull<Work<Self::Item>>) -> Self;
+}
+
+// SAFETY: The reference count that `into_raw` keeps holds the item in its place, and there is no
+// exclusive access to what is counted twice, nor by way of `UniqueArc` while somebody else counts.
+unsafe impl<T: WorkItem<Pointer = Self>> Pointer for Arc<Work<T>> {
+    type Item = T;
+
+    fn into_raw(self) -> NonNull<Work<T>> {
+        // SAFETY: An `Arc` is never null.
+        unsafe { NonNull::new_unchecked(Arc::into_raw(self).cast_mut()) }
+    }
+
+    unsafe fn from_raw(raw: NonNull<Work<T>>) -> Self {
+        // SAFETY: By the requirements of this function.
+        unsafe { Arc::from_raw(raw.as_ptr()) }
+    }
+}
+
+// SAFETY: A static reference is valid for ever, and a shared one for as long.
+unsafe impl<T: WorkItem<Pointer = Self>> Pointer for &'static Work<T> {
+    type Item = T;
+
+    fn into_raw(self) -> NonNull<Work<T>> {
+        NonNull::from(self)
+    }
+
+    unsafe fn from_raw(raw: NonNull<Work<T>>) -> Self {
+        // SAFETY: By the requirements of this function it was such a reference.
+        unsafe { raw.as_ref() }
+    }
+}
+
+/// A [`WorkItem`] with what a queue needs to keep it.
+///
+/// Not more than a few words; it can be a `static`. It is free to move while no queue has it, and does
+/// not while one has: a queue takes only an [`Arc`] or a `static`.
+#[repr(C)]
+pub struct Work<T: WorkItem> {
+    head: Head<T::Queue>,
+    item: T,
+}
+
+impl<T: WorkItem> Work<T> {
+    /// An item that is not pending.
+    pub const fn new(item: T) -> Self {
+        Self {
+            head: Head::new(Ops::of::<T>()),
+            item,
+        }
+    }
+
+    /// Whether the item is queued and has not begun to run: `work_pending()`. It may have changed
+    /// since. Any context.
+    pub fn is_pending(&self) -> bool {
+        self.head.state().is(PENDING)
+    }
+
+    pub(super) fn head(&self) -> &Head<T::Queue> {
+        &self.head
+    }
+}
+
+impl<T: WorkItem> Deref for Work<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.item
+    }
+}
+
+/// What a queue does with an item, whatever its type.
+struct Ops<Q: QueueType> {
+    /// Runs the item, ends that, and takes it back. The head is the first field of a `Work<T>` that
+    /// `Pointer::into_raw` gave away; it is `RUNNING`, and both belong to the caller.
+    run: unsafe fn(NonNull<Head<Q>>, &Worker<'_, Q>),
+    /// Tells the item. The head is as above; it stays given away.
+    refused: unsafe fn(NonNull<Head<Q>>),
+    /// Takes the item back. The head is as above.
+    put: unsafe fn(NonNull<Head<Q>>),
+}
+
+impl<Q: QueueType> Ops<Q> {
+    const fn of<T: WorkItem<Queue = Q>>() -> &'static Self {
+        const {
+            &Self {
+                run: Self::run::<T>,
+                refused: Self::refused::<T>,
+                put: Self::put::<T>,
+            }
+        }
+    }
+
+    /// The pointer that `head` came from, not to be dropped.
+    ///
+    /// # Safety
+    ///
+    /// `head` is the first field of a `Work<T>` that `T::Pointer::into_raw` gave away, which is not
+    /// given to `from_raw` while the result is used.
+    unsafe fn pointer<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>) -> ManuallyDrop<T::Pointer> {
+        // SAFETY: `Work<T>` is `repr(C)`, so that the addresses are the same. It comes from `into_raw`,
+        // by the requirements of this function, and is not dropped here.
+        ManuallyDrop::new(unsafe { T::Pointer::from_raw(head.cast()) })
+    }
+
+    /// # Safety
+    ///
+    /// As for `Ops::run`, of items of type `T`.
+    unsafe fn run<T: WorkItem<Queue = Q>>(this: NonNull<Head<Q>>, worker: &Worker<'_, Q>) {
+        // SAFETY: By the requirements of `Ops::run`. It is taken back here.
+        let item = ManuallyDrop::into_inner(unsafe { Self::pointer::<T>(this) });
+        T::run(&item, worker);
+
+        // `WAITS` may be set until `RUNNING` is cleared, and not afterwards.
+        if item.head.end().is(WAITS) {
+            worker.threads.place_waiting(&item.head);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As for `Ops::refused`, of items of type `T`.
+    unsafe fn refused<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>) {
+        // SAFETY: By the requirements of `Ops::refused`.
+        T::refused(&*unsafe { Self::pointer::<T>(head) });
+    }
+
+    /// # Safety
+    ///
+    /// As for `Ops::put`, of items of type `T`.
+    unsafe fn put<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>) {
+        // SAFETY: By the requirements of `Ops::put`.
+        drop(ManuallyDrop::into_inner(unsafe {
+            Self::pointer::<T>(head)
+        }));
+    }
+}
+
+/// When a delayed item is due.
+pub(super) type Time = Instant<Monotonic>;
+
+/// `a > b`, which [`Instant`] has only for clocks that can be compared.
+pub(super) fn is_later(a: Time, b: Time) -> bool {
+    a - b > Delta::ZERO
+}
+
+const PENDING: u64 = 1 << 0;
+const RUNNING: u64 = 1 << 1;
+const WAITS: u64 = 1 << 2;
+const CANCELLER: u64 = 1 << 4;
+const CANCELLERS: u64 = 0xfff << 4;
+const CPU_SHIFT: u32 = 16;
+const CPU: u64 = 0xffff << CPU_SHIFT;
+const ENDED_SHIFT: u32 = 32;
+const ENDED: u64 = 1 << ENDED_SHIFT;
+
+const _: () = assert!(kernel::bindings::NR_CPUS <= 1 << (ENDED_SHIFT - CPU_SHIFT));
+
+/// A state that the item was in.
+#[derive(Clone, Copy)]
+pub(super) struct State(u64);
+
+impl State {
+    fn is(self, bits: u64) -> bool {
+        self.0 & bits != 0
+    }
+
+    pub(super) fn is_pending(self) -> bool {
+        self.is(PENDING)
+    }
+
+    pub(super) fn is_running(self) -> bool {
+        self.is(RUNNING)
+    }
+
+    /// Where it is pending, or was last.
+    pub(super) fn cpu(self) -> Option<CpuId> {
+        CpuId::from_u32(((self.0 & CPU) >> CPU_SHIFT) as u32)
+    }
+
+    fn ended(self) -> u32 {
+        (self.0 >> ENDED_SHIFT) as u32
+    }
+
+    /// Whether all that was pending or running in the state `self` has ended in the state `now`.
+    pub(super) fn is_over(self, now: State) -> bool {
+        let begun = u32::from(self.is(PENDING)) + u32::from(self.is(RUNNING));
+        now.ended().wrapping_sub(self.ended()) >= begun
+    }
+}
+
+/// What a list needs, for whoever has the entry.
+pub(super) struct Links<Q: QueueType> {
+    /// The head itself, as it came from `Pointer::into_raw`.
+    pub(super) this: *mut Head<Q>,
+    pub(super) next: *mut Head<Q>,
+    pub(super) prev: *mut Head<Q>,
+    /// Not to run before that.
+    due: Option<Time>,
+    /// Its place among all that became ready on this CPU.
+    pub(super) turn: u64,
+}
+
+/// The part of an item that the queue uses.
+///
+/// # Invariants
+///
+/// - It is the first field of a `Work<T>` with `T::Queue = Q`, and `ops` is that type's.
+/// - While `PENDING` is set there is one [`Entry`] for it, or it is in a list, or, if `WAITS` is set, it
+///   belongs to whoever clears `WAITS`; and what `Pointer::into_raw` gave away belongs to that.
+///   `links.this` has that pointer.
+/// - `links` is accessed only by whom the entry, or the list that it is in, belongs to.
+/// - `list` is the number of the list that it is in, or 0; it is written only by whom that belongs to.
+pub(super) struct Head<Q: QueueType> {
+    state: Atomic<u64>,
+    ops: &'static Ops<Q>,
+    pub(super) links: UnsafeCell<Links<Q>>,
+    pub(super) list: Atomic<u64>,
+}
+
+// SAFETY: `links` is accessed as the invariants say, by one at a time. What it points to are heads of
+// items, which are `Send` and `Sync`.
+unsafe impl<Q: QueueType> Send for Head<Q> {}
+// SAFETY: The same; the rest is atomic or constant.
+unsafe impl<Q: QueueType> Sync for Head<Q> {}
+
+impl<Q: QueueType> Head<Q> {
+    const fn new(ops: &'static Ops<Q>) -> Self {
+        // INVARIANT: Not pending, in no list.
+        Self {
+            state: Atomic::new(0),
+            ops,
+            links: UnsafeCell::new(Links {
+                this: null_mut(),
+                next: null_mut(),
+                prev: null_mut(),
+                due: None,
+                turn: 0,
+            }),
+            list: Atomic::new(0),
+        }
+    }
+
+    /// The state, and what was written before it came to be.
+    pub(super) fn state(&self) -> State {
+        State(self.state.load(Acquire))
+    }
+
+    /// It is not running any more. Returns the state before. Full barrier.
+    ///
+    /// To be called once by whom `RUNNING` belongs to.
+    #[inline(always)]
+    fn end(&self) -> State {
+        State(fetch_add(&self.state, ENDED.wrapping_sub(RUNNING)))
+    }
+
+    /// Changes the state, with a full barrier, to what `change` makes of it, unless that is nothing.
+    /// Returns the state before.
+    #[inline(always)]
+    fn change(&self, change: impl Fn(u64) -> Option<u64>) -> Result<State, State> {
+        let mut old = read_once(&self.state);
+        loop {
+            let Some(new) = change(old) else {
+                return Err(State(old));
+            };
+            match cmpxchg(&self.state, old, new) {
+                Ok(_) => return Ok(State(old)),
+                Err(now) => old = now,
+            }
+        }
+    }
+
+    /// For whom what was found is not what is wanted: a barrier, and once more.
+    ///
+    /// So that the run that is to come sees what the caller wrote: either it clears `PENDING` after this
+    /// barrier, or this finds the bit clear. Pairs with the barrier in [`Entry::start`].
+    #[cold]
+    #[inline(never)]
+    fn change_after_barrier(&self, change: impl Fn(u64) -> Option<u64>) -> Result<State, State> {
+        smp_mb(Full);
+        self.change(change)
+    }
+
+    /// From now until [`end_cancel`](Self::end_cancel) nobody can queue the item. `EBUSY` if 4095 tasks
+    /// are at that already.
+    pub(super) fn begin_cancel(&self) -> Result {
+        let begun = self.change(|s| (s & CANCELLERS != CANCELLERS).then(|| s + CANCELLER));
+        begun.map(drop).map_err(|_| EBUSY)
+    }
+
+    /// Takes back a [`begin_cancel`](Self::begin_cancel) that succeeded.
+    pub(super) fn end_cancel(&self) {
+        let _ = self.change(|s| (s & CANCELLERS != 0).then(|| s - CANCELLER));
+    }
+
+    /// The entry, if it was left to `WAITS`.
+    pub(super) fn take_waiting(&self) -> Option<Entry<Q>> {
+        self.change(|s| (s & WAITS != 0).then_some(s & !WAITS))
+            .ok()?;
+        // SAFETY: This cleared `WAITS`, so that the entry is ours, by the type invariants.
+        Some(unsafe { Entry::of(self) })
+    }
+}
+
+/// Why an item could not be claimed, and the item.
+pub(super) enum Unclaimed<P> {
+    /// It is pending already.
+    Pending(P),
+    /// Somebody waits for it to end.
+    Cancelled(P),
+}
+
+/// An item that is pending, and a reference to it.
+///
+/// # Invariants
+///
+/// It is the one entry of a head that is `PENDING`, as the invariants of [`Head`] say; the head is in no
+/// list.
+pub(super) struct Entry<Q: QueueType>(NonNull<Head<Q>>);
+
+// SAFETY: Items are `Send` and `Sync`, and so are the pointers to them.
+unsafe impl<Q: QueueType> Send for Entry<Q> {}
+
+impl<Q: QueueType> Entry<Q> {
+    /// Makes an item pending on `cpu`.
+    #[inline(always)]
+    pub(super) fn claim<P>(
+        item: P,
+        cpu: CpuId,
+        due: Option<Time>,
+    ) -> core::result::Result<Self, Unclaimed<P>>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        let cpu = u64::from(cpu.as_u32()) << CPU_SHIFT;
+        let claim = |s| (s & (PENDING | CANCELLERS) == 0).then_some(s & !CPU | cpu | PENDING);
+
+        match item
+            .head
+            .change(claim)
+            .or_else(|_| item.head.change_after_barrier(claim))
+        {
+            Ok(_) => {}
+            Err(state) if state.is(CANCELLERS) => return Err(Unclaimed::Cancelled(item)),
+            Err(_) => return Err(Unclaimed::Pending(item)),
+        }
+
+        let this: NonNull<Head<Q>> = item.into_raw().cast();
+        // SAFETY: Valid, for `Work<T>` is `repr(C)`; this set `PENDING`, so that the links are ours.
+        unsafe {
+            let links = (*this.as_ptr()).links.get();
+            (*links).this = this.as_ptr();
+            (*links).due = due;
+        }
+        // INVARIANT: This set `PENDING`, the pointer is the one that `into_raw` gave away, and the
+        // head was in no list, for it was not pending.
+        Ok(Self(this))
+    }
+
+    /// # Safety
+    ///
+    /// By the invariants of [`Head`], `head` is `PENDING`, in no list, and belongs to the caller.
+    pub(super) unsafe fn of(head: &Head<Q>) -> Self {
+        // SAFETY: It belongs to the caller; `this` was set by `claim`, to what is not null.
+        unsafe { Self::from_head(NonNull::new_unchecked((*head.links.get()).this)) }
+    }
+
+    /// Undoes [`into_head`](Self::into_head).
+    ///
+    /// # Safety
+    ///
+    /// As for [`of`](Self::of), and `head` comes from `into_head`.
+    #[inline(always)]
+    pub(super) unsafe fn from_head(head: NonNull<Head<Q>>) -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(head)
+    }
+
+    /// Gives up the entry, without ending it: for lists.
+    pub(super) fn into_head(self) -> NonNull<Head<Q>> {
+        ManuallyDrop::new(self).0
+    }
+
+    pub(super) fn head(&self) -> &Head<Q> {
+        // SAFETY: Valid while the pointer that was given away is not taken back.
+        unsafe { self.0.as_ref() }
+    }
+
+    pub(super) fn head_ptr(&self) -> *mut Head<Q> {
+        self.0.as_ptr()
+    }
+
+    fn links(&self) -> &Links<Q> {
+        // SAFETY: The links belong to the entry.
+        unsafe { &*self.head().links.get() }
+    }
+
+    pub(super) fn links_mut(&mut self) -> &mut Links<Q> {
+        // SAFETY: The links belong to the entry.
+        unsafe { &mut *self.head().links.get() }
+    }
+
+    pub(super) fn due(&self) -> Option<Time> {
+        self.links().due
+    }
+
+    pub(super) fn turn(&self) -> u64 {
+        self.links().turn
+    }
+
+    pub(super) fn set_due(&mut self, due: Option<Time>) {
+        self.links_mut().due = due;
+    }
+
+    /// Makes it pending on another CPU.
+    pub(super) fn set_cpu(&mut self, cpu: CpuId) {
+        let cpu = u64::from(cpu.as_u32()) << CPU_SHIFT;
+        let _ = self.head().change(|s| Some(s & !CPU | cpu));
+    }
+
+    /// It is not pending any more, but running. Nothing, if it runs on another CPU: that one will take
+    /// the entry from `WAITS`.
+    pub(super) fn start(self) -> Option<Running<Q>> {
+        let head = self.into_head();
+        // INVARIANT: With `WAITS`, the entry belongs to whoever clears that.
+        // SAFETY: It was an entry; valid until what it stands for is left to others.
+        let before = unsafe { head.as_ref() }.change(|s| {
+            Some(if s & RUNNING != 0 {
+                s | WAITS
+            } else {
+                s & !PENDING | RUNNING
+            })
+        });
+        match before {
+            // INVARIANT: This set `RUNNING`, and has the reference of the entry.
+            Ok(state) if !state.is(RUNNING) => Some(Running(head)),
+            _ => None,
+        }
+    }
+
+    /// Ends it without a run.
+    pub(super) fn retire(self) -> Retired<Q> {
+        let head = self.into_head();
+        // SAFETY: It was an entry.
+        let _ = unsafe { head.as_ref() }.change(|s| Some((s & !PENDING).wrapping_add(ENDED)));
+        // INVARIANT: The reference was the entry's.
+        Retired(head, PhantomData)
+    }
+}
+
+impl<Q: QueueType> Drop for Entry<Q> {
+    fn drop(&mut self) {
+        // INVARIANT: It stands for `self`, which is not used again, and `retire` forgets it.
+        drop(Self(self.0).retire());
+    }
+}
+
+/// The reference that is left of an entry; it is dropped with this.
+///
+/// # Invariants
+///
+/// The head is of an item that `Pointer::into_raw` gave away, which belongs to this.
+pub(super) struct Retired<Q: QueueType>(NonNull<Head<Q>>, PhantomData<fn() -> Q>);
+
+impl<Q: QueueType> Retired<Q> {
+    /// Tells the item that it will not run.
+    pub(super) fn refused(self) {
+        // SAFETY: The item was given away by `into_raw`, and belongs to this.
+        unsafe { (self.0.as_ref().ops.refused)(self.0) };
+    }
+}
+
+impl<Q: QueueType> Drop for Retired<Q> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant; nothing uses it afterwards.
+        unsafe { (self.0.as_ref().ops.put)(self.0) };
+    }
+}
+
+/// An item that a thread is to run.
+///
+/// # Invariants
+///
+/// It is `RUNNING`, and only this clears that. What `Pointer::into_raw` gave away belongs to this.
+#[must_use]
+pub(super) struct Running<Q: QueueType>(NonNull<Head<Q>>);
+
+impl<Q: QueueType> Running<Q> {
+    /// Runs the item, and hands the entry on that others left to this.
+    #[inline(always)]
+    pub(super) fn run(self, worker: &Worker<'_, Q>) {
+        let this = self.0;
+        // SAFETY: It was given away by `into_raw`, is `RUNNING`, and belongs to this.
+        unsafe { (this.as_ref().ops.run)(this, worker) };
+    }
+}

@@ -1,0 +1,708 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The threads of a queue, and what is queued for each.
+
+use super::{
+    atomic::read_once,
+    list::{
+        Incoming,
+        List, //
+    },
+    work::{
+        is_later,
+        Entry,
+        Head,
+        Pointer,
+        Retired,
+        Running,
+        Time,
+        Unclaimed,
+        Work,
+        WorkItem, //
+    },
+    HasSlot,
+    Offline,
+    Place,
+    QueueType,
+    Worker, //
+};
+use crate::{
+    debugfs::WaitQueue,
+    smpboot::{
+        hotplug,
+        AtomicContext,
+        Context,
+        HasThreadSlot,
+        HotplugThread,
+        PerCpu,
+        SchedPolicy,
+        ThreadSlot,
+        Threads, //
+    }, //
+};
+use core::marker::PhantomData;
+use kernel::{
+    cpu::CpuId,
+    impl_has_hr_timer,
+    interrupt::local_interrupt_disable,
+    new_spinlock_irq,
+    prelude::*,
+    processor::cpu_relax,
+    static_lock_class,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        lock::spinlock::SpinLockIrqGuard,
+        Arc,
+        ArcBorrow,
+        Completion,
+        SpinLockIrq, //
+    },
+    time::{
+        hrtimer::{
+            AbsolutePinnedHardMode,
+            ArcHrTimerHandle,
+            HrTimer,
+            HrTimerCallback,
+            HrTimerCallbackContext,
+            HrTimerPointer,
+            HrTimerRestart, //
+        },
+        Delta,
+        Instant,
+        Monotonic, //
+    },
+};
+
+/// The longest delay, and what a longer one is cut to: a time that a clock of 64 bits can still tell.
+const MAX_DELAY: Delta = Delta::from_secs(100 * 365 * 24 * 3600);
+
+/// How many items run before the core's loop has a turn.
+const TURN: u32 = 64;
+
+/// Wakes the thread of a CPU when the first of its delayed items is due.
+///
+/// The thread starts it and, by dropping the handle, stops it: before its CPU goes, and before it ends.
+/// So it fires on that CPU, and not after the queue is gone.
+#[pin_data]
+pub(super) struct Alarm<Q: QueueType> {
+    #[pin]
+    timer: HrTimer<Self>,
+    cpu: CpuId,
+    _queue: PhantomData<fn() -> Q>,
+}
+
+impl<Q: QueueType> HrTimerCallback for Alarm<Q> {
+    type Pointer<'a> = Arc<Self>;
+
+    fn run(this: ArcBorrow<'_, Self>, _cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        let _ = Threads::<Workers<Q>>::new().wake(this.cpu);
+        HrTimerRestart::NoRestart
+    }
+}
+
+impl_has_hr_timer! {
+    impl{Q: QueueType} HasHrTimer<Self> for Alarm<Q> {
+        mode: AbsolutePinnedHardMode<Monotonic>, field: self.timer
+    }
+}
+
+/// What came in, in order.
+struct Backlog<Q: QueueType> {
+    ready: List<Q>,
+    delayed: List<Q>,
+    /// How many have become ready so far: the turn of the last one.
+    turns: u64,
+    /// The turn of the item that is running.
+    running: Option<u64>,
+    /// The thread is up: set up or unparked, and not parked since.
+    up: bool,
+}
+
+impl<Q: QueueType> Backlog<Q> {
+    fn new() -> Self {
+        Self {
+            ready: List::new(),
+            delayed: List::new(),
+            turns: 0,
+            running: None,
+            up: false,
+        }
+    }
+
+    fn add(&mut self, mut entry: Entry<Q>) {
+        if entry.due().is_some() {
+            self.delayed.insert_by_due(entry);
+        } else {
+            self.turns += 1;
+            entry.links_mut().turn = self.turns;
+            self.ready.push_back(entry);
+        }
+    }
+
+    /// Makes those ready that are due by then; all, if there is no then.
+    fn make_ready(&mut self, by: Option<Time>) {
+        let is_early = |e: &Entry<Q>| match (e.due(), by) {
+            (Some(due), Some(by)) => is_later(due, by),
+            _ => false,
+        };
+        while self.delayed.first(is_early) == Some(false) {
+            let Some(mut entry) = self.delayed.pop_front() else {
+                break;
+            };
+            entry.set_due(None);
+            self.add(entry);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Entry<Q>> {
+        self.ready.pop_front().or_else(|| self.delayed.pop_front())
+    }
+
+    fn remove(&mut self, head: &Head<Q>) -> Option<Entry<Q>> {
+        self.ready
+            .remove(head)
+            .or_else(|| self.delayed.remove(head))
+    }
+
+    /// Whether all that had become ready up to this turn has ended, or left this CPU.
+    fn is_past(&self, turn: u64) -> bool {
+        self.running.is_none_or(|running| running > turn)
+            && self.ready.first(|e| e.turn() > turn) != Some(false)
+    }
+}
+
+/// What the thread does next.
+enum Next<Q: QueueType> {
+    Run(Running<Q>),
+    /// Sleep, at the latest until then.
+    Sleep(Option<Time>),
+}
+
+/// What is queued for one CPU.
+#[pin_data]
+struct Cpu<Q: QueueType> {
+    incoming: Incoming<Q>,
+    #[pin]
+    backlog: SpinLockIrq<Backlog<Q>>,
+    alarm: Arc<Alarm<Q>>,
+    /// The thread has been up for the first time.
+    #[pin]
+    was_up: Completion,
+}
+
+impl<Q: QueueType> Cpu<Q> {
+    fn new(cpu: CpuId, open: bool) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            incoming: Incoming::new(open),
+            backlog <- new_spinlock_irq!(Backlog::new()),
+            alarm: Arc::pin_init(
+                pin_init!(Alarm {
+                    timer <- HrTimer::new(),
+                    cpu,
+                    _queue: PhantomData,
+                }),
+                GFP_KERNEL,
+            )?,
+            was_up <- Completion::new(),
+        }? Error)
+    }
+
+    /// Locks the backlog, with what came in.
+    fn backlog(&self) -> SpinLockIrqGuard<'_, Backlog<Q>> {
+        let mut backlog = self.backlog.lock();
+        self.incoming.take(|entry| backlog.add(entry));
+        backlog
+    }
+
+    fn open(&self) {
+        self.incoming.open();
+        self.backlog.lock().up = true;
+        self.was_up.complete_all();
+    }
+
+    fn next(&self) -> Next<Q> {
+        let mut backlog = self.backlog();
+        if !backlog.delayed.is_empty() {
+            backlog.make_ready(Some(Instant::now()));
+        }
+        while let Some(entry) = backlog.ready.pop_front() {
+            let turn = entry.turn();
+            // If it runs on another CPU, it comes again when it has ended there.
+            if let Some(running) = entry.start() {
+                backlog.running = Some(turn);
+                return Next::Run(running);
+            }
+        }
+        backlog.running = None;
+        Next::Sleep(backlog.delayed.first(|e| e.due()).flatten())
+    }
+
+    /// Lets nothing more in, and gives back what is here.
+    fn refuse_all(&self) {
+        {
+            let mut backlog = self.backlog.lock();
+            self.incoming.close(|entry| backlog.add(entry));
+            backlog.up = false;
+        }
+        loop {
+            // The lock is not held while the item is told.
+            let next = self.backlog.lock().pop().map(Entry::retire);
+            match next {
+                Some(retired) => retired.refused(),
+                None => break,
+            }
+        }
+    }
+}
+
+/// The threads of a queue, and what they share.
+pub struct Workers<Q: QueueType> {
+    cpus: PerCpu<Cpu<Q>>,
+    offline: Offline,
+    sched: SchedPolicy,
+    /// The queue is being destroyed.
+    closing: Atomic<bool>,
+    /// How often the queue itself sent an item to another CPU. Whoever goes from CPU to CPU to wait for
+    /// all has to go again then.
+    moves: Atomic<u64>,
+    /// Who waits for items to end.
+    ended: Pin<KBox<WaitQueue>>,
+}
+
+// SAFETY: The same slot, by the requirements of `HasSlot`.
+unsafe impl<Q: QueueType> HasThreadSlot for Workers<Q> {
+    #[inline(always)]
+    fn slot() -> &'static ThreadSlot<Self> {
+        <Q as HasSlot>::slot()
+    }
+}
+
+impl<Q: QueueType> Workers<Q> {
+    pub(super) fn new(offline: Offline, sched: SchedPolicy) -> Result<Self> {
+        let waits = offline == Offline::Wait;
+        Ok(Self {
+            cpus: PerCpu::new(|cpu| Cpu::new(cpu, waits))?,
+            offline,
+            sched,
+            closing: Atomic::new(false),
+            moves: Atomic::new(0),
+            ended: KBox::pin_init(
+                WaitQueue::new(c"percpu_workqueue", static_lock_class!()),
+                GFP_KERNEL,
+            )?,
+        })
+    }
+
+    /// Wakes a thread without the registration at hand.
+    pub(super) fn wake_from_thread(&self, cpu: CpuId) {
+        let _ = Threads::<Self>::new().wake(cpu);
+    }
+
+    /// Where an item for this place is queued at the moment.
+    #[inline(always)]
+    fn target(&self, place: Place) -> Result<(CpuId, &Cpu<Q>)> {
+        if read_once(&self.closing) {
+            return Err(ESHUTDOWN);
+        }
+        let cpu = match place {
+            Place::On(cpu) => cpu,
+            Place::Here => CpuId::current(),
+        };
+        let this = self.cpus.get(cpu).ok_or(EINVAL)?;
+        if this.incoming.is_open() {
+            Ok((cpu, this))
+        } else if self.offline == Offline::Move || matches!(place, Place::Here) {
+            self.another().ok_or(ENODEV)
+        } else {
+            Err(ENODEV)
+        }
+    }
+
+    /// A CPU that takes items.
+    #[cold]
+    fn another(&self) -> Option<(CpuId, &Cpu<Q>)> {
+        let mut cpus = self.cpus.iter_online();
+        cpus.find(|(_, cpu)| cpu.incoming.is_open())
+    }
+
+    fn due(delay: Delta) -> Option<Time> {
+        (delay > Delta::ZERO).then(|| Instant::now() + delay.min(MAX_DELAY))
+    }
+
+    /// Puts an entry into the list of its CPU, or, if that takes none and the queue moves items, of
+    /// another one. Returns the CPU, or what is left if none takes it. Takes no lock.
+    #[inline(always)]
+    fn place(&self, entry: Entry<Q>, (cpu, this): (CpuId, &Cpu<Q>)) -> Result<CpuId, Retired<Q>> {
+        match this.incoming.push(entry) {
+            Ok(()) => Ok(cpu),
+            Err(entry) => self.place_elsewhere(entry),
+        }
+    }
+
+    #[cold]
+    fn place_elsewhere(&self, mut entry: Entry<Q>) -> Result<CpuId, Retired<Q>> {
+        if self.offline == Offline::Move {
+            while let Some((cpu, this)) = self.another() {
+                entry.set_cpu(cpu);
+                match this.incoming.push(entry) {
+                    Ok(()) => return Ok(cpu),
+                    Err(back) => entry = back,
+                }
+            }
+        }
+        Err(entry.retire())
+    }
+
+    /// What there is to do when an entry was placed.
+    #[inline(always)]
+    fn placed(&self, placed: Result<CpuId, Retired<Q>>, wake: impl Fn(CpuId)) {
+        match placed {
+            Ok(cpu) => wake(cpu),
+            // The CPU went just now.
+            Err(retired) => {
+                retired.refused();
+                self.ended.notify();
+            }
+        }
+    }
+
+    /// Puts the entry that waited for the end of another run where it is to go. In a thread.
+    #[cold]
+    pub(super) fn place_waiting(&self, head: &Head<Q>) {
+        self.moves.fetch_add(1, Full);
+        let placed = {
+            // As in `submit`.
+            let _irq = local_interrupt_disable();
+            head.take_waiting().map(|entry| {
+                let cpu = head.state().cpu();
+                match cpu.and_then(|cpu| Some((cpu, self.cpus.get(cpu)?))) {
+                    Some(to) => self.place(entry, to),
+                    None => Err(entry.retire()),
+                }
+            })
+        };
+        if let Some(placed) = placed {
+            self.placed(placed, |cpu| self.wake_from_thread(cpu));
+        }
+    }
+
+    pub(super) fn submit<P>(
+        &self,
+        place: Place,
+        item: P,
+        delay: Delta,
+        wake: impl Fn(CpuId),
+    ) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        let to = self.target(place)?;
+        let due = Self::due(delay);
+
+        let claimed = {
+            // Between the claim and its place in the list, who takes the item back has to wait.
+            let _irq = local_interrupt_disable();
+            Entry::claim(item, to.0, due).map(|entry| self.place(entry, to))
+        };
+        // Only here, where there is no limit to what dropping it may do.
+        match claimed {
+            Ok(placed) => self.placed(placed, wake),
+            Err(Unclaimed::Pending(_item)) => return Ok(false),
+            Err(Unclaimed::Cancelled(_item)) => return Err(ECANCELED),
+        }
+        Ok(true)
+    }
+
+    /// Takes the entry of an item that is pending from where it is, and gives it to `then`, which must
+    /// not take locks and be quick: others wait for what becomes of it.
+    fn take<R>(&self, head: &Head<Q>, then: impl FnOnce(Entry<Q>) -> R) -> Option<R> {
+        loop {
+            let state = head.state();
+            if !state.is_pending() {
+                return None;
+            }
+            if let Some(cpu) = state.cpu().and_then(|cpu| self.cpus.get(cpu)) {
+                let mut backlog = cpu.backlog();
+                if let Some(entry) = backlog.remove(head) {
+                    return Some(then(entry));
+                }
+            }
+            {
+                let _irq = local_interrupt_disable();
+                if let Some(entry) = head.take_waiting() {
+                    return Some(then(entry));
+                }
+            }
+            // It is on its way from one place to another.
+            cpu_relax();
+        }
+    }
+
+    pub(super) fn modify<P>(
+        &self,
+        place: Place,
+        item: P,
+        delay: Delta,
+        wake: impl Fn(CpuId),
+    ) -> Result<bool>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
+        let to = self.target(place)?;
+        let due = Self::due(delay);
+
+        let placed = self.take(item.head(), |mut entry| {
+            entry.set_cpu(to.0);
+            entry.set_due(due);
+            self.place(entry, to)
+        });
+        match placed {
+            Some(placed) => {
+                self.placed(placed, wake);
+                Ok(true)
+            }
+            None => self.submit(place, item, delay, wake).map(|queued| !queued),
+        }
+    }
+
+    pub(super) fn cancel<T>(&self, item: &Work<T>) -> bool
+    where
+        T: WorkItem<Queue = Q>,
+    {
+        // The item may be dropped by this, so that it is done without the lock.
+        let retired = self.take(item.head(), Entry::retire);
+        if retired.is_some() {
+            self.ended.notify();
+        }
+        retired.is_some()
+    }
+
+    pub(super) fn cancel_sync<T>(&self, item: &Work<T>) -> Result<bool>
+    where
+        T: WorkItem<Queue = Q>,
+    {
+        if hotplug::in_callback() {
+            return Err(EDEADLK);
+        }
+        item.head().begin_cancel()?;
+        let cancelled = self.cancel(item);
+        self.ended
+            .wait_uninterruptibly(|| !item.head().state().is_running());
+        item.head().end_cancel();
+        Ok(cancelled)
+    }
+
+    pub(super) fn flush_work<T>(&self, item: &Work<T>, wake: impl Fn(CpuId)) -> Result
+    where
+        T: WorkItem<Queue = Q>,
+    {
+        if hotplug::in_callback() {
+            return Err(EDEADLK);
+        }
+        let head = item.head();
+        let state = head.state();
+        if let Some((cpu, this)) = state.cpu().and_then(|c| Some((c, self.cpus.get(c)?))) {
+            let mut backlog = this.backlog();
+            if let Some(mut entry) = backlog.delayed.remove(head) {
+                entry.set_due(None);
+                backlog.add(entry);
+                drop(backlog);
+                wake(cpu);
+            }
+        }
+        self.ended
+            .wait_uninterruptibly(|| state.is_over(head.state()));
+        Ok(())
+    }
+
+    pub(super) fn flush(&self) -> Result {
+        if hotplug::in_callback() {
+            return Err(EDEADLK);
+        }
+        self.until_nothing_moves(|cpu| {
+            let last = cpu.backlog().turns;
+            self.ended
+                .wait_uninterruptibly(|| cpu.backlog().is_past(last));
+        });
+        Ok(())
+    }
+
+    /// Runs what is queued for CPUs that are up, and does not let work functions queue more.
+    pub(super) fn drain(&self, wake: impl Fn(CpuId)) {
+        self.closing.store(true, Relaxed);
+        // Functions that began before may still queue something, also on a CPU that this has passed;
+        // when all have ended, only what they queued is left.
+        for _ in 0..2 {
+            self.until_nothing_moves(|cpu| {
+                cpu.backlog().make_ready(None);
+                wake(cpu.alarm.cpu);
+                self.ended.wait_uninterruptibly(|| {
+                    let backlog = cpu.backlog();
+                    !backlog.up || backlog.is_past(backlog.turns)
+                });
+            });
+        }
+    }
+
+    fn until_nothing_moves(&self, each: impl Fn(&Cpu<Q>)) {
+        loop {
+            let moves = self.moves.fetch_add(0, Full);
+            for (_, cpu) in self.cpus.iter() {
+                each(cpu);
+            }
+            if self.moves.fetch_add(0, Full) == moves {
+                break;
+            }
+        }
+    }
+
+    /// Moves all that is queued for `cpu` to others, in order. Process context.
+    fn move_all(&self, cpu: &Cpu<Q>) {
+        {
+            let mut backlog = cpu.backlog.lock();
+            cpu.incoming.close(|entry| backlog.add(entry));
+            backlog.up = false;
+        }
+        loop {
+            // All that are online may have come just now, and their threads not have run yet.
+            self.ended.wait_uninterruptibly(|| self.another().is_some());
+            let placed = {
+                // With the lock held, so that who takes the item back finds it here or there.
+                let mut backlog = cpu.backlog.lock();
+                let Some(entry) = backlog.pop() else {
+                    break;
+                };
+                self.moves.fetch_add(1, Full);
+                self.place_elsewhere(entry)
+            };
+            self.placed(placed, |cpu| self.wake_from_thread(cpu));
+        }
+    }
+
+    /// Waits until the threads of all CPUs that are online have been up. They are registered.
+    pub(super) fn wait_until_up(&self) -> Result {
+        // Registering has unparked them, but none has necessarily run. With the guard, none is parked
+        // meanwhile.
+        let _guard = hotplug::CpusReadGuard::new()?;
+        for (_, cpu) in self.cpus.iter_online() {
+            cpu.was_up.wait_for_completion();
+        }
+        Ok(())
+    }
+
+    fn open(&self, cpu: CpuId) {
+        if let Some(this) = self.cpus.get(cpu) {
+            this.open();
+            self.ended.notify();
+        }
+    }
+}
+
+/// What a thread has for itself.
+pub struct Local<Q: QueueType> {
+    /// The alarm, while it is set, and for when.
+    alarm: Option<(ArcHrTimerHandle<Alarm<Q>>, Time)>,
+    /// It did not come to its end, or was parked since.
+    again: bool,
+}
+
+impl<Q: QueueType> Local<Q> {
+    fn set_alarm(&mut self, cpu: &Cpu<Q>, due: Option<Time>) {
+        match (&self.alarm, due) {
+            (None, None) => return,
+            (Some((_, set)), Some(due)) if !is_later(due, *set) && !is_later(*set, due) => return,
+            _ => {}
+        }
+        // Stops it, before it is started anew.
+        self.alarm = None;
+        self.alarm = due.map(|due| (cpu.alarm.clone().start(due), due));
+    }
+}
+
+#[vtable]
+impl<Q: QueueType> HotplugThread for Workers<Q> {
+    const NAME: &'static CStr = Q::NAME;
+
+    type Local = Local<Q>;
+
+    fn sched_policy(&self) -> SchedPolicy {
+        self.sched
+    }
+
+    fn setup(&self, cx: &Context<'_>) -> impl PinInit<Local<Q>> {
+        self.open(cx.cpu());
+        Local {
+            alarm: None,
+            again: false,
+        }
+    }
+
+    fn should_run(&self, local: Pin<&mut Local<Q>>, cx: &AtomicContext<'_>) -> bool {
+        cx.woken() || local.again
+    }
+
+    fn run(&self, mut local: Pin<&mut Local<Q>>, cx: &Context<'_>) {
+        let Some(cpu) = self.cpus.get(cx.cpu()) else {
+            return;
+        };
+        let worker = Worker { threads: self, cx };
+        local.again = false;
+
+        for _ in 0..TURN {
+            let next = cpu.next();
+            // The last one has ended, for those too who wait for a turn.
+            self.ended.notify();
+            match next {
+                Next::Run(running) => running.run(&worker),
+                Next::Sleep(due) => return local.set_alarm(cpu, due),
+            }
+            // What is left is for `park`.
+            if cx.should_park() {
+                break;
+            }
+        }
+        // The core's loop looks whether to park or stop, and comes back.
+        cpu.backlog.lock().running = None;
+        self.ended.notify();
+        local.again = true;
+    }
+
+    fn park(&self, mut local: Pin<&mut Local<Q>>, cx: &Context<'_>) {
+        local.alarm = None;
+        let Some(cpu) = self.cpus.get(cx.cpu()) else {
+            return;
+        };
+        match self.offline {
+            Offline::Wait => cpu.backlog.lock().up = false,
+            Offline::Move => self.move_all(cpu),
+            Offline::Refuse => cpu.refuse_all(),
+        }
+        self.ended.notify();
+    }
+
+    fn unpark(&self, mut local: Pin<&mut Local<Q>>, cx: &Context<'_>) {
+        local.again = true;
+        self.open(cx.cpu());
+    }
+
+    fn cleanup(&self, _local: Pin<&mut Local<Q>>, cx: &Context<'_>, _online: bool) {
+        // After a drain that is what was queued for a CPU that is offline; after a leak, anything.
+        if let Some(cpu) = self.cpus.get(cx.cpu()) {
+            cpu.refuse_all();
+            self.ended.notify();
+        }
+    }
+}
+
+impl<Q: QueueType> Drop for Workers<Q> {
+    fn drop(&mut self) {
+        // Of CPUs whose thread never ran.
+        for (_, cpu) in self.cpus.iter() {
+            cpu.refuse_all();
+        }
+    }
+}
