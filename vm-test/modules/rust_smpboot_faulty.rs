@@ -94,6 +94,9 @@ fn leak(_: &Faults) -> Result {
     Ok(())
 }
 
+/// # Safety
+///
+/// None is needed: it does nothing.
 unsafe extern "C" fn never(_: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
     bindings::hrtimer_restart::HRTIMER_NORESTART
 }

@@ -61,7 +61,8 @@ const LIMIT: Duration = Duration::from_secs(120);
 const OFFLINES: u64 = 20;
 
 /// Our modules, with something to do for the threads on every CPU.
-const BUSY: &[&str] = &["rust_cpu_stop", "rust_cpuhp", "rust_ksoftirqd", "rust_rcuc"];
+const BUSY: &[&str] =
+    &["rust_cpu_stop", "rust_cpuhp", "rust_ksoftirqd", "rust_rcuc", "rust_percpu_workqueue"];
 
 fn busy(vm: &Vm) -> Result<Demo<'_>> {
     BUSY.iter().try_for_each(|module| vm.insmod(module, ""))?;
