@@ -28,7 +28,7 @@ test: ## lint, and all tests; with T=NAME just the tests whose name contains it
 	@$(if $(T),,scripts/lint && scripts/unit)
 	@scripts/vm test $(T)
 
-test-long: ## the tests that take minutes
+test-long: ## the tests that take minutes, or a boot of their own
 	@scripts/vm test --ignored $(T)
 
 test-matrix: ## the tests on every kernel, and of each version in VERSIONS=

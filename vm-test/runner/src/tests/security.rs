@@ -60,7 +60,8 @@ pub const TESTS: &[Test] = &[
         lockdown,
     )
     .needs(&[LOCKDOWN])
-    .on(Config::smp(2).word("lockdown=integrity")),
+    .on(Config::smp(2).word("lockdown=integrity"))
+    .long(),
     Test::new(
         "security::lockdown_lets_watch",
         "under lockdown, a signed module is loaded; its files can be read, and none that could be written is opened",

@@ -19,7 +19,8 @@ pub const TESTS: &[Test] = &[Test::new(
     "suspend to RAM parks the threads of all CPUs but the one that goes to sleep last; resumed, they go on",
     to_ram,
 )
-.on(Config::smp(4).suspends())];
+.on(Config::smp(4).suspends())
+.long()];
 
 /// The whole VM sleeps, and is woken.
 pub fn cycle(vm: &Vm) -> Result<()> {
