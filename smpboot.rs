@@ -235,6 +235,7 @@
 //! | 31 | Isolated CPUs have threads too. | *doc*: above |
 //! | 32 | Hot-remove. | *doc*: above |
 //! | 33 | Without SMP. | *type*: a build error, see [`percpu`] |
+//! | 34 | Registering while a CPU is stopped half-way up: it gets no thread, which is then unparked. | *doc*: only a kernel with `CONFIG_CPU_HOTPLUG_STATE_CONTROL`, for debugging, can stop there |
 
 #[path = "smpboot/bindings.rs"]
 mod bindings;

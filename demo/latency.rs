@@ -66,7 +66,7 @@ mod tests {
     };
 
     fn lines(histogram: &Histogram) -> Result<CString> {
-        Ok(CString::try_from_fmt(fmt!("{}", Show(histogram)))?)
+        CString::try_from_fmt(fmt!("{}", Show(histogram)))
     }
 
     struct Show<'a>(&'a Histogram);

@@ -157,6 +157,8 @@ impl Drop for ScopeGuard {
                 None => break,
             }
         }
+        // A static is not dropped; this one stays empty, as it is closed.
+        REGISTRY.lock().entries = KVec::new();
     }
 }
 

@@ -10,6 +10,7 @@ use crate::console::without_stamp;
 use crate::hang;
 use crate::kernel::Symbol;
 use crate::leaks;
+use crate::leaks::Leak;
 use crate::panics;
 use crate::qemu::Config;
 use crate::splat;
@@ -162,15 +163,10 @@ pub fn judge(
     let mut faults: Vec<Fault> = failed.into_iter().collect();
     let mut leaked = false;
     if ok && vm.is_running() {
-        match leaks::found(vm) {
-            Ok(found) => {
-                leaked = !found.is_empty();
-                if leaked && !vm.expects_splat(LEAK) {
-                    let (objects, first) = (found.len(), &found[0]);
-                    faults.push(Fault::Leak(format!("{objects} objects; the first: {first}")));
-                }
-            }
-            Err(e) => faults.push(Fault::Unknown(format!("leaks: {e:#}"))),
+        let told = if vm.expects_splat(LEAK) { leaks::found(vm) } else { leaks::found_so_far(vm) };
+        leaked = told.as_ref().is_ok_and(|leaks| !leaks.is_empty());
+        if !(leaked && vm.expects_splat(LEAK)) {
+            faults.extend(leak(told));
         }
     }
     if vm.is_running() {
@@ -201,7 +197,7 @@ fn begin(vm: &Vm, name: &str) -> Result<()> {
     vm.lost_records.set(false);
     vm.expected.borrow_mut().clear();
     vm.expected_splats.borrow_mut().clear();
-    leaks::forget(vm)?;
+    leaks::begin(vm, name)?;
     vm.mark(&format!("vm-test: begin {name}"))
 }
 
@@ -248,6 +244,21 @@ fn splats(vm: &Vm, console_from: usize, leaked: bool, faults: &mut Vec<Fault>) {
 
     for part in missing {
         faults.push(Fault::Failed(format!("no warning in the kernel log has \"{part}\"")));
+    }
+}
+
+/// What the tests on this VM leaked that was not told before.
+pub fn late_leaks(vm: &Vm) -> Option<Fault> {
+    leak(leaks::found(vm))
+}
+
+fn leak(told: Result<Vec<Leak>>) -> Option<Fault> {
+    match told {
+        Ok(leaks) => {
+            let first = leaks.first()?;
+            Some(Fault::Leak(format!("{} objects; the first {first}", leaks.len())))
+        }
+        Err(e) => Some(Fault::Unknown(format!("leaks: {e:#}"))),
     }
 }
 

@@ -1,59 +1,110 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What kmemleak has to say about a test.
+//! What kmemleak has to say about the tests.
+//!
+//! It does not report what is younger than 5 s, nor what changed since the scan before, and a scan takes seconds. So
+//! there is one at the end of each test, which may report what an earlier test on the VM leaked (the report tells
+//! when that was allocated), and before the VM goes, or a test that is to leak has ended, all is scanned when old enough.
 
 use crate::guest::calls::read;
 use crate::guest::calls::write;
 use crate::kernel::KMEMLEAK;
 use crate::vm::Vm;
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::ensure;
 use protocol::Call;
 use protocol::Value;
+use std::fmt;
+use std::fmt::Display;
+use std::fmt::Formatter;
 use std::time::Duration;
+use std::time::Instant;
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
 
 /// What is younger it does not report (`MSECS_MIN_AGE`); nothing tells when an object gets old.
 const MIN_AGE: Duration = Duration::from_millis(5100);
 
-/// What was found before is no leak of the test that begins.
-pub fn forget(vm: &Vm) -> Result<()> {
-    match vm.built_with.has(KMEMLEAK) {
-        true => vm.write(FILE, "clear"),
-        false => Ok(()),
+/// When each test on a VM began, in jiffies.
+pub type Begun = Vec<(u64, String)>;
+
+/// Memory that nobody refers to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Leak {
+    /// The test during which it was allocated.
+    pub of: String,
+    pub report: String,
+}
+
+impl Display for Leak {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "during {}: {}", self.of, self.report)
     }
 }
 
-/// The reports of all that has leaked since; none on a kernel that does not look for leaks.
-pub fn found(vm: &Vm) -> Result<Vec<String>> {
+/// From now on it is this test that leaks.
+pub fn begin(vm: &Vm, test: &str) -> Result<()> {
+    if vm.built_with.has(KMEMLEAK) {
+        let jiffies = jiffies(&vm.read("/proc/timer_list")?)?;
+        vm.leaks_of.borrow_mut().push((jiffies, test.into()));
+    }
+    Ok(())
+}
+
+/// Scans; finds what was scanned before and is old.
+pub fn found_so_far(vm: &Vm) -> Result<Vec<Leak>> {
     if !vm.built_with.has(KMEMLEAK) {
         return Ok(Vec::new());
     }
-    let age = Call::Pause { us: MIN_AGE.as_micros() as u64 };
-    // The first scan after an object was written to only takes note of its contents.
-    let scan = write(FILE, "scan");
-    let mut values = vm.batch(vec![age, scan.clone(), scan, read(FILE)])?;
-    let Some(Value::Bytes(report)) = values.pop() else { unreachable!("a read gives bytes") };
+    // What was told is not told again.
+    let mut values = vm.batch(vec![write(FILE, "scan"), read(FILE), write(FILE, "clear")])?;
+    let Value::Bytes(report) = values.swap_remove(1) else { unreachable!("a read gives bytes") };
     let report = String::from_utf8_lossy(&report);
     ensure!(report.is_empty() || report.starts_with(BEGINNING), "kmemleak says: {report}");
-    Ok(split(&report))
+    split(&report, &vm.leaks_of.borrow())
+}
+
+/// Waits until all there is can be reported.
+pub fn found(vm: &Vm) -> Result<Vec<Leak>> {
+    let young = Instant::now();
+    let mut leaks = found_so_far(vm)?;
+    if vm.built_with.has(KMEMLEAK) {
+        let rest = MIN_AGE.saturating_sub(young.elapsed());
+        vm.call(Call::Pause { us: rest.as_micros() as u64 })?;
+    }
+    leaks.append(&mut found_so_far(vm)?);
+    Ok(leaks)
 }
 
 const BEGINNING: &str = "unreferenced object";
 
-fn split(report: &str) -> Vec<String> {
-    let mut leaks: Vec<String> = Vec::new();
+fn split(report: &str, begun: &Begun) -> Result<Vec<Leak>> {
+    let mut reports: Vec<String> = Vec::new();
     for line in report.lines() {
-        match leaks.last_mut() {
-            Some(leak) if !line.starts_with(BEGINNING) => {
-                leak.push('\n');
-                leak.push_str(line);
+        match reports.last_mut() {
+            Some(report) if !line.starts_with(BEGINNING) => {
+                report.push('\n');
+                report.push_str(line);
             }
-            _ => leaks.push(line.into()),
+            _ => reports.push(line.into()),
         }
     }
-    leaks
+    let leak = |report: String| {
+        let allocated =
+            report.lines().find_map(|line| line.split_once(", jiffies ")?.1.parse().ok());
+        let allocated: u64 = allocated.with_context(|| format!("no jiffies in {report}"))?;
+        let test = begun.iter().rev().find(|(jiffies, _)| *jiffies <= allocated);
+        let of = test.map_or("the boot", |(_, test)| test).into();
+        Ok(Leak { of, report })
+    };
+    reports.into_iter().map(leak).collect()
+}
+
+/// The present time, from `/proc/timer_list`.
+fn jiffies(timer_list: &str) -> Result<u64> {
+    let line = timer_list.lines().find_map(|line| line.strip_prefix("jiffies: "));
+    line.and_then(|jiffies| jiffies.trim().parse().ok()).context("no jiffies in /proc/timer_list")
 }
 
 #[cfg(test)]
@@ -73,10 +124,21 @@ unreferenced object (percpu) 0x607fc0a01000 (size 16):
 ";
 
     #[test]
-    fn each_object_is_a_leak() {
-        let leaks = split(REPORT);
+    fn each_object_is_a_leak_of_the_test_in_which_it_was_allocated() {
+        let begun = vec![(4294892296, "a::a".into()), (4294940001, "b::b".into())];
+        let leaks = split(REPORT, &begun).unwrap();
         assert_eq!(leaks.len(), 2);
-        assert!(leaks[0].ends_with("[rust_smpboot_faulty]") && leaks[1].contains("(size 16)"));
-        assert!(split("").is_empty());
+        assert!(leaks[0].report.ends_with("[rust_smpboot_faulty]") && leaks[0].of == "a::a");
+        assert!(leaks[1].report.contains("(size 16)") && leaks[1].of == "b::b");
+        assert_eq!(split(REPORT, &Vec::new()).unwrap()[0].of, "the boot");
+        assert_eq!(split("", &begun).unwrap(), []);
+        assert!(split("unreferenced object 0x1 (size 8):\n", &begun).is_err());
+    }
+
+    #[test]
+    fn time_is_told_by_the_list_of_timers() {
+        let list = "Timer List Version: v0.10\nnow at 1 nsecs\n\ncpu: 0\n\njiffies: 4294895980\n";
+        assert_eq!(jiffies(list).unwrap(), 4294895980);
+        assert!(jiffies("").is_err());
     }
 }

@@ -99,7 +99,7 @@ impl Pool {
             }
         }
         let from = vm.console_len();
-        let mut faults = Vec::new();
+        let mut faults: Vec<Fault> = judge::late_leaks(&vm).into_iter().collect();
         if let Err(e) = vm.shut_down() {
             faults.push(Fault::Unclean(format!("a guest that does not power off: {e:#}")));
         }

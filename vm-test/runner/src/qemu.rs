@@ -6,6 +6,7 @@ use crate::arch::Arch;
 use crate::kernel::BuiltWith;
 use crate::kernel::KASAN;
 use crate::kernel::KMEMLEAK;
+use crate::kernel::KUNIT;
 use crate::kernel::Kernel;
 use protocol::PORT_NAME;
 use std::fmt;
@@ -112,9 +113,8 @@ pub struct Wires {
 
 /// What makes hotplug fast under emulation, and the log complete.
 const COMMAND_LINE: &[&str] = &[
-    "panic=-1",   // with -no-reboot: QEMU ends
-    "oops=panic", // nothing after an oops is worth waiting for
-    "log_buf_len=4M",
+    "panic=-1",          // with -no-reboot: QEMU ends
+    "oops=panic",        // nothing after an oops is worth waiting for
     "printk.devkmsg=on", // the markers of the tests are never dropped
     "sysrq_always_enabled",
     "rcupdate.rcu_expedited=1",
@@ -130,8 +130,17 @@ const COUNTED: &[&str] =
 /// The emulated TSC is exact, and need not be compared with other clocks for a second.
 const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 
+/// A test's log, whole.
+const LOG: &str = "log_buf_len=4M";
+
+/// kmemleak reads the log and what is kept about each of its lines, the eightfold, in search of pointers.
+const LOG_KMEMLEAK: &str = "log_buf_len=512K";
+
 /// One report of KASAN would be the last.
 const COMMAND_LINE_KASAN: &str = "kasan_multi_shot";
+
+/// The module is loaded in a hundred tests, of which one asks for its suites.
+const COMMAND_LINE_KUNIT: &str = "kunit.autorun=0";
 
 /// Before the runner gives up.
 const HUNG_TASK_SECS: u32 = 10;
@@ -144,8 +153,12 @@ pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> Stri
     }
     let hung_task = HUNG_TASK_SECS * built_with.slowness();
     words.push(format!("sysctl.kernel.hung_task_timeout_secs={hung_task}"));
+    words.push(if built_with.has(KMEMLEAK) { LOG_KMEMLEAK } else { LOG }.into());
     if built_with.has(KASAN) {
         words.push(COMMAND_LINE_KASAN.into());
+    }
+    if built_with.has(KUNIT) {
+        words.push(COMMAND_LINE_KUNIT.into());
     }
     if let Some(n) = config.maxcpus {
         words.push(format!("maxcpus={n}"));

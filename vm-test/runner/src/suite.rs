@@ -7,8 +7,6 @@ use crate::exit::NOTHING_RAN;
 use crate::exit::TEST_FAILED;
 use crate::judge::Fault;
 use crate::judge::Test;
-use crate::kernel::BuiltWith;
-use crate::kernel::KMEMLEAK;
 use crate::kernel::Kernel;
 use crate::pool::Ending;
 use crate::pool::Pool;
@@ -30,10 +28,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-/// Two VMs on two cores take the wall time of one. One that waits for leaks to get old is idle.
-fn vms(kernel: &BuiltWith) -> usize {
-    if kernel.has(KMEMLEAK) { 3 } else { 2 }
-}
+/// Two VMs on two cores take the wall time of one.
+const VMS: usize = 2;
 
 pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let mut tests = tests::all();
@@ -48,7 +44,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
         return Ok(list(&tests, &snippets));
     }
     let setup = Setup::new(options)?;
-    arguments.test_threads.get_or_insert(vms(&setup.kernel.built_with));
+    arguments.test_threads.get_or_insert(VMS);
     println!("{}", setup.banner());
     let tests = for_kernel(tests, &setup.kernel, |test, lacks| {
         if is_wanted(&arguments, test) {

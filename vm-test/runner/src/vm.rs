@@ -4,6 +4,7 @@
 
 use crate::console::Line;
 use crate::kernel::BuiltWith;
+use crate::leaks::Begun;
 use crate::link::Limits;
 use crate::link::Link;
 use crate::process::Process;
@@ -40,6 +41,7 @@ pub struct Vm {
     pub(crate) expected: RefCell<Vec<&'static str>>,
     /// Kinds of splats that it provokes.
     pub(crate) expected_splats: RefCell<Vec<&'static str>>,
+    pub(crate) leaks_of: RefCell<Begun>,
     pub built_with: BuiltWith,
     pub config: Config,
     pub about: About,
@@ -83,6 +85,7 @@ impl Vm {
             lost_records: Cell::new(false),
             expected: RefCell::default(),
             expected_splats: RefCell::default(),
+            leaks_of: RefCell::default(),
             built_with: setup.kernel.built_with.clone(),
             config: config.clone(),
             about: setup.about(config),

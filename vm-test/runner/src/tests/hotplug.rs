@@ -168,6 +168,9 @@ fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
 /// Going on is always upwards: a module that is loaded while the CPU stands between being online and
 /// the state of the threads gets one that nobody would park on the way down (smpboot.c goes by the
 /// mask of online CPUs). Only this lever of debug kernels can make that.
+/// `CPUHP_OFFLINE`.
+const OFFLINE: i32 = 0;
+
 fn stopped_at_each_state(vm: &Vm) -> Result<()> {
     let states = rollback::states(vm)?;
     let of = |wanted: &str| states.iter().find(|(name, _)| name == wanted).map(|(_, n)| *n);
@@ -184,6 +187,10 @@ fn stopped_at_each_state(vm: &Vm) -> Result<()> {
                 false => rollback::runs_again(&demo, cpu).with_context(at)?,
             }
             demo.unload().with_context(at)?;
+            // Hazard 34: half-way up, a CPU gets no thread from who registers, and looks for one later.
+            if *state != OFFLINE && !vm.cpus("online")?.contains(&cpu) {
+                vm.cpu(cpu).stop_at(online).with_context(at)?;
+            }
             let demo = Demo::load(vm).with_context(at)?;
             vm.cpu(cpu).stop_at(online).with_context(at)?;
             rollback::runs_again(&demo, cpu).with_context(at)?;

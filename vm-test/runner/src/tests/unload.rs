@@ -3,6 +3,7 @@
 //! rmmod: everything that was made goes, wherever the CPUs are.
 
 use crate::judge::Test;
+use crate::kernel::KMEMLEAK;
 use crate::threads;
 use crate::threads::Demo;
 use crate::threads::FOLDER;
@@ -36,7 +37,23 @@ pub const TESTS: &[Test] = &[
         "an open file keeps the module, which goes on working; closed, rmmod works",
         refused_while_a_file_is_open,
     ),
+    Test::new(
+        "unload::leaks_nothing",
+        "of twenty times insmod, wakes and rmmod, nothing is left in memory (on a kernel that looks)",
+        leaks_nothing,
+    )
+    .needs(&[KMEMLEAK]),
 ];
+
+/// Of one leak kmemleak may know nothing: something that looks like a pointer to it may be left somewhere.
+fn leaks_nothing(vm: &Vm) -> Result<()> {
+    for _ in 0..20 {
+        let demo = Demo::load(vm)?;
+        vm.write(WAKE, "all")?;
+        demo.unload()?;
+    }
+    Ok(())
+}
 
 fn cleans_up_each_thread(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
