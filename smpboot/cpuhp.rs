@@ -250,30 +250,34 @@ impl<T: Callbacks> StateSlot<T> {
         // SAFETY: This task owns the slot, in the state `BUSY`, with a value.
         unsafe { self.slot.open() };
 
-        let setup = match cpus {
-            Some(_) => bindings::__cpuhp_setup_state_cpuslocked,
-            None => bindings::__cpuhp_setup_state,
+        let step = bindings::cpuhp_state_CPUHP_AP_ONLINE_DYN;
+        let name = T::NAME.as_char_ptr();
+        let invoke_now = invoke == Invoke::Yes;
+        let startup: Option<RawCallback> = if T::HAS_STARTUP {
+            Some(Self::startup_callback)
+        } else {
+            None
         };
+        let teardown: Option<RawCallback> = if T::HAS_TEARDOWN {
+            Some(Self::teardown_callback)
+        } else {
+            None
+        };
+        // Two calls, not one through a pointer: for CFI, a C function with an `enum` among its
+        // parameters is of another type than Rust's declaration of it.
+        //
         // SAFETY: The name is static, and so are the callbacks: the state is removed before the
         // module goes away, because `scope` knows of it. The value that they use is there. The
         // first function needs the hotplug lock, which `cpus` stands for.
         let state = unsafe {
-            setup(
-                bindings::cpuhp_state_CPUHP_AP_ONLINE_DYN,
-                T::NAME.as_char_ptr(),
-                invoke == Invoke::Yes,
-                if T::HAS_STARTUP {
-                    Some(Self::startup_callback)
-                } else {
-                    None
-                },
-                if T::HAS_TEARDOWN {
-                    Some(Self::teardown_callback)
-                } else {
-                    None
-                },
-                false,
-            )
+            match cpus {
+                Some(_) => bindings::__cpuhp_setup_state_cpuslocked(
+                    step, name, invoke_now, startup, teardown, false,
+                ),
+                None => bindings::__cpuhp_setup_state(
+                    step, name, invoke_now, startup, teardown, false,
+                ),
+            }
         };
 
         if let Err(e) = to_result(state) {

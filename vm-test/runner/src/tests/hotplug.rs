@@ -165,20 +165,24 @@ fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// Going on is always upwards: a module that is loaded while the CPU stands between being online and
-/// the state of the threads gets one that nobody would park on the way down (smpboot.c goes by the
-/// mask of online CPUs). Only this lever of debug kernels can make that.
 /// `CPUHP_OFFLINE`.
 const OFFLINE: i32 = 0;
 
+/// Between `OFFLINE` and `cpu:teardown` the kernel itself cannot stop: RCU has closed the CPU's list of callbacks, and opens
+/// it in a state that was not left ("Callback enqueued on offline CPU!"); and see hazard 34.
+///
+/// Going on is always upwards: a module that is loaded while the CPU stands between being online and
+/// the state of the threads gets one that nobody would park on the way down (smpboot.c goes by the
+/// mask of online CPUs). Only this lever of debug kernels can make that.
 fn stopped_at_each_state(vm: &Vm) -> Result<()> {
     let states = rollback::states(vm)?;
     let of = |wanted: &str| states.iter().find(|(name, _)| name == wanted).map(|(_, n)| *n);
     let online = of("online").context("no state is called online")?;
     let smpboot = rollback::smpboot_state(vm)?;
+    let teardown = of("cpu:teardown").context("no state is called cpu:teardown")?;
     let cpu = *vm.removable()?.last().unwrap();
     let mut stopped = 0;
-    for (name, state) in &states {
+    for (name, state) in states.iter().filter(|(_, n)| *n == OFFLINE || *n >= teardown) {
         let demo = Demo::load(vm)?;
         if vm.cpu(cpu).stop_at(*state).is_ok() {
             let at = || format!("stopped at {name}");
@@ -187,10 +191,6 @@ fn stopped_at_each_state(vm: &Vm) -> Result<()> {
                 false => rollback::runs_again(&demo, cpu).with_context(at)?,
             }
             demo.unload().with_context(at)?;
-            // Hazard 34: half-way up, a CPU gets no thread from who registers, and looks for one later.
-            if *state != OFFLINE && !vm.cpus("online")?.contains(&cpu) {
-                vm.cpu(cpu).stop_at(online).with_context(at)?;
-            }
             let demo = Demo::load(vm).with_context(at)?;
             vm.cpu(cpu).stop_at(online).with_context(at)?;
             rollback::runs_again(&demo, cpu).with_context(at)?;
