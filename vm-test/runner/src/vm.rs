@@ -41,7 +41,7 @@ pub struct Vm {
     pub(crate) expected: RefCell<Vec<&'static str>>,
     /// Kinds of splats that it provokes.
     pub(crate) expected_splats: RefCell<Vec<&'static str>>,
-    pub(crate) leaks_of: RefCell<Begun>,
+    pub(crate) begun: RefCell<Vec<Begun>>,
     pub built_with: BuiltWith,
     pub config: Config,
     pub about: About,
@@ -85,7 +85,7 @@ impl Vm {
             lost_records: Cell::new(false),
             expected: RefCell::default(),
             expected_splats: RefCell::default(),
-            leaks_of: RefCell::default(),
+            begun: RefCell::default(),
             built_with: setup.kernel.built_with.clone(),
             config: config.clone(),
             about: setup.about(config),

@@ -76,7 +76,8 @@ fn stop(vm: &Vm) -> Result<()> {
 
 /// How much of some time the CPU was idle, from 0 to 1.
 fn idle_share(vm: &Vm, cpu: u32) -> Result<f64> {
-    let calls = vec![read("/proc/stat"), Call::Pause { us: 1_000_000 }, read("/proc/stat")];
+    let us = 1_000_000 * u64::from(vm.built_with.slowness());
+    let calls = vec![read("/proc/stat"), Call::Pause { us }, read("/proc/stat")];
     let mut values = vm.batch(calls)?;
     let after = ticks(&text(values.swap_remove(2))?, cpu)?;
     let before = ticks(&text(values.swap_remove(0))?, cpu)?;
@@ -101,13 +102,16 @@ fn idle_share_follows(vm: &Vm) -> Result<()> {
     let argv = ["/bin/busybox", "taskset", &mask, "/bin/busybox", "sh", "-c", BUSY]
         .map(String::from)
         .to_vec();
-    let busy = vm.spawn(Call::Run { argv, limit_ms: 20_000 })?;
+    // What it takes to begin and to end an injection is to be small against the injection.
+    let slowness = vm.built_with.slowness();
+    let us = 20_000 * slowness;
+    let busy = vm.spawn(Call::Run { argv, limit_ms: 20_000 * u64::from(slowness) })?;
     vm.call(Call::Pause { us: 500_000 })?;
 
     let none = idle_share(vm, cpu)?;
-    start(vm, &cpu.to_string(), 20_000, 20_000)?;
+    start(vm, &cpu.to_string(), us, us)?;
     let half = idle_share(vm, cpu)?;
-    vm.write(&file("idle_us"), "60000")?;
+    vm.write(&file("idle_us"), (3 * us).to_string())?;
     let most = idle_share(vm, cpu)?;
     stop(vm)?;
     let again = idle_share(vm, cpu)?;

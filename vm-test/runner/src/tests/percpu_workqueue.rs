@@ -579,7 +579,8 @@ fn offline_move(vm: &Vm) -> Result<()> {
     queue.until(1, "run", 3 * ITEMS)?;
     assert!(queue.counts(1)?.here > 1, "CPU 1 takes none");
     // Delayed ones take their time with them.
-    queue.write("queue_delayed", "100 2")?;
+    let ms = 200 * vm.built_with.slowness();
+    queue.write("queue_delayed", &format!("{ms} 2"))?;
     queue.write("queue_delayed", &format!("{FAR} 3"))?;
     let here = queue.counts(2)?.here;
     vm.cpu(2).offline()?;
@@ -670,9 +671,13 @@ fn numbers(line: &str) -> Result<[u64; 4]> {
 }
 
 fn torture(vm: &Vm) -> Result<()> {
-    const LIMIT_MS: u64 = 6_000;
+    let limit_ms = 6_000 * u64::from(vm.built_with.slowness());
     let queues = Queue::load(vm)?;
     let cpus = vm.removable()?;
+    let toggles: Vec<Call> = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]).collect();
+    let together = cpus.iter().map(|cpu| offline(*cpu)).chain(cpus.iter().map(|cpu| online(*cpu)));
+    let calls = toggles.into_iter().chain(together).collect();
+    let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?;
     let mut tasks = vec![];
     for queue in queues {
         queue.write("again", "100000000")?;
@@ -697,13 +702,9 @@ fn torture(vm: &Vm) -> Result<()> {
             queue.call("flush", "1"),
         ];
         for (seed, calls) in [(1, calls.clone()), (2, calls), (3, waits)] {
-            tasks.push(vm.spawn(Call::Churn { seed, calls, pause_us: 300, limit_ms: LIMIT_MS })?);
+            tasks.push(vm.spawn(Call::Churn { seed, calls, pause_us: 300, limit_ms })?);
         }
     }
-    let toggles: Vec<Call> = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]).collect();
-    let together = cpus.iter().map(|cpu| offline(*cpu)).chain(cpus.iter().map(|cpu| online(*cpu)));
-    let calls = toggles.into_iter().chain(together).collect();
-    let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms: LIMIT_MS })?;
     answered(cycles.wait(PATIENCE)?)?;
     for cpu in cpus {
         if !vm.cpu(cpu).is_online()? {
