@@ -98,8 +98,8 @@ impl Pool {
                 return None;
             }
         }
-        let from = vm.console_len();
         let mut faults: Vec<Fault> = judge::late_leaks(&vm).into_iter().collect();
+        let from = vm.console_len();
         if let Err(e) = vm.shut_down() {
             faults.push(Fault::Unclean(format!("a guest that does not power off: {e:#}")));
         }

@@ -88,7 +88,8 @@ const WAKERS: usize = 2;
 const STOPPER: &str = "rust_cpu_stop";
 const STOPPER_FOLDER: &str = "/sys/kernel/debug/rust_cpu_stop";
 /// Loaded and unloaded in each round.
-const SAMPLES: [&str; 4] = ["rust_rcuc", "rust_ksoftirqd", "rust_cpuhp", "rust_idle_inject"];
+const SAMPLES: [&str; 5] =
+    ["rust_rcuc", "rust_ksoftirqd", "rust_cpuhp", "rust_idle_inject", "rust_percpu_workqueue"];
 const DEFER: &str = "/sys/kernel/debug/rust_rcuc/defer";
 
 /// What was done, and what came of it.
@@ -198,6 +199,7 @@ fn until(vm: &Vm, end: Instant, random: &mut fastrand::Rng, figures: &mut Figure
         Ok(())
     });
     if vm.is_running() && faults.is_empty() {
+        faults.extend(judge::late_leaks(vm));
         if let Err(e) = vm.shut_down() {
             faults.push(Fault::Unclean(format!("{e:#}")));
         }

@@ -39,12 +39,14 @@ pub const TESTS: &[Test] = &[
         "each allocation of loading the demo may fail: an errno or no effect, no leak, and the next try works",
         |vm| insmod_fails(vm, CALLER, 50),
     )
+    .takes(4)
     .needs(&[FAILSLAB]),
     Test::new(
         "memory::no_thread_can_be_made",
         "each allocation of making the demo's threads may fail: ENOMEM, the others are stopped, and the next try works",
         |vm| insmod_fails(vm, KTHREADD, 10),
     )
+    .takes(4)
     .needs(&[FAILSLAB]),
     Test::new(
         "memory::online_fails_at_each_allocation",

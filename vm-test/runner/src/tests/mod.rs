@@ -31,6 +31,9 @@ use crate::judge::Test;
 
 pub fn all() -> Vec<&'static Test> {
     [
+        // What takes longest is not to be alone at the end.
+        memory::TESTS,
+        runner::TESTS,
         registration::TESTS,
         hotplug::TESTS,
         rollback::TESTS,
@@ -48,12 +51,10 @@ pub fn all() -> Vec<&'static Test> {
         misuse::TESTS,
         model::TESTS,
         checkers::TESTS,
-        memory::TESTS,
         kunit::TESTS,
         suspend::TESTS,
         security::TESTS,
         third_party::TESTS,
-        runner::TESTS,
     ]
     .into_iter()
     .flatten()

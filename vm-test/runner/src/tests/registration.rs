@@ -185,8 +185,9 @@ fn killed_insmod(vm: &Vm) -> Result<()> {
     const SIGKILL: i32 = 9;
     let demo = Demo::attach(vm)?;
     let mut killed = 0;
-    for step in 0..40 {
-        let after = Duration::from_micros(step * 250);
+    let slowness = u64::from(vm.built_with.slowness());
+    for step in 0..40 / slowness {
+        let after = Duration::from_micros(step * slowness * 250);
         match vm.interrupt(insmod(MODULE, ""), SIGKILL, after)? {
             TaskEnd::Died(Exit::Signal(SIGKILL)) => killed += 1,
             TaskEnd::Answered(answer) => assert!(answer.is_ok(), "{answer:?}"),
