@@ -39,7 +39,7 @@ pub const TESTS: &[Test] = &[
         "each allocation of loading the demo may fail: an errno or no effect, no leak, and the next try works",
         |vm| insmod_fails(vm, CALLER, 50),
     )
-    .takes(4)
+    .long()
     .needs(&[FAILSLAB]),
     Test::new(
         "memory::no_thread_can_be_made",
@@ -107,7 +107,7 @@ fn insmod_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
         |result| {
             if result.is_ok() {
                 // Some files of debugfs may be missing, by design.
-                vm.rmmod(MODULE)?;
+                return vm.rmmod(MODULE);
             }
             let demo = Demo::load(vm)?;
             demo.wake("0")?;
