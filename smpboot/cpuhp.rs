@@ -274,9 +274,9 @@ impl<T: Callbacks> StateSlot<T> {
                 Some(_) => bindings::__cpuhp_setup_state_cpuslocked(
                     step, name, invoke_now, startup, teardown, false,
                 ),
-                None => bindings::__cpuhp_setup_state(
-                    step, name, invoke_now, startup, teardown, false,
-                ),
+                None => {
+                    bindings::__cpuhp_setup_state(step, name, invoke_now, startup, teardown, false)
+                }
             }
         };
 
