@@ -106,7 +106,7 @@ tick() {
 
 stop_ticker() {
     [[ -n $ticker ]] || return 0
-    kill "$ticker" 2>/dev/null || :
+    kill -KILL "$ticker" 2>/dev/null || : # it may still have our traps
     wait "$ticker" 2>/dev/null || :
     ticker=
     [[ ! -t 2 ]] || printf '\r\033[K' >&2
