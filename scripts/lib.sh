@@ -247,6 +247,25 @@ mirror() {
     echo "$found"
 }
 
+# The release that all of Debian here is of, but the kernels: they are of its backports.
+suite=trixie
+
+can_mmdebstrap() {
+    command -v mmdebstrap >/dev/null || die "mmdebstrap is not installed" "As root: apt-get install mmdebstrap uidmap"
+    can_be_root
+}
+
+# debian FOLDER OPTION...: what these options of mmdebstrap ask for.
+debian() {
+    local folder=$1 uri apt_conf=$top/build/log/apt.conf
+    shift
+    uri=$(mirror)
+    apt_acquire >"$apt_conf"
+    remove "$folder"
+    # What mmdebstrap mounts goes away with this mount namespace, however it ends.
+    as_root unshare --mount -- mmdebstrap --mode=root "$@" --aptopt="$apt_conf" "$suite" "$folder" ${uri:+"$uri"}
+}
+
 # apt_acquire: what the host's apt was told about the way to its mirror (proxy, certificates, clock, retries).
 apt_acquire() {
     apt-config dump | sed -nE '/^Acquire::(https?|ftp|Check-|Max-FutureTime|ForceIPv|Queue-Mode|PDiffs|By-Hash)/p'

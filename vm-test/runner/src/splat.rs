@@ -113,6 +113,11 @@ const EXPECTED: &[Expected] = &[
         why: "a FIFO thread that injects idle time keeps ksoftirqd off the CPU; with the kernel's own \
               idle injection it is the same",
     },
+    Expected {
+        text: "sched: DL replenish lagged too much",
+        why: "the fair server, which is to get 50 ms of each second, did not for more than one: the CPU \
+              injected idle time, and is a slow one",
+    },
 ];
 
 /// Why a line of the console is a splat, if it is one.
@@ -125,7 +130,6 @@ pub fn in_line(line: &str) -> Option<&'static str> {
     SPLATS.iter().find(matches).map(|pattern| pattern.kind)
 }
 
-/// Why a record of the kernel log is a splat, if it is one.
 /// Whether a breakpoint was hit where there is none: with a thread for each CPU, TCG may run the first
 /// byte of an instruction that the kernel is patching after the kernel has replaced it. The dump of the code
 /// shows what is in memory: the byte in brackets is where the CPU would go on, the one before it what it ran.
@@ -140,6 +144,7 @@ pub fn is_of_emulator<'a>(mut lines: impl Iterator<Item = &'a str>) -> bool {
     next.is_some_and(|next| next > 0 && bytes[next - 1] != INT3)
 }
 
+/// Why a record of the kernel log is a splat, if it is one.
 pub fn in_record(record: &Record) -> Option<&'static str> {
     in_line(&record.text).or_else(|| {
         let expected = EXPECTED.iter().any(|e| record.text.contains(e.text));
