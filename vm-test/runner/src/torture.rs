@@ -73,7 +73,7 @@ enum Tcg {
     Multi,
 }
 
-const ROUND: Duration = Duration::from_secs(20);
+const ROUND: Duration = Duration::from_secs(40);
 const STATUS: Duration = Duration::from_secs(5);
 /// What a task may take to end after its round.
 const PATIENCE: Duration = Duration::from_secs(60);
