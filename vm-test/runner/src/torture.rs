@@ -78,8 +78,9 @@ const STATUS: Duration = Duration::from_secs(5);
 /// What a task may take to end after its round.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const PERIOD_US: &str = "5000";
-/// The longest pause of a task between two calls. Togglers wait for each other as it is.
+/// Times the kernel's slowness, or hotplug gets nothing done for all the wakes.
+const PERIOD_US: u64 = 5000;
+/// The longest pause of a task between two calls; likewise. Togglers wait for each other as it is.
 const PAUSE_US: u64 = 3000;
 const RELOADS: u32 = 20;
 const TOGGLERS: usize = 2;
@@ -219,7 +220,8 @@ fn toggles(vm: &Vm) -> Result<Vec<Call>> {
 fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<()> {
     let demo = Demo::load(vm)?;
     vm.insmod(STOPPER, "")?;
-    vm.write(PERIOD, PERIOD_US)?;
+    let slowness = u64::from(vm.built_with.slowness());
+    vm.write(PERIOD, &(PERIOD_US * slowness).to_string())?;
     let log = vm.open(EVENTS_BINARY, Access::ReadNow)?;
 
     let possible = vm.cpus("possible")?;
@@ -241,8 +243,9 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     calls.push(reads);
     calls.push(load);
     let mut tasks = Vec::new();
-    for calls in calls {
-        tasks.push(vm.spawn(churn(random, calls, PAUSE_US, ROUND))?);
+    for (i, calls) in calls.into_iter().enumerate() {
+        let pause_us = if i < TOGGLERS { PAUSE_US } else { PAUSE_US * slowness };
+        tasks.push(vm.spawn(churn(random, calls, pause_us, ROUND))?);
     }
     let mut bytes = Vec::new();
     let start = Instant::now();
