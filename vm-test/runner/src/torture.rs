@@ -18,6 +18,7 @@ use crate::guest::calls::write;
 use crate::judge;
 use crate::judge::Fault;
 use crate::judge::Leaves;
+use crate::kernel::LOCKDEP;
 use crate::qemu::Config;
 use crate::recorder;
 use crate::setup::Options;
@@ -83,6 +84,8 @@ const PERIOD_US: u64 = 5000;
 /// The longest pause of a task between two calls; likewise. Togglers wait for each other as it is.
 const PAUSE_US: u64 = 3000;
 const RELOADS: u32 = 20;
+/// Rounds of one VM with lockdep: it has room for so many stack traces, and keeps those of modules that are gone.
+const LOCKDEP_ROUNDS: u64 = 8;
 const TOGGLERS: usize = 2;
 const WAKERS: usize = 2;
 
@@ -164,7 +167,11 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     let end = Instant::now() + time;
     let (vm, faults) = loop {
         let vm = ui::boot(&setup, &config)?;
-        let faults = until(&vm, end, &mut random, &mut figures);
+        let rounds = if vm.built_with.has(LOCKDEP) { LOCKDEP_ROUNDS } else { u64::MAX };
+        let faults = until(&vm, end, rounds, &mut random, &mut figures);
+        if faults.is_empty() && Instant::now() < end {
+            continue;
+        }
         let lines = vm.console(0);
         let of_emulator = splat::is_of_emulator(lines.iter().map(|line| line.text.as_str()));
         if config.multi && of_emulator && Instant::now() < end {
@@ -188,11 +195,18 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
 
-/// Rounds in one VM; all that speaks against it.
-fn until(vm: &Vm, end: Instant, random: &mut fastrand::Rng, figures: &mut Figures) -> Vec<Fault> {
+/// At most so many rounds in one VM; all that speaks against it.
+fn until(
+    vm: &Vm,
+    end: Instant,
+    rounds: u64,
+    random: &mut fastrand::Rng,
+    figures: &mut Figures,
+) -> Vec<Fault> {
+    let last = figures.rounds.saturating_add(rounds);
     let mut faults = judge::judge(vm, "torture", Leaves::Clean, |vm| {
         vm.set_test_limit(None);
-        while Instant::now() < end {
+        while Instant::now() < end && figures.rounds < last {
             round(vm, random, figures).with_context(|| format!("round {}", figures.rounds))?;
             reload(vm, random, figures).context("reload")?;
             figures.rounds += 1;
