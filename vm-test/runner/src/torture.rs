@@ -235,7 +235,7 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     let demo = Demo::load(vm)?;
     vm.insmod(STOPPER, "")?;
     let slowness = u64::from(vm.built_with.slowness());
-    vm.write(PERIOD, &(PERIOD_US * slowness).to_string())?;
+    vm.write(PERIOD, (PERIOD_US * slowness).to_string())?;
     let log = vm.open(EVENTS_BINARY, Access::ReadNow)?;
 
     let possible = vm.cpus("possible")?;
