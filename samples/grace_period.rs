@@ -29,10 +29,19 @@ impl GracePeriod {
         Self(unsafe { bindings::start_poll_synchronize_rcu() })
     }
 
-    /// Whether it has passed: `poll_state_synchronize_rcu()`. Any context.
+    /// Whether it has passed: `poll_state_synchronize_rcu()`. Any context but NMI.
+    ///
+    /// If it has not, this asks for one again. `rcu_state.gp_seq_polled` counts normal and
+    /// expedited grace periods as one where they overlap. A state that was taken while an expedited
+    /// one was under way may then still wait for one more when both have ended, and RCU, which did
+    /// what it was asked for, rests until somebody else needs a grace period.
     pub fn has_passed(self) -> bool {
         // SAFETY: The state comes from `start_poll_synchronize_rcu()`.
-        unsafe { bindings::poll_state_synchronize_rcu(self.0) }
+        let passed = unsafe { bindings::poll_state_synchronize_rcu(self.0) };
+        if !passed {
+            Self::start();
+        }
+        passed
     }
 
     /// Waits until it has passed: `cond_synchronize_rcu()`. Process context.
