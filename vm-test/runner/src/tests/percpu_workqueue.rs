@@ -472,6 +472,16 @@ fn flush(vm: &Vm) -> Result<()> {
             let calls = vec![queue.call("queue", "1"), queue.call("flush", "1"), read(&run)];
             assert_eq!(last_read(vm.call(Call::Batch { calls })?)?, round * ITEMS);
         }
+        // For the item that is running, too, with nothing behind it.
+        for what in ["flush", "flush_work"] {
+            queue.hold(1)?;
+            queue.write("cancel", "1")?;
+            let before = queue.counts(1)?.run;
+            let task = waiting(vm, Call::Batch { calls: vec![queue.call(what, "1"), read(&run)] })?;
+            queue.release()?;
+            let value = answered(task.wait(PATIENCE)?)?;
+            assert_eq!(last_read(value)?, before + 1, "{}: {what}", queue.name);
+        }
         // Nothing to wait for.
         queue.write("flush_work", "2")?;
         // A delayed item runs at once if it is waited for itself, and not for all.
