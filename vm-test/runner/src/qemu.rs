@@ -171,9 +171,9 @@ pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> Stri
     words.join(" ")
 }
 
-/// kmemleak looks at all of it, again and again.
+/// kmemleak looks at all of KASAN's shadow, an eighth of it, and at all page structures, after each test.
 fn memory_mb(config: &Config, built_with: &BuiltWith) -> u32 {
-    if built_with.has(KMEMLEAK) { config.memory_mb * 3 / 4 } else { config.memory_mb }
+    if built_with.has(KMEMLEAK) { config.memory_mb / 2 } else { config.memory_mb }
 }
 
 /// What the machine is.
@@ -257,7 +257,7 @@ mod tests {
         assert!(!plain.contains("kasan"), "{plain}");
         let built_with = BuiltWith::with(&[KASAN, KMEMLEAK]);
         let line = line_of(Arch::Amd64, Accel::Tcg, &Config::smp(4), built_with);
-        assert!(line.contains("-m 384") && line.contains(" kasan_multi_shot"), "{line}");
+        assert!(line.contains("-m 256") && line.contains(" kasan_multi_shot"), "{line}");
         assert!(line.contains("hung_task_timeout_secs=40"), "{line}");
     }
 
