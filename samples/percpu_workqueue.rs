@@ -334,7 +334,7 @@ impl<Q: QueueType> Drop for Queue<Q> {
 ///
 /// The function may sleep. It must not wait for the CPU hotplug lock, nor for anything that may wait for
 /// it, see [`Context`]; and as a CPU that goes down waits for it, a function that takes long looks at
-/// [`should_park`](Self::should_park).
+/// [`should_park`](Self::should_park), and sleeps by [`sleep`](Self::sleep).
 pub struct Worker<'a, Q: QueueType> {
     threads: &'a Workers<Q>,
     cx: &'a Context<'a>,
@@ -349,6 +349,12 @@ impl<Q: QueueType> Worker<'_, Q> {
     /// Whether somebody waits for this thread to park, because its CPU goes down.
     pub fn should_park(&self) -> bool {
         self.cx.should_park()
+    }
+
+    /// Sleeps until `duration` has passed, or until somebody waits for this thread, as
+    /// [`Context::sleep`] does. Returns whether all of it has passed.
+    pub fn sleep(&self, duration: Delta) -> bool {
+        self.cx.sleep(duration)
     }
 
     /// As [`Queue::queue_work_on`]. The item itself, too, may be queued again.

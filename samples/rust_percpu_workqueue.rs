@@ -20,7 +20,7 @@
 //! | `cancel`, `cancel_sync`, `flush_work` | `CPUS` | what is called so |
 //! | `flush` | anything | waits for all |
 //! | `hold` | 0 or 1 | items that run sleep until this is 0, or their CPU goes |
-//! | `hold_us` | number | for how long each item sleeps in any case |
+//! | `hold_us` | number | for how long each item sleeps, if its CPU does not go |
 //! | `again` | number | how often items that ran queue themselves again, all in all |
 //! | `misuse` | anything | runs an item that tries to wait for itself; `deadlocks` counts the refusals |
 //! | `cpuN/queued`, `run`, `cancelled`, `refused` | | of the items of CPU N |
@@ -47,10 +47,7 @@ use kernel::{
         },
         Arc, //
     },
-    time::{
-        delay::fsleep,
-        Delta, //
-    },
+    time::Delta, //
 };
 
 #[path = "../debugfs.rs"]
@@ -228,10 +225,8 @@ impl<Q: QueueType> WorkItem for Item<Q> {
             here.here.add(1, Relaxed);
         }
 
-        fsleep(Delta::from_micros(shared.hold_us.load(Relaxed) as i64));
-        while shared.hold.load(Relaxed) != 0 && !worker.should_park() {
-            fsleep(Delta::from_millis(1));
-        }
+        worker.sleep(Delta::from_micros(shared.hold_us.load(Relaxed) as i64));
+        while shared.hold.load(Relaxed) != 0 && worker.sleep(Delta::from_millis(1)) {}
 
         if worker.cpu() != CpuId::current() {
             shared.strays.add(1, Relaxed);

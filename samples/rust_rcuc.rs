@@ -38,10 +38,7 @@ use kernel::{
         UniqueArc, //
     },
     time::{
-        delay::{
-            fsleep,
-            udelay, //
-        },
+        delay::udelay,
         Delta, //
     }, //
 };
@@ -276,7 +273,9 @@ impl HotplugThread for Rcuc {
         while !cx.should_park() && !cx.should_stop() {
             match cpu.next() {
                 (_, Some(work)) => self.retire(cpu, &work),
-                (Status::Yielding, None) => fsleep(POLL),
+                (Status::Yielding, None) => {
+                    cx.sleep(POLL);
+                }
                 (_, None) => return,
             }
         }

@@ -19,7 +19,7 @@ use kernel::{
 /// registering and unregistering (this crate's own return `EDEADLK`), static keys, allocating and
 /// destroying workqueues, `stop_machine()`, creating slab caches. For the same reason a callback
 /// must come back soon, or look at [`should_park`](Self::should_park) and
-/// [`should_stop`](Self::should_stop) whenever it waits.
+/// [`should_stop`](Self::should_stop) whenever it waits; [`sleep`](Self::sleep) does so by itself.
 ///
 /// # Examples
 ///
@@ -28,10 +28,9 @@ use kernel::{
 /// ```
 /// fn wait_for(cx: &Context<'_>, done: impl Fn() -> bool) -> Result {
 ///     while !done() {
-///         if cx.should_park() || cx.should_stop() {
+///         if !cx.sleep(kernel::time::Delta::from_millis(1)) {
 ///             return Err(EAGAIN);
 ///         }
-///         kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
 ///     }
 ///     Ok(())
 /// }

@@ -28,10 +28,7 @@ use kernel::{
         ArcBorrow, //
     },
     time::{
-        delay::{
-            fsleep,
-            udelay, //
-        },
+        delay::udelay,
         hrtimer::{
             HrTimer,
             HrTimerCallback,
@@ -93,7 +90,7 @@ impl HotplugThread for Waker {
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
         Threads::<Victim>::new().wake_all();
-        fsleep(Delta::from_micros(100));
+        cx.sleep(Delta::from_micros(100));
         let _ = Threads::<Self>::new().wake(cx.cpu());
     }
 }

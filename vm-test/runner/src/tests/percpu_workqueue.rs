@@ -74,6 +74,11 @@ pub const TESTS: &[Test] = &[
         flush,
     ),
     Test::new(
+        "percpu_workqueue::sleeps",
+        "a work function sleeps as long as it wants, but a CPU that goes does not wait for that",
+        sleeps,
+    ),
+    Test::new(
         "percpu_workqueue::not_on_two_cpus",
         "an item that runs on one CPU and is queued on another waits, and then runs there",
         not_on_two_cpus,
@@ -490,6 +495,35 @@ fn flush(vm: &Vm) -> Result<()> {
         assert_eq!(queue.counts(2)?.run, 0);
         queue.write("flush_work", "2")?;
         all_ran(queue.counts(2)?, 1);
+    }
+    vm.rmmod(MODULE)
+}
+
+fn sleeps(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        // A CPU that goes does not wait for the hour.
+        queue.write("hold_us", "3600000000")?;
+        queue.write("queue", "1")?;
+        queue.until(1, "here", 1)?;
+        queue.write("cancel", "1")?;
+        vm.cpu(1).offline()?;
+        assert_eq!(queue.counts(1)?.run, 1);
+        vm.cpu(1).online()?;
+
+        // Else each sleeps for all its time, though the thread is woken.
+        queue.write("hold_us", "100000")?;
+        let before = uptime(vm)?;
+        queue.write("queue", "2")?;
+        queue.until(2, "here", 1)?;
+        while queue.counts(2)?.run < ITEMS {
+            queue.write("queue_on", "2 3")?;
+            queue.write("cancel", "3")?;
+        }
+        let took = uptime(vm)? - before;
+        assert!(took >= 0.79, "{ITEMS} items slept 0.1 s each in {took} s");
+        queue.write("hold_us", "0")?;
+        queue.write("flush", "1")?;
+        queue.nothing_odd()?;
     }
     vm.rmmod(MODULE)
 }
