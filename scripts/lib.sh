@@ -54,7 +54,7 @@ start() {
     (
         set +m
         trap - INT TERM HUP
-        trap 'seconds >"$log.time"' EXIT
+        trap 'seconds >"$log.time-$$"' EXIT
         reset_clock
         "$@"
     ) </dev/null >"$log" 2>&1 &
@@ -81,8 +81,8 @@ finish() {
     if [[ -n $V ]]; then wait "$ticker" || :; fi
     stop_ticker
     [[ $status = 0 ]] || explain "$log" "${text[$name]}"
-    took=$(<"$log.time")
-    rm "$log.time"
+    took=$(<"$log.time-$$")
+    rm "$log.time-$$"
     [[ $took = 0 ]] || say "${text[$name]}: $took s"
 }
 
@@ -115,7 +115,7 @@ stop_ticker() {
 # explain LOG TEXT: the one message for a failed step.
 explain() {
     local log=$1
-    rm -f "$log.time"
+    rm -f "$log.time-$$"
     if grep -q '^rust_smpboot: error:' "$log"; then
         sed -n '/^rust_smpboot: error:/,$p' "$log" >&2
         exit 1
