@@ -719,9 +719,9 @@ fn numbers(line: &str) -> Result<[u64; 4]> {
     numbers.try_into().map_err(|_| anyhow!("in the log: {line}"))
 }
 
-fn torture(vm: &Vm) -> Result<()> {
+/// All operations on all queues at random, while CPUs go and come.
+fn churn(vm: &Vm, queues: [Queue; 3]) -> Result<()> {
     let limit_ms = 6_000 * u64::from(vm.built_with.slowness());
-    let queues = Queue::load(vm)?;
     let cpus = vm.removable()?;
     let toggles: Vec<Call> = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]).collect();
     let together = cpus.iter().map(|cpu| offline(*cpu)).chain(cpus.iter().map(|cpu| online(*cpu)));
@@ -763,6 +763,22 @@ fn torture(vm: &Vm) -> Result<()> {
     for task in tasks {
         answered(task.wait(PATIENCE)?)?;
     }
+    Ok(())
+}
+
+fn torture(vm: &Vm) -> Result<()> {
+    let queues = Queue::load(vm)?;
+    let is_enough = |queue: Queue| -> Result<bool> {
+        let total = queue.total()?;
+        let refused = total.refused > 0 || queue.name != "refuse";
+        Ok(total.run > 1000 && total.cancelled > 10 && refused)
+    };
+    // Once, unless the host is busy with other things.
+    for queue in queues {
+        while !is_enough(queue)? {
+            churn(vm, queues)?;
+        }
+    }
 
     for queue in queues {
         queue.write("again", "0")?;
@@ -770,8 +786,7 @@ fn torture(vm: &Vm) -> Result<()> {
         queue.write("cancel_sync", "all")?;
         let total = queue.total()?;
         assert!(total.is_even(), "{}: {total:?}", queue.name);
-        assert!(total.run > 1000 && total.cancelled > 10, "{}: {total:?}", queue.name);
-        assert_eq!(total.refused > 0, queue.name == "refuse", "{}: {total:?}", queue.name);
+        assert!(total.refused == 0 || queue.name == "refuse", "{}: {total:?}", queue.name);
         assert_eq!(total.here, total.run);
         queue.nothing_odd()?;
         // It still works, on each CPU.
