@@ -9,7 +9,6 @@ use super::{
     context::Context, //
 };
 use kernel::{
-    prelude::*,
     sync::{
         atomic::Full,
         barrier::smp_mb, //
