@@ -135,7 +135,9 @@ fn parking_moves_the_queue(vm: &Vm) -> Result<()> {
 fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;
     let calls = vec![write(DEFER, "all"), read(READ)];
-    let load = vm.spawn(Call::Repeat { times: 400, calls, limit_ms: 30_000 })?;
+    let limit = Duration::from_secs(30);
+    let limit_ms = vm.limit(limit).as_millis() as u64;
+    let load = vm.spawn(Call::Repeat { times: 400, calls, limit_ms })?;
     for _ in 0..5 {
         for cpu in vm.removable()? {
             vm.cpu(cpu).offline()?;
@@ -144,7 +146,7 @@ fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
             vm.cpu(cpu).online()?;
         }
     }
-    load.wait(Duration::from_secs(30))?;
+    load.wait(limit)?;
     assert_eq!(number(vm, "deferred")?, 1600);
     all_run(vm)?;
     vm.rmmod(MODULE)
