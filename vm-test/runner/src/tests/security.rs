@@ -284,7 +284,7 @@ fn signed_modules_only(vm: &Vm) -> Result<()> {
 /// What the demo is refused with, after this shell command made something else of it.
 fn load_spoilt(vm: &Vm, spoil: &str) -> Result<Errno> {
     const SPOILT: &str = "/tmp/spoilt.ko";
-    let script = format!("{spoil} >{SPOILT}");
+    let script = format!("{{ {spoil}; }} >{SPOILT}");
     vm.run(&["/bin/busybox", "sh", "-c", &script, &module_path(MODULE)])?;
     let call = Call::LoadModule { path: SPOILT.into(), params: String::new() };
     refused(vm.call(call).map(drop)).context(SPOILT)
