@@ -118,6 +118,11 @@ const EXPECTED: &[Expected] = &[
         why: "the fair server, which is to get 50 ms of each second, did not for more than one: the CPU \
               injected idle time, and is a slow one",
     },
+    Expected {
+        text: "onoff: ",
+        why: "how a line of the kernel's torture modules goes on, if another CPU had something to say in \
+              the middle of it",
+    },
 ];
 
 /// Why a line of the console is a splat, if it is one.
