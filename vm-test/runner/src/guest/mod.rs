@@ -83,7 +83,7 @@ impl Vm {
     }
 
     /// A limit as the agent gets it.
-    fn ms(&self, usual: Duration) -> u64 {
+    pub fn ms(&self, usual: Duration) -> u64 {
         self.limit(usual).as_millis() as u64
     }
 }

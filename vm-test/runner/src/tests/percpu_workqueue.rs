@@ -465,12 +465,15 @@ fn cancel_sync(vm: &Vm) -> Result<()> {
 fn flush(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         let run = queue.file("cpu1/run");
-        for (round, what) in ["flush", "flush_work"].into_iter().enumerate() {
-            queue.hold(1)?;
+        // It waits until the item that is held is released; then as many have run.
+        let run_after = |what: &str| {
             let task = waiting(vm, Call::Batch { calls: vec![queue.call(what, "1"), read(&run)] })?;
             queue.release()?;
-            let value = answered(task.wait(PATIENCE)?)?;
-            assert_eq!(last_read(value)?, (round as u64 + 1) * ITEMS, "{}: {what}", queue.name);
+            last_read(answered(task.wait(PATIENCE)?)?)
+        };
+        for (round, what) in ["flush", "flush_work"].into_iter().enumerate() {
+            queue.hold(1)?;
+            assert_eq!(run_after(what)?, (round as u64 + 1) * ITEMS, "{}: {what}", queue.name);
         }
         // Right after each of them all have run, without sleeping, too.
         for round in 3..100 {
@@ -482,10 +485,7 @@ fn flush(vm: &Vm) -> Result<()> {
             queue.hold(1)?;
             queue.write("cancel", "1")?;
             let before = queue.counts(1)?.run;
-            let task = waiting(vm, Call::Batch { calls: vec![queue.call(what, "1"), read(&run)] })?;
-            queue.release()?;
-            let value = answered(task.wait(PATIENCE)?)?;
-            assert_eq!(last_read(value)?, before + 1, "{}: {what}", queue.name);
+            assert_eq!(run_after(what)?, before + 1, "{}: {what}", queue.name);
         }
         // Nothing to wait for.
         queue.write("flush_work", "2")?;
@@ -629,13 +629,13 @@ fn offline_move(vm: &Vm) -> Result<()> {
     assert!(queue.counts(1)?.here > 1, "CPU 1 takes none");
     // Delayed ones take their time with them.
     queue.write("queue_delayed", &format!("{FAR} 3"))?;
-    vm.cpu(3).offline()?;
-    let mut ms = 200;
+    let mut ms = 200 * vm.built_with.slowness();
     loop {
         let counts = queue.counts(2)?;
         queue.write("queue_delayed", &format!("{ms} 2"))?;
         vm.cpu(2).offline()?;
         let here = queue.counts(2)?.here;
+        vm.cpu(3).offline()?;
         queue.until(2, "run", counts.run + ITEMS)?;
         assert_eq!((queue.counts(2)?.here, queue.counts(3)?.run), (here, 0));
         if here == counts.here {
@@ -643,6 +643,7 @@ fn offline_move(vm: &Vm) -> Result<()> {
         }
         // Their time came before the CPU had gone.
         vm.cpu(2).online()?;
+        vm.cpu(3).online()?;
         ms *= 2;
     }
     queue.write("cancel", "3")?;

@@ -136,8 +136,7 @@ fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;
     let calls = vec![write(DEFER, "all"), read(READ)];
     let limit = Duration::from_secs(30);
-    let limit_ms = vm.limit(limit).as_millis() as u64;
-    let load = vm.spawn(Call::Repeat { times: 400, calls, limit_ms })?;
+    let load = vm.spawn(Call::Repeat { times: 400, calls, limit_ms: vm.ms(limit) })?;
     for _ in 0..5 {
         for cpu in vm.removable()? {
             vm.cpu(cpu).offline()?;
