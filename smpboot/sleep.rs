@@ -25,11 +25,11 @@ impl Context<'_> {
     /// thread do not end it: they are for the next [`run`](super::HotplugThread::run). May not be called
     /// where sleeping is not allowed.
     ///
-    /// This is the way for a callback to let time pass. On `PREEMPT_RT` it is the only one: there
-    /// `msleep()`, `usleep_range()`, and whatever has a time limit, are woken by the hotplug thread
-    /// `ktimers/N`, which is older than a module's threads and so parks before them. A callback that
-    /// sleeps like that when its CPU goes down is never woken, and the CPU-down waits for it. The timer
-    /// of this sleep expires in the interrupt itself.
+    /// This is the way for a callback to let time pass. On `PREEMPT_RT` others are woken by the hotplug
+    /// thread `ktimers/N`, which is older than a module's threads and so parks before them: `msleep()`,
+    /// whatever waits with a limit in jiffies, and, in threads that are not real-time, `usleep_range()`. A
+    /// callback that sleeps like that when its CPU goes down is never woken, and the CPU-down waits for
+    /// it. The timer of this sleep expires in the interrupt itself.
     pub fn sleep(&self, duration: Delta) -> bool {
         // SAFETY: May be called once time is kept, which is before modules.
         let now = unsafe { bindings::ktime_get() };
