@@ -14,6 +14,7 @@
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
 use crate::smpboot::{
+    compat::THIS_MODULE,
     scope::Revoke,
     ModuleScope, //
 };
@@ -42,8 +43,7 @@ use kernel::{
     uaccess::{
         UserPtr,
         UserSlice, //
-    },
-    ModuleMetadata, //
+    }, //
 };
 
 #[path = "debugfs/stream.rs"]
@@ -123,7 +123,7 @@ impl<A: Attribute> Operations<A> {
     const MODE: u16 = if A::HAS_SHOW { 0o400 } else { 0 } | if A::HAS_STORE { 0o200 } else { 0 };
 
     const TABLE: bindings::file_operations = bindings::file_operations {
-        owner: <crate::LocalModule as ModuleMetadata>::THIS_MODULE.as_ptr(),
+        owner: THIS_MODULE,
         open: Some(Self::open),
         read: if A::HAS_SHOW {
             Some(bindings::seq_read)

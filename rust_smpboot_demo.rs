@@ -28,6 +28,7 @@ use demo::{
     threads::Demo, //
 };
 use smpboot::{
+    compat::param,
     ModuleScope,
     Registration,
     ScopedModule, //
@@ -40,9 +41,9 @@ scoped_module! {
     description: "Per-CPU hotplug threads that one can watch",
     license: "GPL",
     params: {
-        verbose: bool {
-            default: true,
-            description: "Write the steps of the threads' lives to the kernel log",
+        verbose: u8 {
+            default: 1,
+            description: "Write the steps of the threads' lives to the kernel log (0: not)",
         },
         period_us: u64 {
             default: 0,
@@ -63,8 +64,8 @@ impl ScopedModule for DemoModule {
         _module: &'static ThisModule,
         scope: &'static ModuleScope,
     ) -> impl PinInit<Self, Error> {
-        let verbose = module_parameters::verbose.value();
-        let period_us = module_parameters::period_us.value();
+        let verbose = param(&module_parameters::verbose);
+        let period_us = param(&module_parameters::period_us);
 
         try_pin_init!(Self {
             files <- Tree::new(

@@ -241,7 +241,7 @@
 #[path = "smpboot/bindings.rs"]
 mod bindings;
 #[path = "smpboot/compat.rs"]
-mod compat;
+pub(crate) mod compat;
 #[path = "smpboot/context.rs"]
 mod context;
 #[path = "smpboot/cpuhp.rs"]

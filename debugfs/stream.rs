@@ -3,6 +3,7 @@
 //! Files that are read like a pipe: what is there now, then what comes.
 
 use super::wait::WaitQueue;
+use crate::smpboot::compat::THIS_MODULE;
 use core::marker::PhantomData;
 use kernel::{
     bindings,
@@ -16,8 +17,7 @@ use kernel::{
         UserPtr,
         UserSlice,
         UserSliceWriter, //
-    },
-    ModuleMetadata, //
+    }, //
 };
 
 /// What a file streams.
@@ -62,7 +62,7 @@ pub(super) struct Operations<S: Stream>(PhantomData<S>);
 
 impl<S: Stream> Operations<S> {
     pub(super) const TABLE: &'static bindings::file_operations = &bindings::file_operations {
-        owner: <crate::LocalModule as ModuleMetadata>::THIS_MODULE.as_ptr(),
+        owner: THIS_MODULE,
         open: Some(Self::open),
         read: Some(Self::read),
         poll: Some(Self::poll),

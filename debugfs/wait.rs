@@ -8,15 +8,13 @@
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
+use crate::smpboot::compat::synchronize_rcu;
 use core::mem::MaybeUninit;
 use kernel::{
     bindings,
     fs::File,
     prelude::*,
-    sync::{
-        rcu::synchronize_rcu,
-        LockClassKey, //
-    },
+    sync::LockClassKey,
     types::Opaque, //
 };
 

@@ -104,7 +104,7 @@ impl Attribute for Period {
 
     fn store(demo: &Self::Data, input: &CStr) -> Result {
         let period_us = parse_u64(input)?;
-        if period_us != 0 && !timer::PERIODS_US.contains(&period_us) {
+        if !timer::is_period(period_us) {
             return Err(EINVAL);
         }
         demo.period_us.store(period_us, Relaxed);

@@ -9,7 +9,10 @@ use super::{
         Cpu, //
     },
     events::Kind,
-    timer::PeriodicWake, //
+    timer::{
+        self,
+        PeriodicWake, //
+    }, //
 };
 use crate::{
     hotplug_thread,
@@ -43,7 +46,16 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    pub(crate) fn new(verbose: bool, period_us: u64) -> Result<Self> {
+    /// With what the module's parameters say. Returns `EINVAL` if that makes no sense, or `ENOMEM`.
+    pub(crate) fn new(verbose: u8, period_us: u64) -> Result<Self> {
+        let verbose = match verbose {
+            0 => false,
+            1 => true,
+            _ => return Err(EINVAL),
+        };
+        if !timer::is_period(period_us) {
+            return Err(EINVAL);
+        }
         let common = Arc::pin_init(Common::new(), GFP_KERNEL)?;
         let cpus = PerCpu::new(|id| Cpu::new(id, common.clone()))?;
         Ok(Self {

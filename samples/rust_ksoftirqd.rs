@@ -58,6 +58,7 @@ use debugfs::{
     Tree, //
 };
 use smpboot::{
+    compat::param,
     cpuhp,
     hotplug,
     AtomicContext,
@@ -423,7 +424,7 @@ impl ScopedModule for KsoftirqdModule {
         _module: &'static ThisModule,
         scope: &'static ModuleScope,
     ) -> impl PinInit<Self, Error> {
-        let period_us = module_parameters::period_us.value();
+        let period_us = param(&module_parameters::period_us);
 
         try_pin_init!(Self {
             files <- Tree::new(

@@ -70,6 +70,7 @@ use percpu_workqueue::{
     Worker, //
 };
 use smpboot::{
+    compat::EDEADLK,
     hotplug,
     ModuleScope,
     Nice,

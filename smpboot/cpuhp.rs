@@ -12,6 +12,7 @@
 
 use super::{
     bindings,
+    compat::EDEADLK,
     context::Context,
     hotplug::CpusReadGuard,
     scope::{

@@ -10,6 +10,7 @@
 
 use super::{
     bindings,
+    compat::EDEADLK,
     scope, //
 };
 use kernel::{
@@ -126,12 +127,13 @@ pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
 /// ```
 /// use smpboot::hotplug;
 ///
-/// fn wait_for_all_workers() -> Result {
+/// /// Returns whether it could.
+/// fn wait_for_all_workers() -> bool {
 ///     if hotplug::in_callback() {
-///         return Err(EDEADLK);
+///         return false;
 ///     }
 ///     // ...
-/// #   Ok(())
+/// #   true
 /// }
 /// ```
 pub fn in_callback() -> bool {

@@ -4,6 +4,11 @@
 
 use super::{
     bindings,
+    compat::{
+        smp_mb,
+        synchronize_rcu,
+        EDEADLK, //
+    },
     cpuhp,
     flag::Flag,
     hotplug,
@@ -43,7 +48,6 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        barrier::smp_mb,
         rcu, //
     },
     task::Pid, //
@@ -280,7 +284,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
             unsafe { self.slot.abort() };
             scope.remove(self);
             // Wakers may still look at the flags.
-            rcu::synchronize_rcu();
+            synchronize_rcu();
             // SAFETY: This task owns the slot, and the wakers are gone. The C core does not know
             // `ht` any more: it stopped the threads that it had made.
             unsafe { *self.storage.get() = None };
@@ -317,7 +321,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
         // below, the core drops its references to the tasks before it forgets the pointers. Most
         // modules wake by their registration, and have nobody to wait for: see `state_under_rcu`.
         if self.rcu_users.load(Relaxed) {
-            rcu::synchronize_rcu();
+            synchronize_rcu();
         }
 
         // SAFETY: Only written by the owner of the slot.

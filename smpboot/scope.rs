@@ -22,7 +22,10 @@
 //! What remains of a leaked registration is its shared value: nobody dropped it, so the guard does
 //! not either. A line in the kernel log tells which registration it was.
 
-use super::bindings;
+use super::{
+    bindings,
+    compat::ESHUTDOWN, //
+};
 use kernel::{
     prelude::*,
     sync::{

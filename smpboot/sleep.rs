@@ -6,13 +6,11 @@
 
 use super::{
     bindings,
+    compat::smp_mb,
     context::Context, //
 };
 use kernel::{
-    sync::{
-        atomic::Full,
-        barrier::smp_mb, //
-    },
+    sync::atomic::Full,
     task::Task,
     time::Delta, //
 };

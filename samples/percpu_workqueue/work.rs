@@ -29,6 +29,7 @@ use super::{
     QueueType,
     Worker, //
 };
+use crate::smpboot::compat::smp_mb;
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
@@ -48,7 +49,6 @@ use kernel::{
             Atomic,
             Full, //
         },
-        barrier::smp_mb,
         Arc, //
     },
     time::{

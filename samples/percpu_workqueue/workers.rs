@@ -29,6 +29,15 @@ use super::{
 use crate::{
     debugfs::WaitQueue,
     smpboot::{
+        compat::{
+            local_interrupt_disable,
+            new_spinlock_irq,
+            SpinLockIrq,
+            SpinLockIrqGuard,
+            ECANCELED,
+            EDEADLK,
+            ESHUTDOWN, //
+        },
         hotplug,
         AtomicContext,
         Context,
@@ -44,8 +53,6 @@ use core::marker::PhantomData;
 use kernel::{
     cpu::CpuId,
     impl_has_hr_timer,
-    interrupt::local_interrupt_disable,
-    new_spinlock_irq,
     prelude::*,
     processor::cpu_relax,
     static_lock_class,
@@ -55,11 +62,9 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        lock::spinlock::SpinLockIrqGuard,
         Arc,
         ArcBorrow,
-        Completion,
-        SpinLockIrq, //
+        Completion, //
     },
     time::{
         hrtimer::{

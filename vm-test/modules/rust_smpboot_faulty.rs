@@ -30,6 +30,7 @@ use debugfs::{
     Tree, //
 };
 use smpboot::{
+    compat::HRTIMER_NORESTART,
     cpuhp,
     hotplug::CpusReadGuard,
     Context,
@@ -98,7 +99,7 @@ fn leak(_: &Faults) -> Result {
 ///
 /// None is needed: it does nothing.
 unsafe extern "C" fn never(_: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
-    bindings::hrtimer_restart::HRTIMER_NORESTART
+    HRTIMER_NORESTART
 }
 
 fn timer_freed(_: &Faults) -> Result {

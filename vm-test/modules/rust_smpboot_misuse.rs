@@ -51,6 +51,10 @@ use misuse::{
     threads, //
 };
 use smpboot::{
+    compat::{
+        param,
+        ECANCELED, //
+    },
     ModuleScope,
     ScopedModule, //
 };
@@ -62,8 +66,8 @@ scoped_module! {
     description: "Checks that safe code cannot break per-CPU hotplug threads",
     license: "GPL",
     params: {
-        leak_and_fail: bool {
-            default: false,
+        leak_and_fail: u8 {
+            default: 0,
             description: "Leak registrations while loading, then fail",
         },
     },
@@ -180,7 +184,7 @@ struct MisuseModule {
 }
 
 fn ready(scope: &'static ModuleScope) -> Result {
-    if module_parameters::leak_and_fail.value() {
+    if param(&module_parameters::leak_and_fail) != 0 {
         let _ = leaks::leak(scope, &mut Held::default(), 1);
         return Err(ECANCELED);
     }

@@ -16,6 +16,7 @@ use crate::{
     cpuhp_state,
     hotplug_thread,
     smpboot::{
+        compat::EDEADLK,
         cpuhp,
         hotplug::CpusReadGuard,
         AtomicContext,

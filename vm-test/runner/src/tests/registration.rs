@@ -142,7 +142,9 @@ fn verbose_off_is_silent(vm: &Vm) -> Result<()> {
 fn bad_parameters_are_refused(vm: &Vm) -> Result<()> {
     vm.expect_warning("invalid for parameter `verbose'");
     let demo = Demo::attach(vm)?;
-    for params in ["verbose=2", "verbose=", "verbose=maybe"] {
+    let of_parser = ["verbose=256", "verbose=", "verbose=maybe"];
+    let of_demo = ["verbose=2", "period_us=1", "period_us=18446744073709551615"];
+    for params in of_parser.iter().chain(&of_demo) {
         assert_eq!(refused(vm.insmod(MODULE, params))?, Errno::EINVAL, "{params}");
         assert!(!demo.is_loaded()?);
     }
