@@ -31,7 +31,7 @@ test: ## lint, and all tests; with T=NAME just the tests whose name contains it
 test-long: ## the tests that take minutes, or a boot of their own
 	@scripts/vm test --ignored $(T)
 
-test-matrix: ## the tests on every kernel, and of each version in VERSIONS=
+test-matrix: ## the tests on every kernel, of each series that Debian has, or of VERSIONS=
 	@scripts/matrix $(VERSIONS)
 
 test-thirdparty: ## other people's tests, from the kernel's source, while our modules are busy

@@ -130,11 +130,11 @@ const COUNTED: &[&str] =
 /// The emulated TSC is exact, and need not be compared with other clocks for a second.
 const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 
-/// A test's log, whole.
-const LOG: &str = "log_buf_len=4M";
-
-/// kmemleak reads the log and what is kept about each of its lines, the eightfold, in search of pointers.
-const LOG_KMEMLEAK: &str = "log_buf_len=512K";
+/// What the log holds: a test's, whole. But kmemleak reads it, and what is kept about each of its lines, the eightfold,
+/// in search of pointers.
+pub fn log_kb(built_with: &BuiltWith) -> u32 {
+    if built_with.has(KMEMLEAK) { 512 } else { 4096 }
+}
 
 /// One report of KASAN would be the last.
 const COMMAND_LINE_KASAN: &str = "kasan_multi_shot";
@@ -153,7 +153,7 @@ pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> Stri
     }
     let hung_task = HUNG_TASK_SECS * built_with.slowness();
     words.push(format!("sysctl.kernel.hung_task_timeout_secs={hung_task}"));
-    words.push(if built_with.has(KMEMLEAK) { LOG_KMEMLEAK } else { LOG }.into());
+    words.push(format!("log_buf_len={}K", log_kb(built_with)));
     if built_with.has(KASAN) {
         words.push(COMMAND_LINE_KASAN.into());
     }

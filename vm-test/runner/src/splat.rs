@@ -123,6 +123,7 @@ const EXPECTED: &[Expected] = &[
         why: "how a line of the kernel's torture modules goes on, if another CPU had something to say in \
               the middle of it",
     },
+    Expected { text: " stnmie: ", why: "the end of that line, of scftorture" },
 ];
 
 /// Why a line of the console is a splat, if it is one.

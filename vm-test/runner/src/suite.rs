@@ -25,8 +25,15 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use std::time::Instant;
+
+/// What is worth being told, boot included.
+const SLOW: Duration = Duration::from_secs(10);
 
 /// Two VMs on two cores take the wall time of one.
 const VMS: usize = 2;
@@ -56,6 +63,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
         repeat: repeat_command(options, &setup),
         report: setup.report.clone(),
         pool: Pool::new(setup, wanted),
+        times: Mutex::default(),
         test_failed: AtomicBool::new(false),
         harness_failed: AtomicBool::new(false),
     });
@@ -64,6 +72,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
         Trial::test(test.name, move || suite.run(test)).with_ignored_flag(test.long)
     });
     let conclusion = libtest_mimic::run(&arguments, trials.chain(snippets).collect());
+    suite.tell_slowest();
 
     // A test that failed says more than the harness that failed beside it.
     Ok(ExitCode::from(if suite.test_failed.load(Relaxed) {
@@ -87,6 +96,7 @@ struct Suite {
     /// The command that repeats a test, but for its name.
     repeat: String,
     report: Option<PathBuf>,
+    times: Mutex<Vec<(Duration, &'static str)>>,
     test_failed: AtomicBool,
     harness_failed: AtomicBool,
 }
@@ -96,7 +106,12 @@ impl Suite {
         if let Some(path) = self.log_path(test) {
             let _ = fs::remove_file(path); // of an earlier run
         }
-        match self.pool.run(test) {
+        let begun = Instant::now();
+        let ending = self.pool.run(test);
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((begun.elapsed(), test.name));
+        drop(times);
+        match ending {
             Ending::Passed => Ok(()),
             Ending::Failed { faults, vm } => {
                 self.test_failed.store(true, Relaxed);
@@ -106,6 +121,16 @@ impl Suite {
                 self.harness_failed.store(true, Relaxed);
                 Err(format!("the harness failed, not the test: {e:#}").into())
             }
+        }
+    }
+
+    /// Where the time went, if it took much.
+    fn tell_slowest(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.sort();
+        times.retain(|(time, _)| *time >= SLOW);
+        for (time, name) in times.iter().rev().take(10) {
+            eprintln!("vm-test: {name} took {:.1} s", time.as_secs_f64());
         }
     }
 

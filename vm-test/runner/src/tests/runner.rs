@@ -7,6 +7,7 @@ use crate::judge;
 use crate::judge::Fault;
 use crate::judge::Leaves;
 use crate::judge::Test;
+use crate::qemu::log_kb;
 use crate::threads::MODULE;
 use crate::trouble::Trouble;
 use crate::vm::Vm;
@@ -81,7 +82,11 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     // More than the kernel keeps; at a level that does not go to the console, which is slow.
     let faults = judged(vm, |vm| {
         let line = format!("<7>{}\n", "x".repeat(900));
-        vm.repeat(6000, vec![write("/dev/kmsg", line)], Duration::from_secs(50))
+        vm.repeat(
+            log_kb(&vm.built_with) * 3 / 2,
+            vec![write("/dev/kmsg", line)],
+            Duration::from_secs(50),
+        )
     });
     assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("log")), "{faults:?}");
 
