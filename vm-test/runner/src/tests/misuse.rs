@@ -121,6 +121,7 @@ fn nothing_left(vm: &Vm) -> Result<()> {
 }
 
 fn registrations(vm: &Vm) -> Result<()> {
+    let at_once = format!("at_once {}", 1000 / vm.built_with.slowness());
     checks(
         vm,
         &[
@@ -128,7 +129,7 @@ fn registrations(vm: &Vm) -> Result<()> {
             "wake_without_threads",
             "failing_init",
             "local_dropped_once",
-            "at_once 1000",
+            &at_once,
             "register_twice",
         ],
     )
