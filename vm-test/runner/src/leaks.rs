@@ -43,6 +43,13 @@ pub struct Leak {
     pub report: String,
 }
 
+impl Leak {
+    /// Where, and how large.
+    pub fn object(&self) -> &str {
+        self.report.lines().next().unwrap_or_default()
+    }
+}
+
 impl Display for Leak {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "during {}: {}", self.of, self.report)
