@@ -119,6 +119,10 @@ const EXPECTED: &[Expected] = &[
               injected idle time, and is a slow one",
     },
     Expected {
+        text: "select_fallback_rq: ",
+        why: "how many of `no longer affine to cpu` were left out, if it was more than ten in five seconds",
+    },
+    Expected {
         text: "onoff: ",
         why: "how a line of the kernel's torture modules goes on, if another CPU had something to say in \
               the middle of it",

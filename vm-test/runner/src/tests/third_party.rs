@@ -100,7 +100,6 @@ fn selftests(vm: &Vm) -> Result<()> {
 fn stress_ng(vm: &Vm) -> Result<()> {
     // It binds its tasks to CPUs that then go offline.
     vm.expect_warning("no longer affine to cpu");
-    vm.expect_warning("select_fallback_rq: ");
     let demo = busy(vm)?;
     let program = "/stress-ng/ld-linux-x86-64.so.2 --library-path /stress-ng /stress-ng/stress-ng";
     passes(
