@@ -77,6 +77,7 @@ help: ## this
 	@echo "  PACE=            demo: seconds to look at each action; default: 0.5 on a terminal, else 0"
 	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
 	@echo "  MINUTES= SEED=   torture: how long; the choices of an earlier run"
+	@echo "  LTP=             test-thirdparty: a checkout of the Linux Test Project, or where it is installed, for its cpuhotplug tests"
 	@echo "  TCG=multi        torture: each CPU a thread of the host, with true races"
 	@echo "  BOOTS=7          bench: boots whose median counts"
 	@echo "  T=               test: only what contains this"

@@ -32,8 +32,8 @@ pub struct Test {
     pub long: bool,
     /// How many times the usual limit it has.
     pub times: u32,
-    /// Runs other people's tests.
-    pub third_party: bool,
+    /// What it runs of `--files`, which are other people's.
+    pub third_party: Option<&'static str>,
     /// What the kernel must have been built with.
     pub needs: &'static [Symbol],
     pub run: fn(&Vm) -> Result<()>,
@@ -64,7 +64,7 @@ impl Test {
             leaves: Leaves::Clean,
             long: false,
             times: 1,
-            third_party: false,
+            third_party: None,
             needs: &[],
             run,
         }
@@ -90,8 +90,8 @@ impl Test {
         self
     }
 
-    pub const fn third_party(mut self) -> Test {
-        self.third_party = true;
+    pub const fn third_party(mut self, path: &'static str) -> Test {
+        self.third_party = Some(path);
         self.takes(LONG)
     }
 

@@ -40,7 +40,7 @@ const VMS: usize = 2;
 
 pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let mut tests = tests::all();
-    tests.retain(|test| test.third_party == options.files.is_some());
+    tests.retain(|test| test.third_party.is_some() == options.files.is_some());
     // This program is built in the checkout whose modules it tests.
     let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let snippets = match &options.modules {
@@ -56,6 +56,11 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let tests = for_kernel(tests, &setup.kernel, |test, lacks| {
         if is_wanted(&arguments, test) {
             println!("not for this kernel: {} (it is built without {lacks})", test.name);
+        }
+    });
+    let tests = with_files(tests, options.files.as_deref(), |test, path| {
+        if is_wanted(&arguments, test) {
+            println!("not here: {} (there is no {path} to run)", test.name);
         }
     });
     let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test));
@@ -176,7 +181,8 @@ impl Suite {
 }
 
 fn repeat_command(options: &Options, setup: &Setup) -> String {
-    let mut command = String::from("make test");
+    let target = if options.files.is_some() { "test-thirdparty" } else { "test" };
+    let mut command = format!("make {target}");
     if !options.make_vars.is_empty() {
         command.push(' ');
         command.push_str(&options.make_vars);
@@ -200,6 +206,22 @@ fn for_kernel(
         };
         if let Some(what) = lacks {
             left_out(test, what);
+        }
+        lacks.is_none()
+    });
+    tests
+}
+
+/// The tests whose part of `files` is there; of the others `left_out` hears, with what is missing.
+fn with_files(
+    mut tests: Vec<&'static Test>,
+    files: Option<&Path>,
+    left_out: impl Fn(&Test, &str),
+) -> Vec<&'static Test> {
+    tests.retain(|test| {
+        let lacks = test.third_party.filter(|path| !files.is_some_and(|f| f.join(path).exists()));
+        if let Some(path) = lacks {
+            left_out(test, path);
         }
         lacks.is_none()
     });
