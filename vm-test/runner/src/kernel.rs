@@ -67,7 +67,8 @@ pub const MODULE_SIG: Symbol = "MODULE_SIG";
 pub const LOCKDOWN: Symbol = "SECURITY_LOCKDOWN_LSM";
 pub const LOCK_TORTURE: Symbol = "LOCK_TORTURE_TEST";
 pub const RCU_TORTURE: Symbol = "RCU_TORTURE_TEST";
-const ACPI_SLEEP: Symbol = "ACPI_SLEEP";
+pub const ACPI_SLEEP: Symbol = "ACPI_SLEEP";
+pub const PM_DEBUG: Symbol = "PM_DEBUG";
 pub const KUNIT: Symbol = "KUNIT";
 pub const STATE_CONTROL: Symbol = "CPU_HOTPLUG_STATE_CONTROL";
 

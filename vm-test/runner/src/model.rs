@@ -9,6 +9,7 @@ use crate::threads::AllCounts;
 use crate::threads::Counts;
 use crate::threads::FOLDER;
 use crate::threads::MODULE;
+use crate::threads::PERIOD;
 use crate::threads::WAKE;
 use anyhow::Context;
 use anyhow::Error;
@@ -38,10 +39,18 @@ pub enum Op {
     /// The hotplug state of this number fails: EAGAIN, and back.
     FailOnline(u32, i32),
     FailOffline(u32, i32),
+    /// Timers with this period, in microseconds; 0: none.
+    Period(u64),
 }
 
 /// How many wakes.
 pub const BURST: u64 = 5;
+
+/// Timers that fire all the time; others never do while a sequence lasts.
+pub const SHORT: u64 = 10_000;
+pub const LONG: u64 = 60_000_000;
+/// Shorter than what is allowed.
+pub const TOO_SHORT: u64 = 99;
 
 /// As in the files of `regressions/`.
 impl Display for Op {
@@ -56,6 +65,7 @@ impl Display for Op {
             Op::Burst(cpu) => write!(f, "burst {cpu}"),
             Op::FailOnline(cpu, state) => write!(f, "fail-online {cpu} {state}"),
             Op::FailOffline(cpu, state) => write!(f, "fail-offline {cpu} {state}"),
+            Op::Period(us) => write!(f, "period {us}"),
         }
     }
 }
@@ -77,6 +87,7 @@ impl FromStr for Op {
             "burst" => Op::Burst(cpu()?),
             "fail-online" => Op::FailOnline(cpu()?, state()?),
             "fail-offline" => Op::FailOffline(cpu()?, state()?),
+            "period" => Op::Period(words.get(1).context("no period")?.parse()?),
             other => bail!("no operation is called {other:?}"),
         })
     }
@@ -101,6 +112,7 @@ impl Op {
             Op::Burst(cpu) => format!("for i in $(seq {BURST}); do echo {cpu} > {WAKE}; done"),
             Op::FailOnline(cpu, state) => fail(cpu, state, toggle(cpu, 1)),
             Op::FailOffline(cpu, state) => fail(cpu, state, toggle(cpu, 0)),
+            Op::Period(us) => format!("echo {us} > {PERIOD}"),
         }
     }
 }
@@ -132,6 +144,7 @@ enum Thread {
 #[derive(Debug, Clone, Default)]
 struct Loaded {
     verbose: bool,
+    period_us: u64,
     threads: BTreeMap<u32, Thread>,
     /// CPUs that were woken while they had no thread that could run.
     pending: BTreeSet<u32>,
@@ -160,6 +173,15 @@ impl Model {
 
     pub fn is_verbose(&self) -> bool {
         self.loaded.as_ref().is_some_and(|loaded| loaded.verbose)
+    }
+
+    /// The CPUs whose threads are woken by timers all the time, so that wakes and runs are as many as they are.
+    pub fn ticking(&self) -> BTreeSet<u32> {
+        let Some(loaded) = self.loaded.as_ref().filter(|loaded| loaded.period_us == SHORT) else {
+            return BTreeSet::new();
+        };
+        let active = loaded.threads.iter().filter(|(_, thread)| **thread == Thread::Active);
+        active.map(|(cpu, _)| *cpu).collect()
     }
 
     /// `failed`: whether the state that was to fail did (some have nothing that could).
@@ -224,6 +246,19 @@ impl Model {
                 }
                 None => return refuse(Errno::ENOENT),
             },
+            Op::Period(us) => match &mut self.loaded {
+                Some(_) if us == TOO_SHORT => return refuse(Errno::EINVAL),
+                Some(loaded) => {
+                    loaded.period_us = us;
+                    // The threads see to their timers.
+                    for cpu in &self.online {
+                        loaded.record(*cpu, Kind::Wake, &mut outcome);
+                        loaded.pending.insert(*cpu);
+                        loaded.run_pending(*cpu, &mut outcome);
+                    }
+                }
+                None => return refuse(Errno::ENOENT),
+            },
             Op::FailOnline(cpu, _) if !failed => return self.apply(&Op::Online(cpu), false),
             Op::FailOffline(cpu, _) if !failed => return self.apply(&Op::Offline(cpu), false),
             Op::FailOnline(cpu, _) => {
@@ -247,11 +282,13 @@ impl Model {
         self.online.contains(&cpu)
     }
 
-    /// More runs of a burst than the one that must be.
-    pub fn more_runs(&mut self, cpu: u32, more: u64) {
-        if let Some(loaded) = &mut self.loaded {
-            loaded.counts.entry(cpu).or_default().run += more;
-        }
+    /// There were so many wakes and runs of a CPU, where those of `wanted` had to be.
+    pub fn correct(&mut self, cpu: u32, seen: &[Kind], wanted: &[Kind]) {
+        let Some(loaded) = &mut self.loaded else { return };
+        let counts = loaded.counts.entry(cpu).or_default();
+        counts.wake += number(seen, Kind::Wake) - number(wanted, Kind::Wake);
+        // What has not run yet will.
+        counts.run = counts.run + number(seen, Kind::Run) - number(wanted, Kind::Run);
     }
 }
 
@@ -307,11 +344,30 @@ impl Loaded {
     }
 }
 
+fn number(events: &[Kind], kind: Kind) -> u64 {
+    events.iter().filter(|event| **event == kind).count() as u64
+}
+
+/// The events of a ticking CPU without the wakes and runs that are as they come: those while its thread is active,
+/// as it is at first if `active`.
+pub fn without_ticks(events: &[Kind], mut active: bool) -> Vec<Kind> {
+    let mut rest = events.to_vec();
+    rest.retain(|kind| {
+        match kind {
+            Kind::Wake | Kind::Run => return !active,
+            Kind::Setup | Kind::Unpark => active = true,
+            Kind::Park => active = false,
+            Kind::Create | Kind::CleanupOnline | Kind::CleanupOffline => {}
+        }
+        true
+    });
+    rest
+}
+
 /// Whether these events are what must come of the wakes of a burst: each is followed by a run, at
 /// once or after others.
 pub fn answers(events: &[Kind], active: bool) -> bool {
-    let wakes = events.iter().filter(|kind| **kind == Kind::Wake).count() as u64;
-    let runs = events.iter().filter(|kind| **kind == Kind::Run).count() as u64;
+    let (wakes, runs) = (number(events, Kind::Wake), number(events, Kind::Run));
     let alien = events.len() as u64 != wakes + runs;
     let answered = match active {
         true => events.last() == Some(&Kind::Run) && runs <= wakes,
@@ -341,6 +397,7 @@ mod tests {
             Op::Burst(3),
             Op::FailOnline(1, 17),
             Op::FailOffline(2, 233),
+            Op::Period(SHORT),
         ] {
             assert_eq!(op.to_string().parse::<Op>().unwrap(), op);
         }
@@ -368,6 +425,31 @@ mod tests {
         assert_eq!(model.apply(&Op::FailOnline(2, 17), false).events[&2], [Setup]);
         assert!(model.apply(&Op::FailOffline(2, 201), true).events.is_empty());
         assert_eq!(model.apply(&Op::FailOffline(2, 3), true).events[&2], [Park, Unpark]);
+    }
+
+    #[test]
+    fn timers() {
+        let mut model = model();
+        assert_eq!(model.apply(&Op::Period(LONG), false).errno, Some(Errno::ENOENT));
+        model.apply(&Op::Insmod { verbose: true }, false);
+        assert_eq!(model.apply(&Op::Period(TOO_SHORT), false).errno, Some(Errno::EINVAL));
+        let answered = [(0, vec![Wake, Run]), (1, vec![Wake, Run])].into();
+        assert_eq!(model.apply(&Op::Period(LONG), false).events, answered);
+        assert!(model.ticking().is_empty());
+        assert_eq!(model.apply(&Op::Period(SHORT), false).events, answered);
+        assert_eq!(model.ticking(), [0, 1].into());
+        model.apply(&Op::Offline(1), false);
+        assert_eq!(model.ticking(), [0].into());
+        // So many had to be, and so many were.
+        model.correct(0, &[Wake, Wake, Run, Wake], &[Wake, Run]);
+        assert_eq!(model.counts().unwrap()[&0], Counts { wake: 4, run: 2, ..Counts::BORN });
+    }
+
+    #[test]
+    fn ticks_are_those_of_an_active_thread() {
+        assert_eq!(without_ticks(&[Wake, Run, Park, Wake], true), [Park, Wake]);
+        assert_eq!(without_ticks(&[Wake, Unpark, Run, Wake], false), [Wake, Unpark]);
+        assert_eq!(without_ticks(&[Run, Park, Unpark, Wake, Run], true), [Park, Unpark]);
     }
 
     #[test]

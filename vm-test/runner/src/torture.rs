@@ -289,8 +289,8 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
         vm.rmmod(sample)?;
     }
     // With the timers on.
-    if vm.config.suspends {
-        suspend::cycle(vm).context("suspend")?;
+    if let Some(suspend) = suspend::way(vm) {
+        suspend(vm).context("suspend")?;
         figures.suspends += 1;
     }
     demo.stop_timers()?;

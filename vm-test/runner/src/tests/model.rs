@@ -3,7 +3,7 @@
 //! Whatever is done in whatever order, the module does what its model says.
 //!
 //! Sequences of operations are made at random; one that fails is made as short as it can be while
-//! it still fails, and kept as a script. `SEED=` repeats the choices of an earlier run.
+//! it still fails, and kept as a script. `RUST_SMPBOOT_SEED=` repeats the choices of an earlier run.
 
 use crate::judge::Test;
 use crate::model;
@@ -14,6 +14,7 @@ use crate::recorder;
 use crate::threads::Demo;
 use crate::threads::FOLDER;
 use crate::threads::MODULE;
+use crate::threads::PERIOD;
 use crate::threads::Step;
 use crate::threads::file;
 use crate::trouble::Refused;
@@ -36,6 +37,7 @@ use protocol::Until;
 use report::model::Kind;
 use report::module;
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "model::a_few_sequences",
-        "any sequence of insmod, rmmod, online, offline, failures and wakes does what the model says",
+        "any sequence of insmod, rmmod, online, offline, failures, wakes and timers does what the model says",
         a_few,
     ),
     Test::new("model::many_sequences", "the same, for longer", many).long(),
@@ -59,6 +61,7 @@ const CREATE_THREADS: i32 = 1;
 const REGRESSIONS: &[(&str, &str)] = &[
     ("wakes-are-kept", include_str!("../../regressions/wakes-are-kept.ops")),
     ("failures", include_str!("../../regressions/failures.ops")),
+    ("timers", include_str!("../../regressions/timers.ops")),
 ];
 
 fn regressions(vm: &Vm) -> Result<()> {
@@ -202,6 +205,7 @@ impl<'a> World<'a> {
             2 => any_cpu.prop_map(Op::Burst),
             1 => (cpu.clone(), select(up)).prop_map(|(cpu, state)| Op::FailOnline(cpu, state)),
             2 => (cpu, select(down)).prop_map(|(cpu, state)| Op::FailOffline(cpu, state)),
+            2 => select(&[0, model::SHORT, model::LONG, model::TOO_SHORT]).prop_map(Op::Period),
         ]
     }
 
@@ -237,6 +241,7 @@ impl<'a> World<'a> {
             let was_verbose = model.is_verbose();
             let errno = self.act(&model, op)?;
             let failed = errno == Some(Errno::EAGAIN);
+            let ticked = model.ticking();
             let outcome = model.apply(op, failed);
             let place = || format!("operation {number}, {op}");
             ensure!(
@@ -252,10 +257,12 @@ impl<'a> World<'a> {
             if let Some(log) = &log {
                 let mut bytes = Vec::new();
                 recorder::drain(log, &mut bytes)?;
-                compare(op, &outcome, &bytes, &mut model).with_context(place)?;
+                compare(op, &outcome, &bytes, &ticked, &mut model).with_context(place)?;
             }
             if let Some(counts) = model.counts() {
-                demo.settles_at(counts).with_context(place)?;
+                let mut counts = counts.clone();
+                counts.retain(|cpu, _| !model.ticking().contains(cpu));
+                demo.settles_at(&counts).with_context(place)?;
             }
             let verbose = was_verbose || model.is_verbose();
             demo.logged(&if verbose { steps(&outcome) } else { Vec::new() }).with_context(place)?;
@@ -278,6 +285,7 @@ impl<'a> World<'a> {
                 let calls = vec![wake, Call::Pause { us: 300 }];
                 vm.repeat(model::BURST as u32, calls, Duration::from_secs(5))
             }
+            Op::Period(us) => vm.write(PERIOD, us.to_string()),
             // Nothing would fail, and the next operation would.
             Op::FailOnline(cpu, _) if model.is_online(*cpu) => vm.cpu(*cpu).online(),
             Op::FailOffline(cpu, _) if !model.is_online(*cpu) => vm.cpu(*cpu).offline(),
@@ -304,7 +312,15 @@ impl<'a> World<'a> {
             counts.named().filter(|(_, least)| *least > 0).map(|(name, least)| (*cpu, name, least))
         });
         demo.wait_for(wanted)?;
+        let ticking = model.ticking();
+        if !ticking.is_empty() {
+            // Long enough for any timer that should be none.
+            let now = demo.all_counts()?;
+            let more = |cpu: u32| now.get(&cpu).map(|counts| (cpu, "run", counts.run + 2));
+            return demo.wait_for(ticking.into_iter().filter_map(more));
+        }
         match op {
+            Op::Period(_) => demo.all_sleep(),
             Op::Burst(cpu) if model.is_online(*cpu) => {
                 self.vm.wait_for(&file(*cpu, "state"), Until::Is("sleeping".into()))
             }
@@ -313,21 +329,37 @@ impl<'a> World<'a> {
     }
 }
 
-/// The events since the last operation are those of the model.
-fn compare(op: &Op, outcome: &Outcome, bytes: &[u8], model: &mut Model) -> Result<()> {
+/// The events since the last operation are those of the model. `ticked`: the CPUs that were ticking before.
+fn compare(
+    op: &Op,
+    outcome: &Outcome,
+    bytes: &[u8],
+    ticked: &BTreeSet<u32>,
+    model: &mut Model,
+) -> Result<()> {
     let mut events: BTreeMap<u32, Vec<Kind>> = BTreeMap::new();
     for cpu in module::events(bytes)? {
         ensure!(cpu.lost.is_empty(), "events of cpu{} were lost", cpu.id);
         events.insert(cpu.id, cpu.events.iter().map(|event| event.kind).collect());
     }
     let mut wanted = outcome.events.clone();
-    if let Op::Burst(cpu) = op {
+    for cpu in ticked.union(&model.ticking()) {
         let seen = events.remove(cpu).unwrap_or_default();
         let wanted = wanted.remove(cpu).unwrap_or_default();
-        let runs =
-            |events: &[Kind]| events.iter().filter(|kind| **kind == Kind::Run).count() as u64;
-        ensure!(model::answers(&seen, runs(&wanted) > 0), "cpu{cpu}: of a burst came {seen:?}");
-        model.more_runs(*cpu, runs(&seen) - runs(&wanted));
+        let active = ticked.contains(cpu) || matches!(op, Op::Period(_));
+        ensure!(
+            model::without_ticks(&seen, active) == model::without_ticks(&wanted, active),
+            "the events of cpu{cpu} are {seen:?}, not, but for its timer, {wanted:?}"
+        );
+        model.correct(*cpu, &seen, &wanted);
+    }
+    if let Op::Burst(cpu) = op {
+        if let Some(seen) = events.remove(cpu) {
+            let wanted = wanted.remove(cpu).unwrap_or_default();
+            let active = wanted.contains(&Kind::Run);
+            ensure!(model::answers(&seen, active), "cpu{cpu}: of a burst came {seen:?}");
+            model.correct(*cpu, &seen, &wanted);
+        }
     }
     ensure!(events == wanted, "the events are {events:?}, not {wanted:?}");
     Ok(())

@@ -4,6 +4,9 @@
 
 use crate::guest::SOON;
 use crate::judge::Test;
+use crate::kernel::ACPI_SLEEP;
+use crate::kernel::PM_DEBUG;
+use crate::kernel::Symbol;
 use crate::qemu::Config;
 use crate::tests::rollback::runs_again;
 use crate::threads::Counts;
@@ -14,16 +17,35 @@ use anyhow::ensure;
 use protocol::Call;
 use serde_json::Value as Json;
 
-pub const TESTS: &[Test] = &[Test::new(
-    "suspend::to_ram",
-    "suspend to RAM parks the threads of all CPUs but the one that goes to sleep last; resumed, they go on",
-    to_ram,
-)
-.on(Config::smp(4).suspends())
-.long()];
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "suspend::to_ram",
+        "suspend to RAM parks the threads of all CPUs but the one that goes to sleep last; resumed, they go on",
+        |vm| threads_follow(vm, to_ram),
+    )
+    .on(Config::smp(4).suspends())
+    .long(),
+    Test::new(
+        "suspend::rehearsed",
+        "the same of a suspend that turns back when only one CPU is left",
+        |vm| threads_follow(vm, rehearse),
+    )
+    .needs(REHEARSAL),
+];
+
+/// What a kernel must have to turn back half-way.
+const REHEARSAL: &[Symbol] = &[PM_DEBUG, ACPI_SLEEP];
+
+/// How this VM can be suspended, if it can.
+pub fn way(vm: &Vm) -> Option<fn(&Vm) -> Result<()>> {
+    if vm.config.suspends {
+        return Some(to_ram);
+    }
+    vm.built_with.lacks(REHEARSAL).is_none().then_some(rehearse)
+}
 
 /// The whole VM sleeps, and is woken.
-pub fn cycle(vm: &Vm) -> Result<()> {
+fn to_ram(vm: &Vm) -> Result<()> {
     let from = vm.console_len();
     let mut link = vm.link.borrow_mut();
     let id = link.post(Call::Suspend);
@@ -35,10 +57,19 @@ pub fn cycle(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn to_ram(vm: &Vm) -> Result<()> {
+/// All of it but what the platform does, from which a VM may not come back (`Kernel::suspends`).
+fn rehearse(vm: &Vm) -> Result<()> {
+    vm.write("/sys/module/suspend/parameters/pm_test_delay", "0")?;
+    vm.write("/sys/power/pm_test", "processors")?;
+    let suspended = vm.call(Call::Suspend);
+    vm.write("/sys/power/pm_test", "none")?;
+    suspended.map(drop)
+}
+
+fn threads_follow(vm: &Vm, suspend: fn(&Vm) -> Result<()>) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;
-    cycle(vm)?;
+    suspend(vm)?;
     for (cpu, counts) in &mut wanted {
         let slept = u64::from(*cpu != 0);
         *counts = Counts { park: slept, unpark: slept, ..*counts };
