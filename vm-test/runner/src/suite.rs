@@ -254,6 +254,7 @@ fn list(tests: &[&Test], snippets: &[Trial]) -> ExitCode {
 #[cfg(test)]
 mod tests_of_suite {
     use super::*;
+    use std::cell::RefCell;
 
     #[test]
     fn every_test_has_a_name_of_its_own_and_says_what_it_proves() {
@@ -262,5 +263,15 @@ mod tests_of_suite {
             assert!(test.name.contains("::") && !test.proves.is_empty(), "{}", test.name);
             assert!(tests[i + 1..].iter().all(|other| other.name != test.name), "{}", test.name);
         }
+    }
+
+    #[test]
+    fn a_test_whose_files_are_not_there_is_left_out_and_named() {
+        let (files, left_out) = (Some(Path::new("/nonexistent")), RefCell::new(Vec::new()));
+        let kept = with_files(tests::all(), files, |test, path| {
+            left_out.borrow_mut().push((test.name, String::from(path)));
+        });
+        assert!(!kept.is_empty() && kept.iter().all(|test| test.third_party.is_none()));
+        assert!(left_out.borrow().contains(&("third_party::ltp_cpuhotplug02", "ltp".into())));
     }
 }
