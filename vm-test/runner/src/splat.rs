@@ -128,6 +128,7 @@ const EXPECTED: &[Expected] = &[
               the middle of it",
     },
     Expected { text: " stnmie: ", why: "the end of that line, of scftorture" },
+    Expected { text: "gpwraps: ", why: "the end of that line, of rcutorture" },
 ];
 
 /// Why a line of the console is a splat, if it is one.
