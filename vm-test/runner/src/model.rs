@@ -286,7 +286,7 @@ impl Model {
     pub fn correct(&mut self, cpu: u32, seen: &[Kind], wanted: &[Kind]) {
         let Some(loaded) = &mut self.loaded else { return };
         let counts = loaded.counts.entry(cpu).or_default();
-        counts.wake += number(seen, Kind::Wake) - number(wanted, Kind::Wake);
+        counts.wake = counts.wake + number(seen, Kind::Wake) - number(wanted, Kind::Wake);
         // What has not run yet will.
         counts.run = counts.run + number(seen, Kind::Run) - number(wanted, Kind::Run);
     }
@@ -350,7 +350,7 @@ fn number(events: &[Kind], kind: Kind) -> u64 {
 
 /// The events of a ticking CPU without the wakes and runs that are as they come: those while its thread is active,
 /// as it is at first if `active`.
-pub fn without_ticks(events: &[Kind], mut active: bool) -> Vec<Kind> {
+fn without_ticks(events: &[Kind], mut active: bool) -> Vec<Kind> {
     let mut rest = events.to_vec();
     rest.retain(|kind| {
         match kind {
@@ -362,6 +362,12 @@ pub fn without_ticks(events: &[Kind], mut active: bool) -> Vec<Kind> {
         true
     });
     rest
+}
+
+/// Whether the events of a ticking CPU are those that had to be, with any number of ticks.
+pub fn agree_but_for_ticks(seen: &[Kind], wanted: &[Kind], active: bool) -> bool {
+    number(seen, Kind::Wake) >= number(wanted, Kind::Wake)
+        && without_ticks(seen, active) == without_ticks(wanted, active)
 }
 
 /// Whether these events are what must come of the wakes of a burst: each is followed by a run, at
@@ -450,6 +456,8 @@ mod tests {
         assert_eq!(without_ticks(&[Wake, Run, Park, Wake], true), [Park, Wake]);
         assert_eq!(without_ticks(&[Wake, Unpark, Run, Wake], false), [Wake, Unpark]);
         assert_eq!(without_ticks(&[Run, Park, Unpark, Wake, Run], true), [Park, Unpark]);
+        assert!(agree_but_for_ticks(&[Wake, Run, Wake, Park], &[Wake, Park], true));
+        assert!(!agree_but_for_ticks(&[Run, Park], &[Wake, Park], true), "a wake is missing");
     }
 
     #[test]

@@ -348,7 +348,7 @@ fn compare(
         let wanted = wanted.remove(cpu).unwrap_or_default();
         let active = ticked.contains(cpu) || matches!(op, Op::Period(_));
         ensure!(
-            model::without_ticks(&seen, active) == model::without_ticks(&wanted, active),
+            model::agree_but_for_ticks(&seen, &wanted, active),
             "the events of cpu{cpu} are {seen:?}, not, but for its timer, {wanted:?}"
         );
         model.correct(*cpu, &seen, &wanted);
