@@ -53,15 +53,13 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let setup = Setup::new(options)?;
     arguments.test_threads.get_or_insert(VMS);
     println!("{}", setup.banner());
-    let tests = for_kernel(tests, &setup.kernel, |test, lacks| {
-        if is_wanted(&arguments, test) {
-            println!("not for this kernel: {} (it is built without {lacks})", test.name);
+    tests.retain(|test| {
+        let lacks = kernel_lacks(test, &setup.kernel)
+            .or_else(|| files_lack(test, options.files.as_deref()));
+        if let Some(why) = lacks.as_ref().filter(|_| is_wanted(&arguments, test)) {
+            println!("left out: {} ({why})", test.name);
         }
-    });
-    let tests = with_files(tests, options.files.as_deref(), |test, path| {
-        if is_wanted(&arguments, test) {
-            println!("not here: {} (there is no {path} to run)", test.name);
-        }
+        lacks.is_none()
     });
     let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test));
     let suite = Arc::new(Suite {
@@ -193,39 +191,20 @@ fn repeat_command(options: &Options, setup: &Setup) -> String {
     command
 }
 
-/// The tests that the kernel has all for; of the others `left_out` hears, with what is missing.
-fn for_kernel(
-    mut tests: Vec<&'static Test>,
-    kernel: &Kernel,
-    left_out: impl Fn(&Test, &str),
-) -> Vec<&'static Test> {
-    tests.retain(|test| {
-        let lacks = match kernel.suspends() {
-            false if test.config.suspends => Some("what resumes"),
-            _ => kernel.built_with.lacks(test.needs),
-        };
-        if let Some(what) = lacks {
-            left_out(test, what);
-        }
-        lacks.is_none()
-    });
-    tests
+/// What of a test's needs this kernel has not.
+fn kernel_lacks(test: &Test, kernel: &Kernel) -> Option<String> {
+    if test.config.suspends && !kernel.suspends() {
+        return Some("this kernel does not resume".into());
+    }
+    let symbol = kernel.built_with.lacks(test.needs)?;
+    Some(format!("this kernel is built without {symbol}"))
 }
 
-/// The tests whose part of `files` is there; of the others `left_out` hears, with what is missing.
-fn with_files(
-    mut tests: Vec<&'static Test>,
-    files: Option<&Path>,
-    left_out: impl Fn(&Test, &str),
-) -> Vec<&'static Test> {
-    tests.retain(|test| {
-        let lacks = test.third_party.filter(|path| !files.is_some_and(|f| f.join(path).exists()));
-        if let Some(path) = lacks {
-            left_out(test, path);
-        }
-        lacks.is_none()
-    });
-    tests
+/// What of other people's tests is not among `--files`.
+fn files_lack(test: &Test, files: Option<&Path>) -> Option<String> {
+    let path = test.third_party?;
+    let there = files.is_some_and(|files| files.join(path).exists());
+    (!there).then(|| format!("there is no {path} to run"))
 }
 
 /// As libtest-mimic will decide; that it keeps to itself.
@@ -254,7 +233,6 @@ fn list(tests: &[&Test], snippets: &[Trial]) -> ExitCode {
 #[cfg(test)]
 mod tests_of_suite {
     use super::*;
-    use std::cell::RefCell;
 
     #[test]
     fn every_test_has_a_name_of_its_own_and_says_what_it_proves() {
@@ -266,12 +244,12 @@ mod tests_of_suite {
     }
 
     #[test]
-    fn a_test_whose_files_are_not_there_is_left_out_and_named() {
-        let (files, left_out) = (Some(Path::new("/nonexistent")), RefCell::new(Vec::new()));
-        let kept = with_files(tests::all(), files, |test, path| {
-            left_out.borrow_mut().push((test.name, String::from(path)));
-        });
-        assert!(!kept.is_empty() && kept.iter().all(|test| test.third_party.is_none()));
-        assert!(left_out.borrow().contains(&("third_party::ltp_cpuhotplug02", "ltp".into())));
+    fn a_test_whose_files_are_not_there_is_left_out() {
+        let lacks = |test: &Test| files_lack(test, Some(Path::new("/nonexistent")));
+        for test in tests::all() {
+            assert_eq!(lacks(test).is_some(), test.third_party.is_some(), "{}", test.name);
+        }
+        let ltp = tests::all().into_iter().find(|test| test.third_party == Some("ltp"));
+        assert_eq!(ltp.and_then(lacks).unwrap(), "there is no ltp to run");
     }
 }
