@@ -3,7 +3,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 # What kbuild leaves in the source folders.
-built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d *_generated.rs modules.order Module.symvers
+built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d modules.order Module.symvers
 
 .PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty sign bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
@@ -56,7 +56,7 @@ doc: ## the documentation, in build/doc
 	@scripts/doc
 
 clean: ## remove what was built here
-	rm -rf build
+	rm -rf build .smpboot
 	@find . \( -name .git -o -name target \) -prune -o -type f \( $(foreach p,$(built),-name '$p' -o) -false \) -exec rm -f {} +
 
 distclean: ## and what was prepared for all checkouts: root file system, kernels, crates

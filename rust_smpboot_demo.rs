@@ -9,7 +9,6 @@
 
 use kernel::prelude::*;
 
-pub mod debugfs;
 #[path = "demo"]
 mod demo {
     pub(crate) mod cpu;
@@ -20,15 +19,21 @@ mod demo {
     pub(crate) mod threads;
     pub(crate) mod timer;
 }
-pub mod smpboot;
+#[path = "rust/kernel/library.rs"]
+mod library;
 
 use debugfs::Tree;
 use demo::{
     files,
     threads::Demo, //
 };
+pub use library::{
+    debugfs,
+    smpboot,
+    wait, //
+};
 use smpboot::{
-    compat::param,
+    seam::param,
     ModuleScope,
     Registration,
     ScopedModule, //

@@ -5,7 +5,7 @@
 //! C header: `bench/smpboot_bench.h`
 
 use crate::smpboot::{
-    scope::Revoke,
+    module_scope::Revoke,
     ModuleScope, //
 };
 use core::marker::PhantomData;

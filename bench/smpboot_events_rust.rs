@@ -12,8 +12,8 @@ pub mod driver;
 #[allow(dead_code, reason = "only recording is measured")]
 #[path = "../demo/events.rs"]
 mod events;
-#[path = "../smpboot.rs"]
-pub mod smpboot;
+#[path = "../rust/kernel/library.rs"]
+mod library;
 
 use driver::Mechanism;
 use events::{
@@ -21,6 +21,7 @@ use events::{
     Kind,
     Ring, //
 };
+use library::smpboot;
 use smpboot::{
     ModuleScope,
     ScopedModule, //

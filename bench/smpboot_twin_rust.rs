@@ -8,10 +8,11 @@ use kernel::{
 };
 
 pub mod driver;
-#[path = "../smpboot.rs"]
-pub mod smpboot;
+#[path = "../rust/kernel/library.rs"]
+mod library;
 
 use driver::Mechanism;
+use library::smpboot;
 use smpboot::{
     Context,
     HotplugThread,

@@ -8,15 +8,17 @@ use kernel::{
     sync::Arc, //
 };
 
-#[path = "../debugfs.rs"]
-pub mod debugfs;
 pub mod driver;
-#[path = "../samples/percpu_workqueue.rs"]
+#[path = "../rust/kernel/library.rs"]
+mod library;
+#[path = "../samples/percpu_workqueue/mod.rs"]
 pub mod percpu_workqueue;
-#[path = "../smpboot.rs"]
-pub mod smpboot;
 
 use driver::Mechanism;
+use library::{
+    smpboot,
+    wait, //
+};
 use percpu_workqueue::{
     Offline,
     Queue,

@@ -12,8 +12,8 @@ use super::{
     threads::Demo, //
 };
 use crate::{
-    debugfs::WaitQueue,
-    smpboot::Threads, //
+    smpboot::Threads,
+    wait::WaitQueue, //
 };
 use kernel::{
     cpu::CpuId,

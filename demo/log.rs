@@ -15,14 +15,12 @@ use super::{
     threads::Demo, //
 };
 use crate::{
-    debugfs::{
-        Stream,
-        WaitQueue, //
-    },
+    debugfs::Stream,
     smpboot::{
         PerCpu,
         Registration, //
     },
+    wait::WaitQueue, //
 };
 use core::fmt::Write;
 use kernel::{

@@ -43,15 +43,17 @@ use kernel::{
     },
 };
 
-#[path = "../debugfs.rs"]
-pub mod debugfs;
-#[path = "../smpboot.rs"]
-pub mod smpboot;
+#[path = "../rust/kernel/library.rs"]
+mod library;
 
 use debugfs::{
     Attribute,
     Dir,
     Tree, //
+};
+use library::{
+    debugfs,
+    smpboot, //
 };
 use smpboot::{
     hotplug,

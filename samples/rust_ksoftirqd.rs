@@ -47,20 +47,22 @@ use kernel::{
     }, //
 };
 
-#[path = "../debugfs.rs"]
-pub mod debugfs;
-#[path = "../smpboot.rs"]
-pub mod smpboot;
+#[path = "../rust/kernel/library.rs"]
+mod library;
 
 use debugfs::{
     Attribute,
     Dir,
     Tree, //
 };
+use library::{
+    debugfs,
+    smpboot, //
+};
 use smpboot::{
-    compat::param,
     cpuhp,
     hotplug,
+    seam::param,
     AtomicContext,
     Context,
     HotplugThread,

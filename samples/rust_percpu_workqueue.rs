@@ -50,16 +50,19 @@ use kernel::{
     time::Delta, //
 };
 
-#[path = "../debugfs.rs"]
-pub mod debugfs;
+#[path = "../rust/kernel/library.rs"]
+mod library;
 pub mod percpu_workqueue;
-#[path = "../smpboot.rs"]
-pub mod smpboot;
 
 use debugfs::{
     Attribute,
     Dir,
     Tree, //
+};
+use library::{
+    debugfs,
+    smpboot,
+    wait, //
 };
 use percpu_workqueue::{
     Offline,
@@ -70,8 +73,8 @@ use percpu_workqueue::{
     Worker, //
 };
 use smpboot::{
-    compat::EDEADLK,
     hotplug,
+    seam::EDEADLK,
     ModuleScope,
     Nice,
     PerCpu,

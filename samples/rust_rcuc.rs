@@ -43,11 +43,9 @@ use kernel::{
     }, //
 };
 
-#[path = "../debugfs.rs"]
-pub mod debugfs;
 pub mod grace_period;
-#[path = "../smpboot.rs"]
-pub mod smpboot;
+#[path = "../rust/kernel/library.rs"]
+mod library;
 
 use debugfs::{
     Attribute,
@@ -55,6 +53,10 @@ use debugfs::{
     Tree, //
 };
 use grace_period::GracePeriod;
+use library::{
+    debugfs,
+    smpboot, //
+};
 use smpboot::{
     hotplug,
     Context,

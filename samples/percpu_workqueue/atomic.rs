@@ -4,7 +4,7 @@
 //!
 //! The kernel crate's atomics are calls into C unless the kernel is built with
 //! `CONFIG_RUST_INLINE_HELPERS`. To queue an item and to run it is little more than such operations, so
-//! here, as in `smpboot/flag.rs`, they are what C makes of them, where it is known what that is.
+//! here, as in `rust/kernel/seam.rs`, they are what C makes of them, where it is known what that is.
 
 #[cfg(not(CONFIG_X86_64))]
 use kernel::sync::atomic::Full;

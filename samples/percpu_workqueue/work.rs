@@ -29,7 +29,7 @@ use super::{
     QueueType,
     Worker, //
 };
-use crate::smpboot::compat::smp_mb;
+use crate::smpboot::seam::smp_mb;
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,

@@ -27,9 +27,9 @@ use super::{
     Worker, //
 };
 use crate::{
-    debugfs::WaitQueue,
     smpboot::{
-        compat::{
+        hotplug,
+        seam::{
             local_interrupt_disable,
             new_spinlock_irq,
             SpinLockIrq,
@@ -38,7 +38,6 @@ use crate::{
             EDEADLK,
             ESHUTDOWN, //
         },
-        hotplug,
         AtomicContext,
         Context,
         HasThreadSlot,
@@ -47,7 +46,8 @@ use crate::{
         SchedPolicy,
         ThreadSlot,
         Threads, //
-    }, //
+    },
+    wait::WaitQueue, //
 };
 use core::marker::PhantomData;
 use kernel::{

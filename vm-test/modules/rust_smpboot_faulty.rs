@@ -19,20 +19,22 @@ use kernel::{
     }, //
 };
 
-#[path = "../../debugfs.rs"]
-pub mod debugfs;
-#[path = "../../smpboot.rs"]
-pub mod smpboot;
+#[path = "../../rust/kernel/library.rs"]
+mod library;
 
 use debugfs::{
     Attribute,
     Dir,
     Tree, //
 };
+use library::{
+    debugfs,
+    smpboot, //
+};
 use smpboot::{
-    compat::HRTIMER_NORESTART,
     cpuhp,
     hotplug::CpusReadGuard,
+    seam::HRTIMER_NORESTART,
     Context,
     ModuleScope,
     ScopedModule, //

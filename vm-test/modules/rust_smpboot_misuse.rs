@@ -19,8 +19,6 @@ use kernel::{
     sync::Mutex, //
 };
 
-#[path = "../../debugfs.rs"]
-pub mod debugfs;
 mod misuse {
     #[macro_use]
     pub(crate) mod report;
@@ -32,13 +30,17 @@ mod misuse {
     pub(crate) mod storm;
     pub(crate) mod threads;
 }
-#[path = "../../smpboot.rs"]
-pub mod smpboot;
+#[path = "../../rust/kernel/library.rs"]
+mod library;
 
 use debugfs::{
     Attribute,
     Dir,
     Tree, //
+};
+use library::{
+    debugfs,
+    smpboot, //
 };
 use misuse::{
     callbacks,
@@ -51,7 +53,7 @@ use misuse::{
     threads, //
 };
 use smpboot::{
-    compat::{
+    seam::{
         param,
         ECANCELED, //
     },

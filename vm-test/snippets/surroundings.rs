@@ -3,12 +3,14 @@
 //! The abstraction as a crate, in the module of `module.rs`, for the snippets of `compile-fail/` and the examples of the
 //! documentation: it is read once, not by each of them.
 
-#[path = "../../debugfs.rs"]
-pub mod debugfs;
-#[path = "../../smpboot.rs"]
-pub mod smpboot;
+#[path = "../../rust/kernel/library.rs"]
+pub mod library;
 
 use kernel::prelude::*;
+pub use library::{
+    debugfs,
+    smpboot, //
+};
 use smpboot::{
     ModuleScope,
     ScopedModule, //

@@ -16,9 +16,9 @@ use crate::{
     cpuhp_state,
     hotplug_thread,
     smpboot::{
-        compat::EDEADLK,
         cpuhp,
         hotplug::CpusReadGuard,
+        seam::EDEADLK,
         AtomicContext,
         Context,
         HotplugThread,

@@ -91,7 +91,7 @@ impl Compiler {
             ))
             .current_dir(&folder)
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("SMPBOOT_BINDINGS", self.modules.join("smpboot/bindings_generated.rs"))
+            .env("SMPBOOT_BINDINGS", self.modules.join(".smpboot/bindings_generated.rs"))
             .output()
             .context("cannot run the compiler")?;
 

@@ -28,21 +28,34 @@ impl Example {
 
 /// The examples of the abstraction.
 pub fn all(source: &Path) -> Result<Vec<Example>> {
-    let mut files = vec![PathBuf::from("debugfs.rs"), PathBuf::from("smpboot.rs")];
-    let mut parts: Vec<PathBuf> = fs::read_dir(source.join("smpboot"))?
-        .map(|entry| Ok(Path::new("smpboot").join(entry?.file_name())))
-        .collect::<Result<_>>()?;
-    parts.retain(|path| path.extension().is_some_and(|e| e == "rs"));
-    parts.sort();
-    files.append(&mut parts);
+    let root = source.join("rust/kernel");
+    let mut files = Vec::new();
+    walk(&root, &mut files)?;
+    files.sort();
 
     let mut examples = Vec::new();
     for file in files {
-        let text = fs::read_to_string(source.join(&file))
-            .with_context(|| format!("cannot read {}", file.display()))?;
-        extract(&file.to_string_lossy(), &text, &mut examples);
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let name = file.strip_prefix(&root)?.to_string_lossy();
+        extract(&name, &text, &mut examples);
     }
     Ok(examples)
+}
+
+/// Adds the Rust files of `folder` and of the folders below it.
+fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    let entries =
+        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.is_dir() {
+            walk(&path, files)?;
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Finds the code blocks of doc comments that are marked as Rust or not at all.

@@ -8,7 +8,10 @@
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
-use crate::smpboot::compat::synchronize_rcu;
+use super::seam::{
+    synchronize_rcu,
+    waitqueue_active, //
+};
 use core::mem::MaybeUninit;
 use kernel::{
     bindings,
@@ -58,15 +61,8 @@ impl WaitQueue {
 
         // As `waitqueue_active()`. The barrier pairs with the one in `prepare_to_wait_event()`:
         // either this finds the waiter in the queue, or the waiter finds its condition met.
-        // SAFETY: `head` is initialized, by the type invariant; the list is changed under its lock
-        // with `WRITE_ONCE()`, and only the address is looked at. `READ_ONCE()`, without the call that
-        // an `Atomic` needs.
-        let active = unsafe {
-            let list = &raw mut (*head).head;
-            (&raw const (*list).next).read_volatile() != list
-        };
-
-        if active {
+        // SAFETY: `head` is initialized, by the type invariant.
+        if unsafe { waitqueue_active(head) } {
             // SAFETY: `head` is initialized, by the type invariant.
             unsafe { bindings::__wake_up(head, bindings::TASK_NORMAL, 0, core::ptr::null_mut()) };
         }

@@ -2,7 +2,7 @@
 
 //! The scheduling class of a hotplug thread.
 
-use super::bindings;
+use super::super::bindings;
 use kernel::{
     prelude::*,
     task::Task, //

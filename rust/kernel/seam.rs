@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What differs between the kernel versions that we build for, in one place: what 7.3 has, for 7.2.
+//! Instructions, raw layouts, and the kernel versions that we build for, in one place.
 //!
-//! `Kbuild` sets the cfg.
+//! What 7.3 has is made here for 7.2: `smpboot.mk` sets the cfg.
+//!
+//! The kernel crate's atomics are calls into C unless the kernel is built with
+//! `CONFIG_RUST_INLINE_HELPERS`. A wake and a run are little more than a change of a [`Flag`], so here
+//! that is one instruction, as C makes it of `xchg()` and `READ_ONCE()`, where it is known which.
 
-#![allow(
-    dead_code,
-    unused_imports,
-    unused_macros,
-    reason = "no module needs all of it"
-)]
-
+use super::bindings;
 use kernel::{
-    bindings,
-    module_param::ModuleParamAccess, //
+    cpu::CpuId,
+    ffi::c_ulong,
+    module_param::ModuleParamAccess,
+    sync::atomic::{
+        Atomic,
+        Full, //
+    },
+    task::Task, //
 };
 
 #[cfg(not(kernel_7_2))]
@@ -204,7 +208,7 @@ mod version {
 
     macro_rules! new_spinlock_irq {
         ($inner:expr) => {
-            $crate::smpboot::compat::SpinLockIrq::new(
+            $crate::smpboot::seam::SpinLockIrq::new(
                 $inner,
                 ::kernel::optional_name!(),
                 ::kernel::static_lock_class!(),
@@ -226,4 +230,146 @@ pub(crate) fn param<T: Copy>(param: &ModuleParamAccess<T>) -> T {
     return param.value();
     #[cfg(kernel_7_2)]
     return *param.value();
+}
+
+/// A flag that is not set when its memory is zeroed.
+#[repr(transparent)]
+pub(super) struct Flag(Atomic<u32>);
+
+impl Flag {
+    /// Whether it is set. No order: `READ_ONCE()`.
+    #[inline(always)]
+    pub(super) fn is_set(&self) -> bool {
+        // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. All that write it while it is
+        // shared do so atomically.
+        unsafe { self.0.as_ptr().read_volatile() != 0 }
+    }
+
+    /// Sets it, with a full memory barrier before and after.
+    #[cfg(CONFIG_X86_64)]
+    #[inline(always)]
+    pub(super) fn set(&self) {
+        // SAFETY: Changes memory that is valid and aligned, by the guarantees of `as_ptr`. A locked
+        // instruction is atomic, and a full barrier; without `nomem`, the compiler's too.
+        unsafe {
+            core::arch::asm!(
+                "lock or dword ptr [{flag}], 1",
+                flag = in(reg) self.0.as_ptr(),
+                options(nostack)
+            )
+        };
+    }
+
+    /// Clears it, with a full memory barrier before and after.
+    #[cfg(CONFIG_X86_64)]
+    #[inline(always)]
+    pub(super) fn clear(&self) {
+        // SAFETY: As in `set`.
+        unsafe {
+            core::arch::asm!(
+                "lock and dword ptr [{flag}], 0",
+                flag = in(reg) self.0.as_ptr(),
+                options(nostack)
+            )
+        };
+    }
+
+    /// Sets it, with a full memory barrier before and after.
+    #[cfg(not(CONFIG_X86_64))]
+    #[inline(always)]
+    pub(super) fn set(&self) {
+        self.0.xchg(1, Full);
+    }
+
+    /// Clears it, with a full memory barrier before and after.
+    #[cfg(not(CONFIG_X86_64))]
+    #[inline(always)]
+    pub(super) fn clear(&self) {
+        self.0.xchg(0, Full);
+    }
+}
+
+/// Whether `cpu` is in the mask of possible CPUs.
+#[inline(always)]
+pub(super) fn cpu_possible(cpu: CpuId) -> bool {
+    // As `Cpumask::test`, which is a function in C; this is part of every wake.
+    let words = (&raw const bindings::__cpu_possible_mask).cast::<usize>();
+    let bits = usize::BITS as usize;
+    let cpu = cpu.as_u32() as usize;
+    // SAFETY: The mask has a bit for each CPU number below `NR_CPUS`, and a `CpuId` is one. It is
+    // written at boot only.
+    let word = unsafe { *words.add(cpu / bits) };
+    word >> (cpu % bits) & 1 != 0
+}
+
+// `per_cpu_ptr()` is a macro that architectures may define in their own way. On these it adds
+// `__per_cpu_offset[cpu]`; without SMP there is no such array.
+#[cfg(not(all(
+    CONFIG_SMP,
+    any(CONFIG_X86_64, CONFIG_ARM64, CONFIG_RISCV, CONFIG_LOONGARCH)
+)))]
+compile_error!("per-CPU storage: this architecture or configuration is not supported yet");
+
+/// Returns the address of `cpu`'s copy of `ptr`, as `per_cpu_ptr()` in C.
+///
+/// # Safety
+///
+/// `cpu` must be a possible CPU.
+#[allow(
+    clippy::pointers_in_nomem_asm_block,
+    reason = "the pointer is hidden, not followed"
+)]
+#[inline(always)]
+pub(super) unsafe fn per_cpu_ptr<T>(ptr: *mut T, cpu: u32) -> *mut T {
+    let offsets = &raw const bindings::__per_cpu_offset;
+
+    // SAFETY: The array has an entry for each CPU number below `NR_CPUS`, all of which are written
+    // once, at boot.
+    let offset = unsafe { *offsets.cast::<c_ulong>().add(cpu as usize) };
+
+    #[allow(unused_mut, reason = "only asm changes it")]
+    let mut ptr = ptr.wrapping_byte_add(offset);
+    // C's macro hides from the compiler where the address comes from, too (`RELOC_HIDE()`): or else
+    // it is computed once more for each field.
+    // SAFETY: No instruction at all.
+    #[cfg(CONFIG_X86_64)]
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) ptr, options(pure, nomem, nostack, preserves_flags))
+    };
+    ptr
+}
+
+/// As the C macro: the state, and a full barrier.
+pub(super) fn set_current_state(state: u32) {
+    let current = Task::current_raw();
+    // SAFETY: Valid; a task that runs sets its own state, and wakers write it with what C writes it with.
+    unsafe { (&raw mut (*current).__state).write_volatile(state) };
+    smp_mb(Full);
+}
+
+/// Returns the state of `task`.
+///
+/// # Safety
+///
+/// `task` is valid.
+#[inline(always)]
+pub(super) unsafe fn task_state(task: *mut bindings::task_struct) -> u32 {
+    // As `READ_ONCE()`, without the call that an `Atomic` needs.
+    // SAFETY: `task` is valid; the scheduler writes its state with `WRITE_ONCE()`.
+    unsafe { (&raw const (*task).__state).read_volatile() }
+}
+
+/// Whether a task waits in the queue. No order.
+///
+/// # Safety
+///
+/// `head` is initialized.
+#[inline(always)]
+pub(super) unsafe fn waitqueue_active(head: *mut bindings::wait_queue_head) -> bool {
+    // SAFETY: `head` is initialized; the list is changed under its lock with `WRITE_ONCE()`, and only
+    // the address is looked at. `READ_ONCE()`, without the call that an `Atomic` needs.
+    unsafe {
+        let list = &raw mut (*head).head;
+        (&raw const (*list).next).read_volatile() != list
+    }
 }

@@ -8,10 +8,12 @@
 //!
 //! C header: [`include/linux/cpu.h`](srctree/include/linux/cpu.h)
 
-use super::{
+use super::super::{
     bindings,
-    compat::EDEADLK,
-    scope, //
+    seam::{
+        cpu_possible,
+        EDEADLK, //
+    }, //
 };
 use kernel::{
     cpu::{
@@ -23,6 +25,11 @@ use kernel::{
         CpumaskVar, //
     },
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    task::Task,
     types::NotThreadSafe, //
 };
 
@@ -35,14 +42,7 @@ fn online_mask() -> &'static Cpumask {
 /// Whether `cpu` can ever be online. Any context.
 #[inline]
 pub fn is_possible(cpu: CpuId) -> bool {
-    // As `Cpumask::test`, which is a function in C; this is part of every wake.
-    let words = (&raw const bindings::__cpu_possible_mask).cast::<usize>();
-    let bits = usize::BITS as usize;
-    let cpu = cpu.as_u32() as usize;
-    // SAFETY: The mask has a bit for each CPU number below `NR_CPUS`, and a `CpuId` is one. It is
-    // written at boot only.
-    let word = unsafe { *words.add(cpu / bits) };
-    word >> (cpu % bits) & 1 != 0
+    cpu_possible(cpu)
 }
 
 /// Whether `cpu` is online now. Any context.
@@ -117,10 +117,20 @@ pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
     Ok(mask)
 }
 
+/// The task in whose context a `create` callback of this module runs, or null.
+///
+/// The core serializes them with `smpboot_threads_lock`.
+pub(in super::super) static CREATING: Atomic<usize> = Atomic::new(0);
+
+/// The address of `smpboot_thread_fn`, which is not exported; 0 until a thread of ours exists.
+pub(in super::super) static THREAD_FN: Atomic<usize> = Atomic::new(0);
+
 /// Whether this is a callback of a hotplug thread or a hotplug state, or called by one.
 ///
 /// Whoever waits there for the hotplug lock, or for anybody else who may wait for it, may wait for
-/// ever: see [`Context`](super::Context).
+/// ever: see [`Context`](super::Context). A CPU that goes down waits, with the lock held for writing,
+/// for the callbacks of that CPU's hotplug threads to return. The callbacks of a hotplug state run in
+/// the kernel's own hotplug threads, `cpuhp/N`.
 ///
 /// # Examples
 ///
@@ -137,7 +147,21 @@ pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
 /// }
 /// ```
 pub fn in_callback() -> bool {
-    scope::in_hotplug_callback()
+    let current = Task::current_raw();
+
+    if CREATING.load(Relaxed) == current as usize {
+        return true;
+    }
+
+    // SAFETY: `current` is valid for the duration of this call, and only the task itself writes
+    // its flags.
+    if unsafe { (*current).flags } & bindings::PF_KTHREAD == 0 {
+        return false;
+    }
+
+    // SAFETY: `current` is a valid kernel thread, as tested just now.
+    let thread_fn = unsafe { bindings::kthread_func(current) } as usize;
+    thread_fn != 0 && thread_fn == THREAD_FN.load(Relaxed)
 }
 
 /// Holds the CPU hotplug lock for reading: while it lives, no CPU goes online or offline.
@@ -171,7 +195,7 @@ impl CpusReadGuard {
     /// Returns `EDEADLK` in the callback of a hotplug thread or a hotplug state, where waiting for
     /// the lock can wait for ever.
     pub fn new() -> Result<Self> {
-        if scope::in_hotplug_callback() {
+        if in_callback() {
             return Err(EDEADLK);
         }
         // SAFETY: Process context is the caller's business, as for any sleeping function.

@@ -85,13 +85,9 @@ use kernel::{
     time::Delta, //
 };
 
-#[path = "percpu_workqueue/atomic.rs"]
 mod atomic;
-#[path = "percpu_workqueue/list.rs"]
 mod list;
-#[path = "percpu_workqueue/work.rs"]
 mod work;
-#[path = "percpu_workqueue/workers.rs"]
 mod workers;
 
 use crate::smpboot::{

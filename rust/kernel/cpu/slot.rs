@@ -9,7 +9,7 @@
 //! Coherence makes it the only one of its type, and since the trait's function returns the address
 //! of that static and nothing else, a callback costs no more to find its state than a C callback.
 
-use super::compat::raw_try_init;
+use super::super::seam::raw_try_init;
 use core::{
     cell::UnsafeCell,
     mem::MaybeUninit, //
@@ -47,7 +47,7 @@ const REVOKED: u32 = 4;
 ///   move.
 /// - `value` is initialized in the states `REGISTERING`, `REGISTERED` and `REVOKED`, and in `BUSY`
 ///   between a successful `claim` and `release`.
-pub(super) struct Slot<T> {
+pub(in super::super) struct Slot<T> {
     state: Atomic<u32>,
     value: UnsafeCell<MaybeUninit<T>>,
 }
@@ -58,7 +58,7 @@ unsafe impl<T: Send + Sync> Sync for Slot<T> {}
 
 /// What a [`Slot`] says about its registration.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(in super::super) enum State {
     /// The C core may call back, but the registration may yet fail.
     Registering,
     /// Registered.
@@ -68,7 +68,7 @@ pub(super) enum State {
 }
 
 impl<T> Slot<T> {
-    pub(super) const fn new() -> Self {
+    pub(in super::super) const fn new() -> Self {
         // INVARIANT: Nothing is initialized in the state `FREE`.
         Self {
             state: Atomic::new(FREE),
@@ -79,7 +79,7 @@ impl<T> Slot<T> {
     /// Takes the slot and puts a value into it.
     ///
     /// On success the caller owns the slot, in the state `BUSY`. Returns `EBUSY` if it is in use.
-    pub(super) fn claim<E>(&'static self, init: impl PinInit<T, E>) -> Result
+    pub(in super::super) fn claim<E>(&'static self, init: impl PinInit<T, E>) -> Result
     where
         Error: From<E>,
     {
@@ -99,7 +99,7 @@ impl<T> Slot<T> {
     /// # Safety
     ///
     /// The caller owns the slot, in the state `BUSY` after a successful [`claim`](Self::claim).
-    pub(super) unsafe fn open(&self) {
+    pub(in super::super) unsafe fn open(&self) {
         self.state.store(REGISTERING, Release);
     }
 
@@ -108,7 +108,7 @@ impl<T> Slot<T> {
     /// # Safety
     ///
     /// The caller owns the slot, in the state `REGISTERING`.
-    pub(super) unsafe fn publish(&self) {
+    pub(in super::super) unsafe fn publish(&self) {
         self.state.store(REGISTERED, Release);
     }
 
@@ -117,12 +117,12 @@ impl<T> Slot<T> {
     /// # Safety
     ///
     /// The caller owns the slot, in the state `REGISTERING`.
-    pub(super) unsafe fn abort(&self) {
+    pub(in super::super) unsafe fn abort(&self) {
         self.state.store(BUSY, Release);
     }
 
     /// Begins to unregister: `REGISTERED -> BUSY`. Returns whether the caller owns the slot now.
-    pub(super) fn retire(&self) -> bool {
+    pub(in super::super) fn retire(&self) -> bool {
         self.state.cmpxchg(REGISTERED, BUSY, Full).is_ok()
     }
 
@@ -132,7 +132,7 @@ impl<T> Slot<T> {
     ///
     /// The caller owns the slot, in the state `BUSY`, `value` is initialized, and no references to
     /// it are left.
-    pub(super) unsafe fn release(&'static self) {
+    pub(in super::super) unsafe fn release(&'static self) {
         // SAFETY: By the requirements of this function.
         unsafe { core::ptr::drop_in_place(self.as_ptr()) };
         self.state.store(FREE, Release);
@@ -143,12 +143,12 @@ impl<T> Slot<T> {
     /// # Safety
     ///
     /// The caller owns the slot, in the state `BUSY`, and `value` is initialized.
-    pub(super) unsafe fn leak(&self) {
+    pub(in super::super) unsafe fn leak(&self) {
         self.state.store(REVOKED, Release);
     }
 
     /// The registration's state, which may change at any time.
-    pub(super) fn state(&self) -> State {
+    pub(in super::super) fn state(&self) -> State {
         match self.state.load(Acquire) {
             REGISTERING => State::Registering,
             REGISTERED => State::Registered,
@@ -161,7 +161,7 @@ impl<T> Slot<T> {
     /// # Safety
     ///
     /// It is initialized, and not dropped during `'a`.
-    pub(super) unsafe fn value<'a>(&'static self) -> &'a T {
+    pub(in super::super) unsafe fn value<'a>(&'static self) -> &'a T {
         // SAFETY: Initialized by the requirements of this function. Mutable references exist only
         // in the state `BUSY`, while `value` is made and while it is dropped.
         unsafe { &*self.as_ptr() }

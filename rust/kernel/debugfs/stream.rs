@@ -2,8 +2,10 @@
 
 //! Files that are read like a pipe: what is there now, then what comes.
 
-use super::wait::WaitQueue;
-use crate::smpboot::compat::THIS_MODULE;
+use super::super::{
+    seam::THIS_MODULE,
+    wait::WaitQueue, //
+};
 use core::marker::PhantomData;
 use kernel::{
     bindings,

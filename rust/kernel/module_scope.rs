@@ -22,22 +22,17 @@
 //! What remains of a leaked registration is its shared value: nobody dropped it, so the guard does
 //! not either. A line in the kernel log tells which registration it was.
 
-use super::{
-    bindings,
-    compat::ESHUTDOWN, //
-};
+use super::seam::ESHUTDOWN;
 use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            Atomic,
             AtomicFlag,
             Relaxed, //
         },
         global_lock,
         Arc, //
-    },
-    task::Task, //
+    }, //
 };
 
 /// Proof that what is registered now is unregistered before the module's code goes away.
@@ -233,37 +228,4 @@ macro_rules! scoped_module {
             $($rest)*
         }
     };
-}
-
-/// The task in whose context a `create` callback of this module runs, or null.
-///
-/// The core serializes them with `smpboot_threads_lock`.
-pub(super) static CREATING: Atomic<usize> = Atomic::new(0);
-
-/// The address of `smpboot_thread_fn`, which is not exported; 0 until a thread of ours exists.
-pub(super) static THREAD_FN: Atomic<usize> = Atomic::new(0);
-
-/// Whether the caller must not wait for CPU hotplug.
-///
-/// A CPU that goes down waits, with the hotplug lock held for writing, for the callbacks of that
-/// CPU's hotplug threads to return; whoever waits for the lock in such a callback never returns.
-/// True in every callback of a [`HotplugThread`](super::HotplugThread) and of a
-/// [`cpuhp::Callbacks`](super::cpuhp::Callbacks): the latter run in the kernel's own hotplug
-/// threads, `cpuhp/N`.
-pub(super) fn in_hotplug_callback() -> bool {
-    let current = Task::current_raw();
-
-    if CREATING.load(Relaxed) == current as usize {
-        return true;
-    }
-
-    // SAFETY: `current` is valid for the duration of this call, and only the task itself writes
-    // its flags.
-    if unsafe { (*current).flags } & bindings::PF_KTHREAD == 0 {
-        return false;
-    }
-
-    // SAFETY: `current` is a valid kernel thread, as tested just now.
-    let thread_fn = unsafe { bindings::kthread_func(current) } as usize;
-    thread_fn != 0 && thread_fn == THREAD_FN.load(Relaxed)
 }

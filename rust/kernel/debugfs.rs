@@ -13,10 +13,12 @@
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
-use crate::smpboot::{
-    compat::THIS_MODULE,
-    scope::Revoke,
-    ModuleScope, //
+use super::{
+    module_scope::{
+        ModuleScope,
+        Revoke, //
+    },
+    seam::THIS_MODULE, //
 };
 use core::{
     marker::PhantomData,
@@ -46,13 +48,9 @@ use kernel::{
     }, //
 };
 
-#[path = "debugfs/stream.rs"]
 mod stream;
-#[path = "debugfs/wait.rs"]
-mod wait;
 
 pub use stream::Stream;
-pub use wait::WaitQueue;
 
 /// The longest input, in bytes, that a file takes. More is `E2BIG`.
 pub const MAX_INPUT: usize = 16 << 10;

@@ -11,16 +11,20 @@
 //! C header: [`include/linux/cpuhotplug.h`](srctree/include/linux/cpuhotplug.h)
 
 use super::{
-    bindings,
-    compat::EDEADLK,
-    context::Context,
-    hotplug::CpusReadGuard,
-    scope::{
-        self,
-        ModuleScope,
-        Revoke, //
+    super::{
+        bindings,
+        module_scope::{
+            ModuleScope,
+            Revoke, //
+        },
+        seam::EDEADLK, //
     },
-    slot::Slot, //
+    hotplug::{
+        self,
+        CpusReadGuard, //
+    },
+    slot::Slot,
+    Context, //
 };
 use core::{
     marker::PhantomData,
@@ -156,7 +160,7 @@ type RawCallback = unsafe extern "C" fn(c_uint) -> c_int;
 /// # Safety
 ///
 /// The callbacks may be called until [`remove_state`] returns, and by `remove_state`.
-pub(super) unsafe fn setup_state(
+pub(in super::super) unsafe fn setup_state(
     name: &'static CStr,
     invoke: Invoke,
     startup: RawCallback,
@@ -183,7 +187,7 @@ pub(super) unsafe fn setup_state(
 /// # Safety
 ///
 /// `state` comes from [`setup_state`], and has not been removed.
-pub(super) unsafe fn remove_state(state: c_int, invoke: Invoke) {
+pub(in super::super) unsafe fn remove_state(state: c_int, invoke: Invoke) {
     // SAFETY: By the requirements of this function.
     unsafe {
         bindings::__cpuhp_remove_state(state as bindings::cpuhp_state, invoke == Invoke::Yes)
@@ -224,7 +228,7 @@ impl<T: Callbacks> StateSlot<T> {
     where
         Error: From<E>,
     {
-        if scope::in_hotplug_callback() {
+        if hotplug::in_callback() {
             return Err(EDEADLK);
         }
 
@@ -316,7 +320,7 @@ impl<T: Callbacks> StateSlot<T> {
     }
 
     fn unregister(&'static self, scope: &'static ModuleScope, cpus: Option<&CpusReadGuard>) {
-        if scope::in_hotplug_callback() {
+        if hotplug::in_callback() {
             pr_err!(
                 "{}: registration dropped in a hotplug callback; it ends with the module\n",
                 T::NAME.to_str().unwrap_or_default()
@@ -369,7 +373,7 @@ impl<T: Callbacks> StateSlot<T> {
     unsafe fn shared<'a>() -> &'a T {
         // SAFETY: The current task is a hotplug thread, `cpuhp/N`.
         let thread_fn = unsafe { bindings::kthread_func(Task::current_raw()) };
-        scope::THREAD_FN.store(thread_fn as usize, Relaxed);
+        hotplug::THREAD_FN.store(thread_fn as usize, Relaxed);
 
         // SAFETY: The slot holds a value while the state is installed.
         unsafe { T::slot().slot.value() }
@@ -395,7 +399,7 @@ impl<T: Callbacks> Revoke for StateSlot<T> {
 /// Hotplug callbacks, installed until this is dropped. Gives access to the shared value.
 ///
 /// Dropping it waits for the hotplug lock: process context, and not in a callback; see
-/// [`smpboot::Registration`](super::Registration), which is alike in this and in what becomes of
+/// [`smpboot::Registration`](crate::smpboot::Registration), which is alike in this and in what becomes of
 /// leaks.
 ///
 /// # Examples

@@ -3,27 +3,29 @@
 //! Registering hotplug threads, and waking them.
 
 use super::{
-    bindings,
-    compat::{
-        smp_mb,
-        synchronize_rcu,
-        EDEADLK, //
-    },
-    cpuhp,
-    flag::Flag,
-    hotplug,
-    percpu::{
-        per_cpu_ptr,
-        RawPerCpu, //
-    },
-    scope::{
-        self,
-        ModuleScope,
-        Revoke, //
-    },
-    slot::{
-        Slot,
-        State, //
+    super::{
+        bindings,
+        cpu::{
+            cpuhp,
+            hotplug,
+            slot::{
+                Slot,
+                State, //
+            }, //
+        },
+        module_scope::{
+            ModuleScope,
+            Revoke, //
+        },
+        percpu::RawPerCpu,
+        seam::{
+            self,
+            per_cpu_ptr,
+            smp_mb,
+            synchronize_rcu,
+            Flag,
+            EDEADLK, //
+        }, //
     },
     thread::{
         Callbacks,
@@ -217,7 +219,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
     where
         Error: From<E>,
     {
-        if scope::in_hotplug_callback() {
+        if hotplug::in_callback() {
             return Err(EDEADLK);
         }
 
@@ -352,7 +354,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
     }
 
     fn unregister(&'static self, scope: &'static ModuleScope) {
-        if scope::in_hotplug_callback() {
+        if hotplug::in_callback() {
             // Stopping a thread from a callback waits for that callback.
             pr_err!(
                 "{}: registration dropped in a hotplug callback; it ends with the module\n",
@@ -552,9 +554,8 @@ impl<T: HotplugThread> Revoke for ThreadSlot<T> {
 /// `task` is valid.
 #[inline]
 unsafe fn task_state(task: *mut bindings::task_struct) -> ThreadState {
-    // As `READ_ONCE()`, without the call that an `Atomic` needs.
-    // SAFETY: `task` is valid; the scheduler writes its state with `WRITE_ONCE()`.
-    let state = unsafe { (&raw const (*task).__state).read_volatile() };
+    // SAFETY: By the requirements of this function.
+    let state = unsafe { seam::task_state(task) };
 
     // A task that is `WAKING` has been woken; what is left to do is to find it a place in a queue.
     if state & !bindings::TASK_WAKING == bindings::TASK_RUNNING {
@@ -700,7 +701,7 @@ impl<T: HotplugThread> Threads<T> {
 /// registration stays then, an error is logged, and the module's end unregisters it.
 ///
 /// A registration that is leaked with [`core::mem::forget`] ends with the module: see
-/// [`scope`](super::scope). The memory of its tasks and its storage is lost then, as whoever leaked it
+/// [`module_scope`](super::module_scope). The memory of its tasks and its storage is lost then, as whoever leaked it
 /// may still [wake](Self::wake) by it; and while it ends, CPUs cannot go or come (`EBUSY`).
 ///
 /// # Examples

@@ -5,22 +5,20 @@
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
 use super::{
-    bindings,
-    compat::smp_mb,
-    context::Context, //
+    super::{
+        bindings,
+        seam::set_current_state, //
+    },
+    Context, //
 };
-use kernel::{
-    sync::atomic::Full,
-    task::Task,
-    time::Delta, //
-};
+use kernel::time::Delta;
 
 impl Context<'_> {
     /// Sleeps until `duration` has passed, or until somebody waits for this thread to park or to stop.
     ///
     /// Returns whether all of the time has passed; at once, with `false`, in
-    /// [`park`](super::HotplugThread::park) and [`cleanup`](super::HotplugThread::cleanup). Wakes of the
-    /// thread do not end it: they are for the next [`run`](super::HotplugThread::run). May not be called
+    /// [`park`](crate::smpboot::HotplugThread::park) and [`cleanup`](crate::smpboot::HotplugThread::cleanup). Wakes of the
+    /// thread do not end it: they are for the next [`run`](crate::smpboot::HotplugThread::run). May not be called
     /// where sleeping is not allowed.
     ///
     /// This is the way for a callback to let time pass. On `PREEMPT_RT` others are woken by the hotplug
@@ -48,12 +46,4 @@ impl Context<'_> {
             }
         }
     }
-}
-
-/// As the C macro: the state, and a full barrier.
-fn set_current_state(state: u32) {
-    let current = Task::current_raw();
-    // SAFETY: Valid; a task that runs sets its own state, and wakers write it with what C writes it with.
-    unsafe { (&raw mut (*current).__state).write_volatile(state) };
-    smp_mb(Full);
 }

@@ -212,7 +212,7 @@
 //! | 8 | Registering or unregistering in a callback, or with the hotplug lock held, deadlocks. | *run*: `EDEADLK` in callbacks, and a drop there leaves the threads to the module's end; with the lock held: *doc*, lockdep reports it ([`hotplug::CpusReadGuard`]) |
 //! | 9 | `thread_comm` is a format string; a `comm` is cut at 15 characters. | *type*: [`HotplugThread::NAME`] is checked while building |
 //! | 10 | There is no thread for a CPU that was never online. | *run*: [`Wake::Deferred`], and [`Threads::info`] is `None` |
-//! | 11 | There is no `.owner`: a leaked registration runs freed code. | *type*: registering takes a [`ModuleScope`], which ends with the module: see [`scope`] |
+//! | 11 | There is no `.owner`: a leaked registration runs freed code. | *type*: registering takes a [`ModuleScope`], which ends with the module: see [`module_scope`] |
 //! | 12 | Wakers must be gone before the threads. | *type*: [`Threads::wake`] is safe at any time |
 //! | 13 | Static per-CPU data of modules comes from 8 KiB. | *type*: storage is allocated; too large a `Local` is an error while building |
 //! | 14 | The hotplug lock in a callback deadlocks; there are hidden takers. | *run*: [`hotplug::CpusReadGuard::new`] returns `EDEADLK`; for others *doc*: [`Context`], lockdep reports it |
@@ -238,40 +238,31 @@
 //! | 34 | Registering while a CPU is stopped half-way up: it gets no thread, which is then unparked. | *doc*: only a kernel with `CONFIG_CPU_HOTPLUG_STATE_CONTROL`, for debugging, can stop there |
 //! | 35 | On `PREEMPT_RT` a callback that sleeps for some time while its CPU goes down is not woken: `ktimers` has parked. | *run*: [`Context::sleep`]; for other sleeps *doc*: there |
 
-#[path = "smpboot/bindings.rs"]
-mod bindings;
-#[path = "smpboot/compat.rs"]
-pub(crate) mod compat;
-#[path = "smpboot/context.rs"]
-mod context;
-#[path = "smpboot/cpuhp.rs"]
-pub mod cpuhp;
-#[path = "smpboot/flag.rs"]
-mod flag;
-#[path = "smpboot/hotplug.rs"]
-pub mod hotplug;
-#[path = "smpboot/idle.rs"]
-mod idle;
-#[path = "smpboot/percpu.rs"]
-pub mod percpu;
-#[path = "smpboot/registration.rs"]
+mod atomic_context;
 mod registration;
-#[path = "smpboot/sched.rs"]
 mod sched;
-#[path = "smpboot/scope.rs"]
-pub mod scope;
-#[path = "smpboot/sleep.rs"]
-mod sleep;
-#[path = "smpboot/slot.rs"]
-mod slot;
-#[path = "smpboot/thread.rs"]
 mod thread;
 
-pub use context::{
-    AtomicContext,
-    Context, //
+#[doc(hidden)]
+pub use super::module_scope::ScopeGuard;
+pub(crate) use super::seam;
+pub use super::{
+    cpu::{
+        cpuhp,
+        hotplug,
+        Context, //
+    },
+    module_scope::{
+        self,
+        ModuleScope,
+        ScopedModule, //
+    },
+    percpu::{
+        self,
+        PerCpu, //
+    }, //
 };
-pub use percpu::PerCpu;
+pub use atomic_context::AtomicContext;
 #[doc(hidden)]
 pub use registration::ThreadSlot;
 pub use registration::{
@@ -285,12 +276,6 @@ pub use registration::{
 pub use sched::{
     Nice,
     SchedPolicy, //
-};
-#[doc(hidden)]
-pub use scope::ScopeGuard;
-pub use scope::{
-    ModuleScope,
-    ScopedModule, //
 };
 pub use thread::{
     HasThreadSlot,

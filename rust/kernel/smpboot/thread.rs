@@ -3,15 +3,17 @@
 //! The callbacks of a hotplug thread, and the C table that is made of them.
 
 use super::{
-    bindings,
-    compat::raw_init,
-    context::{
-        AtomicContext,
-        Context, //
+    super::{
+        bindings,
+        cpu::{
+            hotplug,
+            Context, //
+        },
+        seam::raw_init, //
     },
+    atomic_context::AtomicContext,
     registration::ThreadSlot,
-    sched::SchedPolicy,
-    scope, //
+    sched::SchedPolicy, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -372,9 +374,9 @@ impl<T: HotplugThread> Callbacks<T> {
         // SAFETY: The core passes the number of a possible CPU.
         let cpu = unsafe { CpuId::from_u32_unchecked(cpu) };
 
-        scope::CREATING.store(Task::current_raw() as usize, Relaxed);
+        hotplug::CREATING.store(Task::current_raw() as usize, Relaxed);
         shared.create(cpu);
-        scope::CREATING.store(0, Relaxed);
+        hotplug::CREATING.store(0, Relaxed);
     }
 
     /// # Safety
@@ -387,7 +389,7 @@ impl<T: HotplugThread> Callbacks<T> {
 
         // SAFETY: The current task is a kernel thread.
         let thread_fn = unsafe { bindings::kthread_func(Task::current_raw()) };
-        scope::THREAD_FN.store(thread_fn as usize, Relaxed);
+        hotplug::THREAD_FN.store(thread_fn as usize, Relaxed);
 
         if T::HAS_SCHED_POLICY {
             // SAFETY: The current task is the thread of this registration.

@@ -16,8 +16,11 @@
 
 use super::{
     bindings,
-    compat::raw_try_init,
-    hotplug, //
+    cpu::hotplug,
+    seam::{
+        per_cpu_ptr,
+        raw_try_init, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -28,46 +31,9 @@ use kernel::{
     prelude::*, //
 };
 
-// `per_cpu_ptr()` is a macro that architectures may define in their own way. On these it adds
-// `__per_cpu_offset[cpu]`; without SMP there is no such array.
-#[cfg(not(all(
-    CONFIG_SMP,
-    any(CONFIG_X86_64, CONFIG_ARM64, CONFIG_RISCV, CONFIG_LOONGARCH)
-)))]
-compile_error!("per-CPU storage: this architecture or configuration is not supported yet");
-
 /// The largest size, in bytes, that the kernel's allocator hands out per CPU
 /// (`PCPU_MIN_UNIT_SIZE`).
 pub const MAX_SIZE: usize = 32 << 10;
-
-/// Returns the address of `cpu`'s copy of `ptr`, as `per_cpu_ptr()` in C.
-///
-/// # Safety
-///
-/// `cpu` must be a possible CPU.
-#[allow(
-    clippy::pointers_in_nomem_asm_block,
-    reason = "the pointer is hidden, not followed"
-)]
-#[inline(always)]
-pub(super) unsafe fn per_cpu_ptr<T>(ptr: *mut T, cpu: u32) -> *mut T {
-    let offsets = &raw const bindings::__per_cpu_offset;
-
-    // SAFETY: The array has an entry for each CPU number below `NR_CPUS`, all of which are written
-    // once, at boot.
-    let offset = unsafe { *offsets.cast::<c_ulong>().add(cpu as usize) };
-
-    #[allow(unused_mut, reason = "only asm changes it")]
-    let mut ptr = ptr.wrapping_byte_add(offset);
-    // C's macro hides from the compiler where the address comes from, too (`RELOC_HIDE()`): or else
-    // it is computed once more for each field.
-    // SAFETY: No instruction at all.
-    #[cfg(CONFIG_X86_64)]
-    unsafe {
-        core::arch::asm!("/* {0} */", inout(reg) ptr, options(pure, nomem, nostack, preserves_flags))
-    };
-    ptr
-}
 
 /// Uninitialized storage for one `T` per possible CPU.
 ///

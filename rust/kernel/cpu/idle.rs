@@ -5,8 +5,8 @@
 //! C header: [`include/linux/cpu.h`](srctree/include/linux/cpu.h)
 
 use super::{
-    bindings,
-    context::Context, //
+    super::bindings,
+    Context, //
 };
 use kernel::{
     prelude::*,
@@ -19,7 +19,7 @@ impl Context<'_> {
     ///
     /// The CPU goes into the deepest idle state that it can leave within `max_latency`, and out of
     /// it for interrupts and for what runs at a higher priority than this thread: a thread of
-    /// [`SchedPolicy::Fifo`](super::SchedPolicy::Fifo) keeps all normal tasks away. May not be
+    /// [`SchedPolicy::Fifo`](crate::smpboot::SchedPolicy::Fifo) keeps all normal tasks away. May not be
     /// called where sleeping is not allowed. Whoever waits for this thread to park or stop waits
     /// until the time is over.
     ///
@@ -27,7 +27,7 @@ impl Context<'_> {
     ///
     /// - `EINVAL`: `duration` is not positive, or `max_latency` is negative.
     /// - `EPERM`: this is no FIFO thread, or not bound to its CPU: it is in
-    ///   [`cleanup`](super::HotplugThread::cleanup), and the CPU is offline.
+    ///   [`cleanup`](crate::smpboot::HotplugThread::cleanup), and the CPU is offline.
     #[inline]
     pub fn play_idle(&self, duration: Delta, max_latency: Delta) -> Result {
         let (duration, max_latency) = (duration.as_nanos(), max_latency.as_nanos());

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! CPUs and their hotplug.
+
+mod context;
+pub mod cpuhp;
+pub mod hotplug;
+mod idle;
+mod sleep;
+pub(super) mod slot;
+
+pub use context::Context;

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The context of `should_run`, as a type.
+
+use super::super::seam::Flag;
+use kernel::{
+    cpu::CpuId,
+    types::NotThreadSafe, //
+};
+
+/// The context of [`should_run`](super::HotplugThread::should_run): the thread itself, on its CPU,
+/// with preemption off and its state already set for sleeping.
+///
+/// Nothing that sleeps may be called, and no lock that sleeps on `PREEMPT_RT`: there that is every
+/// [`SpinLock`](kernel::sync::SpinLock). Atomics are what is left, and all that is needed.
+///
+/// # Examples
+///
+/// ```
+/// use kernel::sync::atomic::{Atomic, Relaxed};
+/// use smpboot::AtomicContext;
+///
+/// fn should_run(queued: &Atomic<u32>, cx: &AtomicContext<'_>) -> bool {
+///     cx.woken() || queued.load(Relaxed) != 0
+/// }
+/// ```
+///
+/// # Invariants
+///
+/// The current task is a hotplug thread, with preemption disabled, during `'a`.
+pub struct AtomicContext<'a> {
+    cpu: CpuId,
+    pending: &'a Flag,
+    _this_cpu: NotThreadSafe,
+}
+
+impl<'a> AtomicContext<'a> {
+    /// # Safety
+    ///
+    /// The current task is the hotplug thread of the CPU `cpu`, runs there, and keeps preemption
+    /// disabled for as long as the value lives.
+    #[inline(always)]
+    pub(super) unsafe fn new(cpu: u32, pending: &'a Flag) -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self {
+            // SAFETY: A thread exists only for possible CPUs.
+            cpu: unsafe { CpuId::from_u32_unchecked(cpu) },
+            pending,
+            _this_cpu: NotThreadSafe,
+        }
+    }
+
+    /// The CPU on which this runs.
+    #[inline(always)]
+    pub fn cpu(&self) -> CpuId {
+        self.cpu
+    }
+
+    /// Whether the thread was woken since it last ran: the answer of the `should_run` that is not
+    /// written.
+    #[inline(always)]
+    pub fn woken(&self) -> bool {
+        // No order is needed to find the flag: the core has put a full barrier between the task's
+        // state and this load, see `ThreadSlot::wake`. For what comes with the flag, there is the
+        // exchange before `run`.
+        self.pending.is_set()
+    }
+}

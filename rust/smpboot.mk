@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Each Kbuild with modules that use the library includes this:
+#
+#	include $(src)/PATH/rust/smpboot.mk
+
+# Before anything else is included.
+smpboot-dir := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+
+# What kernel/seam.rs has to make up for.
+rustflags-$(if $(filter 7.2,$(VERSION).$(PATCHLEVEL)),y) += --cfg kernel_7_2
+
+# `bindgen` over <linux/smpboot.h>: the kernel crate's own bindings do not cover it. The types that
+# they do cover come from there (see kernel/bindings.rs), so that a `task_struct` is one type.
+smpboot-bindings := $(obj)/.smpboot/bindings_generated.rs
+
+# `bindgen_c_flags` of rust/Makefile cannot be seen from here, and libclang does not understand
+# all of GCC's options: pass what decides the layout of types and nothing else.
+smpboot-target-x86     := x86_64-linux-gnu
+smpboot-target-arm64   := aarch64-linux-gnu
+smpboot-target-riscv   := riscv64-linux-gnu
+smpboot-target-loongarch := loongarch64-linux-gnusf
+
+smpboot-c-flags = $(NOSTDINC_FLAGS) $(LINUXINCLUDE) -include $(srctree)/include/linux/compiler_types.h \
+	$(KBUILD_CPPFLAGS) $(filter -D% -m64,$(KBUILD_CFLAGS)) \
+	-std=gnu11 -fms-extensions -fshort-wchar -funsigned-char -fno-builtin -w \
+	--target=$(smpboot-target-$(SRCARCH)) -D__BINDGEN__ -DMODULE
+
+quiet_cmd_smpboot_bindgen = BINDGEN $(quiet_modtag) $@
+      cmd_smpboot_bindgen = mkdir -p $(@D); \
+	$(BINDGEN) $< --rust-target 1.85 --use-core --ctypes-prefix ::kernel::ffi \
+	--no-layout-tests --no-debug '.*' --no-doc-comments --enable-function-attribute-detection \
+	--with-derive-custom-struct '.*=MaybeZeroable' --no-recursive-allowlist \
+	--allowlist-type smp_hotplug_thread --allowlist-function 'smpboot_(un)?register_percpu_thread' \
+	-o $@ -- $(smpboot-c-flags) -Wp,-MMD,$(depfile)
+
+$(smpboot-bindings): $(smpboot-dir)/bindings_helper.h FORCE
+	$(call if_changed_dep,smpboot_bindgen)
+
+targets += $(smpboot-bindings:$(obj)/%=%)
+clean-files += .smpboot
+
+# `include!` reads it through this variable: a path relative to the source does not survive `MO=`.
+export SMPBOOT_BINDINGS := $(abspath $(smpboot-bindings))
+
+# Whatever is made of a Rust file here or two folders below: `obj-m` may be written after this, and
+# does not list the parts of a composite module.
+smpboot-users := $(patsubst $(src)/%.rs,$(obj)/%,$(wildcard $(src)/*.rs $(src)/*/*.rs $(src)/*/*/*.rs))
+$(foreach e,o rsi s ll,$(addsuffix .$e,$(smpboot-users))): $(smpboot-bindings)
