@@ -2,9 +2,6 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-# What kbuild leaves in the source folders.
-built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d modules.order Module.symvers
-
 .PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty sign bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
 
@@ -56,12 +53,11 @@ doc: ## the documentation, in build/doc
 	@scripts/doc
 
 clean: ## remove what was built here
-	rm -rf build .smpboot
-	@find . \( -name .git -o -name target \) -prune -o -type f \( $(foreach p,$(built),-name '$p' -o) -false \) -exec rm -f {} +
+	@scripts/clean
 
 distclean: ## and what was prepared for all checkouts: root file system, kernels, crates
 	@scripts/cache remove
-	@$(MAKE) --no-print-directory clean
+	@scripts/clean
 
 update: ## forget which kernel is the newest: the next run asks the archive
 	@scripts/cache forget
@@ -87,5 +83,5 @@ help: ## this
 	@echo "  KEY= CERT=       sign: the key, and its certificate where that is another file"
 	@echo "  CLIPPY=1 W=e LLVM=1 ARCH=... and all of kbuild's"
 	@echo "Environment:"
-	@echo "  RUST_SMPBOOT_CACHE    where things are prepared; default: ~/.cache/rust_smpboot"
+	@echo "  RUST_SMPBOOT_CACHE    the cache is the directory rust_smpboot in this one; default: ~/.cache"
 	@echo "  RUST_SMPBOOT_MIRROR   Debian mirror; default: that of the host's apt"

@@ -5,13 +5,7 @@
 # All talk goes to stderr: stdout is each script's answer.
 
 set -euo pipefail
-export LC_ALL=C.UTF-8
-unset CDPATH
-PATH=$PATH:/usr/sbin:/sbin
-
-scripts=$(cd "${0%/*}" && pwd -P)
-top=${scripts%/*}
-cache=${RUST_SMPBOOT_CACHE:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/rust_smpboot}
+shopt -s extglob
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -23,20 +17,103 @@ die() {
     exit 1
 }
 
-[[ -n ${RUST_SMPBOOT_CACHE:-}${XDG_CACHE_HOME:-}${HOME:-} ]] || die "neither HOME nor RUST_SMPBOOT_CACHE is set"
-for path in "$top" "$cache"; do
-    case $path in
-    *[[:space:]:\\]*) die "'$path' has a space, colon or backslash in it, which kernel builds cannot cope with" \
-        "Move the checkout, or set RUST_SMPBOOT_CACHE." ;;
-    /*) ;;
-    *) die "RUST_SMPBOOT_CACHE='$path' is not an absolute path" ;;
+scripts=$(CDPATH='' cd "${0%/*}" && pwd -P)
+top=${scripts%/*}
+
+# --- the environment ------------------------------------------------------------------------------
+
+# kept_where NAME: sets $where to host, root or nowhere: see scripts/environment.
+declare -A kept_as=()
+kept_patterns=()
+while read -r pattern where _; do
+    case $pattern in
+    '' | '#'*) ;;
+    *'*') kept_patterns+=("$pattern $where") ;;
+    *) kept_as[$pattern]=$where ;;
     esac
+done <"$scripts/environment"
+kept_where() {
+    local pattern
+    where=${kept_as[$1]:-}
+    [[ -z $where ]] || return 0
+    where=nowhere
+    for pattern in "${kept_patterns[@]}"; do
+        # shellcheck disable=SC2053
+        [[ $1 != ${pattern% *} ]] || where=${pattern#* }
+    done
+}
+
+# By another exec: bash itself cannot unset names that are none in its syntax, as those of exported functions. Our scripts are
+# run by `bash -p`, which takes neither functions nor options from the environment, and reads no BASH_ENV.
+mapfile -d '' -t variables </proc/self/environ
+unlisted=()
+for variable in "${variables[@]}"; do
+    name=${variable%%=*}
+    case $variable in
+    PWD=* | OLDPWD=* | SHLVL=* | _=* | LC_ALL=C.UTF-8 | =*) continue ;;
+    esac
+    kept_where "$name"
+    [[ $where != nowhere ]] || unlisted+=("--unset=$name")
 done
+[[ ${#unlisted[@]} = 0 ]] || exec env "${unlisted[@]}" LC_ALL=C.UTF-8 "$0" "$@"
+
+export LC_ALL=C.UTF-8
+PATH=$PATH:/usr/sbin:/sbin
+umask 022
+
+# --- paths ----------------------------------------------------------------------------------------
+
+# In one spelling from here on, for what the scripts run, too: absolute, without symbolic links.
+case ${XDG_CACHE_HOME:-} in
+/*) caches=$XDG_CACHE_HOME ;;
+*) caches=${HOME:+$HOME/.cache} ;; # a relative one is to be ignored, says its specification
+esac
+: "${RUST_SMPBOOT_CACHE:=$caches}"
+for name in RUST_SMPBOOT_CACHE TMPDIR LTP CARGO_HOME CARGO_HTTP_CAINFO SSL_CERT_FILE; do
+    [[ -z ${!name:-} ]] || export "$name=$(realpath -m -- "${!name}")"
+done
+cache=$(realpath -m -- "$RUST_SMPBOOT_CACHE/rust_smpboot")
+
+# check_path PATH WHAT_TO_DO: kernel builds, QEMU's options and sed are to take it as it is.
+check_path() {
+    [[ ! $1 =~ [^[:alnum:]/._+@~-] ]] ||
+        die "'$1' contains '${BASH_REMATCH[0]}': kernel builds fail in directories with other than letters, digits and ._+@~-" "$2"
+}
+check_path "$top" "Move the checkout."
+case $top in
+/ | /@(bin|boot|dev|etc|lib*([!/])|proc|run|sbin|sys|usr|var) | /usr/@(bin|games|include|lib*([!/])|local|sbin|share|src) | /@(proc|sys)/*)
+    die "the checkout is in $top, where the root file system has files of its own" "Move the checkout."
+    ;;
+esac
+check_path "${TMPDIR:-/tmp}" "Set TMPDIR to another directory."
+[[ -d ${TMPDIR:-/tmp} ]] || die "TMPDIR=$TMPDIR is not a directory" "Make it, or set TMPDIR to another."
+
+# --- what kbuild leaves ---------------------------------------------------------------------------
+
+# The directories, below the checkout, with sources of modules. What else is in the checkout may be anybody's, a cache too.
+module_directories=(
+    . bench demo rust/kernel rust/kernel/cpu rust/kernel/debugfs rust/kernel/smpboot
+    samples samples/percpu_workqueue vm-test/modules vm-test/modules/misuse
+)
+
+# module_sources: prints the Rust files of the modules, each followed by a NUL.
+module_sources() {
+    find "${module_directories[@]/#/"$top"/}" -maxdepth 1 -name '*.rs' -print0
+}
+
+# clean_sources: removes what a build with M=$top leaves beside the sources. Kbuild's own clean goes through all of $top.
+clean_sources() {
+    local directory
+    for directory in "${module_directories[@]/#/"$top"/}"; do
+        rm -f "$directory"/{*.o,*.ko,*.mod,*.mod.c,*.rsi,*.s,*.ll,.*.cmd,.*.d,modules.order,Module.symvers}
+    done
+    rm -rf "$top/.smpboot"
+}
 
 # --- steps ----------------------------------------------------------------------------------------
 
 declare -A job text
-ours=()   # what we alone make, and must not leave behind half-made
+partial=() # patterns of what we alone make in the cache, and must not leave behind half-made
 ticker=
 [[ ${V:-0} != 0 ]] || V=
 
@@ -49,7 +126,11 @@ start() {
     text[$name]=$2
     shift 2
     log=$(log_of "$name")
-    mkdir -p "${log%/*}"
+    # Before it is followed.
+    { mkdir -p "${log%/*}" && : >"$log"; } || {
+        no_room
+        die "cannot write $log"
+    }
     set -m
     (
         set +m
@@ -71,7 +152,7 @@ finish() {
     log=$(log_of "$name")
     if [[ -n $V ]]; then
         say "${text[$name]}:"
-        tail -f -n +1 --pid="${job[$name]}" "$log" >&2 &
+        tail -f -n +1 -s 0.1 --pid="${job[$name]}" "$log" >&2 &
     else
         tick "${text[$name]}" &
     fi
@@ -120,24 +201,51 @@ explain() {
         sed -n '/^rust_smpboot: error:/,$p' "$log" >&2
         exit 1
     fi
-    ! grep -qiE 'No space left on device|enough free space in|Disk quota exceeded' "$log" || no_room
+    no_room
+    ! grep -qiE 'No space left on device|enough free space in|Disk quota exceeded' "$log" ||
+        die "$2: a write failed for lack of room, which is free again now ($(rooms))" \
+            "Free some where the least is free. The log is $log"
     [[ -n $V ]] || tail -n 20 "$log" >&2
     ! grep -qE 'spurious network error|failed to download|Could not resolve host' "$log" ||
         die "the crate registry cannot be reached" "Look at the network and at cargo's settings. The log is $log"
     die "$2: failed" "The log is $log"
 }
 
-no_room() {
-    mkdir -p "$cache" 2>/dev/null || :
-    die "no room left on the disk of $cache ($(room) MB free)${1:+: this needs about $1 MB}" \
-        "Free some, or set RUST_SMPBOOT_CACHE to a folder on a larger disk."
+# places: where the scripts write, by lines: NAME, PATH, what to do about a full file system.
+places() {
+    echo "the checkout|$top|move the checkout to a larger file system."
+    ! is_ours || echo "the cache|$cache|set RUST_SMPBOOT_CACHE to a directory on a larger file system."
+    echo "temporary files|${TMPDIR:-/tmp}|set TMPDIR to a directory on a larger file system."
 }
 
-room() { df -Pm "$cache" | awk 'NR == 2 { print $4 }'; }
+# no_room: dies if there is no room left in one of them. A write finds quotas, inodes, and blocks that only root may use, too.
+no_room() {
+    local name path what why
+    while IFS='|' read -r name path what; do
+        why=$({ head -c 1M /dev/zero >"$path/.room-$$"; } 2>&1) || :
+        rm -f "$path/.room-$$"
+        [[ $why != *@(No space left on device|Disk quota exceeded)* ]] || full "$name" "$path" "$what"
+    done < <(places)
+}
 
+# full NAME PATH WHAT_TO_DO [MB]: dies; MB is what is needed.
+full() {
+    die "no room left on the file system of $1, $2 ($(room "$2") MB free)${4:+: this needs about $4 MB}" "Free some, or $3"
+}
+
+# room PATH: the megabytes that are free there.
+room() { df -Pm "$1" | awk 'NR == 2 { print $4 }'; }
+
+rooms() {
+    places | while IFS='|' read -r name path _; do echo "$name, $path: $(room "$path") MB"; done | paste -sd';' | sed 's/;/; /g'
+}
+
+# need_room NAME MB: dies if that place has less.
 need_room() {
-    mkdir -p "$cache"
-    (($(room) >= $1)) || no_room "$1"
+    local name path what
+    while IFS='|' read -r name path what; do
+        [[ $name != "$1" ]] || (($(room "$path") >= $2)) || full "$name" "$path" "$what" "$2"
+    done < <(places)
 }
 
 stopped() {
@@ -189,35 +297,102 @@ can_be_root() {
     }
 }
 
-remove() { [[ ! -e $1 && ! -L $1 ]] || as_root rm -rf --one-file-system -- "$1"; }
+# remove PATH: which may hold files of sub-uids. Nothing that is mounted below it is entered: rm would take bind mounts for a part of it.
+remove() {
+    local path mount
+    [[ -e $1 || -L $1 ]] || return 0
+    path=$(realpath -s -- "$1")
+    while read -r _ _ _ _ mount _; do
+        [[ $mount/ != "$path"/* ]] || die "cannot remove $path: $mount is mounted" "Unmount that, or end what runs there."
+    done </proc/self/mountinfo
+    as_root rm -rf --one-file-system -- "$path"
+}
 
 # --- the cache ------------------------------------------------------------------------------------
 
-# lock NAME PATTERN...: until unlock or exit we alone make what PATTERNs of $cache name; what a killed run left is removed.
-# Children that outlive a killed run hold its lock as long as they write.
+# What makes a directory ours. Other programs leave such a directory out of their backups: https://bford.info/cachedir/
+mark="Signature: 8a477f597d28d172789f06886806bc55
+# This directory and everything in it belongs to rust_smpboot: 'make distclean' in any checkout removes it."
+
+is_ours() { [[ $(cat "$cache/CACHEDIR.TAG" 2>/dev/null) = "$mark" ]]; }
+is_empty() {
+    local found
+    found=$(find "$cache" -mindepth 1 -maxdepth 1 ! -name lost+found -print -quit) && [[ -z $found ]]
+}
+
+# check_cache: dies if the cache cannot be used. Makes nothing.
+check_cache() {
+    [[ -n $RUST_SMPBOOT_CACHE ]] || die "neither HOME nor RUST_SMPBOOT_CACHE is set" "Set RUST_SMPBOOT_CACHE to a directory."
+    check_path "$cache" "Set RUST_SMPBOOT_CACHE to another directory."
+    check_path "$RUST_SMPBOOT_CACHE" "Set RUST_SMPBOOT_CACHE to another directory."
+    [[ $cache/ != "$top/build/"* ]] || die "the cache, $cache, is in build/, which 'make clean' removes" \
+        "Set RUST_SMPBOOT_CACHE to another directory; elsewhere in the checkout is fine."
+    [[ -e $cache ]] || return 0
+    [[ -d $cache ]] || die "the cache, $cache, is not a directory" "Move it away, or set RUST_SMPBOOT_CACHE to another directory."
+    is_ours || is_empty || { hold && release && is_ours; } || not_ours
+}
+
+not_ours() {
+    die "$cache is not empty and has no CACHEDIR.TAG of rust_smpboot: it is somebody else's" \
+        "Nothing was changed. Everything in the cache must be rust_smpboot's own, since 'make distclean' removes all of it." \
+        "Move that directory away, or set RUST_SMPBOOT_CACHE: the cache is the directory rust_smpboot inside of what it names."
+}
+
+# hold [OPTION]: waits until no other run writes the mark or removes the cache, and makes those that want to wait for us.
+# (NFS cannot lock directories.)
+hold() {
+    exec {cache_fd}<"$cache"
+    flock "$@" "$cache_fd" 2>/dev/null || :
+}
+release() { exec {cache_fd}<&-; }
+
+# make_cache: makes it, with our mark, and keeps it from being removed until we exit.
+make_cache() {
+    check_cache
+    until is_ours && [[ -n ${cache_fd:-} && $cache -ef /proc/self/fd/$cache_fd ]]; do
+        mkdir -p "$cache" || {
+            no_room
+            die "cannot make the cache, $cache" "Set RUST_SMPBOOT_CACHE to a directory that you may write to."
+        }
+        hold
+        is_ours || is_empty || not_ours
+        is_ours || { echo "$mark" >"$cache/CACHEDIR.TAG"; } 2>/dev/null || {
+            rm -f "$cache/CACHEDIR.TAG"
+            no_room
+            die "cannot write to the cache, $cache" "Set RUST_SMPBOOT_CACHE to a directory that you may write to."
+        }
+        release
+        hold --shared
+    done
+}
+
+# lock NAME PATTERN...: until unlock or exit we alone make what PATTERNs of $cache name, all of which end in .partial; what a
+# killed run left is removed. Children that outlive a killed run hold its lock as long as they write.
 lock() {
     local name=$1 file=$cache/.lock-$1
     shift
-    mkdir -p "$cache"
+    make_cache
     exec {lock_fd}>>"$file"
     if ! flock -n "$lock_fd"; then
         start "lock-$name" "Waiting for another run (process $(<"$file")) that is making the $name" flock "$lock_fd"
         finish "lock-$name"
     fi
     { echo $$ >"$file"; } 2>/dev/null || :
-    ours=("$@")
+    partial=("$@")
     sweep
 }
 
 unlock() {
-    ours=()
+    partial=()
     exec {lock_fd}>&-
 }
 
 sweep() {
     local pattern path
-    for pattern in "${ours[@]}"; do
-        for path in "$cache"/$pattern; do remove "$path"; done
+    for pattern in "${partial[@]}"; do
+        for path in "$cache"/$pattern; do
+            [[ $path != *.partial ]] || remove "$path"
+        done
     done
 }
 
@@ -275,7 +450,6 @@ apt_acquire() {
 # archive COMMAND...: runs what talks to the package archive, again when the network or the mirror was at fault.
 archive() {
     local out cause try status
-    mkdir -p "$cache"
     out=$(mktemp)
     for try in 1 2 3; do
         set +e

@@ -69,6 +69,46 @@ checkout() {
     tar -C "$top" --exclude-caches-all --exclude=./build --exclude=./.git -c . | tar -C "$1" -x
 }
 
+# as_script CHECKOUT CODE: runs CODE as a script of that checkout that begins as all of them do.
+as_script() { bash -pc ". \"\${0%/*}/lib.sh\"; $2" "$1/scripts/as_script"; }
+
+# in_private_mounts FUNCTION: runs it, and ends the test with it, where it may mount.
+in_private_mounts() {
+    if [[ $EUID != 0 ]] || ! unshare --mount true 2>/dev/null; then skip "not root, or root may not mount"; fi
+    export tmp
+    unshare --mount -- bash -pc ". '$tests/lib.sh'; tmp='$tmp'; export HOME=\$tmp/home; $(declare -f); $1"
+}
+
+# make_writable DIRECTORY: what is written there is gone with the mounts.
+make_writable() {
+    local layer=$tmp/layer${1//\//-}
+    mkdir "$layer"
+    mount -t tmpfs none "$layer"
+    mkdir "$layer/upper" "$layer/work"
+    mount -t overlay -o "lowerdir=$1,upperdir=$layer/upper,workdir=$layer/work" none "$1" ||
+        skip "overlay file systems are missing"
+}
+
+# fake_root CHECKOUT: makes what scripts/enter takes for the root file system, with a few programs of the host. $root is its path.
+fake_root() {
+    local program
+    as_script "$1" make_cache
+    root=$("$1/scripts/rootfs" -n) || :
+    mkdir -p "$root"/{dev,etc/ssl/certs,proc,sys,tmp,usr/bin}
+    mkdir -p "$root/usr/lib/locale"
+    cp -r /usr/lib/locale/C.utf8 "$root/usr/lib/locale"
+    ln -sfn usr/bin "$root/bin"
+    touch "$root"/etc/{hosts,resolv.conf,ssl/certs/ca-certificates.crt}
+    for program in bash cat env pwd; do
+        program=$(type -P "$program")
+        cp "$program" "$root/usr/bin"
+        ldd "$program" | sed -nE 's,.*[[:space:]](/[^ ]+) \(.*,\1,p' | while IFS= read -r library; do
+            mkdir -p "$root${library%/*}"
+            cp -n "$library" "$root$library" 2>/dev/null || :
+        done
+    done
+}
+
 run_tests() {
     local name claim status failed=() all
     all=$(mktemp -d "${TMPDIR:-/tmp}/rust_smpboot-tests-XXXXXX")
@@ -81,12 +121,12 @@ run_tests() {
         [[ -z ${1:-} || $claim = *"$1"* ]] || continue
         tmp=$all/$claim
         mkdir -p "$tmp/home"
+        export HOME=$tmp/home
         # Not `(..) || status=$?`, in which `set -e` has no effect.
         set +e
         (
             set -e
             trap - EXIT
-            export HOME=$tmp/home
             cd "$tmp"
             "$name"
         ) >"$tmp.failed"
