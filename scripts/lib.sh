@@ -5,6 +5,11 @@
 # All talk goes to stderr: stdout is each script's answer.
 
 set -euo pipefail
+# For the runner: whether the user's terminal shows ASCII only. Programs here run in UTF-8.
+case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
+*[Uu][Tt][Ff]8* | *[Uu][Tt][Ff]-8*) ;;
+*) export RUST_SMPBOOT_ASCII=1 ;;
+esac
 export LC_ALL=C.UTF-8
 unset CDPATH
 PATH=$PATH:/usr/sbin:/sbin
@@ -13,13 +18,14 @@ scripts=$(cd "${0%/*}" && pwd -P)
 top=${scripts%/*}
 cache=${RUST_SMPBOOT_CACHE:-${XDG_CACHE_HOME:-${HOME:-}/.cache}/rust_smpboot}
 
-say() { printf '%s\n' "$*" >&2; }
+# A stderr that takes nothing is no reason to end.
+say() { printf '%s\n' "$*" >&2 || :; }
 
 # die CAUSE [WHAT TO DO]...
 die() {
     say "rust_smpboot: error: $1"
     shift
-    [[ $# = 0 ]] || printf '  %s\n' "$@" >&2
+    [[ $# = 0 ]] || printf '  %s\n' "$@" >&2 || :
     exit 1
 }
 
