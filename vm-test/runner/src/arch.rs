@@ -33,6 +33,14 @@ impl Arch {
         }
     }
 
+    /// What [`Arch::machine`] takes: CPUs with an 8-bit APIC id, or with an interface of a GICv2.
+    pub fn max_cpus(self) -> u32 {
+        match self {
+            Arch::Amd64 => 255,
+            Arch::Arm64 => 8,
+        }
+    }
+
     /// Where QEMU's default does not do: the one of `virt` is a 32-bit CPU.
     pub fn emulated_cpu(self) -> Option<&'static str> {
         match self {
