@@ -73,7 +73,7 @@ help: ## this
 	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt; or debug: one that checks everything"
 	@echo "  ARCH=amd64       of the VM: amd64, arm64"
 	@echo "  KERNEL_VERSION=  as 7.3.4+deb13; default: the newest when first asked, until 'make update'"
-	@echo "  CPUS=4           CPUs of the VM: 1 to 255; arm64: to 8, debug: to 16"
+	@echo "  CPUS=4           CPUs of the VM: 1 to 128; arm64: to 8, debug: to 16"
 	@echo "  PACE=            demo: seconds to look at each action; default: 0.5 on a terminal, else 0"
 	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
 	@echo "  MINUTES= SEED=   torture: how long; the choices of an earlier run"
