@@ -23,16 +23,16 @@ vm: ## a shell in that VM
 
 test: ## lint, and all tests; with T=NAME just the tests whose name contains it
 	@$(if $(T),,scripts/lint && scripts/unit)
-	@scripts/vm test $(T)
+	@scripts/vm test
 
 test-long: ## the tests that take minutes, or a boot of their own
-	@scripts/vm test --ignored $(T)
+	@scripts/vm test --ignored
 
 test-matrix: ## the tests on every kernel, of each series that Debian has, or of VERSIONS=
 	@scripts/matrix $(VERSIONS)
 
 test-thirdparty: ## other people's tests, from the kernel's source, while our modules are busy
-	@scripts/thirdparty $(T)
+	@scripts/thirdparty
 
 torture: ## everything at once, for 10 minutes or MINUTES=
 	@scripts/vm torture
@@ -69,7 +69,7 @@ help: ## this
 	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt; or debug: one that checks everything"
 	@echo "  ARCH=amd64       of the VM: amd64, arm64"
 	@echo "  KERNEL_VERSION=  as 7.3.4+deb13; default: the newest when first asked, until 'make update'"
-	@echo "  CPUS=            CPUs of the VM"
+	@echo "  CPUS=4           CPUs of the VM: 1 to 128; arm64: to 8, debug: to 16"
 	@echo "  PACE=            demo: seconds to look at each action; default: 0.5 on a terminal, else 0"
 	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
 	@echo "  MINUTES= SEED=   torture: how long; the choices of an earlier run"

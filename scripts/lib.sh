@@ -7,7 +7,8 @@
 set -euo pipefail
 shopt -s extglob
 
-say() { printf '%s\n' "$*" >&2; }
+# A stderr that takes nothing is no reason to end.
+say() { printf '%s\n' "$*" >&2 || :; }
 
 # die CAUSE [WHAT TO DO]...
 die() {
@@ -21,6 +22,12 @@ scripts=$(CDPATH='' cd "${0%/*}" && pwd -P)
 top=${scripts%/*}
 
 # --- the environment ------------------------------------------------------------------------------
+
+# For the runner: whether the caller's terminal shows ASCII only. The scripts themselves use UTF-8.
+case ${LC_ALL:-${LC_CTYPE:-${LANG:-}}} in
+*[Uu][Tt][Ff]8* | *[Uu][Tt][Ff]-8*) ;;
+*) export RUST_SMPBOOT_ASCII=1 ;;
+esac
 
 # kept_where NAME: sets $where to host, root or nowhere: see scripts/environment.
 declare -A kept_as=()

@@ -28,10 +28,10 @@ use protocol::Rounds;
 use protocol::Stopped;
 use protocol::Tally;
 use protocol::Value;
+use protocol::stopwatch::Stopwatch;
 use std::io;
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
 pub struct Agent {
     handles: Handles,
@@ -108,18 +108,18 @@ impl Agent {
             Call::Fuzz { path, words, seed, times } => {
                 fuzz::run(&path, &words, seed, times).map(Value::Tally)
             }
-            Call::Shell { tty, rows, columns, term, script } => {
-                shell::run(&tty, [rows, columns], &term, script.as_deref())
+            Call::Shell { tty, rows, columns, vars, script } => {
+                shell::run(&tty, [rows, columns], vars, script.as_deref())
             }
             Call::PowerOff | Call::Suspend => Err(Errno::EINVAL), // main's, and of no use inside a batch
         }
     }
 
     fn churn(&mut self, seed: u64, calls: &[Call], pause_us: u64, limit: Duration) -> Vec<Tally> {
-        let start = Instant::now();
+        let mut watch = Stopwatch::start();
         let mut random = fastrand::Rng::with_seed(seed);
         let mut tallies = vec![Tally::default(); calls.len()];
-        while start.elapsed() < limit {
+        while watch.elapsed() < limit {
             let index = random.usize(..calls.len());
             match self.call(calls[index].clone()) {
                 Ok(_) => tallies[index].done += 1,
@@ -143,9 +143,9 @@ impl Agent {
     }
 
     fn repeat(&mut self, times: u32, calls: &[Call], limit: Duration) -> Rounds {
-        let start = Instant::now();
+        let mut watch = Stopwatch::start();
         for done in 0..times {
-            if start.elapsed() > limit {
+            if watch.elapsed() > limit {
                 return Rounds { done, stopped: Some(Stopped::Limit) };
             }
             for (index, call) in calls.iter().enumerate() {

@@ -8,6 +8,7 @@ use protocol::Access;
 use protocol::FIRST_HANDLE;
 use protocol::Until;
 use protocol::Value;
+use protocol::stopwatch::Stopwatch;
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::fs;
@@ -68,10 +69,11 @@ pub fn stat(path: &str) -> nix::Result<Value> {
 /// CPU to the threads that are waited for.
 pub fn wait_for(path: &str, until: &Until, limit: Duration) -> nix::Result<Value> {
     let start = Instant::now();
+    let mut watch = Stopwatch::start();
     loop {
         let last = text(path).map_err(errno)?;
         let (held, took) = (until.holds(&last), start.elapsed());
-        if held || took > limit {
+        if held || watch.elapsed() > limit {
             return Ok(Value::Waited { held, last, took_us: took.as_micros() as u64 });
         }
         thread::sleep(Duration::from_micros(500));

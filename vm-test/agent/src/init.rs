@@ -7,7 +7,16 @@ use nix::mount::MsFlags;
 use nix::mount::mount;
 use nix::sys::reboot::RebootMode;
 use nix::sys::reboot::reboot;
+use nix::sys::signal::SaFlags;
+use nix::sys::signal::SigAction;
+use nix::sys::signal::SigHandler;
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal;
+use nix::sys::signal::sigaction;
+use nix::sys::termios::tcdrain;
+use std::convert::Infallible;
 use std::fs;
+use std::fs::File;
 use std::io;
 
 const MOUNTS: &[(&str, &str)] = &[
@@ -35,4 +44,29 @@ pub fn suspend() -> nix::Result<()> {
 pub fn power_off() -> io::Result<()> {
     nix::unistd::sync();
     match reboot(RebootMode::RB_POWER_OFF)? {}
+}
+
+const HALT: Signal = Signal::SIGUSR1;
+const POWER_OFF: Signal = Signal::SIGUSR2;
+const REBOOT: Signal = Signal::SIGTERM;
+
+/// Does what busybox's `halt`, `poweroff` and `reboot` ask their init for.
+pub fn handle_signals() -> io::Result<()> {
+    let action = SigAction::new(SigHandler::Handler(end), SaFlags::SA_RESTART, SigSet::empty());
+    for signal in [HALT, POWER_OFF, REBOOT] {
+        // SAFETY: the handler makes system calls only; opening that path does not allocate.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    Ok(())
+}
+
+extern "C" fn end(signal: i32) {
+    let mode = match Signal::try_from(signal) {
+        Ok(HALT) => RebootMode::RB_HALT_SYSTEM,
+        Ok(REBOOT) => RebootMode::RB_AUTOBOOT,
+        _ => RebootMode::RB_POWER_OFF,
+    };
+    // Or the last words of the program that asked for it are lost.
+    let _ = File::options().write(true).open("/dev/console").map(tcdrain);
+    let _: nix::Result<Infallible> = reboot(mode);
 }

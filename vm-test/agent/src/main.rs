@@ -34,6 +34,7 @@ fn main() -> io::Result<()> {
         return tasks::main();
     }
     init::mount_all()?;
+    init::handle_signals()?;
     let (port, mut requests) = Port::open()?;
     port.send(&Message::Hello {
         version: VERSION,

@@ -5,6 +5,7 @@
 use protocol::Message;
 use protocol::PORT_NAME;
 use protocol::frame;
+use protocol::stopwatch::Stopwatch;
 use std::fs;
 use std::fs::File;
 use std::io;
@@ -15,7 +16,6 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
-use std::time::Instant;
 
 #[derive(Clone)]
 pub struct Port(Arc<Mutex<File>>);
@@ -73,12 +73,12 @@ fn class_of(node: &Path) -> PathBuf {
 
 /// The driver is built in, but makes its ports from a work item that may still be running.
 fn find() -> io::Result<PathBuf> {
-    let start = Instant::now();
+    let mut watch = Stopwatch::start();
     loop {
         if let Some(path) = look()? {
             return Ok(path);
         }
-        if start.elapsed() > Duration::from_secs(20) {
+        if watch.elapsed() > Duration::from_secs(20) {
             return Err(io::Error::other(format!("no virtio-serial port {PORT_NAME}")));
         }
         thread::sleep(Duration::from_millis(5));

@@ -9,6 +9,7 @@ use nix::sys::signal::killpg;
 use nix::unistd::Pid;
 use protocol::Exit;
 use protocol::Value;
+use protocol::stopwatch::receive;
 use std::fs::File;
 use std::io;
 use std::io::Read;
@@ -57,7 +58,7 @@ pub fn run(argv: &[String], limit: Duration) -> nix::Result<Value> {
         let read = File::from(reader).read_to_end(&mut output);
         sender.send(read.map(|_| output))
     });
-    let output: io::Result<Vec<u8>> = match ended.recv_timeout(limit) {
+    let output: io::Result<Vec<u8>> = match receive(&ended, limit) {
         Ok(output) => output,
         Err(_) => {
             killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL)?;

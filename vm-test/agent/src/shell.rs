@@ -19,7 +19,12 @@ const BUSYBOX: &str = "/bin/busybox";
 
 const SCRIPT: &str = "/tmp/script";
 
-pub fn run(tty: &str, size: [u16; 2], term: &str, script: Option<&[u8]>) -> nix::Result<Value> {
+pub fn run(
+    tty: &str,
+    size: [u16; 2],
+    vars: Vec<(String, String)>,
+    script: Option<&[u8]>,
+) -> nix::Result<Value> {
     let applets = Command::new(BUSYBOX).args(["--install", "-s", "/bin"]).status();
     applets.map_err(errno)?;
     let open = || File::options().read(true).write(true).open(tty).map_err(errno);
@@ -48,7 +53,8 @@ pub fn run(tty: &str, size: [u16; 2], term: &str, script: Option<&[u8]>) -> nix:
     };
     let shell = shell
         .env_clear()
-        .envs([("PATH", "/bin"), ("HOME", "/"), ("TERM", term)])
+        .envs([("PATH", "/bin"), ("HOME", "/")])
+        .envs(vars)
         .stdin(other()?)
         .stdout(other()?)
         .stderr(other()?)

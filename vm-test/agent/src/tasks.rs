@@ -13,6 +13,7 @@ use protocol::Answer;
 use protocol::Call;
 use protocol::TaskEnd;
 use protocol::frame;
+use protocol::stopwatch::receive;
 use std::collections::BTreeMap;
 use std::io;
 use std::process::Child;
@@ -70,7 +71,7 @@ impl Tasks {
 
     pub fn reap(&mut self, pid: i32, limit: Duration) -> nix::Result<TaskEnd> {
         let task = self.0.get_mut(&pid).ok_or(Errno::ECHILD)?;
-        let answer = match task.answer.recv_timeout(limit) {
+        let answer = match receive(&task.answer, limit) {
             Ok(answer) => Some(answer),
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => return Err(Errno::ETIME),

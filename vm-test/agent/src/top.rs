@@ -2,12 +2,15 @@
 
 //! `smpboot-top`: the demo's threads as a table that stays up to date.
 
+use report::ascii;
 use report::table;
 use std::collections::BTreeMap;
+use std::env;
 use std::fs;
 use std::io;
 use std::io::IsTerminal;
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
@@ -19,16 +22,26 @@ const REFRESH: Duration = Duration::from_millis(500);
 
 /// On a terminal until Ctrl-C or until the module is gone, elsewhere once.
 pub fn main() -> io::Result<()> {
+    match run() {
+        // `smpboot-top | head` has what it wanted.
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+fn run() -> io::Result<()> {
     let mut out = io::stdout();
     if !out.is_terminal() {
-        for row in rows()? {
-            writeln!(out, "{}", row.text)?;
+        for row in rows(usize::MAX)? {
+            writeln!(out, "{}", shown(row.text))?;
         }
         return Ok(());
     }
+    let colors = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     write!(out, "\x1b[2J")?;
     loop {
-        let rows = match rows() {
+        let (height, width) = size(&out);
+        let rows = match rows(width) {
             Ok(rows) => rows,
             Err(e) => {
                 eprintln!("\r\x1b[K{e}");
@@ -36,18 +49,38 @@ pub fn main() -> io::Result<()> {
             }
         };
         let mut screen = String::from("\x1b[H");
-        for row in rows {
-            screen += &row.colored();
+        for row in table::fitting(&rows, height.saturating_sub(2)) {
+            screen += &shown(row.shown(colors));
             screen += "\x1b[K\r\n";
         }
-        screen += "\x1b[2mevery half second, until Ctrl-C\x1b[0m\x1b[K\r\n\x1b[J";
+        screen += "every half second, until Ctrl-C\x1b[K\r\n\x1b[J";
         out.write_all(screen.as_bytes())?;
         out.flush()?;
         thread::sleep(REFRESH);
     }
 }
 
-fn rows() -> io::Result<Vec<table::Row>> {
+nix::ioctl_read_bad!(get_size, nix::libc::TIOCGWINSZ, nix::libc::winsize);
+
+/// Rows and columns.
+fn size(terminal: &io::Stdout) -> (usize, usize) {
+    let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the kernel writes such a structure, and the terminal is open.
+    let got = unsafe { get_size(terminal.as_raw_fd(), &mut size) };
+    match got {
+        Ok(_) if size.ws_row > 0 && size.ws_col > 0 => (size.ws_row.into(), size.ws_col.into()),
+        _ => (24, 80),
+    }
+}
+
+fn shown(text: String) -> String {
+    match env::var_os("RUST_SMPBOOT_ASCII") {
+        Some(_) => ascii::of(&text),
+        None => text,
+    }
+}
+
+fn rows(width: usize) -> io::Result<Vec<table::Row>> {
     let summary = fs::read_to_string(format!("{FOLDER}/summary")).map_err(|e| {
         io::Error::new(e.kind(), format!("{NAME}: rust_smpboot_demo is not loaded ({e})"))
     })?;
@@ -58,5 +91,5 @@ fn rows() -> io::Result<Vec<table::Row>> {
         let path = format!("{FOLDER}/cpu{cpu}/latency_hist");
         latencies.insert(cpu, fs::read_to_string(path)?);
     }
-    table::rows(&summary, &latencies).map_err(io::Error::other)
+    table::rows(&summary, &latencies, width).map_err(io::Error::other)
 }

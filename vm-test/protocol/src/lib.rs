@@ -8,13 +8,14 @@
 
 mod display;
 pub mod frame;
+pub mod stopwatch;
 
 use serde::Deserialize;
 use serde::Serialize;
 use std::time::Duration;
 
 /// Changes with every change of a type in this file.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The virtio-serial port that carries the frames.
 pub const PORT_NAME: &str = "rust_smpboot.agent";
@@ -191,12 +192,13 @@ pub enum Call {
         tty: String,
         rows: u16,
         columns: u16,
-        term: String,
+        /// Of the shell's environment.
+        vars: Vec<(String, String)>,
         script: Option<Vec<u8>>,
     },
-    /// There is no answer: the machine goes.
     /// Suspends the guest to RAM; answered when it was woken from outside.
     Suspend,
+    /// Has no answer.
     PowerOff,
 }
 

@@ -12,6 +12,7 @@
 //! Nothing here reads or writes a file: the caller hands in what the guest's files gave, and gets text back. What the
 //! caller has to do in the guest is in [`ftrace::setup`] and [`ftrace::Marker`].
 
+pub mod ascii;
 pub mod bench;
 pub mod conform;
 pub mod ftrace;

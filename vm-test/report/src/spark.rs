@@ -8,6 +8,9 @@ use std::ops::Range;
 /// As many as the module has: below 1 ns, then [2^n, 2^(n + 1)) ns; the last one has no end.
 pub const BUCKETS: usize = 36;
 
+/// From low to high.
+pub const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
 /// How many latencies were in which bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Histogram {
@@ -87,11 +90,10 @@ impl Histogram {
     /// A character for each bucket of `range`: the higher, the more; a space for none.
     pub fn spark(&self, range: Range<usize>) -> String {
         let most = self.counts.iter().copied().max().unwrap_or(0);
-        let bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         range
             .map(|bucket| match self.counts.get(bucket).copied().unwrap_or(0) {
                 0 => ' ',
-                count => bars[(count as u128 * 8).div_ceil(most as u128) as usize - 1],
+                count => BARS[(count as u128 * 8).div_ceil(most as u128) as usize - 1],
             })
             .collect()
     }

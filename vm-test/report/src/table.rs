@@ -22,31 +22,90 @@ pub enum RowKind {
     /// The CPU is online, its thread parked: one of the two is on its way.
     Parked,
     Online,
+    /// Of no CPU: counts what is left out.
+    Note,
 }
 
 impl Row {
-    /// With colors, for a terminal that has them.
-    pub fn colored(&self) -> String {
+    /// The line for a terminal, with colors if it has them.
+    pub fn shown(&self, colors: bool) -> String {
         let code = match self.kind {
             RowKind::Head => "1",
             RowKind::Offline => "31",
             RowKind::Parked => "33",
             RowKind::Online => "32",
+            RowKind::Note => "2",
         };
-        format!("\x1b[{code}m{}\x1b[0m", self.text)
+        match colors {
+            true => format!("\x1b[{code}m{}\x1b[0m", self.text),
+            false => self.text.clone(),
+        }
     }
 }
 
-/// The text of `summary` and of each `cpuN/latency_hist`.
-pub fn rows(summary: &str, latency_hist: &BTreeMap<u32, String>) -> Result<Vec<Row>> {
+/// At most `room` rows: those of CPUs that are not simply online first, and a line that counts the rest.
+pub fn fitting(rows: &[Row], room: usize) -> Vec<Row> {
+    if rows.len() <= room {
+        return rows.to_vec();
+    }
+    let mut cpus: Vec<usize> = (1..rows.len()).collect();
+    cpus.sort_by_key(|i| rows[*i].kind == RowKind::Online);
+    let left_out = cpus.split_off(room.saturating_sub(2).min(cpus.len())).len();
+    cpus.sort();
+    let note = format!("{left_out} more CPUs do not fit into this terminal");
+    let mut shown: Vec<Row> = rows.iter().take(1).cloned().collect();
+    shown.extend(cpus.into_iter().map(|i| rows[i].clone()));
+    shown.push(Row { text: note, kind: RowKind::Note });
+    shown.truncate(room);
+    shown
+}
+
+struct Column {
+    name: &'static str,
+    /// At least.
+    width: usize,
+    is_text: bool,
+}
+
+const fn text(name: &'static str, width: usize) -> Column {
+    Column { name, width, is_text: true }
+}
+
+const fn number(name: &'static str, width: usize) -> Column {
+    Column { name, width, is_text: false }
+}
+
+/// Columns of `summary`.
+const COUNTS: [Column; 9] = [
+    number("cpu", 3),
+    text("online", 6),
+    text("state", 8),
+    number("pid", 5),
+    number("setup", 5),
+    number("park", 4),
+    number("unpark", 6),
+    number("wake", 6),
+    number("run", 6),
+];
+
+const FIGURES: [Column; 3] = [number("p50", 7), number("p99", 7), number("max", 7)];
+
+/// The last column: a histogram.
+const LATENCY: &str = "latency";
+
+/// What a narrow terminal does without, in this order. `state` and color show whether a CPU is offline.
+const OPTIONAL: [&str; 9] =
+    ["pid", "setup", "online", "p99", "unpark", "park", "p50", "wake", "run"];
+
+/// The text of `summary` and of each `cpuN/latency_hist`, as lines of at most `width` characters if that is possible.
+pub fn rows(summary: &str, latency_hist: &BTreeMap<u32, String>, width: usize) -> Result<Vec<Row>> {
     let table = module::summary(summary)?;
     let column = |name: &str| {
         let found = table.columns.iter().position(|column| column == name);
         found.with_context(|| format!("summary: no column {name}"))
     };
-    let columns = ["cpu", "online", "state", "pid", "setup", "park", "unpark", "wake", "run"];
-    let indices = columns.iter().map(|name| column(name)).collect::<Result<Vec<_>>>()?;
-    let max = column("max_ns")?;
+    let indices = COUNTS.iter().map(|count| column(count.name)).collect::<Result<Vec<_>>>()?;
+    let (online, state, max) = (column("online")?, column("state")?, column("max_ns")?);
 
     let mut histograms = BTreeMap::new();
     for (cpu, text) in latency_hist {
@@ -57,40 +116,50 @@ pub fn rows(summary: &str, latency_hist: &BTreeMap<u32, String>) -> Result<Vec<R
     histograms.values().for_each(|histogram| sum.add(histogram));
     let range = sum.range();
 
-    let mut rows =
-        vec![Row { text: line(&columns, ["p50", "p99", "max"], "latency"), kind: RowKind::Head }];
+    let columns: Vec<&Column> = COUNTS.iter().chain(&FIGURES).collect();
+    let head = columns.iter().map(|column| column.name).chain([LATENCY]);
+    let mut lines = vec![(head.map(String::from).collect::<Vec<_>>(), RowKind::Head)];
     for row in &table.rows {
-        let cells: Vec<&str> = indices.iter().map(|index| row[*index].as_str()).collect();
+        let mut cells: Vec<String> = indices.iter().map(|index| row[*index].clone()).collect();
         let cpu: u32 = cells[0].parse().context("summary: a CPU without a number")?;
         let histogram = histograms.get(&cpu);
         let max = row[max].parse().context("summary: a maximum that is no number")?;
         let figures = histogram.and_then(|histogram| histogram.figures(Some(max)));
-        let figures = match figures {
+        cells.extend(match figures {
             Some(f) => [f.p50, f.p99, f.max].map(time),
             None => ["-"; 3].map(str::to_owned),
-        };
-        let spark = histogram.map(|histogram| histogram.spark(range.clone())).unwrap_or_default();
-        rows.push(Row {
-            text: line(&cells, figures.each_ref().map(String::as_str), spark.trim_end()),
-            kind: match (cells[1], cells[2]) {
-                ("no", _) => RowKind::Offline,
-                (_, "parked") => RowKind::Parked,
-                _ => RowKind::Online,
-            },
         });
+        let spark = histogram.map(|histogram| histogram.spark(range.clone())).unwrap_or_default();
+        cells.push(spark);
+        let kind = match (row[online].as_str(), row[state].as_str()) {
+            ("no", _) => RowKind::Offline,
+            (_, "parked") => RowKind::Parked,
+            _ => RowKind::Online,
+        };
+        lines.push((cells, kind));
     }
-    Ok(rows)
-}
 
-fn line(cells: &[&str], latency: [&str; 3], spark: &str) -> String {
-    let [cpu, online, state, pid, setup, park, unpark, wake, run] =
-        std::array::from_fn(|i| cells.get(i).copied().unwrap_or_default());
-    let [p50, p99, max] = latency;
-    let line = format!(
-        "{cpu:>3} {online:<6} {state:<8} {pid:>5} {setup:>5} {park:>4} {unpark:>6} {wake:>6} {run:>6} \
-         {p50:>7} {p99:>7} {max:>7} {spark}"
-    );
-    line.trim_end().into()
+    let longest = |i: usize| lines.iter().map(|(cells, _)| cells[i].chars().count()).max();
+    let mut widths: Vec<usize> =
+        (0..=columns.len()).map(|i| longest(i).unwrap_or_default()).collect();
+    for (width, column) in widths.iter_mut().zip(&columns) {
+        *width = column.width.max(*width);
+    }
+    let mut shown: Vec<usize> = (0..widths.len()).collect();
+    for name in OPTIONAL {
+        if shown.iter().map(|i| widths[*i] + 1).sum::<usize>() - 1 <= width {
+            break;
+        }
+        shown.retain(|i| columns.get(*i).is_none_or(|column| column.name != name));
+    }
+    let line = |cells: &[String]| {
+        let cell = |i: &usize| match columns.get(*i) {
+            Some(column) if !column.is_text => format!("{:>1$}", cells[*i], widths[*i]),
+            _ => format!("{:<1$}", cells[*i], widths[*i]),
+        };
+        shown.iter().map(cell).collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    };
+    Ok(lines.iter().map(|(cells, kind)| Row { text: line(cells), kind: *kind }).collect())
 }
 
 #[cfg(test)]
@@ -106,19 +175,59 @@ mod tests {
     #[test]
     fn a_row_for_each_cpu() {
         let hists = [(0, "[1024, 2048) 1\n[2048, 4096) 1\n".to_owned()), (1, String::new())];
-        let rows = rows(SUMMARY, &hists.into()).unwrap();
+        let rows = rows(SUMMARY, &hists.into(), usize::MAX).unwrap();
         let kinds: Vec<_> = rows.iter().map(|row| row.kind).collect();
         assert_eq!(kinds, [RowKind::Head, RowKind::Online, RowKind::Offline]);
         let words = |i: usize| rows[i].text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(words(0), "cpu online state pid setup park unpark wake run p50 p99 max latency");
         assert_eq!(words(1), "0 yes sleeping 71 1 0 0 2 2 2.05 µs 3.00 µs 3.00 µs ██");
         assert_eq!(words(2), "1 no parked 72 1 1 0 0 0 - - -");
-        assert!(rows[1].colored().starts_with("\x1b[32m  0 yes"));
+        assert!(rows[1].shown(true).starts_with("\x1b[32m  0 yes"));
+        assert!(rows[1].shown(false).starts_with("  0 yes"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_maximum_and_histogram() {
+        let hist = "[128, 256) 1\n[524288, 1048576) 1\n";
+        let hists = BTreeMap::from([(0, hist.to_owned()), (1, hist.to_owned())]);
+        let at = |width| rows(SUMMARY, &hists, width).unwrap();
+        assert_eq!(at(usize::MAX), at(200));
+        for width in [95, 79, 60, 40] {
+            for row in at(width) {
+                assert!(row.text.chars().count() <= width, "{width}: {}", row.text);
+            }
+            let head = at(width)[0].text.clone();
+            let words: Vec<_> = head.split_whitespace().collect();
+            assert!(words.ends_with(&["max", "latency"]), "{head}");
+            assert!(at(width)[1].text.ends_with('█'), "{}", at(width)[1].text);
+        }
+        let head = at(79)[0].text.clone();
+        assert!(!head.contains("pid") && head.contains("p50") && head.contains("run"), "{head}");
+        // No narrower than what is essential.
+        assert_eq!(at(1)[0].text.split_whitespace().count(), 4);
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_are_counted() {
+        let mut rows = vec![Row { text: "head".into(), kind: RowKind::Head }];
+        rows.extend((0..24).map(|cpu| Row {
+            text: cpu.to_string(),
+            kind: if cpu == 20 { RowKind::Offline } else { RowKind::Online },
+        }));
+        assert_eq!(fitting(&rows, 25), rows);
+        let texts = |room| fitting(&rows, room).into_iter().map(|row| row.text).collect::<Vec<_>>();
+        assert_eq!(
+            texts(5),
+            ["head", "0", "1", "20", "21 more CPUs do not fit into this terminal"]
+        );
+        assert_eq!(texts(3), ["head", "20", "23 more CPUs do not fit into this terminal"]);
+        assert_eq!(texts(1), ["head"]);
+        assert!(texts(0).is_empty());
     }
 
     #[test]
     fn a_summary_without_a_column_is_refused() {
-        let refused = rows("cpu online\n0 yes\n", &BTreeMap::new()).unwrap_err();
+        let refused = rows("cpu online\n0 yes\n", &BTreeMap::new(), 80).unwrap_err();
         assert_eq!(refused.to_string(), "summary: no column state");
     }
 }

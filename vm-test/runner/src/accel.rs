@@ -6,6 +6,7 @@
 //! it, once, and the outcome is kept.
 
 use crate::link::Limits;
+use crate::output::note;
 use crate::qemu::Accel;
 use crate::qemu::Config;
 use crate::setup::Setup;
@@ -58,14 +59,14 @@ pub fn choose(setup: &Setup, cache: Option<&Path>) -> Choice {
     if let Some(file) = &file {
         // Without it, the next run probes again: slower, not wrong.
         if let Err(e) = known.write(file) {
-            eprintln!("vm-test: {}: {e}", file.display());
+            note!("vm-test: {}: {e}", file.display());
         }
     }
     choice
 }
 
 fn probe(setup: &Setup) -> Verdict {
-    eprintln!("vm-test: trying KVM with a real boot, once (up to {} s)", PROBE_LIMIT.as_secs());
+    note!("vm-test: trying KVM with a real boot, once (up to {} s)", PROBE_LIMIT.as_secs());
     let limits = Limits { boot: PROBE_LIMIT, ..Limits::BASE };
     match Vm::boot_with(setup, &Config::smp(2), Accel::Kvm, limits) {
         Ok(vm) => {

@@ -33,6 +33,15 @@ impl Arch {
         }
     }
 
+    /// How many CPUs of [`Arch::machine`] boot. QEMU takes 255 of `pc`, but emulated in one thread the timers of so many leave
+    /// no time for the boot. `virt` has a GICv2, with 8 interfaces.
+    pub fn max_cpus(self) -> u32 {
+        match self {
+            Arch::Amd64 => 128,
+            Arch::Arm64 => 8,
+        }
+    }
+
     /// Where QEMU's default does not do: the one of `virt` is a 32-bit CPU.
     pub fn emulated_cpu(self) -> Option<&'static str> {
         match self {

@@ -10,6 +10,9 @@ use crate::arch::Arch;
 use crate::exit;
 use crate::guest::calls;
 use crate::link::Limits;
+use crate::output;
+use crate::output::note;
+use crate::output::say;
 use crate::qemu;
 use crate::qemu::Accel;
 use crate::qemu::Config;
@@ -99,18 +102,18 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
             save(&bench, folder)?;
         }
         let (done, seconds) = (i + 1, start.elapsed().as_secs());
-        eprintln!("boot {done} of {}: {cpus} CPUs, {seconds} s", all.len());
+        note!("boot {done} of {}: {cpus} CPUs, {seconds} s", all.len());
     }
 
-    print!("{}", bench::text(&bench));
+    output::write(output::shown(bench::text(&bench)).as_bytes());
     if let Some(folder) = &setup.report {
         let base = folder.join(NAME).display().to_string();
-        println!("{base}.html  the same with plots\n{base}.json  all medians\n{base}.txt   this");
+        say!("{base}.html  the same with plots\n{base}.json  all medians\n{base}.txt   this");
     }
     let missed =
         bench.goals().iter().filter(|(_, verdict)| matches!(verdict, Verdict::Missed(_))).count();
     if missed > 0 && how.check {
-        println!("\n{missed} of the goals missed");
+        say!("\n{missed} of the goals missed");
         return Ok(ExitCode::from(exit::TEST_FAILED));
     }
     Ok(ExitCode::SUCCESS)

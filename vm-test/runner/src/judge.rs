@@ -20,7 +20,6 @@ use anyhow::Result;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
-use std::time::Instant;
 
 pub struct Test {
     pub name: &'static str,
@@ -293,13 +292,6 @@ pub fn console_splats(vm: &Vm, from: usize, faults: &mut Vec<Fault>) {
     }
 }
 
-/// Since the boot, as far as the console tells.
-pub fn all_splats(vm: &Vm) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    console_splats(vm, 0, &mut faults);
-    faults
-}
-
 /// Each once, whichever way it came.
 fn add_splat(faults: &mut Vec<Fault>, kind: &'static str, line: &str) {
     let fault = Fault::Splat { kind, line: line.into() };
@@ -352,7 +344,7 @@ impl Vm {
     /// From now on, in multiples of what a test usually has.
     pub(crate) fn set_test_limit(&self, times: Option<u32>) {
         let mut link = self.link.borrow_mut();
-        link.test_deadline = times.map(|times| Instant::now() + link.limits.test * times);
+        link.test_deadline = times.map(|times| link.now() + link.limits.test * times);
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Kernel {
     /// `uname -r` in the guest
     pub release: String,
     pub built_with: BuiltWith,
+    /// More are ignored.
+    pub max_cpus: u32,
 }
 
 impl Kernel {
@@ -32,13 +34,20 @@ impl Kernel {
             let path = folder.join(name);
             fs::read_to_string(&path).with_context(|| path.display().to_string())
         };
+        let config = text("config")?;
         Ok(Kernel {
             image: image(folder)?,
             compressed: Some(folder.join("vmlinuz")).filter(|path| path.is_file()),
             release: text("release")?.trim().into(),
-            built_with: BuiltWith::parse(&text("config")?),
+            built_with: BuiltWith::parse(&config),
+            max_cpus: max_cpus(&config)
+                .with_context(|| format!("no NR_CPUS in {}/config", folder.display()))?,
         })
     }
+}
+
+fn max_cpus(config: &str) -> Option<u32> {
+    config.lines().find_map(|line| line.strip_prefix("CONFIG_NR_CPUS="))?.parse().ok()
 }
 
 /// The same kernel without the decompressor in front of it, if that was prepared: under emulation
@@ -116,5 +125,6 @@ mod tests {
         );
         assert_eq!(built_with.lacks(&[KASAN, FAILSLAB, LOCKDEP]), Some(FAILSLAB));
         assert_eq!(built_with.lacks(&[KASAN]), None);
+        assert_eq!(max_cpus(config), Some(16));
     }
 }

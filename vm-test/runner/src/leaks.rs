@@ -6,6 +6,7 @@
 //! there is one at the end of each test, which may report what an earlier test on the VM leaked (the report tells
 //! when that was allocated), and before the VM goes, or a test that is to leak has ended, all is scanned when old enough.
 
+use crate::clock;
 use crate::guest::calls::read;
 use crate::guest::calls::write;
 use crate::kernel::KMEMLEAK;
@@ -19,7 +20,6 @@ use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
 use std::time::Duration;
-use std::time::Instant;
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
 
@@ -96,10 +96,10 @@ pub fn found_so_far(vm: &Vm) -> Result<Vec<Leak>> {
 
 /// Waits until all there is can be reported.
 pub fn found(vm: &Vm) -> Result<Vec<Leak>> {
-    let young = Instant::now();
+    let young = clock::now();
     let mut leaks = found_so_far(vm)?;
     if can_ask(vm) {
-        let rest = MIN_AGE.saturating_sub(young.elapsed());
+        let rest = MIN_AGE.saturating_sub(clock::now() - young);
         vm.call(Call::Pause { us: rest.as_micros() as u64 })?;
     }
     leaks.append(&mut found_so_far(vm)?);

@@ -3,6 +3,7 @@
 //! The runner's end of one QEMU: what was heard, what is waited for, and for how long.
 
 use crate::console::Console;
+use crate::console::without_stamp;
 use crate::kernel::BuiltWith;
 use crate::process::Event;
 use crate::process::Process;
@@ -12,6 +13,8 @@ use protocol::Call;
 use protocol::Message;
 use protocol::Request;
 use protocol::frame;
+use protocol::stopwatch::Stopwatch;
+use protocol::stopwatch::receive;
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -21,9 +24,8 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
-use std::time::Instant;
 
-/// How long things may take. Every wait has one of these.
+/// How long things may take, by [`Link::now`]. Every wait has one of these.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// From the start to the agent's first word.
@@ -47,9 +49,28 @@ impl Limits {
 
     pub const USUAL_BOOT: Duration = Duration::from_secs(6);
 
-    /// For a boot of this kernel. The rest is measured by that.
-    pub fn of(built_with: &BuiltWith) -> Limits {
-        Limits { boot: Self::BASE.boot * built_with.slowness(), ..Self::BASE }
+    /// So many CPUs more take another `boot`.
+    const CPUS_PER_BOOT: u32 = 32;
+
+    /// For a boot of this kernel with so many CPUs, which it brings up one after the other. The rest is measured by that.
+    pub fn of(built_with: &BuiltWith, cpus: u32) -> Limits {
+        let factor = 1 + cpus / Self::CPUS_PER_BOOT;
+        Limits {
+            boot: Self::BASE.boot * built_with.slowness() * factor,
+            silence: Self::BASE.silence * factor,
+            ..Self::BASE
+        }
+    }
+
+    /// Not for the boot.
+    pub fn at_most(self, limit: Option<Duration>) -> Limits {
+        let limit = limit.unwrap_or(Duration::MAX);
+        Limits {
+            boot: self.boot,
+            call: self.call.min(limit),
+            silence: self.silence.min(limit),
+            test: self.test.min(limit),
+        }
     }
 
     /// For a machine that took so long to boot; a fast one gets no less than the usual time.
@@ -76,17 +97,22 @@ pub struct Link {
     answers: BTreeMap<u32, Answer>,
     qmp_answers: BTreeMap<u64, Json>,
     next_id: u32,
-    last_sign: Instant,
+    last_sign: Duration,
     exited: Option<(ExitStatus, String)>,
-    /// When the present test has to be done.
-    pub test_deadline: Option<Instant>,
+    /// When the present test has to be done, by [`Link::now`].
+    pub test_deadline: Option<Duration>,
     /// Why there is no more talking to this VM.
     pub trouble: Option<Trouble>,
+    /// How the guest ended, if it ended by itself.
+    pub ended: Option<&'static str>,
+    /// A guest that suspends itself has ended: nothing would wake it.
+    pub nothing_wakes: bool,
 }
 
 impl Link {
     pub fn new(process: Process, limits: Limits) -> Link {
         Link {
+            last_sign: process.now(),
             process,
             console: Console::new(),
             limits,
@@ -95,11 +121,17 @@ impl Link {
             answers: BTreeMap::new(),
             qmp_answers: BTreeMap::new(),
             next_id: 0,
-            last_sign: Instant::now(),
             exited: None,
             test_deadline: None,
             trouble: None,
+            ended: None,
+            nothing_wakes: false,
         }
+    }
+
+    /// The clock of this VM's limits. Stands still while the runner or QEMU is stopped.
+    pub fn now(&self) -> Duration {
+        self.process.now()
     }
 
     /// The version and kernel release in the agent's first word.
@@ -167,7 +199,7 @@ impl Link {
     /// Hears what the guest says until it has said nothing for so long.
     pub fn listen(&mut self, quiet: Duration) {
         while self.exited.is_none() {
-            match self.process.events.recv_timeout(quiet) {
+            match receive(&self.process.events, quiet) {
                 Ok(Event::Agent(Message::Alive)) => return,
                 Ok(event) => self.hear(event),
                 Err(_) => return,
@@ -177,11 +209,12 @@ impl Link {
 
     /// Until QEMU has ended.
     pub fn wait_exit(&mut self, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
+        let deadline = self.now() + limit;
         while self.exited.is_none() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.process.events.recv_timeout(left) {
+            let left = deadline.saturating_sub(self.now());
+            match self.process.events.recv_timeout(left.min(Stopwatch::TICK)) {
                 Ok(event) => self.hear(event),
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
                 Err(_) => return self.exited.is_some(),
             }
         }
@@ -218,7 +251,7 @@ impl Link {
         mut done: impl FnMut(&mut Link) -> Option<T>,
     ) -> Result<T, Trouble> {
         let doing = || doing.to_string();
-        let start = Instant::now();
+        let start = self.now();
         let deadline = start.checked_add(limit);
         self.last_sign = start;
         loop {
@@ -229,7 +262,7 @@ impl Link {
                 let how = self.how_it_died(*status, stderr);
                 return self.fail(Trouble::Died { doing: doing(), how });
             }
-            let now = Instant::now();
+            let now = self.now();
             let silence = self.limits.silence;
             if self.test_deadline.is_some_and(|deadline| now >= deadline) {
                 let doing = format!("{doing} (and end the test)", doing = doing());
@@ -243,7 +276,7 @@ impl Link {
             }
             let ends = [deadline, self.test_deadline, Some(self.last_sign + silence)];
             let until = ends.into_iter().flatten().min().unwrap_or(now);
-            match self.process.events.recv_timeout(until - now) {
+            match self.process.events.recv_timeout((until - now).min(Stopwatch::TICK)) {
                 Ok(Event::Garbled(e)) => {
                     return self.fail(Trouble::Garbled { doing: doing(), what: e.to_string() });
                 }
@@ -265,13 +298,18 @@ impl Link {
     fn hear(&mut self, event: Event) {
         // What QEMU says of itself is no sign of life of the guest.
         if let Event::Console(_) | Event::Agent(_) = event {
-            self.last_sign = Instant::now();
+            self.last_sign = self.now();
         }
         match event {
             Event::Console(bytes) => {
+                let from = self.console.lines().len();
                 self.console.feed(&bytes);
                 if let Some(echo) = &mut self.echo {
                     echo(&bytes);
+                }
+                // QEMU goes on with a guest that has halted.
+                if self.console.lines()[from..].iter().any(|line| is_halt(&line.text)) {
+                    self.end("halted");
                 }
             }
             Event::Agent(Message::Hello { version, release }) => {
@@ -295,7 +333,19 @@ impl Link {
         } else if let Some(event) = value["event"].as_str() {
             let reason = value["data"]["reason"].as_str().unwrap_or_default();
             self.console.note(&format!("QEMU: {event} {reason}"));
+            match (event, reason) {
+                ("SHUTDOWN", "guest-shutdown") => self.ended = Some("powered off"),
+                ("SHUTDOWN", "guest-reset") => self.ended = Some("rebooted"),
+                ("SUSPEND" | "SUSPEND_DISK", _) if self.nothing_wakes => self.end("was suspended"),
+                _ => {}
+            }
         }
+    }
+
+    /// Ends QEMU: the guest did `how`, and does nothing more.
+    fn end(&mut self, how: &'static str) {
+        self.ended = Some(how);
+        self.process.kill();
     }
 
     fn how_it_died(&self, status: ExitStatus, stderr: &str) -> String {
@@ -304,18 +354,36 @@ impl Link {
             lines.filter_map(|line| Some((crate::splat::in_line(&line.text)?, line))).collect();
         let panic = splats.iter().find(|(kind, _)| *kind == "panic");
         let last_words = panic.or(splats.first()).map(|(_, line)| line);
-        match (last_words, stderr.trim()) {
-            (Some(line), _) => crate::console::without_stamp(&line.text).to_string(),
-            (None, "") => format!("QEMU: {status}"),
-            (None, stderr) => format!("QEMU: {status}: {stderr}"),
+        match (last_words, self.ended, stderr.trim()) {
+            (Some(line), ..) => without_stamp(&line.text).to_string(),
+            (None, Some(ended), _) => format!("the guest {ended}"),
+            (None, None, "") => format!("QEMU: {status}"),
+            (None, None, stderr) => format!("QEMU: {status}: {stderr}"),
         }
     }
+}
+
+/// The kernel's last line when it halts. What a program prints has no time stamp.
+fn is_halt(line: &str) -> bool {
+    line.starts_with('[') && without_stamp(line) == "reboot: System halted"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::sys::signal::Signal;
+    use nix::sys::signal::kill;
+    use protocol::Value;
     use std::fs::File;
+    use std::thread;
+    use std::time::Instant;
+
+    #[test]
+    fn the_limit_of_a_boot_follows_the_cpus() {
+        let of = |cpus| Limits::of(&BuiltWith::default(), cpus).boot;
+        assert_eq!(of(4), Limits::BASE.boot);
+        assert_eq!(of(128), Limits::BASE.boot * 5);
+    }
 
     #[test]
     fn limits_follow_the_measured_boot() {
@@ -393,9 +461,37 @@ mod tests {
     fn a_test_has_to_end_in_time() {
         let mut link = stand_in(&format!("while {ALIVE}; do sleep 0.1; done"));
         link.limits.call = Duration::from_secs(60);
-        link.test_deadline = Some(Instant::now() + Duration::from_millis(300));
+        link.test_deadline = Some(link.now() + Duration::from_millis(300));
         let Err(Trouble::TookTooLong { doing, .. }) = link.call(Call::Kmsg) else { panic!() };
         assert!(doing.contains("end the test"), "{doing}");
+    }
+
+    /// Stops QEMU for longer than all limits, and lets it go on.
+    #[test]
+    fn no_limit_counts_the_time_of_a_stopped_qemu() {
+        // A reply without a value to the request with id 1.
+        let mut link = stand_in(r"sleep 0.1; printf '\4\0\0\0\2\1\0\0' >&$AGENT; exec sleep 60");
+        let (limit, stop) = (Duration::from_secs(3), Duration::from_secs(5));
+        link.limits = Limits { boot: limit, call: limit, silence: limit, test: limit };
+        link.test_deadline = Some(link.now() + limit);
+        let pid = link.process.id().unwrap();
+        kill(pid, Signal::SIGSTOP).unwrap();
+        let going_on = thread::spawn(move || {
+            thread::sleep(stop);
+            kill(pid, Signal::SIGCONT).unwrap();
+        });
+        assert_eq!(link.call(Call::Kmsg), Ok(Ok(Value::Unit)));
+        going_on.join().unwrap();
+    }
+
+    #[test]
+    fn a_guest_that_halts_has_ended() {
+        let script = "printf '[    1.000000] reboot: System halted\\n' >&$CONSOLE; exec sleep 60";
+        let mut link = stand_in(script);
+        let Err(Trouble::Died { how, .. }) = link.call(Call::Kmsg) else { panic!() };
+        assert_eq!(how, "the guest halted");
+        assert!(!link.is_running());
+        assert!(!is_halt("reboot: System halted"));
     }
 
     #[test]

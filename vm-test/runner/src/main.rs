@@ -4,11 +4,14 @@
 
 // What only tests use.
 #![cfg_attr(not(feature = "suite"), allow(dead_code))]
+// They panic where output.rs does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod accel;
 mod arch;
 #[cfg(feature = "suite")]
 mod bench;
+mod clock;
 mod console;
 mod demo;
 mod exit;
@@ -21,6 +24,7 @@ mod leaks;
 mod link;
 #[cfg(feature = "suite")]
 mod model;
+mod output;
 mod panics;
 #[cfg(feature = "suite")]
 mod pool;
@@ -33,6 +37,7 @@ mod shell;
 mod splat;
 #[cfg(feature = "suite")]
 mod suite;
+mod terminal;
 #[cfg(feature = "suite")]
 mod tests;
 mod threads;
@@ -43,8 +48,10 @@ mod trouble;
 mod ui;
 mod vm;
 
+use anyhow::Result;
 use clap::Parser;
 use clap::Subcommand;
+use output::note;
 use setup::Options;
 use std::process::ExitCode;
 
@@ -96,7 +103,16 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    run(Cli::parse().command).unwrap_or_else(|e| {
+        terminal::restore();
+        note!("vm-test: {e:#}");
+        ExitCode::from(exit::HARNESS_FAILED)
+    })
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    terminal::handle_signals()?;
+    match command {
         Command::Demo { options, how } => demo::run(&options, &how),
         Command::Shell { options } => shell::run(&options),
         #[cfg(feature = "suite")]
@@ -105,9 +121,5 @@ fn main() -> ExitCode {
         Command::Bench { options, how } => bench::run(&options, &how),
         #[cfg(feature = "suite")]
         Command::Test { options, arguments } => suite::run(&options, arguments),
-    };
-    result.unwrap_or_else(|e| {
-        eprintln!("vm-test: {e:#}");
-        ExitCode::from(exit::HARNESS_FAILED)
-    })
+    }
 }

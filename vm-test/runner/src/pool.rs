@@ -6,6 +6,7 @@ use crate::judge;
 use crate::judge::Fault;
 use crate::judge::Leaves;
 use crate::judge::Test;
+use crate::output::note;
 use crate::qemu::Config;
 use crate::setup::Setup;
 use crate::splat;
@@ -77,7 +78,7 @@ impl Pool {
         }
         drop(shelf);
         let vm = Vm::boot(&self.setup, config)?;
-        eprintln!("vm-test: booted {config} in {:.1} s", vm.boot_time.as_secs_f64());
+        note!("vm-test: booted {config} in {:.1} s", vm.boot_time.as_secs_f64());
         check_boot(&vm)?;
         Ok(vm)
     }

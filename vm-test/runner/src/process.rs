@@ -2,9 +2,11 @@
 
 //! QEMU as a process: started with its wires, heard until it ends, and never left behind.
 
+use crate::clock;
 use crate::qemu::Wires;
 use anyhow::Context;
 use anyhow::Result;
+use nix::errno::Errno;
 use nix::fcntl::FcntlArg;
 use nix::fcntl::FdFlag;
 use nix::fcntl::fcntl;
@@ -13,6 +15,7 @@ use nix::sys::signal::Signal;
 use nix::sys::signal::kill;
 use nix::sys::wait::Id;
 use nix::sys::wait::WaitPidFlag;
+use nix::sys::wait::WaitStatus;
 use nix::sys::wait::waitid;
 use nix::unistd::Pid;
 use nix::unistd::getppid;
@@ -22,6 +25,7 @@ use std::io;
 use std::io::BufRead;
 use std::io::BufReader;
 use std::io::Read;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
@@ -40,6 +44,7 @@ use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::Sender;
 use std::thread;
+use std::time::Duration;
 
 /// Whatever comes out of QEMU, in the order in which it came.
 pub enum Event {
@@ -57,6 +62,7 @@ pub enum Event {
 
 pub struct Process {
     pid: Running,
+    stops: Stops,
     pub events: Receiver<Event>,
     pub console: UnixStream,
     pub qmp: UnixStream,
@@ -70,6 +76,53 @@ struct Running(Arc<Mutex<Option<Pid>>>);
 impl Running {
     fn lock(&self) -> MutexGuard<'_, Option<Pid>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Time during which QEMU was stopped by a signal.
+#[derive(Clone, Default)]
+struct Stops(Arc<Mutex<Stopped>>);
+
+#[derive(Default)]
+struct Stopped {
+    earlier: Duration,
+    since: Option<Duration>,
+}
+
+impl Stops {
+    fn lock(&self) -> MutexGuard<'_, Stopped> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) {
+        self.lock().since.get_or_insert_with(clock::now);
+    }
+
+    fn continued(&self) {
+        let mut stopped = self.lock();
+        if let Some(since) = stopped.since.take() {
+            stopped.earlier += clock::now() - since;
+        }
+    }
+
+    fn total(&self) -> Duration {
+        let stopped = self.lock();
+        stopped.earlier + stopped.since.map_or(Duration::ZERO, |since| clock::now() - since)
+    }
+}
+
+/// The QMP wires of all QEMUs that run.
+static QMP: Mutex<Vec<(Pid, UnixStream)>> = Mutex::new(Vec::new());
+
+fn qmp_wires() -> MutexGuard<'static, Vec<(Pid, UnixStream)>> {
+    QMP.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends a QMP command to all QEMUs. Nothing waits for the answers.
+pub fn tell_all(command: &str) {
+    for (_, wire) in qmp_wires().iter_mut() {
+        // In one write: it must not end up inside another command.
+        let _ = wire.write_all(format!("{{\"execute\": \"{command}\"}}\n").as_bytes());
     }
 }
 
@@ -104,15 +157,20 @@ impl Process {
             qmp: qmp.try_clone()?,
             agent: agent.try_clone()?,
         };
-        let pid = Running::default();
+        let (pid, stops) = (Running::default(), Stops::default());
         let theirs = [console_end, qmp_end, agent_end];
         let (started, wait_started) = mpsc::channel();
         thread::spawn({
-            let pid = pid.clone();
-            move || supervise(command, theirs, readers, pid, started, sender)
+            let (pid, stops) = (pid.clone(), stops.clone());
+            move || supervise(command, theirs, readers, (pid, stops), started, sender)
         });
         wait_started.recv()?.with_context(|| format!("cannot start {program}"))?;
-        Ok(Process { pid, events, console, qmp, agent })
+        Ok(Process { pid, stops, events, console, qmp, agent })
+    }
+
+    /// The runner's clock without the time during which QEMU was stopped by a signal.
+    pub fn now(&self) -> Duration {
+        clock::now() - self.stops.total()
     }
 
     #[cfg(test)]
@@ -173,7 +231,7 @@ fn supervise(
     mut command: Command,
     their_ends: [UnixStream; 3],
     readers: Readers,
-    pid: Running,
+    (pid, stops): (Running, Stops),
     started: Sender<io::Result<()>>,
     events: Sender<Event>,
 ) {
@@ -189,29 +247,53 @@ fn supervise(
     *pid.lock() = Some(id);
     let _ = started.send(Ok(()));
 
+    if let Ok(wire) = readers.qmp.try_clone() {
+        qmp_wires().push((id, wire));
+    }
     let stderr = child.stderr.take();
+    let stderr = thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(mut stderr) = stderr {
+            let _ = stderr.read_to_string(&mut text);
+        }
+        text
+    });
     let (console, qmp, agent) = (events.clone(), events.clone(), events.clone());
     let threads = [
         thread::spawn(move || read_console(readers.console, console)),
         thread::spawn(move || read_qmp(readers.qmp, qmp)),
         thread::spawn(move || read_agent(readers.agent, agent)),
     ];
-    let mut text = String::new();
-    if let Some(mut stderr) = stderr {
-        let _ = stderr.read_to_string(&mut text);
-    }
-    let status = reap(&mut child, id, &pid);
+    wait_exited(id, &stops);
+    qmp_wires().retain(|(pid, _)| *pid != id);
+    let status = reap(&mut child, &pid);
     for thread in threads {
         let _ = thread.join();
     }
+    let stderr = stderr.join().unwrap_or_default();
     if let Ok(status) = status {
-        let _ = events.send(Event::Exited { status, stderr: text });
+        let _ = events.send(Event::Exited { status, stderr });
+    }
+}
+
+/// Waits until the child has ended, and leaves it a zombie. Measures how long it is stopped until then.
+fn wait_exited(id: Pid, stops: &Stops) {
+    let stop = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED;
+    loop {
+        match waitid(Id::Pid(id), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | stop) {
+            Ok(WaitStatus::Stopped(..) | WaitStatus::Continued(_)) | Err(Errno::EINTR) => {}
+            _ => return,
+        }
+        match waitid(Id::Pid(id), WaitPidFlag::WNOHANG | stop) {
+            Ok(WaitStatus::Stopped(..)) => stops.stopped(),
+            Ok(WaitStatus::Continued(_)) => stops.continued(),
+            _ => {}
+        }
     }
 }
 
 /// Forgets the process id before it can be given to somebody else.
-fn reap(child: &mut Child, id: Pid, pid: &Running) -> io::Result<ExitStatus> {
-    let _ = waitid(Id::Pid(id), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+fn reap(child: &mut Child, pid: &Running) -> io::Result<ExitStatus> {
     *pid.lock() = None;
     child.wait()
 }

@@ -1,10 +1,6 @@
 # shellcheck shell=sh
 export PS1='\w # '
 alias ll='ls -l'
-# Without -f they would ask an init of another kind.
-poweroff() { busybox poweroff -f; }
-reboot() { busybox poweroff -f; }
-halt() { busybox poweroff -f; }
 cd /modules
 cat <<END
 Per-CPU threads that follow CPU hotplug: /modules has the modules. Try:

@@ -46,12 +46,24 @@ pub struct Config {
     pub word: Option<&'static str>,
 }
 
+/// The memory of a machine with up to [`USUAL_CPUS`].
+const USUAL_MB: u32 = 512;
+
+const USUAL_CPUS: u32 = 16;
+
+/// For each CPU more: its trace buffer, the kernel's per-CPU memory.
+const MB_PER_CPU: u32 = 8;
+
 impl Config {
     pub const fn smp(cpus: u32) -> Config {
         Config {
             cpus,
             maxcpus: None,
-            memory_mb: 512,
+            memory_mb: if cpus > USUAL_CPUS {
+                USUAL_MB + (cpus - USUAL_CPUS) * MB_PER_CPU
+            } else {
+                USUAL_MB
+            },
             counted: None,
             multi: false,
             suspends: false,
@@ -94,7 +106,7 @@ impl Config {
 
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} CPUs", self.cpus)?;
+        write!(f, "{} CPU{}", self.cpus, if self.cpus == 1 { "" } else { "s" })?;
         if let Some(n) = self.maxcpus {
             write!(f, " ({n} up)")?;
         }
@@ -246,6 +258,7 @@ mod tests {
             image: "/k/vmlinuz".into(),
             release: "7.3".into(),
             built_with,
+            max_cpus: 8192,
             compressed: None,
         };
         arguments(arch, accel, config, &kernel, &WIRES).join(" ")
@@ -298,6 +311,14 @@ mod tests {
         assert_eq!(config.to_string(), "4 CPUs (2 up)");
         let plain = command_line(Arch::Amd64, &Config::smp(4), &BuiltWith::default());
         assert!(!plain.contains("maxcpus"));
+    }
+
+    #[test]
+    fn memory_follows_the_cpus() {
+        for (cpus, mb) in [(1, 512), (16, 512), (128, 1408), (255, 2424)] {
+            let line = line(Arch::Amd64, Accel::Tcg, &Config::smp(cpus));
+            assert!(line.contains(&format!("-smp {cpus} -m {mb} ")), "{line}");
+        }
     }
 
     #[test]

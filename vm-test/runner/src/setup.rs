@@ -11,15 +11,19 @@ use crate::qemu::Config;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use anyhow::ensure;
 use clap::Args;
 use clap::ValueEnum;
 use report::model::About;
+use std::ffi::OsString;
 use std::fs;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 #[derive(Args)]
 pub struct Options {
@@ -45,9 +49,12 @@ pub struct Options {
     pub files: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "auto")]
     accel: AccelOption,
-    /// CPUs of the VM of demo and shell; each test has a machine of its own choice
+    /// CPUs of the VM of demo, shell and torture; each test has a machine of its own choice
     #[arg(long, value_name = "N", default_value = "4")]
-    pub cpus: u32,
+    cpus: u32,
+    /// At most so much for a call, a silence and a test: for tests of the limits
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    limit: Option<u64>,
     /// Where to write pictures of runs, and logs of VMs that failed
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -72,11 +79,18 @@ pub struct Setup {
     pub accel: Choice,
     /// Where pictures and logs go, if anywhere.
     pub report: Option<PathBuf>,
+    /// See [`Options`].
+    pub limit: Option<Duration>,
 }
 
 impl Setup {
     pub fn new(options: &Options) -> Result<Setup> {
         let arch = options.arch;
+        if let Some(folder) = &options.report {
+            can_write(folder).with_context(|| {
+                format!("cannot write to {}, the directory for reports", folder.display())
+            })?;
+        }
         let kernel = Kernel::read(&options.kernel)?;
         let initramfs = initramfs::build(&initramfs::Contents {
             agent: options.agent()?,
@@ -91,6 +105,7 @@ impl Setup {
             qemu_version: qemu_version(arch)?,
             accel: Choice::tcg("asked for"),
             report: options.report.clone(),
+            limit: options.limit.map(Duration::from_secs),
         };
         setup.accel = match options.accel {
             AccelOption::Tcg => Choice::tcg("asked for"),
@@ -103,6 +118,18 @@ impl Setup {
     /// For programs that this one starts and waits for.
     pub fn initramfs_path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.initramfs.as_raw_fd())
+    }
+
+    /// The machine that the options ask for.
+    pub fn config(&self, options: &Options) -> Result<Config> {
+        let most = self.arch.max_cpus().min(self.kernel.max_cpus);
+        ensure!(
+            (1..=most).contains(&options.cpus),
+            "CPUS={} is not a number from 1 to {most}, which {} can have in this VM",
+            options.cpus,
+            self.kernel.release
+        );
+        Ok(Config::smp(options.cpus))
     }
 
     /// What a picture is about, but for its title.
@@ -133,7 +160,35 @@ impl Setup {
     }
 }
 
+/// Fails now rather than at the end of the run.
+fn can_write(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let probe = folder.join(format!(".probe-{}", std::process::id()));
+    let written = fs::write(&probe, "x");
+    let _ = fs::remove_file(&probe);
+    written
+}
+
 impl Options {
+    /// The arguments of another run with the same kernel, modules and accelerator.
+    pub fn repeated(&self) -> Vec<OsString> {
+        let words = ["--arch".into(), self.arch.name().into()];
+        let accel = self.accel.to_possible_value().map(|value| value.get_name().into());
+        let paths = [
+            ("--kernel", Some(&self.kernel)),
+            ("--modules", self.modules.as_ref()),
+            ("--cache", self.cache.as_ref()),
+            ("--agent", self.agent.as_ref()),
+            ("--busybox", self.busybox.as_ref()),
+        ];
+        let paths = paths.into_iter().filter_map(|(name, path)| Some((name, path?)));
+        words
+            .into_iter()
+            .chain(accel.into_iter().flat_map(|accel| ["--accel".into(), accel]))
+            .chain(paths.flat_map(|(name, path)| [name.into(), path.into()]))
+            .collect()
+    }
+
     fn agent(&self) -> Result<PathBuf> {
         if let Some(path) = &self.agent {
             return Ok(path.clone());

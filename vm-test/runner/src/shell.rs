@@ -2,95 +2,145 @@
 
 //! `vm-test shell`: the guest's console on this terminal, with a shell.
 
-use crate::judge;
-use crate::qemu::Config;
+use crate::console::without_stamp;
+use crate::exit;
+use crate::output;
+use crate::output::note;
+use crate::output::say;
 use crate::setup::Options;
 use crate::setup::Setup;
+use crate::splat;
+use crate::terminal;
 use crate::trouble::Trouble;
 use crate::ui;
 use crate::vm::Vm;
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use console::Term;
-use nix::sys::termios;
-use nix::sys::termios::SetArg;
-use nix::sys::termios::Termios;
+use protocol::Answer;
 use protocol::Call;
 use protocol::Exit;
 use protocol::Value;
+use std::collections::BTreeMap;
 use std::io;
 use std::io::IsTerminal;
 use std::io::Read;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 
 /// Ctrl-] as in telnet: for a guest that does not listen any more.
 const ESCAPE: u8 = 0x1d;
 
+/// What the guest's programs need to know of this terminal.
+const VARS: [&str; 3] = ["TERM", "NO_COLOR", "RUST_SMPBOOT_ASCII"];
+
 pub fn run(options: &Options) -> Result<ExitCode> {
     let setup = Setup::new(options)?;
-    println!("{}", setup.banner());
-    let vm = ui::boot(&setup, &Config::smp(options.cpus))?;
+    say!("{}", setup.banner());
+    let vm = ui::boot(&setup, &setup.config(options)?)?;
     let script = match io::stdin().is_terminal() {
         true => None,
-        false => Some(io::read_to_string(io::stdin())?.into_bytes()),
+        false => Some(io::read_to_string(io::stdin()).context("standard input")?.into_bytes()),
     };
     if script.is_none() {
-        println!("`poweroff` or Ctrl-D leaves; Ctrl-] if the guest does not listen any more.\n");
+        say!("`poweroff` or Ctrl-D leaves; Ctrl-] if the guest does not listen any more.\n");
     }
 
     // What is late of the boot's log is no part of the session.
     let from = vm.console_len();
     vm.mark("vm-test: shell")?;
     vm.link.borrow_mut().wait_line(from, "vm-test: shell")?;
-    let result = session(&vm, setup.arch.console(), script);
-    Terminal::restore();
-    println!();
-    result
+    vm.kmsg()?;
+    vm.records.borrow_mut().clear();
+    let from = vm.console_len();
+
+    let is_script = script.is_some();
+    let answer = session(&vm, setup.arch.console(), script);
+    terminal::restore();
+    output::write(b"\n");
+    let splats = splats(&vm, from);
+    for (kind, line) in &splats {
+        note!("vm-test: splat in the guest's kernel log ({kind}): {line}");
+    }
+    let ended = vm.link.borrow().ended;
+    let status = match (answer?, ended) {
+        (Ok(Ok(Value::Program { status, .. })), _) => {
+            vm.shut_down()?;
+            as_a_shell(status)
+        }
+        (Ok(other), _) => bail!("no shell: {other:?}"),
+        // Their cause: the guest reboots after a panic.
+        (Err(Trouble::Died { .. }), _) if !splats.is_empty() => exit::TEST_FAILED,
+        (Err(Trouble::Died { .. }), Some(how)) if is_script => {
+            note!("vm-test: the guest {how} before the script ended");
+            exit::GUEST_ENDED
+        }
+        // `poweroff` is a way to leave.
+        (Err(Trouble::Died { .. }), Some(how)) => {
+            note!("vm-test: the guest {how}");
+            0
+        }
+        (Err(trouble), _) => return Err(trouble.into()),
+    };
+    Ok(ExitCode::from(if splats.is_empty() { status } else { exit::TEST_FAILED }))
 }
 
-fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<ExitCode> {
+fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Answer, Trouble>> {
     let mut link = vm.link.borrow_mut();
-    // As long as one likes, and as quiet.
-    link.limits.silence = Duration::from_secs(365 * 24 * 3600);
-    link.echo = Some(Box::new(|bytes| {
-        let mut out = io::stdout().lock();
-        // If the terminal is gone, so is the user.
-        let _ = out.write_all(bytes).and_then(|()| out.flush());
-    }));
+    link.nothing_wakes = true;
+    link.echo = Some(Box::new(output::write));
     if script.is_none() {
-        Terminal::raw()?;
+        // A person sees that nothing happens, and has Ctrl-].
+        link.limits.silence = Duration::MAX / 2;
+        terminal::raw()?;
         let (input, killer) = (link.console_input()?, link.killer());
         thread::spawn(move || type_all(input, killer));
     }
 
     let (rows, columns) = Term::stdout().size();
-    let term = std::env::var("TERM").unwrap_or_else(|_| "vt100".into());
+    let mut vars: BTreeMap<String, String> = [("TERM".into(), "vt100".into())].into();
+    vars.extend(VARS.iter().filter_map(|name| Some((name.to_string(), std::env::var(name).ok()?))));
+    let vars = vars.into_iter().collect();
     let tty = format!("/dev/{console}");
-    let answer = link.call(Call::Shell { tty, rows, columns, term, script });
-    let running = link.is_running();
-    drop(link);
-    match answer {
-        Ok(Ok(Value::Program { status, .. })) => vm.shut_down().map(|()| exit_code(status)),
-        Ok(other) => bail!("no shell: {other:?}"),
-        // `poweroff`: that was asked for, if not by the runner.
-        Err(Trouble::Died { .. }) if !running && judge::all_splats(vm).is_empty() => {
-            Ok(ExitCode::SUCCESS)
+    Ok(link.call(Call::Shell { tty, rows, columns, vars, script }))
+}
+
+/// The first line of each kind of splat since that line of the console. A script may print what it wants: only the kernel's own
+/// lines count.
+fn splats(vm: &Vm, from: usize) -> BTreeMap<&'static str, String> {
+    let mut found = BTreeMap::new();
+    let mut add = |kind: Option<&'static str>, text: &str| {
+        if let Some(kind) = kind {
+            found.entry(kind).or_insert_with(|| text.to_string());
         }
-        Err(trouble) => Err(trouble.into()),
+    };
+    if vm.is_running() && vm.kmsg().is_ok() {
+        for record in vm.records.borrow().iter().filter(|record| !record.user) {
+            add(splat::in_record(record), &record.text);
+        }
+    } else {
+        for line in vm.console(from).iter().filter(|line| line.text.starts_with('[')) {
+            add(splat::in_line(&line.text), without_stamp(&line.text));
+        }
     }
+    // Parts of the reports of others.
+    for part in ["trace", splat::UNEXPECTED] {
+        if found.len() > 1 {
+            found.remove(part);
+        }
+    }
+    found
 }
 
 /// As a shell would report it.
-fn exit_code(status: Exit) -> ExitCode {
+fn as_a_shell(status: Exit) -> u8 {
     match status {
-        Exit::Code(code) => ExitCode::from(code as u8),
-        Exit::Signal(signal) => ExitCode::from(128 + signal as u8),
+        Exit::Code(code) => code as u8,
+        Exit::Signal(signal) => 128 + signal as u8,
     }
 }
 
@@ -98,6 +148,7 @@ fn type_all(mut guest: UnixStream, kill: impl Fn()) {
     let mut buffer = [0; 256];
     loop {
         match io::stdin().read(&mut buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Ok(0) | Err(_) => return kill(), // the terminal is gone
             Ok(n) if buffer[..n].contains(&ESCAPE) => kill(),
             Ok(n) => {
@@ -105,32 +156,6 @@ fn type_all(mut guest: UnixStream, kill: impl Fn()) {
                     return;
                 }
             }
-        }
-    }
-}
-
-/// The terminal of the user, who wants it back as it was, whatever happens.
-struct Terminal;
-
-static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
-
-impl Terminal {
-    /// Every key goes to the guest, Ctrl-C too.
-    fn raw() -> Result<()> {
-        let before = termios::tcgetattr(io::stdin())?;
-        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before.clone());
-        ctrlc::set_handler(|| {
-            Terminal::restore();
-            std::process::exit(130);
-        })?;
-        let mut raw = before;
-        termios::cfmakeraw(&mut raw);
-        Ok(termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &raw)?)
-    }
-
-    fn restore() {
-        if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, &before);
         }
     }
 }

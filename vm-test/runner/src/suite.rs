@@ -8,15 +8,20 @@ use crate::exit::TEST_FAILED;
 use crate::judge::Fault;
 use crate::judge::Test;
 use crate::kernel::Kernel;
+use crate::output::Funnel;
+use crate::output::note;
+use crate::output::say;
 use crate::pool::Ending;
 use crate::pool::Pool;
 use crate::setup::Options;
 use crate::setup::Setup;
 use crate::tests;
+use crate::tests::program;
 use crate::vm::TAIL;
 use crate::vm::Vm;
 use anyhow::Result;
 use libtest_mimic::Arguments;
+use libtest_mimic::ColorSetting;
 use libtest_mimic::Failed;
 use libtest_mimic::Trial;
 use std::fmt::Write;
@@ -43,21 +48,23 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     tests.retain(|test| test.third_party.is_some() == options.files.is_some());
     // This program is built in the checkout whose modules it tests.
     let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    let snippets = match &options.modules {
-        Some(modules) if options.files.is_none() => snippets::trials(source, modules)?,
-        _ => Vec::new(),
-    };
+    // What needs no VM of the pool.
+    let mut others = Vec::new();
+    if let (Some(modules), None) = (&options.modules, &options.files) {
+        others.extend(snippets::trials(source, modules)?);
+        others.extend(program::trials(options));
+    }
     if arguments.list {
-        return Ok(list(&tests, &snippets));
+        return Ok(list(&tests, &others));
     }
     let setup = Setup::new(options)?;
     arguments.test_threads.get_or_insert(VMS);
-    println!("{}", setup.banner());
+    say!("{}", setup.banner());
     tests.retain(|test| {
         let lacks = kernel_lacks(test, &setup.kernel)
             .or_else(|| files_lack(test, options.files.as_deref()));
         if let Some(why) = lacks.as_ref().filter(|_| is_wanted(&arguments, test)) {
-            println!("left out: {} ({why})", test.name);
+            say!("left out: {} ({why})", test.name);
         }
         lacks.is_none()
     });
@@ -74,7 +81,14 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
         let suite = suite.clone();
         Trial::test(test.name, move || suite.run(test)).with_ignored_flag(test.long)
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.chain(snippets).collect());
+    let funnel = Funnel::new()?;
+    arguments.color.get_or_insert(match console::colors_enabled() {
+        true => ColorSetting::Always,
+        false => ColorSetting::Never,
+    });
+    arguments.logfile = Some(funnel.path().display().to_string());
+    let conclusion = libtest_mimic::run(&arguments, trials.chain(others).collect());
+    funnel.finish();
     suite.tell_slowest();
 
     // A test that failed says more than the harness that failed beside it.
@@ -85,9 +99,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     } else if conclusion.has_failed() {
         TEST_FAILED
     } else if conclusion.num_passed == 0 {
-        eprintln!(
-            "vm-test: nothing ran: no test for this kernel has that name; --list shows them all"
-        );
+        note!("vm-test: nothing ran: no test for this kernel has that name; --list shows them all");
         NOTHING_RAN
     } else {
         0
@@ -133,7 +145,7 @@ impl Suite {
         times.sort();
         times.retain(|(time, _)| *time >= SLOW);
         for (time, name) in times.iter().rev().take(10) {
-            eprintln!("vm-test: {name} took {:.1} s", time.as_secs_f64());
+            note!("vm-test: {name} took {:.1} s", time.as_secs_f64());
         }
     }
 
@@ -171,7 +183,7 @@ impl Suite {
         match kept {
             Ok(()) => Some(path),
             Err(e) => {
-                eprintln!("vm-test: {}: {e}", path.display());
+                note!("vm-test: {}: {e}", path.display());
                 None
             }
         }
@@ -219,13 +231,13 @@ fn is_wanted(arguments: &Arguments, test: &Test) -> bool {
         && !arguments.skip.iter().any(|skip| matches(skip))
 }
 
-fn list(tests: &[&Test], snippets: &[Trial]) -> ExitCode {
+fn list(tests: &[&Test], others: &[Trial]) -> ExitCode {
     let width = tests.iter().map(|test| test.name.len()).max().unwrap_or_default();
     for test in tests {
-        println!("{:width$}  {}", test.name, test.proves);
+        say!("{:width$}  {}", test.name, test.proves);
     }
-    for snippet in snippets {
-        println!("{}", snippet.name());
+    for other in others {
+        say!("{}", other.name());
     }
     ExitCode::SUCCESS
 }

@@ -2,6 +2,7 @@
 
 //! The demo module as tests see it: what its threads have counted, and what they have logged.
 
+use crate::clock;
 use crate::guest::calls::read;
 use crate::guest::text;
 use crate::recorder;
@@ -17,7 +18,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
-use std::time::Instant;
 
 pub const MODULE: &str = "rust_smpboot_demo";
 pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";
@@ -219,7 +219,7 @@ impl<'a> Demo<'a> {
 
     /// The steps in the kernel log since the last time; waits for this many.
     pub fn steps(&self, least: usize) -> Result<Vec<(u32, Step)>> {
-        let start = Instant::now();
+        let start = clock::now();
         let limit = self.vm.limit(crate::guest::SOON);
         loop {
             self.vm.kmsg()?;
@@ -230,7 +230,7 @@ impl<'a> Demo<'a> {
                 self.next_record.set(records.last().map_or(0, |record| record.seq + 1));
                 return Ok(steps);
             }
-            if start.elapsed() > limit {
+            if clock::now() - start > limit {
                 bail!("only {} of {least} steps in the kernel log: {steps:?}", steps.len());
             }
         }

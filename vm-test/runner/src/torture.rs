@@ -8,6 +8,7 @@
 //! run or refused, the last wake was answered, each event was delivered, and each thread has led a
 //! life that can be. Between rounds the demo is loaded and unloaded while CPUs go on toggling.
 
+use crate::clock;
 use crate::exit;
 use crate::guest::calls::insmod;
 use crate::guest::calls::offline;
@@ -19,7 +20,7 @@ use crate::judge;
 use crate::judge::Fault;
 use crate::judge::Leaves;
 use crate::kernel::LOCKDEP;
-use crate::qemu::Config;
+use crate::output::say;
 use crate::recorder;
 use crate::setup::Options;
 use crate::setup::Setup;
@@ -53,7 +54,6 @@ use std::fmt::Display;
 use std::fmt::Formatter;
 use std::process::ExitCode;
 use std::time::Duration;
-use std::time::Instant;
 
 #[derive(Args)]
 pub struct How {
@@ -157,48 +157,49 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
         None => fastrand::u32(..).into(),
     };
     let setup = Setup::new(options)?;
-    println!("{}", setup.banner());
-    let config = Config::smp(options.cpus).multi(how.tcg == Tcg::Multi);
+    say!("{}", setup.banner());
+    let config = setup.config(options)?.multi(how.tcg == Tcg::Multi);
+    ensure!(config.cpus > 1, "CPUS=1 has no CPU to take offline: torture needs 2 or more");
     let config = if setup.kernel.suspends() { config.suspends() } else { config };
-    println!("{config} for {:.1} minutes, seed {seed}", how.minutes);
+    say!("{config} for {:.1} minutes, seed {seed}", how.minutes);
 
     let mut figures = Figures::default();
     let mut random = fastrand::Rng::with_seed(seed);
-    let end = Instant::now() + time;
+    let end = clock::now() + time;
     let (vm, faults) = loop {
         let vm = ui::boot(&setup, &config)?;
         let rounds = if vm.built_with.has(LOCKDEP) { LOCKDEP_ROUNDS } else { u64::MAX };
         let faults = until(&vm, end, rounds, &mut random, &mut figures);
-        if faults.is_empty() && Instant::now() < end {
+        if faults.is_empty() && clock::now() < end {
             continue;
         }
         let lines = vm.console(0);
         let of_emulator = splat::is_of_emulator(lines.iter().map(|line| line.text.as_str()));
-        if config.multi && of_emulator && Instant::now() < end {
+        if config.multi && of_emulator && clock::now() < end {
             figures.mistakes += 1;
-            println!("a breakpoint that is not there: the emulator's mistake; booting anew");
+            say!("a breakpoint that is not there: the emulator's mistake; booting anew");
             continue;
         }
         break (vm, faults);
     };
-    println!("\n{figures}");
-    println!("splats, leftovers {}", faults.len());
+    say!("\n{figures}");
+    say!("splats, leftovers {}", faults.len());
     if faults.is_empty() {
-        println!("\nok");
+        say!("\nok");
         return Ok(ExitCode::SUCCESS);
     }
     for fault in &faults {
-        println!("- {fault}");
+        say!("- {fault}");
     }
-    println!("the last of the console:\n{}", vm.console_tail());
-    println!("\nFAILED; again, with these choices: SEED={seed}");
+    say!("the last of the console:\n{}", vm.console_tail());
+    say!("\nFAILED; again, with these choices: SEED={seed}");
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
 
 /// At most so many rounds in one VM; all that speaks against it.
 fn until(
     vm: &Vm,
-    end: Instant,
+    end: Duration,
     rounds: u64,
     random: &mut fastrand::Rng,
     figures: &mut Figures,
@@ -206,7 +207,7 @@ fn until(
     let last = figures.rounds.saturating_add(rounds);
     let mut faults = judge::judge(vm, "torture", Leaves::Clean, |vm| {
         vm.set_test_limit(None);
-        while Instant::now() < end && figures.rounds < last {
+        while clock::now() < end && figures.rounds < last {
             round(vm, random, figures).with_context(|| format!("round {}", figures.rounds))?;
             reload(vm, random, figures).context("reload")?;
             figures.rounds += 1;
@@ -262,12 +263,12 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
         tasks.push(vm.spawn(churn(random, calls, pause_us, ROUND))?);
     }
     let mut bytes = Vec::new();
-    let start = Instant::now();
+    let start = clock::now();
     let mut shown = Duration::ZERO;
-    while start.elapsed() < ROUND {
+    while clock::now() - start < ROUND {
         bytes.extend(recorder::read_now(&log)?);
-        if start.elapsed() >= shown + STATUS {
-            shown = start.elapsed();
+        if clock::now() - start >= shown + STATUS {
+            shown = clock::now() - start;
             status(&demo, figures, shown)?;
         }
     }
@@ -332,7 +333,7 @@ fn status(demo: &Demo<'_>, figures: &Figures, time: Duration) -> Result<()> {
     let counts = demo.all_counts()?;
     let rate =
         |of: fn(&Counts) -> u64| counts.values().map(of).sum::<u64>() as f64 / time.as_secs_f64();
-    println!(
+    say!(
         "round {}, {:3.0} s: per second {:.0} CPUs off, {:.0} wakes, {:.0} runs",
         figures.rounds,
         time.as_secs_f64(),

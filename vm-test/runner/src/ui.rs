@@ -2,6 +2,8 @@
 
 //! For the eyes.
 
+use crate::output::is_ascii;
+use crate::output::note;
 use crate::qemu::Config;
 use crate::setup::Setup;
 use crate::vm::Vm;
@@ -14,11 +16,12 @@ use std::time::Duration;
 pub fn boot(setup: &Setup, config: &Config) -> Result<Vm> {
     let spinner = ProgressBar::new_spinner();
     let style = ProgressStyle::with_template("{spinner} booting, {msg} ... {elapsed}");
-    spinner.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+    spinner.set_style(if is_ascii() { style.tick_chars("-\\|/ ") } else { style });
     spinner.set_message(config.to_string());
     spinner.enable_steady_tick(Duration::from_millis(100));
     if spinner.is_hidden() {
-        eprintln!("booting, {config} ...");
+        note!("booting, {config} ...");
     }
     let vm = Vm::boot(setup, config);
     spinner.finish_and_clear();

@@ -25,7 +25,6 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
-use std::time::Instant;
 
 /// How much of the log a failure shows.
 pub const TAIL: usize = 40;
@@ -52,21 +51,22 @@ pub struct Vm {
 
 impl Vm {
     pub fn boot(setup: &Setup, config: &Config) -> Result<Vm> {
-        Vm::boot_with(setup, config, setup.accel.accel, Limits::of(&setup.kernel.built_with))
+        let limits = Limits::of(&setup.kernel.built_with, config.cpus);
+        Vm::boot_with(setup, config, setup.accel.accel, limits)
     }
 
     pub fn boot_with(setup: &Setup, config: &Config, accel: Accel, limits: Limits) -> Result<Vm> {
-        let start = Instant::now();
         let process = Process::start(setup.arch.qemu(), &setup.initramfs, |wires| {
             qemu::arguments(setup.arch, accel, config, &setup.kernel, wires)
         })?;
         let mut link = Link::new(process, limits);
+        let start = link.now();
         let hello = link
             .qmp("qmp_capabilities", Json::Null)
             .and_then(|_| link.wait_hello())
             .map_err(|trouble| boot_failed(&mut link, trouble))?;
-        let boot_time = start.elapsed();
-        link.limits = limits.measured(boot_time);
+        let boot_time = link.now() - start;
+        link.limits = limits.measured(boot_time).at_most(setup.limit);
         ensure!(
             hello.0 == protocol::VERSION,
             "the agent speaks version {} of the protocol, the runner {}: build both again",
@@ -104,6 +104,18 @@ impl Vm {
         }
         link.kill();
         Err(anyhow!(Trouble::TookTooLong { doing: "power off".into(), limit }))
+    }
+
+    /// The time that this takes is the user's, not the test's.
+    pub fn users_time<T>(&self, f: impl FnOnce() -> T) -> T {
+        let start = self.link.borrow().now();
+        let result = f();
+        let mut link = self.link.borrow_mut();
+        let took = link.now() - start;
+        if let Some(deadline) = &mut link.test_deadline {
+            *deadline += took;
+        }
+        result
     }
 
     pub fn kill(&self) {

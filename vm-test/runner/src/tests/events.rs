@@ -9,6 +9,7 @@ use crate::guest::calls::online;
 use crate::guest::calls::write;
 use crate::guest::text;
 use crate::judge::Test;
+use crate::output::note;
 use crate::recorder;
 use crate::threads::Counts;
 use crate::threads::Demo;
@@ -295,7 +296,7 @@ fn million(vm: &Vm) -> Result<()> {
     assert_eq!(read + lost, counted.sum::<u64>());
     let parks: u64 = counts.values().map(|c| c.park).sum();
     assert!(parks > 100, "only {parks} times a CPU went");
-    eprintln!("vm-test: {read} events read, {lost} lost, a CPU went {parks} times");
+    note!("vm-test: {read} events read, {lost} lost, a CPU went {parks} times");
     demo.unload()
 }
 

@@ -5,6 +5,7 @@
 use crate::judge::Leaves;
 use crate::judge::Test;
 use crate::kernel::STATE_CONTROL;
+use crate::output::note;
 use crate::qemu::Config;
 use crate::tests::rollback;
 use crate::threads::Counts;
@@ -198,7 +199,7 @@ fn stopped_at_each_state(vm: &Vm) -> Result<()> {
         }
         demo.unload()?;
     }
-    eprintln!("vm-test: stopped at {stopped} of {} states", states.len());
+    note!("vm-test: stopped at {stopped} of {} states", states.len());
     ensure!(stopped >= 15, "only {stopped} states could be stopped at");
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 use crate::judge::Test;
 use crate::kernel::KUNIT;
+use crate::output::note;
 use crate::threads::MODULE;
 use crate::vm::Vm;
 use anyhow::Result;
@@ -26,7 +27,7 @@ fn suites_pass(vm: &Vm) -> Result<()> {
         vm.write(&format!("{FOLDER}/{suite}/run"), "1")?;
         let results = vm.read(&format!("{FOLDER}/{suite}/results"))?;
         let passed = passed(suite, &results)?;
-        eprintln!("vm-test: {suite}: {passed} passed");
+        note!("vm-test: {suite}: {passed} passed");
     }
     vm.rmmod(MODULE)
 }

@@ -10,6 +10,7 @@ use crate::guest::calls::insmod;
 use crate::guest::calls::online;
 use crate::judge::Test;
 use crate::kernel::FAILSLAB;
+use crate::output::note;
 use crate::tests::rollback::runs_again;
 use crate::threads::Demo;
 use crate::threads::MODULE;
@@ -94,7 +95,7 @@ fn fail_each(
         }
     }
     vm.write(&format!("{FAILSLAB_DIR}/ignore-gfp-wait"), "Y")?;
-    eprintln!("vm-test: {failures} allocations failed the call, {survived} did not");
+    note!("vm-test: {failures} allocations failed the call, {survived} did not");
     Ok(failures)
 }
 

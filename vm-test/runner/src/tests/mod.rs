@@ -16,6 +16,7 @@ mod misuse;
 mod model;
 mod percpu_workqueue;
 mod picture;
+pub mod program;
 mod rcuc;
 mod registration;
 mod rollback;

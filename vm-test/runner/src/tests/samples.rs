@@ -2,12 +2,12 @@
 
 //! What tests of several modules ask: of which class a thread is, what the log says.
 
+use crate::clock;
 use crate::guest::SOON;
 use crate::vm::Vm;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
-use std::time::Instant;
 
 /// How a task competes for its CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ fn parse(stat: &str) -> Option<Class> {
 
 /// The lines of the test's kernel log that begin with this; waits for so many.
 pub fn logged(vm: &Vm, beginning: &str, times: usize) -> Result<Vec<String>> {
-    let start = Instant::now();
+    let start = clock::now();
     let limit = vm.limit(SOON);
     loop {
         vm.kmsg()?;
@@ -51,7 +51,7 @@ pub fn logged(vm: &Vm, beginning: &str, times: usize) -> Result<Vec<String>> {
         if lines.len() == times {
             return Ok(lines);
         }
-        if lines.len() > times || start.elapsed() > limit {
+        if lines.len() > times || clock::now() - start > limit {
             bail!("the log has {} lines, not {times}, that begin \"{beginning}\"", lines.len());
         }
     }

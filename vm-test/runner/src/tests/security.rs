@@ -13,6 +13,7 @@ use crate::judge::Test;
 use crate::kernel::KASAN;
 use crate::kernel::LOCKDOWN;
 use crate::kernel::MODULE_SIG;
+use crate::output::note;
 use crate::qemu::Config;
 use crate::threads;
 use crate::threads::Demo;
@@ -231,7 +232,7 @@ fn any_input(vm: &Vm, times: u32) -> Result<()> {
         all.refused += tally.refused;
     }
     ensure!(all.done > 0 && all.refused > 0, "{all:?}");
-    eprintln!("vm-test: {} files, {} inputs taken, {} refused", paths.len(), all.done, all.refused);
+    note!("vm-test: {} files, {} inputs taken, {} refused", paths.len(), all.done, all.refused);
     let demo = Demo::attach(vm)?;
     demo.stop_timers()?;
     demo.wake("0")?;

@@ -6,9 +6,11 @@
 //! The kernel's source has most of them. `stress-ng --cpu-online`, from Debian, is a load, no judge: that
 //! CPUs are back it does not look. LTP comes with neither: whoever has it names it (`LTP=`).
 
+use crate::clock;
 use crate::judge::Test;
 use crate::kernel::LOCK_TORTURE;
 use crate::kernel::RCU_TORTURE;
+use crate::output::note;
 use crate::threads::Demo;
 use crate::threads::PERIOD;
 use crate::vm::Vm;
@@ -20,7 +22,6 @@ use protocol::Call;
 use protocol::Exit;
 use protocol::Value;
 use std::time::Duration;
-use std::time::Instant;
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -107,7 +108,7 @@ fn done(vm: &Vm, demo: Demo<'_>) -> Result<()> {
     let counts = demo.all_counts()?;
     let parks: u64 = counts.values().map(|c| c.park).sum();
     let runs: u64 = counts.values().map(|c| c.run).sum();
-    eprintln!("vm-test: meanwhile {parks} parks, {runs} runs");
+    note!("vm-test: meanwhile {parks} parks, {runs} runs");
     ensure!(parks >= 2 && runs > 0, "our threads saw nothing of it");
     ensure!(counts.values().all(|c| c.park == c.unpark), "{counts:?}");
     demo.unload()?;
@@ -153,7 +154,7 @@ fn passes(vm: &Vm, command: &str) -> Result<()> {
     };
     let output = String::from_utf8_lossy(&output);
     ensure!(status == Exit::Code(0), "{status:?}:\n{output}");
-    eprintln!("vm-test: {}", output.trim_end().replace('\n', "\nvm-test: "));
+    note!("vm-test: {}", output.trim_end().replace('\n', "\nvm-test: "));
     Ok(())
 }
 
@@ -171,12 +172,12 @@ fn torture(vm: &Vm, module: &str, parameters: &str) -> Result<()> {
     if lacks_affinity {
         vm.insmod("torture_sched_setaffinity", "")?;
     }
-    let start = Instant::now();
+    let start = clock::now();
     vm.insmod(module, &format!("onoff_holdoff=2 {parameters}"))?;
     let parks =
         || -> Result<u64> { Ok(demo.all_counts()?.values().map(|counts| counts.park).sum()) };
     while parks()? < OFFLINES {
-        ensure!(start.elapsed() < vm.limit(LIMIT), "{} offlines in {LIMIT:?}", parks()?);
+        ensure!(clock::now() - start < vm.limit(LIMIT), "{} offlines in {LIMIT:?}", parks()?);
     }
     vm.rmmod(module)?;
     if lacks_affinity {
@@ -189,6 +190,6 @@ fn torture(vm: &Vm, module: &str, parameters: &str) -> Result<()> {
     let verdict = &verdict.context("no verdict in the log")?.text;
     ensure!(verdict.contains("End of test: SUCCESS"), "{verdict}");
     drop(records);
-    eprintln!("vm-test: {module}: SUCCESS");
+    note!("vm-test: {module}: SUCCESS");
     done(vm, demo)
 }

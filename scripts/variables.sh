@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# The values that the variables of `make help` may have. Sourced by the scripts that use them; empty is the default.
+
+# check_variables TARGET: dies if one has none of its values, before anything is prepared.
+check_variables() {
+    local kernel=${KERNEL:-cloud} arch=${ARCH:-amd64} least=1 most
+    one_of KERNEL cloud generic rt debug kcsan
+    one_of ARCH amd64 arm64
+    one_of TCG single multi
+    one_of DAT 0 1
+    one_of V 0 1
+    case $kernel/$arch in
+    debug/amd64 | kcsan/amd64) most=16 ;; # CONFIG_NR_CPUS of scripts/debug.config
+    debug/* | kcsan/*) die "KERNEL=$kernel is for ARCH=amd64 only, not for ARCH=$arch" ;;
+    */amd64) most=128 ;; # of QEMU's machine "pc" boot, emulated
+    */arm64) most=8 ;;   # QEMU's machine "virt" with a GICv2
+    esac
+    [[ $1 != torture ]] || least=2 # of which one goes offline
+    number CPUS $least $most '' " for KERNEL=$kernel ARCH=$arch"
+    number PACE 0 3600 decimals ' (seconds)'
+    number MINUTES 0.1 100000 decimals
+    number SEED 0 4294967295
+    number BOOTS 1 99
+    matches KERNEL_VERSION '[0-9][0-9A-Za-z.+~-]*' "a kernel version as 7.3.4+deb13"
+    matches T '[0-9A-Za-z_:]+' "a part of a test's name: letters, digits, _ and :"
+    [[ -z ${LTP:-} || -d $LTP ]] || die "LTP='$LTP' is not a directory"
+}
+
+# one_of NAME VALUE...
+one_of() {
+    local name=$1 value
+    shift
+    [[ -n ${!name:-} ]] || return 0
+    for value; do [[ ${!name} != "$value" ]] || return 0; done
+    die "$name='${!name}' is not one of: $*"
+}
+
+# number NAME LEAST MOST [DECIMALS [REMARK]]
+number() {
+    local value=${!1:-} pattern='^[0-9]{1,12}$' what="a whole number"
+    [[ -n $value ]] || return 0
+    if [[ -n ${4:-} ]]; then pattern='^[0-9]{1,12}([.][0-9]{1,9})?$' what="a number"; fi
+    if ! [[ $value =~ $pattern ]] || ! within "$value" "$2" "$3"; then
+        die "$1='$value' is not $what from $2 to $3${5:-}"
+    fi
+}
+
+# within NUMBER LEAST MOST
+within() { awk -v "n=$1" -v "least=$2" -v "most=$3" 'BEGIN { exit !(n + 0 >= least + 0 && n + 0 <= most + 0) }'; }
+
+# matches NAME PATTERN TEXT
+matches() {
+    [[ -z ${!1:-} || ${!1} =~ ^$2$ ]] || die "$1='${!1}' is not $3"
+}

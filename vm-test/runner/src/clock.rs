@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The clock of all limits: the time during which the runner ran.
+
+use protocol::stopwatch::Stopwatch;
+use std::sync::LazyLock;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::thread;
+use std::time::Duration;
+
+/// Since the first call. Stands still while the runner, or the machine, is stopped.
+pub fn now() -> Duration {
+    static WATCH: LazyLock<Mutex<Stopwatch>> = LazyLock::new(|| {
+        thread::spawn(|| {
+            loop {
+                thread::sleep(Stopwatch::TICK);
+                now();
+            }
+        });
+        Mutex::new(Stopwatch::start())
+    });
+    WATCH.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+}
