@@ -9,6 +9,7 @@ use super::{
     },
     log::{
         Binary,
+        Events,
         Text, //
     },
     threads::Demo,
@@ -198,8 +199,8 @@ pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
     dir.file::<Summary>(c"summary", demo);
     dir.file::<Wake>(c"wake", demo);
     dir.file::<Period>(c"period_us", demo);
-    dir.stream::<Text>(c"events", demo);
-    dir.stream::<Binary>(c"events_binary", demo);
+    dir.stream::<Events<Text>>(c"events", demo);
+    dir.stream::<Events<Binary>>(c"events_binary", demo);
 
     for (cpu, c) in demo.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));

@@ -50,7 +50,10 @@ use kernel::{
 
 mod stream;
 
-pub use stream::Stream;
+pub use stream::{
+    RecordBytes,
+    Stream, //
+};
 
 /// The longest input, in bytes, that a file takes. More is `E2BIG`.
 pub const MAX_INPUT: usize = 16 << 10;
@@ -244,7 +247,7 @@ impl<'data> Dir<'data> {
         unsafe { self.create_file(name, Operations::<A>::MODE, data, <A as HasTable>::TABLE) };
     }
 
-    /// Makes a file in this folder that is read like a pipe.
+    /// Makes a file in this folder that is read like `trace_pipe`.
     pub fn stream<S: Stream>(&self, name: &CStr, data: &'data S::Data) {
         // SAFETY: The operations take what the `Stream` is about.
         unsafe { self.create_file(name, 0o400, data, stream::Operations::<S>::TABLE) };
