@@ -17,6 +17,9 @@ impl Display for Call {
             Call::Stat { path } => write!(f, "stat {path}"),
             Call::Open { path, .. } => write!(f, "open {path}"),
             Call::ReadHandle { .. } => write!(f, "read an open file"),
+            Call::ReadFaulting { valid, .. } => {
+                write!(f, "read an open file, with a fault after {valid} bytes")
+            }
             Call::WriteHandle { data, .. } => write!(f, "write {} to an open file", Data(data)),
             Call::Close { .. } => write!(f, "close a file"),
             Call::Mount { target, .. } => write!(f, "mount {target}"),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::time::Duration;
 
 /// Changes with every change of a type in this file.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The virtio-serial port that carries the frames.
 pub const PORT_NAME: &str = "rust_smpboot.agent";
@@ -78,6 +78,12 @@ pub enum Call {
     /// One read(2). -> `Bytes`
     ReadHandle {
         handle: u32,
+        max: u32,
+    },
+    /// One read(2) of `max` bytes into a buffer of which only the first `valid` bytes are accessible. -> `Bytes`
+    ReadFaulting {
+        handle: u32,
+        valid: u32,
         max: u32,
     },
     /// One write(2). -> `Count`
