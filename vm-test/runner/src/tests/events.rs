@@ -85,6 +85,12 @@ pub const TESTS: &[Test] = &[
         reads_of_one_file_take_turns,
     ),
     Test::new(
+        "events::summary_stays_aligned",
+        "the columns of the summary of 16 CPUs line up, also after a wake that was pending for long",
+        summary_stays_aligned,
+    )
+    .on(MANY),
+    Test::new(
         "events::open_file_keeps_the_module",
         "while a reader waits, rmmod is refused with EAGAIN",
         keeps_module,
@@ -365,6 +371,44 @@ fn reads_of_one_file_take_turns(vm: &Vm) -> Result<()> {
     names.sort();
     assert_eq!(names, ["run", "wake"], "{output}");
     demo.unload()
+}
+
+fn summary_stays_aligned(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    aligned(&demo.summary()?)?;
+    let cpu = *vm.hotpluggable()?.last().unwrap();
+    vm.cpu(cpu).offline()?;
+    demo.wake(&cpu.to_string())?;
+    // The latency is a number of ten digits.
+    vm.call(Call::Pause { us: 1_000_000 })?;
+    vm.cpu(cpu).online()?;
+    demo.wait_for([(cpu, "run", 1)].into_iter())?;
+    let summary = demo.summary()?;
+    aligned(&summary)?;
+    let max = summary.lines().filter_map(|line| line.split_whitespace().last()?.parse().ok()).max();
+    assert!(max > Some(1_000_000_000u64), "{summary}");
+    demo.unload()
+}
+
+/// All words of a column begin at the same place, or all end there.
+fn aligned(table: &str) -> Result<()> {
+    let place = |line: &str, word: &str| word.as_ptr() as usize - line.as_ptr() as usize;
+    let words = |line: &str| -> Vec<(usize, usize)> {
+        let begins = line.split_whitespace().map(|word| (place(line, word), word.len()));
+        begins.map(|(begin, length)| (begin, begin + length)).collect()
+    };
+    let rows: Vec<_> = table.lines().map(words).collect();
+    let head = rows.first().context("an empty table")?;
+    for row in &rows {
+        ensure!(row.len() == head.len(), "a row has {} words:\n{table}", row.len());
+    }
+    for column in 0..head.len() {
+        let same = |edge: fn(&(usize, usize)) -> usize| {
+            rows.iter().all(|row| edge(&row[column]) == edge(&head[column]))
+        };
+        ensure!(same(|word| word.0) || same(|word| word.1), "column {column} shifts:\n{table}");
+    }
+    Ok(())
 }
 
 fn overwritten(vm: &Vm) -> Result<()> {
