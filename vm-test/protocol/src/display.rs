@@ -3,6 +3,7 @@
 //! Calls as a person would say them, for messages.
 
 use crate::Call;
+use crate::Missing;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
@@ -50,6 +51,14 @@ impl Display for Call {
             Call::Suspend => write!(f, "suspend to RAM"),
             Call::PowerOff => write!(f, "power off"),
         }
+    }
+}
+
+impl Display for Missing {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Missing { fstype, target, errno } = self;
+        let errno = std::io::Error::from_raw_os_error(*errno);
+        write!(f, "the guest cannot mount {fstype} on {target}: {errno}")
     }
 }
 
