@@ -56,6 +56,9 @@ impl Agent {
             Call::ReadFaulting { handle, valid, max } => {
                 self.handles.read_faulting(handle, valid, max).map(Value::Bytes)
             }
+            Call::ReadBeside { handle, max } => {
+                self.handles.read_beside(handle, max).map(Value::Bytes)
+            }
             Call::WriteHandle { handle, data } => {
                 self.handles.write(handle, &data).map(Value::Count)
             }

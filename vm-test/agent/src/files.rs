@@ -3,13 +3,16 @@
 //! Files: read, written, watched, held open.
 
 use nix::errno::Errno;
+use nix::fcntl::FcntlArg;
 use nix::fcntl::OFlag;
+use nix::fcntl::fcntl;
 use nix::libc;
 use nix::sys::mman::MapFlags;
 use nix::sys::mman::ProtFlags;
 use nix::sys::mman::mmap_anonymous;
 use nix::sys::mman::mprotect;
 use nix::sys::mman::munmap;
+use nix::unistd::gettid;
 use protocol::Access;
 use protocol::FIRST_HANDLE;
 use protocol::Until;
@@ -26,6 +29,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::slice;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -149,6 +153,23 @@ impl Handles {
         // SAFETY: Nothing refers to the mapping any more.
         unsafe { munmap(start, length.get()) }?;
         result
+    }
+
+    /// The thread reads on when this returns.
+    pub fn read_beside(&mut self, handle: u32, max: u32) -> nix::Result<Vec<u8>> {
+        let mut same = self.get(handle)?.try_clone().map_err(errno)?;
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = sender.send(gettid());
+            let _ = same.read(&mut [0]);
+        });
+        let thread = receiver.recv().map_err(|_| Errno::ESRCH)?;
+        let status = format!("/proc/self/task/{thread}/status");
+        while !text(&status).map_err(errno)?.contains("State:\tS") {
+            thread::yield_now();
+        }
+        fcntl(self.get(handle)?, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        self.read(handle, max)
     }
 
     pub fn write(&mut self, handle: u32, data: &[u8]) -> nix::Result<u64> {

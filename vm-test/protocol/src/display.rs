@@ -21,6 +21,7 @@ impl Display for Call {
             Call::ReadFaulting { valid, .. } => {
                 write!(f, "read an open file, with a fault after {valid} bytes")
             }
+            Call::ReadBeside { .. } => write!(f, "read an open file beside another read"),
             Call::WriteHandle { data, .. } => write!(f, "write {} to an open file", Data(data)),
             Call::Close { .. } => write!(f, "close a file"),
             Call::Mount { target, .. } => write!(f, "mount {target}"),

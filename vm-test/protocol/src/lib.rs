@@ -100,6 +100,11 @@ pub enum Call {
         valid: u32,
         max: u32,
     },
+    /// One read(2) with O_NONBLOCK, while a thread without it sleeps in a read(2) of the same open file. -> `Bytes`
+    ReadBeside {
+        handle: u32,
+        max: u32,
+    },
     /// One write(2). -> `Count`
     WriteHandle {
         handle: u32,
