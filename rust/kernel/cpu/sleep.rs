@@ -34,7 +34,7 @@ impl Context<'_> {
     /// - on `PREEMPT_RT` also `usleep_range()` and a shorter `fsleep()`, in threads that are not
     ///   real-time.
     ///
-    /// Threads of a [`SelfParkingRegistration`](super::SelfParkingRegistration) park before `ktimers`:
+    /// Threads of a [`SelfParkingRegistration`](crate::smpboot::SelfParkingRegistration) park before `ktimers`:
     /// they may sleep in any way.
     pub fn sleep(&self, duration: Delta) -> bool {
         // SAFETY: May be called once time is kept, which is before modules.

@@ -41,6 +41,18 @@ impl From<u64> for Cell {
 ///
 /// It keeps its rows until all are there: the widest value of a column decides its width, and a
 /// counter read twice may have got wider.
+///
+/// # Examples
+///
+/// ```
+/// use debugfs::Table;
+///
+/// let mut table = Table::new(["cpu", "state", "runs"]);
+/// table.push([0u64.into(), "parked".into(), u64::MAX.into()])?;
+/// table.push([255u64.into(), "up".into(), 7u64.into()])?;
+///
+/// pr_info!("{table}");
+/// ```
 pub struct Table<const COLUMNS: usize> {
     names: [&'static str; COLUMNS],
     rows: KVec<[Cell; COLUMNS]>,

@@ -10,6 +10,7 @@ use super::report::{
 use crate::{
     hotplug_thread,
     smpboot::{
+        hotplug,
         Context,
         HotplugThread,
         ModuleScope,
@@ -71,7 +72,7 @@ fn begin(
     let threads = Registration::new(scope, shared)?;
     threads.threads().wake_all();
     held.sleeper = Some(threads);
-    let online = crate::smpboot::hotplug::online_cpus().count() as u64;
+    let online = hotplug::online_cpus().count() as u64;
     ensure!(
         eventually(|| runs.begun.get() == online),
         "a thread does not run"
