@@ -5,7 +5,6 @@
 use super::samples::Class;
 use super::samples::class;
 use super::samples::logged;
-use crate::guest::SOON;
 use crate::guest::calls::offline;
 use crate::guest::calls::write;
 use crate::judge::Leaves;
@@ -254,8 +253,8 @@ fn sleep_with_forced_threads(vm: &Vm) -> Result<()> {
 
     check(vm, "begin_fsleep")?;
     let offline = vm.spawn(offline(1))?;
-    // It would take 2 s at most, if the sleep ended.
-    assert_eq!(refused(offline.wait(SOON))?, Errno::ETIME);
+    // If the sleep of 2 s ended, the CPU would be offline by then.
+    assert_eq!(refused(offline.wait(Duration::from_secs(5)))?, Errno::ETIME);
     let sleeper = vm.tasks(|comm| comm == "mis_sleep/1")?;
     let state = vm.status(*sleeper.first().context("no thread")?, "State")?;
     assert!(state.starts_with('D'), "{state}");
