@@ -142,15 +142,34 @@ pub(crate) enum Found {
     Lost(u64, u64),
 }
 
-/// Where a reader of a ring is.
+/// Where a reader of a ring is, and where its present read ends.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cursor {
     next: u64,
+    end: u64,
 }
 
 impl Cursor {
-    /// What comes next, or nothing. Does not advance.
+    /// Limits [`peek`](Self::peek) to the events recorded so far.
+    pub(crate) fn begin(&mut self, ring: &Ring) {
+        self.end = ring.head.load(Relaxed);
+    }
+
+    /// Returns what comes next within the limit. Does not advance.
     pub(crate) fn peek(&self, ring: &Ring) -> Option<Found> {
+        if self.next < self.end {
+            self.find(ring)
+        } else {
+            None
+        }
+    }
+
+    /// Returns whether anything comes next, within the limit or not.
+    pub(crate) fn is_ready(&self, ring: &Ring) -> bool {
+        self.find(ring).is_some()
+    }
+
+    fn find(&self, ring: &Ring) -> Option<Found> {
         let word = ring.word(self.next)?.load(Acquire);
         // Later than the word, so that one of a thousand laps later is not taken for it.
         let head = ring.head.load(Acquire);
@@ -192,6 +211,7 @@ mod tests {
     /// The numbers of the events that a reader finds who begins with the oldest, and how many it misses.
     fn read(ring: &Ring, cursor: &mut Cursor) -> (u64, u64, bool) {
         let (mut events, mut lost, mut in_order) = (0, 0, true);
+        cursor.begin(ring);
         while let Some(found) = cursor.peek(ring) {
             match found {
                 Found::Event(number, event) => {
@@ -245,7 +265,7 @@ mod tests {
         let mut cursor = Cursor::default();
         let lost = 1 + SIZE / 8;
         assert_eq!(read(&ring, &mut cursor), (SIZE + 1 - lost, lost, true));
-        assert!(cursor.peek(&ring).is_none());
+        assert!(!cursor.is_ready(&ring));
         Ok(())
     }
 
@@ -255,6 +275,8 @@ mod tests {
         let mut cursor = Cursor::default();
         assert_eq!(read(&ring, &mut cursor), (3, 0, true));
         ring.record(Event { time: 3, ..RUN });
+        assert!(cursor.is_ready(&ring) && cursor.peek(&ring).is_none());
+        cursor.begin(&ring);
         assert!(matches!(
             cursor.peek(&ring),
             Some(Found::Event(3, Event { time: 3, .. }))

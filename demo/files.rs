@@ -9,6 +9,7 @@ use super::{
     },
     log::{
         Binary,
+        Events,
         Text, //
     },
     threads::Demo,
@@ -17,7 +18,8 @@ use super::{
 use crate::{
     debugfs::{
         Attribute,
-        Dir, //
+        Dir,
+        Table, //
     },
     smpboot::{
         hotplug,
@@ -28,7 +30,10 @@ use crate::{
     },
 };
 use kernel::{
-    fmt,
+    fmt::{
+        self,
+        Display, //
+    },
     prelude::*,
     sync::atomic::Relaxed, //
 };
@@ -41,33 +46,44 @@ impl Attribute for Summary {
     type Data = Registration<Demo>;
 
     fn show(demo: &Self::Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "cpu online state       pid create setup should_run        run   park unpark cleanup\
-             \x20      wake last_ns   max_ns"
-        )?;
+        let mut table = Table::new([
+            "cpu",
+            "online",
+            "state",
+            "pid",
+            "create",
+            "setup",
+            "should_run",
+            "run",
+            "park",
+            "unpark",
+            "cleanup",
+            "wake",
+            "last_ns",
+            "max_ns",
+        ]);
         for (cpu, c) in demo.cpus.iter() {
             let thread = demo.threads().info(cpu);
-            writeln!(
-                f,
-                "{:>3} {:<6} {:<8} {:>6} {:>6} {:>5} {:>10} {:>10} {:>6} {:>6} {:>7} {:>10} {:>7} {:>8}",
-                cpu.as_u32(),
-                if hotplug::is_online(cpu) { "yes" } else { "no" },
-                state(thread),
-                pid(thread),
-                c.create.load(Relaxed),
-                c.setup.load(Relaxed),
-                c.should_run.load(Relaxed),
-                c.run.load(Relaxed),
-                c.park.load(Relaxed),
-                c.unpark.load(Relaxed),
-                c.cleanup.load(Relaxed),
-                c.wake.load(Relaxed),
-                c.latency_last.load(Relaxed),
-                c.latency_max.load(Relaxed),
-            )?;
+            let is_online = hotplug::is_online(cpu);
+            let row = [
+                u64::from(cpu.as_u32()).into(),
+                if is_online { "yes" } else { "no" }.into(),
+                state(thread).into(),
+                (pid(thread) as u64).into(),
+                c.create.load(Relaxed).into(),
+                c.setup.load(Relaxed).into(),
+                c.should_run.load(Relaxed).into(),
+                c.run.load(Relaxed).into(),
+                c.park.load(Relaxed).into(),
+                c.unpark.load(Relaxed).into(),
+                c.cleanup.load(Relaxed).into(),
+                c.wake.load(Relaxed).into(),
+                c.latency_last.load(Relaxed).into(),
+                c.latency_max.load(Relaxed).into(),
+            ];
+            table.push(row).map_err(|_| fmt::Error)?;
         }
-        Ok(())
+        table.fmt(f)
     }
 }
 
@@ -198,8 +214,8 @@ pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
     dir.file::<Summary>(c"summary", demo);
     dir.file::<Wake>(c"wake", demo);
     dir.file::<Period>(c"period_us", demo);
-    dir.stream::<Text>(c"events", demo);
-    dir.stream::<Binary>(c"events_binary", demo);
+    dir.stream::<Events<Text>>(c"events", demo);
+    dir.stream::<Events<Binary>>(c"events_binary", demo);
 
     for (cpu, c) in demo.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));
@@ -221,5 +237,32 @@ pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
         dir.file::<Latencies>(c"latency_hist", c);
         dir.file::<Pid>(c"pid", c);
         dir.file::<State>(c"state", c);
+    }
+}
+
+#[kernel::macros::kunit_tests(rust_smpboot_files)]
+mod tests {
+    use super::*;
+    use kernel::str::CString;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_value() -> Result {
+        let mut table = Table::new(["cpu", "state", "runs"]);
+        table.push([0u64.into(), "parked".into(), u64::MAX.into()])?;
+        table.push([8191u64.into(), "up".into(), 10u64.into()])?;
+
+        let text = CString::try_from_fmt(fmt!("{table}"))?;
+        let wanted = c" cpu state                  runs\n\
+                       \x20  0 parked 18446744073709551615\n\
+                       8191 up                       10\n";
+        assert_eq!(&*text, wanted);
+        Ok(())
+    }
+
+    #[test]
+    fn a_table_without_rows_has_a_header() -> Result {
+        let text = CString::try_from_fmt(fmt!("{}", Table::new(["cpu", "state"])))?;
+        assert_eq!(&*text, c"cpu state\n");
+        Ok(())
     }
 }

@@ -15,22 +15,33 @@ use super::{
     threads::Demo, //
 };
 use crate::{
-    debugfs::Stream,
+    debugfs::{
+        RecordBytes,
+        Stream, //
+    },
     smpboot::{
         PerCpu,
         Registration, //
     },
     wait::WaitQueue, //
 };
-use core::fmt::Write;
+use core::{
+    fmt::Write,
+    marker::PhantomData, //
+};
 use kernel::{
     cpu::CpuId,
-    prelude::*,
-    uaccess::UserSliceWriter, //
+    prelude::*, //
 };
 
 /// Where a reader is in each CPU's ring.
 pub(crate) struct Position(KVec<(CpuId, Cursor)>);
+
+/// What a reader finds, and in which CPU's ring.
+pub(crate) struct Record {
+    cpu: CpuId,
+    found: Found,
+}
 
 impl Position {
     fn new(cpus: &PerCpu<Cpu>) -> Result<Self> {
@@ -42,74 +53,53 @@ impl Position {
     }
 
     fn is_ready(&self, cpus: &PerCpu<Cpu>) -> bool {
-        self.0.iter().any(|(id, cursor)| {
-            cpus.get(*id)
-                .is_some_and(|cpu| cursor.peek(&cpu.ring).is_some())
-        })
+        self.0
+            .iter()
+            .any(|(id, cursor)| cpus.get(*id).is_some_and(|cpu| cursor.is_ready(&cpu.ring)))
     }
 
-    /// Hands out records in the order of time, as long as `write` takes them and there are any.
-    ///
-    /// `write` gets a record, and returns its size, or `None` if there is no room for it.
-    fn read(
-        &mut self,
-        cpus: &PerCpu<Cpu>,
-        mut write: impl FnMut(CpuId, &Found) -> Result<Option<usize>>,
-    ) -> Result<usize> {
-        let mut read = 0;
-        loop {
-            let first = self
-                .0
-                .iter_mut()
-                .filter_map(|(id, cursor)| {
-                    let found = cursor.peek(&cpus.get(*id)?.ring)?;
-                    Some((*id, cursor, found))
-                })
-                .min_by_key(|(_, _, found)| match found {
-                    Found::Event(_, event) => event.time,
-                    // What is lost was before all that is left.
-                    Found::Lost(..) => 0,
-                });
-            let Some((id, cursor, found)) = first else {
-                return Ok(read);
-            };
-            match write(id, &found)? {
-                Some(size) => {
-                    cursor.advance(&found);
-                    read += size;
-                }
-                None if read == 0 => return Err(EINVAL),
-                None => return Ok(read),
+    fn begin(&mut self, cpus: &PerCpu<Cpu>) {
+        for (id, cursor) in self.0.iter_mut() {
+            if let Some(cpu) = cpus.get(*id) {
+                cursor.begin(&cpu.ring);
             }
+        }
+    }
+
+    /// Returns the record with the earliest time.
+    fn peek(&self, cpus: &PerCpu<Cpu>) -> Option<Record> {
+        self.0
+            .iter()
+            .filter_map(|(id, cursor)| {
+                let found = cursor.peek(&cpus.get(*id)?.ring)?;
+                Some(Record { cpu: *id, found })
+            })
+            .min_by_key(|record| match record.found {
+                Found::Event(_, event) => event.time,
+                // What is lost was before all that is left.
+                Found::Lost(..) => 0,
+            })
+    }
+
+    fn advance(&mut self, record: &Record) {
+        if let Some((_, cursor)) = self.0.iter_mut().find(|(id, _)| *id == record.cpu) {
+            cursor.advance(&record.found);
         }
     }
 }
 
-/// Lines `SECONDS cpuN NUMBER EVENT`, and `- cpuN NUMBER lost COUNT` for events that were
-/// overwritten: COUNT of them from NUMBER on.
-pub(crate) struct Text;
-
-/// A line in the making; longer than any.
-struct Line {
-    bytes: [u8; 80],
-    len: usize,
+/// A format of the events.
+pub(crate) trait Format: 'static {
+    fn write(record: &Record, bytes: &mut RecordBytes) -> Result;
 }
 
-impl Write for Line {
-    fn write_str(&mut self, s: &str) -> core::fmt::Result {
-        let end = self.len + s.len();
-        self.bytes
-            .get_mut(self.len..end)
-            .ok_or(core::fmt::Error)?
-            .copy_from_slice(s.as_bytes());
-        self.len = end;
-        Ok(())
-    }
-}
+/// The events of all CPUs in one format.
+pub(crate) struct Events<F>(PhantomData<F>);
 
-impl Stream for Text {
+impl<F: Format> Stream for Events<F> {
     type Data = Registration<Demo>;
     type Reader = Position;
+    type Record = Record;
 
     fn open(demo: &Self::Data) -> Result<Position> {
         Position::new(&demo.cpus)
@@ -123,38 +113,41 @@ impl Stream for Text {
         position.is_ready(&demo.cpus)
     }
 
-    fn read(
-        demo: &Self::Data,
-        position: &mut Position,
-        writer: &mut UserSliceWriter,
-    ) -> Result<usize> {
-        position.read(&demo.cpus, |id, found| {
-            let mut line = Line {
-                bytes: [0; 80],
-                len: 0,
-            };
-            match found {
-                Found::Event(number, event) => writeln!(
-                    line,
-                    "{}.{:09} cpu{} {number} {}",
-                    event.time / 1_000_000_000,
-                    event.time % 1_000_000_000,
-                    id.as_u32(),
-                    event.kind.name(),
-                ),
-                Found::Lost(number, count) => {
-                    writeln!(line, "- cpu{} {number} lost {count}", id.as_u32())
-                }
-            }
-            .map_err(|_| EIO)?;
+    fn begin(demo: &Self::Data, position: &mut Position) {
+        position.begin(&demo.cpus);
+    }
 
-            let line = line.bytes.get(..line.len).ok_or(EIO)?;
-            if writer.len() < line.len() {
-                return Ok(None);
-            }
-            writer.write_slice(line)?;
-            Ok(Some(line.len()))
-        })
+    fn peek(demo: &Self::Data, position: &Position) -> Option<Record> {
+        position.peek(&demo.cpus)
+    }
+
+    fn advance(position: &mut Position, record: &Record) {
+        position.advance(record);
+    }
+
+    fn write(record: &Record, bytes: &mut RecordBytes) -> Result {
+        F::write(record, bytes)
+    }
+}
+
+/// Lines `SECONDS cpuN NUMBER EVENT`, and `- cpuN NUMBER lost COUNT` for events that were
+/// overwritten: COUNT of them from NUMBER on.
+pub(crate) struct Text;
+
+impl Format for Text {
+    fn write(record: &Record, bytes: &mut RecordBytes) -> Result {
+        let cpu = record.cpu.as_u32();
+        match &record.found {
+            Found::Event(number, event) => writeln!(
+                bytes,
+                "{}.{:09} cpu{cpu} {number} {}",
+                event.time / 1_000_000_000,
+                event.time % 1_000_000_000,
+                event.kind.name(),
+            ),
+            Found::Lost(number, count) => writeln!(bytes, "- cpu{cpu} {number} lost {count}"),
+        }
+        .map_err(|_| EIO)
     }
 }
 
@@ -168,42 +161,15 @@ impl Stream for Text {
 /// | 20 | 4 | kind: 0 lost, 1 create, 2 setup, 3 park, 4 unpark, 5 cleanup (online), 6 cleanup (offline), 7 wake, 8 run |
 pub(crate) struct Binary;
 
-impl Stream for Binary {
-    type Data = Registration<Demo>;
-    type Reader = Position;
-
-    fn open(demo: &Self::Data) -> Result<Position> {
-        Position::new(&demo.cpus)
-    }
-
-    fn queue(demo: &Self::Data) -> &WaitQueue {
-        &demo.common.readers
-    }
-
-    fn is_ready(demo: &Self::Data, position: &Position) -> bool {
-        position.is_ready(&demo.cpus)
-    }
-
-    fn read(
-        demo: &Self::Data,
-        position: &mut Position,
-        writer: &mut UserSliceWriter,
-    ) -> Result<usize> {
-        const SIZE: usize = 24;
-
-        position.read(&demo.cpus, |id, found| {
-            if writer.len() < SIZE {
-                return Ok(None);
-            }
-            let (time, number, kind) = match found {
-                Found::Event(number, event) => (event.time, *number, event.kind as u32),
-                Found::Lost(number, count) => (*count, *number, 0),
-            };
-            writer.write(&time)?;
-            writer.write(&number)?;
-            writer.write(&id.as_u32())?;
-            writer.write(&kind)?;
-            Ok(Some(SIZE))
-        })
+impl Format for Binary {
+    fn write(record: &Record, bytes: &mut RecordBytes) -> Result {
+        let (time, number, kind) = match &record.found {
+            Found::Event(number, event) => (event.time, *number, event.kind as u32),
+            Found::Lost(number, count) => (*count, *number, 0),
+        };
+        bytes.push(&time.to_ne_bytes())?;
+        bytes.push(&number.to_ne_bytes())?;
+        bytes.push(&record.cpu.as_u32().to_ne_bytes())?;
+        bytes.push(&kind.to_ne_bytes())
     }
 }

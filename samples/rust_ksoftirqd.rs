@@ -4,11 +4,12 @@
 //!
 //! A timer interrupt on each CPU raises vectors there; the thread of the CPU runs what is pending.
 //! `echo 1000 > /sys/kernel/debug/rust_ksoftirqd/raise` lets the next 1000 interrupts, wherever
-//! they come, raise every vector once. When they have, `raised` and `run` of each vector are equal,
-//! whatever the CPUs did meanwhile.
+//! they come, raise every vector once. When they have, the timers stop, so an idle CPU stays idle,
+//! and `raised` and `run` of each vector are equal, whatever the CPUs did meanwhile.
 //!
 //! The threads have the smallest table that there is: a `setup` that makes nothing, `run`, and a
-//! `should_run` that looks at what is pending, for that is a flag already. What a CPU leaves behind
+//! `should_run` that looks at what is pending, for that is a flag already. The thread of a CPU also
+//! starts its timer, which can only be done there. What a CPU leaves behind
 //! when it goes is taken over by another one. `takeover_tasklets()` does that when the CPU is dead;
 //! the state used here comes while interrupts still arrive on the CPU, so from then on they raise
 //! their vectors on the other one, too.
@@ -17,7 +18,10 @@
 
 use kernel::{
     cpu::CpuId,
-    fmt,
+    fmt::{
+        self,
+        Display, //
+    },
     impl_has_hr_timer,
     new_mutex,
     prelude::*,
@@ -25,6 +29,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
+            Full,
             Relaxed,
             Release, //
         },
@@ -53,6 +58,7 @@ mod library;
 use debugfs::{
     Attribute,
     Dir,
+    Table,
     Tree, //
 };
 use library::{
@@ -182,6 +188,10 @@ impl Softirqs {
         }
     }
 
+    fn is_raising(&self) -> bool {
+        self.left.load(Relaxed) > 0
+    }
+
     /// Runs what is pending on a CPU. Returns whether there was anything.
     fn handle(&self, cpu: &Cpu) -> bool {
         let mut any = false;
@@ -211,62 +221,14 @@ impl Softirqs {
     }
 }
 
-/// The threads.
-struct Ksoftirqd(Arc<Softirqs>);
-
-#[vtable]
-impl HotplugThread for Ksoftirqd {
-    const NAME: &'static CStr = c"rust_softi";
-
-    type Local = ();
-
-    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
-
-    fn should_run(&self, _local: Pin<&mut ()>, cx: &AtomicContext<'_>) -> bool {
-        self.0
-            .cpus
-            .get(cx.cpu())
-            .is_some_and(|cpu| cpu.pending.iter().any(|p| p.load(Relaxed) > 0))
-    }
-
-    fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        if let Some(cpu) = self.0.cpus.get(cx.cpu()) {
-            cpu.runs.add(1, Relaxed);
-            // If there is still more then, `should_run` will say so; others run in between.
-            for _ in 0..MAX_RESTART {
-                if !self.0.handle(cpu) {
-                    break;
-                }
-            }
-        }
-    }
-}
-
-hotplug_thread!(Ksoftirqd);
-
-impl Drop for Ksoftirqd {
-    fn drop(&mut self) {
-        // The interrupts have stopped, and so have the threads, perhaps before the last work.
-        for (_, cpu) in self.0.cpus.iter() {
-            while self.0.handle(cpu) {}
-        }
-        for (name, vector) in VECTORS.iter().zip(&self.0.vectors) {
-            pr_info!(
-                "{}: {} raised, {} run\n",
-                name.to_str().unwrap_or_default(),
-                vector.raised.load(Relaxed),
-                vector.run.load(Relaxed)
-            );
-        }
-    }
-}
-
 /// Where a CPU's interrupts come from.
 #[pin_data]
 struct Source {
     #[pin]
     timer: HrTimer<Self>,
     softirqs: Arc<Softirqs>,
+    /// Whether the timer has stopped, or never ran. Who clears this starts the timer.
+    stopped: Atomic<bool>,
 }
 
 impl HrTimerCallback for Source {
@@ -274,6 +236,14 @@ impl HrTimerCallback for Source {
 
     fn run(this: ArcBorrow<'_, Self>, mut cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         this.softirqs.interrupt();
+        if !this.softirqs.is_raising() {
+            this.stopped.xchg(true, Full);
+            // The barriers here and in `raise()`: either this sees the new interrupts, or the thread
+            // sees that the timer has stopped.
+            if !this.is_wanted() {
+                return HrTimerRestart::NoRestart;
+            }
+        }
         cx.forward_now(this.softirqs.period);
         HrTimerRestart::Restart
     }
@@ -282,6 +252,13 @@ impl HrTimerCallback for Source {
 impl_has_hr_timer! {
     impl HasHrTimer<Self> for Source {
         mode: RelativePinnedHardMode<Monotonic>, field: self.timer
+    }
+}
+
+impl Source {
+    /// Returns whether the timer is to be started, by the caller.
+    fn is_wanted(&self) -> bool {
+        self.softirqs.is_raising() && self.stopped.cmpxchg(true, false, Full).is_ok()
     }
 }
 
@@ -296,25 +273,109 @@ impl Started {
     fn new(softirqs: Arc<Softirqs>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             source: Arc::pin_init(
-                pin_init!(Source { timer <- HrTimer::new(), softirqs }),
+                pin_init!(Source {
+                    timer <- HrTimer::new(),
+                    softirqs,
+                    stopped: Atomic::new(true),
+                }),
                 GFP_KERNEL,
             )?,
             handle <- new_mutex!(None),
         }? Error)
+    }
+
+    /// Starts the timer on this CPU, if it has stopped and interrupts are still to raise vectors.
+    fn start(&self) {
+        let mut handle = self.handle.lock();
+        if self.source.is_wanted() {
+            // A callback may still be about to return.
+            *handle = None;
+            *handle = Some(self.source.clone().start(self.source.softirqs.period));
+        }
+    }
+
+    /// Stops the timer, on whichever CPU it is.
+    fn stop(&self) {
+        let mut handle = self.handle.lock();
+        *handle = None;
+        // The barrier for a `start()` after this.
+        self.source.stopped.xchg(true, Full);
+    }
+}
+
+/// The threads.
+struct Ksoftirqd {
+    softirqs: Arc<Softirqs>,
+    sources: Arc<PerCpu<Started>>,
+}
+
+impl Ksoftirqd {
+    /// Lets so many interrupts more raise vectors.
+    fn raise(&self, count: u32) {
+        self.softirqs.left.fetch_add(count.into(), Full);
+        Threads::<Self>::new().wake_all();
+    }
+}
+
+#[vtable]
+impl HotplugThread for Ksoftirqd {
+    const NAME: &'static CStr = c"rust_softi";
+
+    type Local = ();
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn should_run(&self, _local: Pin<&mut ()>, cx: &AtomicContext<'_>) -> bool {
+        let cpu = self.softirqs.cpus.get(cx.cpu());
+        cpu.is_some_and(|cpu| cpu.pending.iter().any(|p| p.load(Relaxed) > 0))
+            || self.softirqs.is_raising() && {
+                let started = self.sources.get(cx.cpu());
+                started.is_some_and(|started| started.source.stopped.load(Relaxed))
+            }
+    }
+
+    fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
+        if let Some(started) = self.sources.get(cx.cpu()) {
+            started.start();
+        }
+        if let Some(cpu) = self.softirqs.cpus.get(cx.cpu()) {
+            cpu.runs.add(1, Relaxed);
+            // If there is still more then, `should_run` will say so; others run in between.
+            for _ in 0..MAX_RESTART {
+                if !self.softirqs.handle(cpu) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+hotplug_thread!(Ksoftirqd);
+
+impl Drop for Ksoftirqd {
+    fn drop(&mut self) {
+        for (_, started) in self.sources.iter() {
+            started.stop();
+        }
+        // The threads have stopped, perhaps before the last work.
+        for (_, cpu) in self.softirqs.cpus.iter() {
+            while self.softirqs.handle(cpu) {}
+        }
+        for (name, vector) in VECTORS.iter().zip(&self.softirqs.vectors) {
+            pr_info!(
+                "{}: {} raised, {} run\n",
+                name.to_str().unwrap_or_default(),
+                vector.raised.load(Relaxed),
+                vector.run.load(Relaxed)
+            );
+        }
     }
 }
 
 /// The hotplug state: interrupts come on CPUs that are online.
 struct Hotplug {
     softirqs: Arc<Softirqs>,
-    sources: PerCpu<Started>,
-}
-
-impl Hotplug {
-    fn new(softirqs: Arc<Softirqs>) -> Result<Self> {
-        let sources = PerCpu::new(|_cpu| Started::new(softirqs.clone()))?;
-        Ok(Self { softirqs, sources })
-    }
+    sources: Arc<PerCpu<Started>>,
 }
 
 #[vtable]
@@ -326,10 +387,9 @@ impl cpuhp::Callbacks for Hotplug {
             cpu.off.store(false, Relaxed);
         }
         if let Some(started) = self.sources.get(cx.cpu()) {
-            let mut handle = started.handle.lock();
             // The timer of a CPU that died has gone on elsewhere.
-            *handle = None;
-            *handle = Some(started.source.clone().start(self.softirqs.period));
+            started.stop();
+            started.start();
         }
         Ok(())
     }
@@ -348,20 +408,28 @@ impl Attribute for Summary {
     type Data = Ksoftirqds;
 
     fn show(this: &Ksoftirqds, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "cpu place  interrupts       runs    pending taken_over")?;
-        for (cpu, c) in this.threads.0.cpus.iter() {
-            writeln!(
-                f,
-                "{:>3} {:<5} {:>11} {:>10} {:>10} {:>10}",
-                cpu.as_u32(),
-                if c.off.load(Relaxed) { "off" } else { "on" },
-                c.interrupts.load(Relaxed),
-                c.runs.load(Relaxed),
-                c.pending.iter().map(|p| p.load(Relaxed)).sum::<u64>(),
-                c.taken_over.load(Relaxed),
-            )?;
+        let mut table = Table::new([
+            "cpu",
+            "place",
+            "interrupts",
+            "runs",
+            "pending",
+            "taken_over",
+        ]);
+        for (cpu, c) in this.threads.softirqs.cpus.iter() {
+            let is_off = c.off.load(Relaxed);
+            let pending: u64 = c.pending.iter().map(|p| p.load(Relaxed)).sum();
+            let row = [
+                u64::from(cpu.as_u32()).into(),
+                if is_off { "off" } else { "on" }.into(),
+                c.interrupts.load(Relaxed).into(),
+                c.runs.load(Relaxed).into(),
+                pending.into(),
+                c.taken_over.load(Relaxed).into(),
+            ];
+            table.push(row).map_err(|_| fmt::Error)?;
         }
-        Ok(())
+        table.fmt(f)
     }
 }
 
@@ -374,7 +442,7 @@ impl Attribute for Raise {
 
     fn store(this: &Ksoftirqds, input: &CStr) -> Result {
         let count: u32 = input.to_str()?.trim().parse().map_err(|_| EINVAL)?;
-        this.threads.0.left.add(u64::from(count), Relaxed);
+        this.threads.raise(count);
         Ok(())
     }
 }
@@ -394,8 +462,13 @@ impl Ksoftirqds {
             Softirqs::new(Delta::from_micros(period_us.into()))?,
             GFP_KERNEL,
         )?;
-        let threads = Registration::new(scope, Ksoftirqd(softirqs.clone()))?;
-        let hotplug = Hotplug::new(softirqs)?;
+        let sources = PerCpu::new(|_cpu| Started::new(softirqs.clone()))?;
+        let sources = Arc::new(sources, GFP_KERNEL)?;
+        let hotplug = Hotplug {
+            softirqs: softirqs.clone(),
+            sources: sources.clone(),
+        };
+        let threads = Registration::new(scope, Ksoftirqd { softirqs, sources })?;
         Ok(Self {
             _hotplug: cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, hotplug)?,
             threads,
@@ -403,7 +476,7 @@ impl Ksoftirqds {
     }
 
     fn fill<'data>(&'data self, dir: &Dir<'data>) {
-        let softirqs = &*self.threads.0;
+        let softirqs = &*self.threads.softirqs;
         dir.file::<Summary>(c"summary", self);
         dir.file::<Raise>(c"raise", self);
         dir.file::<Counter>(c"left", &softirqs.left);

@@ -17,7 +17,10 @@
 
 use kernel::{
     cpu::CpuId,
-    fmt,
+    fmt::{
+        self,
+        Display, //
+    },
     list::{
         impl_list_arc_safe,
         impl_list_item,
@@ -50,6 +53,7 @@ mod library;
 use debugfs::{
     Attribute,
     Dir,
+    Table,
     Tree, //
 };
 use grace_period::GracePeriod;
@@ -332,28 +336,28 @@ impl Attribute for Summary {
     type Data = Registration<Rcuc>;
 
     fn show(rcuc: &Self::Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "cpu status     queued        run      moved")?;
+        let mut table = Table::new(["cpu", "status", "queued", "run", "moved"]);
         for (cpu, c) in rcuc.cpus.iter() {
             let (status, queued) = {
                 let queue = c.queue.lock();
                 (queue.status, queue.work.iter().count())
             };
-            writeln!(
-                f,
-                "{:>3} {:<8} {:>8} {:>10} {:>10}",
-                cpu.as_u32(),
-                match status {
-                    Status::OffCpu => "offcpu",
-                    Status::Waiting => "waiting",
-                    Status::Running => "running",
-                    Status::Yielding => "yielding",
-                },
-                queued,
-                c.run.load(Relaxed),
-                c.moved.load(Relaxed),
-            )?;
+            let status = match status {
+                Status::OffCpu => "offcpu",
+                Status::Waiting => "waiting",
+                Status::Running => "running",
+                Status::Yielding => "yielding",
+            };
+            let row = [
+                u64::from(cpu.as_u32()).into(),
+                status.into(),
+                (queued as u64).into(),
+                c.run.load(Relaxed).into(),
+                c.moved.load(Relaxed).into(),
+            ];
+            table.push(row).map_err(|_| fmt::Error)?;
         }
-        Ok(())
+        table.fmt(f)
     }
 }
 

@@ -49,8 +49,16 @@ use kernel::{
 };
 
 mod stream;
+mod table;
 
-pub use stream::Stream;
+pub use stream::{
+    RecordBytes,
+    Stream, //
+};
+pub use table::{
+    Cell,
+    Table, //
+};
 
 /// The longest input, in bytes, that a file takes. More is `E2BIG`.
 pub const MAX_INPUT: usize = 16 << 10;
@@ -96,7 +104,8 @@ pub trait Attribute: 'static {
     /// What the file is about.
     type Data: Sync + 'static;
 
-    /// Writes the file's text. Called again, from the start, if the text outgrows the buffer.
+    /// Writes the file's text. Called again, from the start, if the text outgrows the buffer. An error
+    /// means a lack of memory: the read fails with `ENOMEM`.
     fn show(_data: &Self::Data, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -107,11 +116,17 @@ pub trait Attribute: 'static {
     }
 }
 
-struct Show<'a, A: Attribute>(&'a A::Data);
+struct Show<'a, A: Attribute> {
+    data: &'a A::Data,
+    /// What `seq_print!` ignores.
+    result: core::cell::Cell<fmt::Result>,
+}
 
 impl<A: Attribute> fmt::Display for Show<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        A::show(self.0, f)
+        let result = A::show(self.data, f);
+        self.result.set(result);
+        result
     }
 }
 
@@ -161,10 +176,18 @@ impl<A: Attribute> Operations<A> {
         // SAFETY: `seq` is valid, and locked by its reader.
         let seq = unsafe { SeqFile::from_raw(seq) };
 
-        if A::HAS_SHOW {
-            seq_print!(seq, "{}", Show::<A>(data));
+        if !A::HAS_SHOW {
+            return 0;
         }
-        0
+        let show = Show::<A> {
+            data,
+            result: core::cell::Cell::new(Ok(())),
+        };
+        seq_print!(seq, "{show}");
+        match show.result.get() {
+            Ok(()) => 0,
+            Err(_) => ENOMEM.to_errno(),
+        }
     }
 
     /// # Safety
@@ -244,7 +267,7 @@ impl<'data> Dir<'data> {
         unsafe { self.create_file(name, Operations::<A>::MODE, data, <A as HasTable>::TABLE) };
     }
 
-    /// Makes a file in this folder that is read like a pipe.
+    /// Makes a file in this folder that is read like `trace_pipe`.
     pub fn stream<S: Stream>(&self, name: &CStr, data: &'data S::Data) {
         // SAFETY: The operations take what the `Stream` is about.
         unsafe { self.create_file(name, 0o400, data, stream::Operations::<S>::TABLE) };

@@ -236,7 +236,7 @@
 //! | 32 | Hot-remove. | *doc*: above |
 //! | 33 | Without SMP. | *type*: a build error, see [`percpu`] |
 //! | 34 | Registering while a CPU is stopped half-way up: it gets no thread, which is then unparked. | *doc*: only a kernel with `CONFIG_CPU_HOTPLUG_STATE_CONTROL`, for debugging, can stop there |
-//! | 35 | On `PREEMPT_RT` a callback that sleeps for some time while its CPU goes down is not woken: `ktimers` has parked. | *run*: [`Context::sleep`]; for other sleeps *doc*: there |
+//! | 35 | Where interrupts are forced into threads (`PREEMPT_RT`, `threadirqs`) a callback that sleeps for some time while its CPU goes down is not woken: `ktimers` has parked. | *run*: [`Context::sleep`]; for other sleeps *doc*: there |
 
 mod atomic_context;
 mod registration;

@@ -26,6 +26,7 @@ mod misuse {
     pub(crate) mod leaks;
     pub(crate) mod never_ran;
     pub(crate) mod percpu;
+    pub(crate) mod sleeps;
     pub(crate) mod states;
     pub(crate) mod storm;
     pub(crate) mod threads;
@@ -48,6 +49,7 @@ use misuse::{
     never_ran,
     percpu,
     report::Outcome,
+    sleeps,
     states,
     storm,
     threads, //
@@ -58,6 +60,7 @@ use smpboot::{
         ECANCELED, //
     },
     ModuleScope,
+    Registration,
     ScopedModule, //
 };
 
@@ -79,6 +82,7 @@ scoped_module! {
 #[derive(Default)]
 pub(crate) struct Held {
     pub(crate) callbacks: Option<callbacks::Held>,
+    pub(crate) sleeper: Option<Registration<sleeps::Sleeper>>,
     pub(crate) policies: Option<threads::Policies>,
     pub(crate) unpark: Option<threads::Unpark>,
 }
@@ -99,6 +103,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("end_policies", threads::end_policies),
     ("begin_callbacks", callbacks::begin),
     ("end_callbacks", callbacks::end),
+    ("begin_sleep", sleeps::begin_sleep),
+    ("begin_fsleep", sleeps::begin_fsleep),
+    ("end_sleep", sleeps::end),
     ("drop_in_callback", callbacks::drop_in_callback),
     ("storm", storm::storm),
     ("percpu", percpu::construction),

@@ -21,11 +21,21 @@ impl Context<'_> {
     /// thread do not end it: they are for the next [`run`](crate::smpboot::HotplugThread::run). May not be called
     /// where sleeping is not allowed.
     ///
-    /// This is the way for a callback to let time pass. On `PREEMPT_RT` others are woken by the hotplug
-    /// thread `ktimers/N`, which is older than a module's threads and so parks before them: `msleep()`,
-    /// whatever waits with a limit in jiffies, and, in threads that are not real-time, `usleep_range()`. A
-    /// callback that sleeps like that when its CPU goes down is never woken, and the CPU-down waits for
-    /// it. The timer of this sleep expires in the interrupt itself.
+    /// This is the way for a callback to let time pass. Where interrupts are forced into threads, the
+    /// hotplug thread `ktimers/N` expires the timers of other sleeps. It is older than a module's
+    /// threads and so parks before them. A callback that sleeps on such a timer when its CPU goes down
+    /// is never woken, and the CPU-down waits for it. The timer of this sleep expires in the interrupt
+    /// itself.
+    ///
+    /// Interrupts are forced into threads on `PREEMPT_RT`, and on any other kernel that is booted with
+    /// `threadirqs`. The sleeps concerned are:
+    ///
+    /// - `msleep()`, `fsleep()` of four jiffies or more, and every wait with a limit in jiffies;
+    /// - on `PREEMPT_RT` also `usleep_range()` and a shorter `fsleep()`, in threads that are not
+    ///   real-time.
+    ///
+    /// Threads of a [`SelfParkingRegistration`](crate::smpboot::SelfParkingRegistration) park before `ktimers`:
+    /// they may sleep in any way.
     pub fn sleep(&self, duration: Delta) -> bool {
         // SAFETY: May be called once time is kept, which is before modules.
         let now = unsafe { bindings::ktime_get() };

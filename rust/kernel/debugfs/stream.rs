@@ -1,19 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files that are read like a pipe: what is there now, then what comes.
+//! Files that are read like `trace_pipe`: the records so far, then each new one.
 
 use super::super::{
     seam::THIS_MODULE,
     wait::WaitQueue, //
 };
-use core::marker::PhantomData;
+use core::{
+    fmt::Write,
+    marker::PhantomData, //
+};
 use kernel::{
     bindings,
     error::from_result,
     fs::File,
+    new_condvar,
     new_mutex,
+    new_spinlock,
     prelude::*,
-    sync::Mutex,
+    sync::{
+        CondVar,
+        Mutex,
+        SpinLock, //
+    },
     types::ForeignOwnable,
     uaccess::{
         UserPtr,
@@ -22,42 +31,130 @@ use kernel::{
     }, //
 };
 
+/// The longest record, in bytes.
+const MAX_RECORD: usize = 80;
+
 /// What a file streams.
 ///
-/// Each open file has a reader of its own, so that every reader gets all there is. A read that finds
-/// nothing waits, or fails with `EAGAIN` if the file is `O_NONBLOCK`; the file can be polled. It
-/// cannot be sought. Process context.
+/// Each open file has a reader of its own, so every open file gets all records. The file can be
+/// polled, and not sought. For each `read(2)`:
+///
+/// - It returns whole records, at most those that were there when it began.
+/// - Without any record it waits for the next one, or fails with `EAGAIN` if the file is
+///   `O_NONBLOCK`. A buffer without room for one record is `EINVAL`.
+/// - A signal, or a fault of the buffer, ends it after the records copied so far. The next `read`
+///   goes on with the first record that did not arrive.
+/// - A second `read` of one open file (after `dup` or `fork`, or in another thread) waits until the
+///   first has returned, as with `trace_pipe`. A signal ends that wait. With `O_NONBLOCK` it is
+///   `EAGAIN`.
 pub trait Stream: 'static {
     /// What the file is about.
     type Data: Sync + 'static;
 
-    /// Where one reader is.
+    /// The position of one open file.
     type Reader: Send + Unpin + 'static;
 
-    /// A reader at its start.
+    /// A record, not yet converted to bytes.
+    type Record;
+
+    /// Returns a reader at the first record. Process context.
     fn open(data: &Self::Data) -> Result<Self::Reader>;
 
-    /// Where readers wait. To be notified whenever [`is_ready`](Self::is_ready) may have changed.
+    /// Returns the queue that readers wait in. Notify it whenever [`is_ready`](Self::is_ready) may
+    /// have changed.
     fn queue(data: &Self::Data) -> &WaitQueue;
 
-    /// Whether there is something to read. Must not sleep.
+    /// Returns whether there is a record to read. Atomic context.
     fn is_ready(data: &Self::Data, reader: &Self::Reader) -> bool;
 
-    /// Reads as many whole records as there are and fit. Returns their size, in bytes: 0 if there is
-    /// none, `EINVAL` if there is one but it does not fit.
-    fn read(
-        data: &Self::Data,
-        reader: &mut Self::Reader,
-        writer: &mut UserSliceWriter,
-    ) -> Result<usize>;
+    /// Limits [`peek`](Self::peek) to the records that are there now. Atomic context.
+    fn begin(data: &Self::Data, reader: &mut Self::Reader);
+
+    /// Returns the next record within the limit, without advancing. Atomic context.
+    fn peek(data: &Self::Data, reader: &Self::Reader) -> Option<Self::Record>;
+
+    /// Goes past `record`, which [`peek`](Self::peek) returned last. Atomic context.
+    fn advance(reader: &mut Self::Reader, record: &Self::Record);
+
+    /// Converts a record to bytes. Process context.
+    fn write(record: &Self::Record, bytes: &mut RecordBytes) -> Result;
+}
+
+/// The bytes of one record.
+pub struct RecordBytes {
+    bytes: [u8; MAX_RECORD],
+    len: usize,
+}
+
+impl RecordBytes {
+    fn new() -> Self {
+        Self {
+            bytes: [0; MAX_RECORD],
+            len: 0,
+        }
+    }
+
+    /// Appends `bytes`. Returns `EOVERFLOW` if the record gets too long.
+    pub fn push(&mut self, bytes: &[u8]) -> Result {
+        let end = self.len + bytes.len();
+        self.bytes
+            .get_mut(self.len..end)
+            .ok_or(EOVERFLOW)?
+            .copy_from_slice(bytes);
+        self.len = end;
+        Ok(())
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Write for RecordBytes {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        self.push(s.as_bytes()).map_err(|_| core::fmt::Error)
+    }
 }
 
 /// An open file.
 #[pin_data]
 struct Open<S: Stream> {
     data: *const S::Data,
+    /// A spinlock: taken in the condition of a wait, and by a poll beside a `read`.
     #[pin]
-    reader: Mutex<S::Reader>,
+    reader: SpinLock<S::Reader>,
+    /// Whether a `read` is in progress. Only that `read` advances the reader.
+    #[pin]
+    is_read: Mutex<bool>,
+    #[pin]
+    turns: CondVar,
+}
+
+/// The right of one `read` to advance the reader.
+struct Turn<'a, S: Stream>(&'a Open<S>);
+
+impl<'a, S: Stream> Turn<'a, S> {
+    fn take(open: &'a Open<S>, nonblock: bool) -> Result<Self> {
+        let mut is_read = open.is_read.lock();
+        while *is_read {
+            if nonblock {
+                return Err(EAGAIN);
+            }
+            if open.turns.wait_interruptible(&mut is_read) {
+                return Err(ERESTARTSYS);
+            }
+        }
+        *is_read = true;
+        Ok(Self(open))
+    }
+}
+
+impl<S: Stream> Drop for Turn<'_, S> {
+    fn drop(&mut self) {
+        *self.0.is_read.lock() = false;
+        // All of them: the first may be about to return because of a signal.
+        self.0.turns.notify_all();
+    }
 }
 
 pub(super) struct Operations<S: Stream>(PhantomData<S>);
@@ -86,7 +183,9 @@ impl<S: Stream> Operations<S> {
             let open = KBox::pin_init(
                 pin_init!(Open::<S> {
                     data,
-                    reader <- new_mutex!(reader),
+                    reader <- new_spinlock!(reader),
+                    is_read <- new_mutex!(false),
+                    turns <- new_condvar!(),
                 }),
                 GFP_KERNEL,
             )?;
@@ -110,11 +209,11 @@ impl<S: Stream> Operations<S> {
     /// # Safety
     ///
     /// `file` was opened by [`Self::open`] and is not removed, nor closed, during `'a`.
-    unsafe fn parts<'a>(file: *mut bindings::file) -> (&'a S::Data, &'a Mutex<S::Reader>) {
+    unsafe fn parts<'a>(file: *mut bindings::file) -> (&'a S::Data, &'a Open<S>) {
         // SAFETY: `open` put it there, and `release` comes after `'a`.
         let open = unsafe { &*(*file).private_data.cast::<Open<S>>() };
         // SAFETY: The data lives until the file is removed.
-        (unsafe { &*open.data }, &open.reader)
+        (unsafe { &*open.data }, open)
     }
 
     /// # Safety
@@ -127,28 +226,65 @@ impl<S: Stream> Operations<S> {
         _ppos: *mut bindings::loff_t,
     ) -> isize {
         // SAFETY: By the requirements of this function.
-        let (data, reader) = unsafe { Self::parts(file) };
+        let (data, open) = unsafe { Self::parts(file) };
         // SAFETY: The file is valid, and is not being read under `fdget_pos`: it is a stream.
         let flags = unsafe { File::from_raw_file(file) }.flags();
+        let nonblock = flags & bindings::O_NONBLOCK != 0;
 
         from_result(|| {
             if count == 0 {
                 return Ok(0);
             }
-            // One reader at a time: a second one would wait for the first where no signal reaches.
-            let mut reader = reader.try_lock().ok_or(EBUSY)?;
+            let turn = Turn::take(open, nonblock)?;
             let mut writer = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
             loop {
-                let read = S::read(data, &mut reader, &mut writer)?;
+                let read = Self::copy(data, &turn, &mut writer)?;
                 if read > 0 {
                     return Ok(read as isize);
                 }
-                if flags & bindings::O_NONBLOCK != 0 {
+                if nonblock {
                     return Err(EAGAIN);
                 }
-                S::queue(data).wait_until(|| S::is_ready(data, &reader))?;
+                S::queue(data).wait_until(|| S::is_ready(data, &open.reader.lock()))?;
+                // The wait looks for signals only before it sleeps.
+                if current!().signal_pending() {
+                    return Err(ERESTARTSYS);
+                }
             }
         })
+    }
+
+    /// Copies the records that are there. Returns their size in bytes, or the error that came before
+    /// the first was copied.
+    fn copy(data: &S::Data, turn: &Turn<'_, S>, writer: &mut UserSliceWriter) -> Result<usize> {
+        let reader = &turn.0.reader;
+        S::begin(data, &mut reader.lock());
+
+        let mut read = 0;
+        while read == 0 || !current!().signal_pending() {
+            let Some(record) = S::peek(data, &reader.lock()) else {
+                break;
+            };
+            match Self::copy_record(&record, writer) {
+                Ok(size) => read += size,
+                Err(e) if read == 0 => return Err(e),
+                Err(_) => break,
+            }
+            // Only now: what did not arrive is there for the next `read`.
+            S::advance(&mut reader.lock(), &record);
+        }
+        Ok(read)
+    }
+
+    fn copy_record(record: &S::Record, writer: &mut UserSliceWriter) -> Result<usize> {
+        let mut bytes = RecordBytes::new();
+        S::write(record, &mut bytes)?;
+        let bytes = bytes.as_slice();
+        if writer.len() < bytes.len() {
+            return Err(EINVAL);
+        }
+        writer.write_slice(bytes)?;
+        Ok(bytes.len())
     }
 
     /// # Safety
@@ -159,14 +295,15 @@ impl<S: Stream> Operations<S> {
         table: *mut bindings::poll_table_struct,
     ) -> bindings::__poll_t {
         // SAFETY: By the requirements of this function.
-        let (data, reader) = unsafe { Self::parts(file) };
+        let (data, open) = unsafe { Self::parts(file) };
 
         // SAFETY: The file is valid; the table is the one of this poll.
         unsafe { S::queue(data).poll_wait(File::from_raw_file(file), table) };
 
-        match reader.try_lock() {
-            Some(reader) if S::is_ready(data, &reader) => bindings::POLLIN,
-            _ => 0,
+        if S::is_ready(data, &open.reader.lock()) {
+            bindings::POLLIN
+        } else {
+            0
         }
     }
 }

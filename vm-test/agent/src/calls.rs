@@ -53,6 +53,12 @@ impl Agent {
             Call::Stat { path } => files::stat(&path),
             Call::Open { path, access } => self.handles.open(&path, access).map(Value::Handle),
             Call::ReadHandle { handle, max } => self.handles.read(handle, max).map(Value::Bytes),
+            Call::ReadFaulting { handle, valid, max } => {
+                self.handles.read_faulting(handle, valid, max).map(Value::Bytes)
+            }
+            Call::ReadBeside { handle, max } => {
+                self.handles.read_beside(handle, max).map(Value::Bytes)
+            }
             Call::WriteHandle { handle, data } => {
                 self.handles.write(handle, &data).map(Value::Count)
             }

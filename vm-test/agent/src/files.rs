@@ -3,7 +3,16 @@
 //! Files: read, written, watched, held open.
 
 use nix::errno::Errno;
+use nix::fcntl::FcntlArg;
 use nix::fcntl::OFlag;
+use nix::fcntl::fcntl;
+use nix::libc;
+use nix::sys::mman::MapFlags;
+use nix::sys::mman::ProtFlags;
+use nix::sys::mman::mmap_anonymous;
+use nix::sys::mman::mprotect;
+use nix::sys::mman::munmap;
+use nix::unistd::gettid;
 use protocol::Access;
 use protocol::FIRST_HANDLE;
 use protocol::Until;
@@ -16,8 +25,12 @@ use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::num::NonZero;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::OpenOptionsExt;
+use std::slice;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -113,6 +126,52 @@ impl Handles {
         let n = self.get(handle)?.read(&mut data).map_err(errno)?;
         data.truncate(n);
         Ok(data)
+    }
+
+    /// The page behind the first `valid` bytes of the buffer is not accessible.
+    pub fn read_faulting(&mut self, handle: u32, valid: u32, max: u32) -> nix::Result<Vec<u8>> {
+        const PAGE: usize = 1 << 16; // the largest that Linux has
+        let (valid, max) = (valid as usize, max as usize);
+        let accessible = valid.next_multiple_of(PAGE);
+        let room = accessible - valid + max;
+        let length = NonZero::new(room.next_multiple_of(PAGE) + PAGE).ok_or(Errno::EINVAL)?;
+        let file = self.get(handle)?;
+
+        let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
+        // SAFETY: A new mapping, at an address of the kernel's choice.
+        let start = unsafe { mmap_anonymous(None, length, access, MapFlags::MAP_PRIVATE) }?;
+        // SAFETY: Within the mapping, which has no other user.
+        let end = unsafe { start.cast::<u8>().add(accessible) };
+        // SAFETY: Likewise.
+        unsafe { mprotect(end.cast(), length.get() - accessible, ProtFlags::PROT_NONE) }?;
+        // SAFETY: `valid` bytes up to `end` are within the mapping.
+        let buffer = unsafe { end.sub(valid) };
+        // SAFETY: Only the kernel writes to the buffer, and checks what it may write to.
+        let count = unsafe { libc::read(file.as_raw_fd(), buffer.as_ptr().cast(), max) };
+        let result = Errno::result(count).map(|count| {
+            // SAFETY: The kernel has initialized so many bytes, none of them beyond `end`.
+            unsafe { slice::from_raw_parts(buffer.as_ptr(), count as usize) }.to_vec()
+        });
+        // SAFETY: Nothing refers to the mapping any more.
+        unsafe { munmap(start, length.get()) }?;
+        result
+    }
+
+    /// The thread reads on when this returns.
+    pub fn read_beside(&mut self, handle: u32, max: u32) -> nix::Result<Vec<u8>> {
+        let mut same = self.get(handle)?.try_clone().map_err(errno)?;
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let _ = sender.send(gettid());
+            let _ = same.read(&mut [0]);
+        });
+        let thread = receiver.recv().map_err(|_| Errno::ESRCH)?;
+        let status = format!("/proc/self/task/{thread}/status");
+        while !text(&status).map_err(errno)?.contains("State:\tS") {
+            thread::yield_now();
+        }
+        fcntl(self.get(handle)?, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        self.read(handle, max)
     }
 
     pub fn write(&mut self, handle: u32, data: &[u8]) -> nix::Result<u64> {

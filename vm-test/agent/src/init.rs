@@ -3,6 +3,7 @@
 //! What an init has to do before and after everything else.
 
 use crate::files;
+use crate::files::errno;
 use nix::mount::MsFlags;
 use nix::mount::mount;
 use nix::sys::reboot::RebootMode;
@@ -14,27 +15,38 @@ use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal;
 use nix::sys::signal::sigaction;
 use nix::sys::termios::tcdrain;
+use protocol::Missing;
 use std::convert::Infallible;
 use std::fs;
 use std::fs::File;
 use std::io;
 
-const MOUNTS: &[(&str, &str)] = &[
-    ("proc", "/proc"),
-    ("sysfs", "/sys"),
-    ("devtmpfs", "/dev"),
-    ("tmpfs", "/tmp"),
-    ("debugfs", "/sys/kernel/debug"),
-    ("tracefs", "/sys/kernel/tracing"),
-];
+const REQUIRED: &[(&str, &str)] =
+    &[("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp")];
 
-pub fn mount_all() -> io::Result<()> {
-    for (fstype, target) in MOUNTS {
-        fs::create_dir_all(target)?;
-        mount(Some(*fstype), *target, Some(*fstype), MsFlags::empty(), None::<&str>)
-            .map_err(|e| io::Error::other(format!("mount {target}: {e}")))?;
+/// A kernel may be built without these, and `debugfs=off` forbids the first.
+const OPTIONAL: &[(&str, &str)] =
+    &[("debugfs", "/sys/kernel/debug"), ("tracefs", "/sys/kernel/tracing")];
+
+/// Returns the optional file systems that cannot be mounted.
+pub fn mount_all() -> io::Result<Vec<Missing>> {
+    for mount in REQUIRED {
+        try_mount(mount).map_err(|missing| io::Error::other(missing.to_string()))?;
     }
-    Ok(())
+    Ok(OPTIONAL.iter().filter_map(|mount| try_mount(mount).err()).collect())
+}
+
+fn try_mount((fstype, target): &(&str, &str)) -> Result<(), Missing> {
+    // sysfs has the directory if the kernel has the file system.
+    let directory = fs::create_dir_all(target).map_err(errno);
+    let mounted = directory.and_then(|()| {
+        mount(Some(*fstype), *target, Some(*fstype), MsFlags::empty(), None::<&str>)
+    });
+    mounted.map_err(|errno| Missing {
+        fstype: fstype.to_string(),
+        target: target.to_string(),
+        errno: errno as i32,
+    })
 }
 
 pub fn suspend() -> nix::Result<()> {
@@ -69,4 +81,18 @@ extern "C" fn end(signal: i32) {
     // Or the last words of the program that asked for it are lost.
     let _ = File::options().write(true).open("/dev/console").map(tcdrain);
     let _: nix::Result<Infallible> = reboot(mode);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_that_fails_is_named_with_its_errno() {
+        // As an ordinary user EPERM, as root ENODEV: both are errors of this mount.
+        let missing = try_mount(&("nosuchfs", "/tmp")).unwrap_err();
+        let message = missing.to_string();
+        assert!(message.contains("mount nosuchfs on /tmp: "), "{message}");
+        assert!(message.contains("os error"), "{message}");
+    }
 }

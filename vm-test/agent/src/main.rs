@@ -19,6 +19,7 @@ mod top;
 use calls::Agent;
 use port::Port;
 use protocol::Call;
+use protocol::Hello;
 use protocol::Message;
 use protocol::Request;
 use protocol::VERSION;
@@ -33,13 +34,14 @@ fn main() -> io::Result<()> {
     if std::env::args().nth(1).as_deref() == Some(tasks::ARGUMENT) {
         return tasks::main();
     }
-    init::mount_all()?;
+    let missing = init::mount_all()?;
     init::handle_signals()?;
     let (port, mut requests) = Port::open()?;
-    port.send(&Message::Hello {
+    port.send(&Message::Hello(Hello {
         version: VERSION,
         release: files::text("/proc/sys/kernel/osrelease")?.trim().into(),
-    })?;
+        missing,
+    }))?;
     port.start_heartbeat();
 
     let mut agent = Agent::new()?;

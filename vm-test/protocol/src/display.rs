@@ -3,6 +3,7 @@
 //! Calls as a person would say them, for messages.
 
 use crate::Call;
+use crate::Missing;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
@@ -17,6 +18,10 @@ impl Display for Call {
             Call::Stat { path } => write!(f, "stat {path}"),
             Call::Open { path, .. } => write!(f, "open {path}"),
             Call::ReadHandle { .. } => write!(f, "read an open file"),
+            Call::ReadFaulting { valid, .. } => {
+                write!(f, "read an open file, with a fault after {valid} bytes")
+            }
+            Call::ReadBeside { .. } => write!(f, "read an open file beside another read"),
             Call::WriteHandle { data, .. } => write!(f, "write {} to an open file", Data(data)),
             Call::Close { .. } => write!(f, "close a file"),
             Call::Mount { target, .. } => write!(f, "mount {target}"),
@@ -47,6 +52,14 @@ impl Display for Call {
             Call::Suspend => write!(f, "suspend to RAM"),
             Call::PowerOff => write!(f, "power off"),
         }
+    }
+}
+
+impl Display for Missing {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Missing { fstype, target, errno } = self;
+        let errno = std::io::Error::from_raw_os_error(*errno);
+        write!(f, "the guest cannot mount {fstype} on {target}: {errno}")
     }
 }
 

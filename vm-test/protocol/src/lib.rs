@@ -35,16 +35,30 @@ pub struct Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Message {
     /// The first word of the agent.
-    Hello {
-        version: u32,
-        release: String,
-    },
+    Hello(Hello),
     /// User space runs, whatever the present call is waiting for.
     Alive,
     Reply {
         id: u32,
         answer: Answer,
     },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    pub version: u32,
+    /// `uname -r`
+    pub release: String,
+    /// File systems that the guest has to do without.
+    pub missing: Vec<Missing>,
+}
+
+/// A file system that could not be mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    pub fstype: String,
+    pub target: String,
+    pub errno: i32,
 }
 
 /// One thing to do in the guest.
@@ -78,6 +92,17 @@ pub enum Call {
     },
     /// One read(2). -> `Bytes`
     ReadHandle {
+        handle: u32,
+        max: u32,
+    },
+    /// One read(2) of `max` bytes into a buffer of which only the first `valid` bytes are accessible. -> `Bytes`
+    ReadFaulting {
+        handle: u32,
+        valid: u32,
+        max: u32,
+    },
+    /// One read(2) with O_NONBLOCK, while a thread without it sleeps in a read(2) of the same open file. -> `Bytes`
+    ReadBeside {
         handle: u32,
         max: u32,
     },

@@ -56,10 +56,10 @@ impl Display for Leak {
     }
 }
 
-/// Under lockdown nobody may tell kmemleak anything.
+/// Under lockdown nobody may tell kmemleak anything; without debugfs nobody can.
 fn can_ask(vm: &Vm) -> bool {
     let locked = vm.config.word.is_some_and(|word| word.starts_with("lockdown="));
-    vm.built_with.has(KMEMLEAK) && !locked
+    vm.built_with.has(KMEMLEAK) && !locked && vm.has("debugfs")
 }
 
 /// From now on it is this test that leaks.

@@ -10,6 +10,7 @@ use crate::process::Process;
 use crate::trouble::Trouble;
 use protocol::Answer;
 use protocol::Call;
+use protocol::Hello;
 use protocol::Message;
 use protocol::Request;
 use protocol::frame;
@@ -93,7 +94,7 @@ pub struct Link {
     pub limits: Limits,
     /// Gets the bytes of the console as they come.
     pub echo: Option<Echo>,
-    hello: Option<(u32, String)>,
+    hello: Option<Hello>,
     answers: BTreeMap<u32, Answer>,
     qmp_answers: BTreeMap<u64, Json>,
     next_id: u32,
@@ -134,8 +135,7 @@ impl Link {
         self.process.now()
     }
 
-    /// The version and kernel release in the agent's first word.
-    pub fn wait_hello(&mut self) -> Result<(u32, String), Trouble> {
+    pub fn wait_hello(&mut self) -> Result<Hello, Trouble> {
         let limit = self.limits.boot;
         self.wait("boot", limit, |link| link.hello.take())
     }
@@ -312,9 +312,7 @@ impl Link {
                     self.end("halted");
                 }
             }
-            Event::Agent(Message::Hello { version, release }) => {
-                self.hello = Some((version, release));
-            }
+            Event::Agent(Message::Hello(hello)) => self.hello = Some(hello),
             Event::Agent(Message::Alive) | Event::Garbled(_) => {}
             Event::Agent(Message::Reply { id, answer }) => {
                 self.answers.insert(id, answer);

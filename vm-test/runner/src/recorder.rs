@@ -47,9 +47,11 @@ pub struct Recorder<'a> {
 impl<'a> Recorder<'a> {
     /// Before the module is loaded.
     pub fn start(vm: &'a Vm, about: About) -> Result<Recorder<'a>> {
-        vm.write(&format!("{TRACING}/tracing_on"), "1")?;
-        for (file, value) in ftrace::setup() {
-            vm.write(&format!("{TRACING}/{file}"), value)?;
+        if vm.has("tracefs") {
+            vm.write(&format!("{TRACING}/tracing_on"), "1")?;
+            for (file, value) in ftrace::setup() {
+                vm.write(&format!("{TRACING}/{file}"), value)?;
+            }
         }
         let (possible, online) = (vm.cpus("possible")?, vm.cpus("online")?);
         let offline = possible.into_iter().filter(|cpu| !online.contains(cpu)).collect();
@@ -85,6 +87,9 @@ impl<'a> Recorder<'a> {
     }
 
     fn mark(&self, marker: Marker) -> Result<()> {
+        if !self.vm.has("tracefs") {
+            return Ok(());
+        }
         self.vm.write(&format!("{TRACING}/trace_marker"), marker.to_string())
     }
 
@@ -106,6 +111,11 @@ impl<'a> Recorder<'a> {
 
     /// Fails if the run is not one that can be. `dat`: makes a `trace.dat`, too, which takes a second.
     pub fn finish(mut self, dat: bool) -> Result<Recorded> {
+        if !self.vm.has("tracefs") {
+            let run = self.recording.run()?;
+            conforms(conform::violations(&run))?;
+            return Ok(Recorded { run, trace: None, raw: None });
+        }
         self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
         let trace = self.vm.read_bytes(&format!("{TRACING}/trace"))?;
         self.recording.trace = Some(trace.clone());
@@ -113,27 +123,29 @@ impl<'a> Recorder<'a> {
         let raw = if dat { Some(Raw::take(self.vm, &run)?) } else { None };
         self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
         conforms(conform::violations(&run))?;
-        Ok(Recorded { run, trace, raw })
+        Ok(Recorded { run, trace: Some(trace), raw })
     }
 }
 
 pub struct Recorded {
     pub run: Run,
     /// The kernel's text.
-    trace: Vec<u8>,
+    trace: Option<Vec<u8>>,
     raw: Option<Raw>,
 }
 
 impl Recorded {
     /// Writes the run as the files that [`Saved`] explains.
     pub fn save(&self, folder: &Path, name: &str) -> Result<Saved> {
-        let saved = Saved { base: folder.join(name), dat: self.raw.is_some() };
+        let (trace, dat) = (self.trace.is_some(), self.raw.is_some());
+        let saved = Saved { base: folder.join(name), trace, dat };
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        for (extension, bytes) in [
-            ("html", html::page(&self.run).as_bytes()),
-            ("json", perfetto::json(&self.run).as_bytes()),
-            ("trace", &self.trace),
-        ] {
+        let pictures = [
+            ("html", html::page(&self.run).into_bytes()),
+            ("json", perfetto::json(&self.run).into_bytes()),
+        ];
+        let trace = self.trace.clone().map(|trace| ("trace", trace));
+        for (extension, bytes) in pictures.into_iter().chain(trace) {
             let path = saved.base.with_extension(extension);
             fs::write(&path, bytes).with_context(|| path.display().to_string())?;
         }
@@ -147,6 +159,7 @@ impl Recorded {
 /// The files of a run.
 pub struct Saved {
     base: PathBuf,
+    trace: bool,
     dat: bool,
 }
 
@@ -161,8 +174,10 @@ impl Display for Saved {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let base = self.base.display();
         writeln!(f, "{base}.html   the picture, for a browser")?;
-        writeln!(f, "{base}.json   for ui.perfetto.dev")?;
-        write!(f, "{base}.trace  the kernel's own trace")?;
+        write!(f, "{base}.json   for ui.perfetto.dev")?;
+        if self.trace {
+            write!(f, "\n{base}.trace  the kernel's own trace")?;
+        }
         match self.dat {
             true => write!(f, "\n{base}.dat    the same for trace-cmd and kernelshark"),
             false => Ok(()),

@@ -124,6 +124,7 @@ impl<'a> Demo<'a> {
 
     /// For a module that somebody else loads; steps count from now on.
     pub fn attach(vm: &'a Vm) -> Result<Demo<'a>> {
+        vm.require("debugfs")?;
         vm.kmsg()?;
         let next = vm.records.borrow().last().map_or(0, |record| record.seq + 1);
         Ok(Demo { vm, possible: vm.cpus("possible")?, next_record: Cell::new(next) })

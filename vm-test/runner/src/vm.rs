@@ -18,6 +18,7 @@ use anyhow::Result;
 use anyhow::anyhow;
 use anyhow::ensure;
 use protocol::Call;
+use protocol::Missing;
 use protocol::Record;
 use report::model::About;
 use serde_json::Value as Json;
@@ -41,6 +42,8 @@ pub struct Vm {
     /// Kinds of splats that it provokes.
     pub(crate) expected_splats: RefCell<Vec<&'static str>>,
     pub(crate) begun: RefCell<Vec<Begun>>,
+    /// File systems that the guest could not mount.
+    missing: Vec<Missing>,
     pub built_with: BuiltWith,
     pub config: Config,
     pub about: About,
@@ -68,17 +71,20 @@ impl Vm {
         let boot_time = link.now() - start;
         link.limits = limits.measured(boot_time).at_most(setup.limit);
         ensure!(
-            hello.0 == protocol::VERSION,
+            hello.version == protocol::VERSION,
             "the agent speaks version {} of the protocol, the runner {}: build both again",
-            hello.0,
+            hello.version,
             protocol::VERSION
         );
         ensure!(
-            hello.1 == setup.kernel.release,
+            hello.release == setup.kernel.release,
             "this kernel calls itself {}, the folder it came from {}",
-            hello.1,
+            hello.release,
             setup.kernel.release
         );
+        for missing in &hello.missing {
+            eprintln!("vm-test: {missing}: {}", lost_without(&missing.fstype));
+        }
         Ok(Vm {
             link: RefCell::new(link),
             records: RefCell::default(),
@@ -86,12 +92,25 @@ impl Vm {
             expected: RefCell::default(),
             expected_splats: RefCell::default(),
             begun: RefCell::default(),
+            missing: hello.missing,
             built_with: setup.kernel.built_with.clone(),
             config: config.clone(),
             about: setup.about(config),
             report: setup.report.clone(),
             boot_time,
         })
+    }
+
+    pub fn has(&self, fstype: &str) -> bool {
+        self.missing.iter().all(|missing| missing.fstype != fstype)
+    }
+
+    /// Fails if the guest could not mount this file system.
+    pub fn require(&self, fstype: &str) -> Result<()> {
+        match self.missing.iter().find(|missing| missing.fstype == fstype) {
+            None => Ok(()),
+            Some(missing) => Err(anyhow!("{missing}: {}", lost_without(fstype))),
+        }
     }
 
     /// Powers off in the orderly way, and waits for QEMU to end.
@@ -157,6 +176,17 @@ impl Vm {
             Some(error) => Err(anyhow!("QMP {command}: {error}")),
             None => Ok(answer["return"].clone()),
         }
+    }
+}
+
+/// What a kernel without this file system cannot show, and what it takes.
+fn lost_without(fstype: &str) -> &'static str {
+    match fstype {
+        "debugfs" => {
+            "demo and tests need the modules' files there (CONFIG_DEBUG_FS=y, no debugfs=off)"
+        }
+        "tracefs" => "pictures lack the kernel's trace (CONFIG_TRACING=y)",
+        _ => "some tests need it",
     }
 }
 

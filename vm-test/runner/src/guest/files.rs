@@ -102,6 +102,12 @@ impl Handle<'_> {
         expect!(self.vm.call(call)?, Value::Bytes(bytes) => bytes)
     }
 
+    /// One read into a buffer of which only the first `valid` bytes are accessible.
+    pub fn read_faulting(&self, valid: u32) -> Result<Vec<u8>> {
+        let call = Call::ReadFaulting { handle: self.handle, valid, max: 1 << 20 };
+        expect!(self.vm.call(call)?, Value::Bytes(bytes) => bytes)
+    }
+
     pub fn write(&self, data: impl AsRef<[u8]>) -> Result<u64> {
         let call = Call::WriteHandle { handle: self.handle, data: data.as_ref().into() };
         expect!(self.vm.call(call)?, Value::Count(n) => n)

@@ -10,12 +10,15 @@ use crate::guest::calls::write;
 use crate::guest::text;
 use crate::judge::Test;
 use crate::output::note;
+use crate::qemu::Config;
 use crate::recorder;
 use crate::threads::Counts;
 use crate::threads::Demo;
+use crate::threads::EVENTS_BINARY;
 use crate::threads::FOLDER;
 use crate::threads::MODULE;
 use crate::threads::PERIOD;
+use crate::threads::WAKE;
 use crate::threads::file;
 use crate::trouble::refused;
 use crate::vm::Vm;
@@ -24,6 +27,7 @@ use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 use nix::errno::Errno::EAGAIN;
+use nix::errno::Errno::EFAULT;
 use nix::errno::Errno::EINVAL;
 use nix::errno::Errno::ERANGE;
 use nix::sys::signal::Signal;
@@ -60,6 +64,32 @@ pub const TESTS: &[Test] = &[
         overwritten,
     ),
     Test::new(
+        "events::a_read_ends",
+        "a read of 200 MiB ends with the events that were there when it began, though new ones come",
+        a_read_ends,
+    ),
+    Test::new(
+        "events::a_signal_ends_a_read",
+        "SIGKILL ends a read between two events; the next read of the open file gets the second",
+        a_signal_ends_a_read,
+    ),
+    Test::new(
+        "events::a_fault_loses_nothing",
+        "a read whose buffer faults returns what arrived, and the next read returns the rest",
+        a_fault_loses_nothing,
+    ),
+    Test::new(
+        "events::reads_of_one_file_take_turns",
+        "two reads of one open file wait and get one event each; SIGKILL or O_NONBLOCK ends the second's wait",
+        reads_of_one_file_take_turns,
+    ),
+    Test::new(
+        "events::summary_stays_aligned",
+        "the columns of the summary of 16 CPUs line up, also after a wake that was pending for long",
+        summary_stays_aligned,
+    )
+    .on(Config::smp(16)),
+    Test::new(
         "events::open_file_keeps_the_module",
         "while a reader waits, rmmod is refused with EAGAIN",
         keeps_module,
@@ -86,6 +116,11 @@ pub const TESTS: &[Test] = &[
         bad_periods,
     ),
 ];
+
+/// The number of events that a CPU's ring holds.
+const RING: usize = 2048;
+
+const BUSYBOX: &str = "/bin/busybox";
 
 const EVENTS: &str = "/sys/kernel/debug/rust_smpboot_demo/events";
 
@@ -197,7 +232,6 @@ fn binary(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// A program that reads so many lines of the log, and waits for those that are not there yet.
 /// A process that has read what there is, and sleeps in its second read(2) of the file.
 fn sleeping_reader(vm: &Vm) -> Result<Task<'_>> {
     let read = || Call::ReadHandle { handle: FIRST_HANDLE, max: 1 << 20 };
@@ -221,6 +255,174 @@ fn waits(vm: &Vm) -> Result<()> {
     let reader = sleeping_reader(vm)?;
     assert_eq!(reader.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
     demo.unload()
+}
+
+fn a_read_ends(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let cpus = vm.cpus("online")?;
+    let open = |path: &str, access| Call::Open { path: path.into(), access };
+    let forever = |call| Call::Repeat { times: u32::MAX, calls: vec![call], limit_ms: 600_000 };
+    let wake = Call::WriteHandle { handle: FIRST_HANDLE, data: b"all".into() };
+    let writer = Call::Batch { calls: vec![open(WAKE, Access::Write), forever(wake)] };
+    let writers =
+        cpus.iter().map(|_| vm.spawn(writer.clone())).collect::<Result<Vec<Task<'_>>>>()?;
+    demo.wait_for(cpus.iter().map(|cpu| (*cpu, "wake", RING as u64)))?;
+
+    // The reader is slower than the writers: it gets the least of its CPU.
+    let yields = ["sh", "-c", "/bin/busybox renice 19 -p $PPID"].map(String::from);
+    let argv = [&[BUSYBOX.to_string()], &yields[..]].concat();
+    let yields = Call::Run { argv, limit_ms: vm.ms(SOON) };
+    let read = Call::ReadHandle { handle: FIRST_HANDLE, max: 200 << 20 };
+    let open = open(EVENTS_BINARY, Access::Read);
+    let calls = vec![yields.clone(), open.clone(), read.clone()];
+    let reader = vm.spawn(Call::Batch { calls })?;
+    let TaskEnd::Answered(answer) = reader.wait(SOON)? else { bail!("the reader died") };
+    let Ok(Value::Batch(mut answers)) = *answer else { bail!("{answer:?}") };
+    let Some(Ok(Value::Bytes(bytes))) = answers.pop() else { bail!("the read failed") };
+    let records = bytes.len() / 24;
+    // All that the rings hold, and for each a record of the events that it does not.
+    ensure!(records <= cpus.len() * (RING + 1), "one read returned {records} records");
+
+    let reader = vm.spawn(Call::Batch { calls: vec![yields, open, forever(read)] })?;
+    assert_eq!(reader.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    for writer in writers {
+        writer.kill(SOON)?;
+    }
+    demo.all_sleep()?;
+    demo.unload()
+}
+
+fn a_signal_ends_a_read(vm: &Vm) -> Result<()> {
+    const TRIES: u32 = 60;
+    let demo = Demo::load(vm)?;
+    vm.write(PERIOD, "1000")?;
+    let cpus = vm.cpus("online")?;
+    demo.wait_for(cpus.iter().map(|cpu| (*cpu, "run", RING as u64)))?;
+    demo.stop_timers()?;
+
+    // Searches for a delay with which the signal comes neither before nor after the read.
+    let mut delay_us = 20_000;
+    for _ in 0..TRIES {
+        let recorded = demo.counts(0)?.total();
+        let script = format!(
+            "exec 3<{EVENTS}
+             {BUSYBOX} dd bs=16M count=1 <&3 >/dev/null 2>&1 & reader=$!
+             {BUSYBOX} usleep {delay_us}; kill -9 $reader; wait $reader 2>/dev/null
+             echo 0 >{WAKE}; {BUSYBOX} head -n 1 <&3"
+        );
+        let output = vm.run(&[BUSYBOX, "sh", "-c", &script])?;
+        let next = event(output.lines().last().context("no event")?)?;
+        if next.lost > 0 {
+            delay_us += delay_us / 2;
+        } else if next.cpu == 0 && next.number >= recorded {
+            delay_us -= delay_us / 3;
+        } else {
+            return demo.unload();
+        }
+    }
+    bail!("none of {TRIES} reads was ended by the signal")
+}
+
+fn a_fault_loses_nothing(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    demo.wake("all")?;
+    demo.wait_for(vm.cpus("online")?.into_iter().map(|cpu| (cpu, "run", 1)))?;
+    demo.all_sleep()?;
+
+    type IsWhole = fn(&[u8]) -> bool;
+    let streams: [(_, IsWhole); 2] =
+        [(EVENTS_BINARY, |bytes| bytes.len() % 24 == 0), (EVENTS, |bytes| bytes.ends_with(b"\n"))];
+    for (path, is_whole) in streams {
+        let all = vm.open(path, Access::Read)?.read_bytes()?;
+        let file = vm.open(path, Access::Read)?;
+        assert_eq!(refused(file.read_faulting(10))?, EFAULT, "{path}");
+        let first = file.read_faulting(100)?;
+        assert!(!first.is_empty() && first.len() <= 100 && is_whole(&first), "{path}: {first:?}");
+        assert_eq!([first, file.read_bytes()?].concat(), all, "{path}");
+    }
+    // The other files have no records: what arrives is counted in bytes.
+    let files = vm.list(&file(0, ""))?.into_iter().map(|name| file(0, &name));
+    for path in files.chain(["summary", "period_us"].map(|name| format!("{FOLDER}/{name}"))) {
+        let all = vm.open(&path, Access::Read)?.read_bytes()?;
+        let file = vm.open(&path, Access::Read)?;
+        assert_eq!(refused(file.read_faulting(0))?, EFAULT, "{path}");
+        let first = file.read_faulting(1)?;
+        assert_eq!(first.len(), 1, "{path}");
+        assert_eq!([first, file.read_bytes()?].concat(), all, "{path}");
+    }
+    demo.unload()
+}
+
+fn reads_of_one_file_take_turns(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let sleeps = |reader: &str| {
+        format!("until {BUSYBOX} grep -q 'State:.S' /proc/${reader}/status; do :; done")
+    };
+    let (first, second) = (sleeps("first"), sleeps("second"));
+    // The buffer has room for one event, so the first leaves one to the second.
+    let read = format!("{BUSYBOX} dd bs=50 count=1 <&3");
+    let script = format!(
+        "exec 3<{EVENTS} 2>/dev/null; {BUSYBOX} dd bs=1M count=1 <&3 >/dev/null 2>&1
+         {read} >/tmp/first 2>&1 & first=$!; {first}
+         {read} >/tmp/second 2>&1 & second=$!; {second}
+         kill -9 $second; wait $second; echo killed $?
+         {read} >/tmp/second 2>&1 & second=$!; {second}
+         echo 0 >{WAKE}; wait $first $second
+         {BUSYBOX} grep -hE 'cpu0|dd:' /tmp/first /tmp/second"
+    );
+    let output = vm.run(&[BUSYBOX, "sh", "-c", &script])?;
+    let (killed, events) = output.split_once('\n').context("too few lines")?;
+    assert_eq!(killed, format!("killed {}", 128 + Signal::SIGKILL as i32), "{output}");
+    let mut names: Vec<String> = parse(events)?.into_iter().map(|event| event.name).collect();
+    names.sort();
+    assert_eq!(names, ["run", "wake"], "{output}");
+
+    let read = Call::ReadHandle { handle: FIRST_HANDLE, max: 1 << 20 };
+    let beside = Call::ReadBeside { handle: FIRST_HANDLE, max: 1 << 20 };
+    let open = Call::Open { path: EVENTS.into(), access: Access::Read };
+    let reader = vm.spawn(Call::Batch { calls: vec![open, read, beside] })?;
+    let TaskEnd::Answered(answer) = reader.wait(SOON)? else { bail!("the reader died") };
+    let Ok(Value::Batch(answers)) = *answer else { bail!("{answer:?}") };
+    assert_eq!(answers.last(), Some(&Err(EAGAIN as i32)));
+    demo.unload()
+}
+
+fn summary_stays_aligned(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    aligned(&demo.summary()?)?;
+    let cpu = *vm.hotpluggable()?.last().unwrap();
+    vm.cpu(cpu).offline()?;
+    demo.wake(&cpu.to_string())?;
+    // The latency is a number of ten digits.
+    vm.call(Call::Pause { us: 1_000_000 })?;
+    vm.cpu(cpu).online()?;
+    demo.wait_for([(cpu, "run", 1)].into_iter())?;
+    let summary = demo.summary()?;
+    aligned(&summary)?;
+    let max = summary.lines().filter_map(|line| line.split_whitespace().last()?.parse().ok()).max();
+    assert!(max > Some(1_000_000_000u64), "{summary}");
+    demo.unload()
+}
+
+/// All words of a column begin at the same place, or all end there.
+fn aligned(table: &str) -> Result<()> {
+    let place = |line: &str, word: &str| word.as_ptr() as usize - line.as_ptr() as usize;
+    let words = |line: &str| -> Vec<(usize, usize)> {
+        let begins = line.split_whitespace().map(|word| (place(line, word), word.len()));
+        begins.map(|(begin, length)| (begin, begin + length)).collect()
+    };
+    let rows: Vec<_> = table.lines().map(words).collect();
+    let head = rows.first().context("an empty table")?;
+    for row in &rows {
+        ensure!(row.len() == head.len(), "a row has {} words:\n{table}", row.len());
+    }
+    for column in 0..head.len() {
+        let same = |edge: fn(&(usize, usize)) -> usize| {
+            rows.iter().all(|row| edge(&row[column]) == edge(&head[column]))
+        };
+        ensure!(same(|word| word.0) || same(|word| word.1), "column {column} shifts:\n{table}");
+    }
+    Ok(())
 }
 
 fn overwritten(vm: &Vm) -> Result<()> {

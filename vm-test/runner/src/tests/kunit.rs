@@ -19,7 +19,7 @@ pub const TESTS: &[Test] = &[Test::new(
 
 const FOLDER: &str = "/sys/kernel/debug/kunit";
 
-const SUITES: &[&str] = &["rust_smpboot_events", "rust_smpboot_latency"];
+const SUITES: &[&str] = &["rust_smpboot_events", "rust_smpboot_files", "rust_smpboot_latency"];
 
 fn suites_pass(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;

@@ -5,10 +5,14 @@
 use super::samples::Class;
 use super::samples::class;
 use super::samples::logged;
+use crate::guest::calls::offline;
 use crate::guest::calls::write;
+use crate::judge::Leaves;
 use crate::judge::Test;
+use crate::qemu::Config;
 use crate::trouble::refused;
 use crate::vm::Vm;
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
@@ -71,6 +75,13 @@ pub const TESTS: &[Test] = &[
         "a registration that is dropped in a callback, its own even, ends with the module",
         dropped_in_a_callback,
     ),
+    Test::new(
+        "misuse::sleep_with_forced_threads",
+        "with threadirqs, Context::sleep in a callback lets its CPU go offline, and fsleep does not",
+        sleep_with_forced_threads,
+    )
+    .on(Config::smp(4).word("threadirqs"))
+    .leaves(Leaves::Ruins),
     Test::new(
         "misuse::leaked",
         "leaked threads, states and files end with the module, with a CPU offline too",
@@ -227,6 +238,26 @@ fn dropped_in_a_callback(vm: &Vm) -> Result<()> {
         logged(vm, &format!("{MODULE}: {name}: registration dropped in a hotplug callback"), 1)?;
         logged(vm, &format!("{MODULE}: {name}: registration was leaked"), 1)?;
     }
+    Ok(())
+}
+
+fn sleep_with_forced_threads(vm: &Vm) -> Result<()> {
+    // Interrupts are forced into threads: the one for timers parks before those of a module.
+    assert_eq!(vm.tasks(|comm| comm == "ktimers/1")?.len(), 1);
+    vm.insmod(MODULE, "")?;
+    check(vm, "begin_sleep")?;
+    for cpu in [1, 2] {
+        vm.cycle(cpu, 1)?;
+    }
+    check(vm, "end_sleep")?;
+
+    check(vm, "begin_fsleep")?;
+    let offline = vm.spawn(offline(1))?;
+    // If the sleep of 2 s ended, the CPU would be offline by then.
+    assert_eq!(refused(offline.wait(Duration::from_secs(5)))?, Errno::ETIME);
+    let sleeper = vm.tasks(|comm| comm == "mis_sleep/1")?;
+    let state = vm.status(*sleeper.first().context("no thread")?, "State")?;
+    assert!(state.starts_with('D'), "{state}");
     Ok(())
 }
 

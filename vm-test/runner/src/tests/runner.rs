@@ -7,7 +7,9 @@ use crate::judge;
 use crate::judge::Fault;
 use crate::judge::Leaves;
 use crate::judge::Test;
+use crate::qemu::Config;
 use crate::qemu::log_kb;
+use crate::threads::Demo;
 use crate::threads::MODULE;
 use crate::trouble::Trouble;
 use crate::vm::Vm;
@@ -30,6 +32,12 @@ pub const TESTS: &[Test] = &[
         tells_a_hang_from_a_slow_call,
     )
     .leaves(Leaves::Ruins),
+    Test::new(
+        "runner::boots_without_debugfs",
+        "with debugfs=off the guest boots, the module works, and what needs debugfs says so",
+        boots_without_debugfs,
+    )
+    .on(Config::smp(2).word("debugfs=off")),
 ];
 
 /// Runs it as the suite would.
@@ -117,5 +125,19 @@ fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
     // The first thing to be asked of the guest is asked before the test begins.
     assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("hangs")), "{faults:?}");
     assert!(matches!(vm.trouble(), Some(Trouble::Silent { .. })));
+    Ok(())
+}
+
+fn boots_without_debugfs(vm: &Vm) -> Result<()> {
+    assert!(!vm.has("debugfs") && vm.has("tracefs"));
+    vm.insmod(MODULE, "")?;
+    vm.cycle(1, 1)?;
+    vm.rmmod(MODULE)?;
+    let Err(e) = Demo::load(vm) else { bail!("the demo's files are there") };
+    let message = e.to_string();
+    for part in ["debugfs on /sys/kernel/debug", "not permitted", "no debugfs=off"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert!(!vm.modules()?.iter().any(|name| name == MODULE));
     Ok(())
 }
