@@ -8,7 +8,7 @@ built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d modules.order Module.
 .PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty sign bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
 
-default: ## build the modules against KDIR, as any out-of-tree modules
+default: ## build the demo and the samples against KDIR, as any out-of-tree modules
 	@scripts/check-kdir "$(KDIR)"
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 
@@ -85,6 +85,7 @@ help: ## this
 	@echo "Variables of the plain build:"
 	@echo "  KDIR=$(KDIR)"
 	@echo "  KEY= CERT=       sign: the key, and its certificate where that is another file"
+	@echo "  TESTS=1          also build the test and benchmark modules, some of which crash the kernel"
 	@echo "  CLIPPY=1 W=e LLVM=1 ARCH=... and all of kbuild's"
 	@echo "Environment:"
 	@echo "  RUST_SMPBOOT_CACHE    where things are prepared; default: ~/.cache/rust_smpboot"
