@@ -7,8 +7,12 @@
 # Before anything else is included.
 smpboot-dir := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 
-# What kernel/seam.rs has to make up for.
-rustflags-$(if $(filter 7.2,$(VERSION).$(PATCHLEVEL)),y) += --cfg kernel_7_2
+# kernel-has CRATE,NAME: y if that crate of the kernel mentions NAME. Metadata has names as plain text. The kernel's version
+# would not tell: stable releases take over from later ones.
+kernel-has = $(if $(shell grep -sl $(2) $(objtree)/rust/lib$(1).rmeta),y)
+
+# For kernel/seam.rs.
+rustflags-$(call kernel-has,pin_init,raw_try_init) += --cfg kernel_has_raw_init
 
 # `bindgen` over <linux/smpboot.h>: the kernel crate's own bindings do not cover it. The types that
 # they do cover come from there (see kernel/bindings.rs), so that a `task_struct` is one type.
