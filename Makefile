@@ -9,14 +9,14 @@ built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d modules.order Module.
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR, as any out-of-tree modules
-	@scripts/check-kdir "$(KDIR)"
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+	@scripts/check-kdir "$(KDIR)" $(foreach v,CC RUSTC BINDGEN,$(if $(filter command override,$(origin $v)),$v="$($v)"))
+	$(MAKE) -C "$(KDIR)" M=$(CURDIR) modules
 
 sign: ## sign what was built, for kernels that load nothing else: KEY= [CERT=]
 	@scripts/sign "$(KDIR)" "$(KEY)" "$(or $(CERT),$(KEY))" $(wildcard *.ko samples/*.ko)
 
 modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	$(MAKE) -C "$(KDIR)" M=$(CURDIR) modules_install
 
 demo: ## watch per-CPU threads follow CPU hotplug, in a VM with a stock kernel
 	@scripts/vm demo
