@@ -155,11 +155,10 @@ pub(super) fn cpu_possible(cpu: CpuId) -> bool {
 
 // `per_cpu_ptr()` is a macro that architectures may define in their own way. On these it adds
 // `__per_cpu_offset[cpu]`; without SMP there is no such array.
-#[cfg(not(all(
-    CONFIG_SMP,
-    any(CONFIG_X86_64, CONFIG_ARM64, CONFIG_RISCV, CONFIG_LOONGARCH)
-)))]
-compile_error!("per-CPU storage: this architecture or configuration is not supported yet");
+#[cfg(not(any(CONFIG_X86_64, CONFIG_ARM64)))]
+compile_error!("rust_smpboot supports x86-64 and arm64, not this architecture");
+#[cfg(not(CONFIG_SMP))]
+compile_error!("rust_smpboot needs a kernel with CONFIG_SMP");
 
 /// Returns the address of `cpu`'s copy of `ptr`, as `per_cpu_ptr()` in C.
 ///
