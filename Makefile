@@ -5,15 +5,15 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 .PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty sign bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
 
-default: ## build the modules against KDIR, as any out-of-tree modules
-	@scripts/check-kdir "$(KDIR)"
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+default: ## build the demo and the samples against KDIR, as any out-of-tree modules
+	@scripts/check-kdir "$(KDIR)" $(foreach v,CC RUSTC BINDGEN,$(if $(filter command override,$(origin $v)),$v="$($v)"))
+	$(MAKE) -C "$(KDIR)" M=$(CURDIR) modules
 
 sign: ## sign what was built, for kernels that load nothing else: KEY= [CERT=]
 	@scripts/sign "$(KDIR)" "$(KEY)" "$(or $(CERT),$(KEY))" $(wildcard *.ko samples/*.ko)
 
 modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
-	$(MAKE) -C $(KDIR) M=$(CURDIR) modules_install
+	$(MAKE) -C "$(KDIR)" M=$(CURDIR) modules_install
 
 demo: ## watch per-CPU threads follow CPU hotplug, in a VM with a stock kernel
 	@scripts/vm demo
@@ -81,6 +81,7 @@ help: ## this
 	@echo "Variables of the plain build:"
 	@echo "  KDIR=$(KDIR)"
 	@echo "  KEY= CERT=       sign: the key, and its certificate where that is another file"
+	@echo "  TESTS=1          also build the test and benchmark modules, some of which crash the kernel"
 	@echo "  CLIPPY=1 W=e LLVM=1 ARCH=... and all of kbuild's"
 	@echo "Environment:"
 	@echo "  RUST_SMPBOOT_CACHE    the cache is the directory rust_smpboot in this one; default: ~/.cache"

@@ -7,24 +7,28 @@
 # Before anything else is included.
 smpboot-dir := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 
-# What kernel/seam.rs has to make up for.
-rustflags-$(if $(filter 7.2,$(VERSION).$(PATCHLEVEL)),y) += --cfg kernel_7_2
+# kernel-has CRATE,NAME: y if that crate of the kernel mentions NAME. Metadata has names as plain text. The kernel's version
+# would not tell: stable releases take over from later ones.
+kernel-has = $(if $(shell grep -sl $(2) $(objtree)/rust/lib$(1).rmeta),y)
+
+# For kernel/seam.rs.
+rustflags-$(call kernel-has,pin_init,raw_try_init) += --cfg kernel_has_raw_init
 
 # `bindgen` over <linux/smpboot.h>: the kernel crate's own bindings do not cover it. The types that
 # they do cover come from there (see kernel/bindings.rs), so that a `task_struct` is one type.
 smpboot-bindings := $(obj)/.smpboot/bindings_generated.rs
 
 # `bindgen_c_flags` of rust/Makefile cannot be seen from here, and libclang does not understand
-# all of GCC's options: pass what decides the layout of types and nothing else.
-smpboot-target-x86     := x86_64-linux-gnu
-smpboot-target-arm64   := aarch64-linux-gnu
-smpboot-target-riscv   := riscv64-linux-gnu
-smpboot-target-loongarch := loongarch64-linux-gnusf
+# all of GCC's options: pass what decides the layout of types and nothing else. Other architectures are refused, here and in
+# kernel/seam.rs: nothing tests them.
+smpboot-target-x86   := x86_64-linux-gnu
+smpboot-target-arm64 := aarch64-linux-gnu
+smpboot-target = $(or $(smpboot-target-$(SRCARCH)),$(error rust_smpboot supports x86-64 and arm64, not ARCH=$(SRCARCH)))
 
 smpboot-c-flags = $(NOSTDINC_FLAGS) $(LINUXINCLUDE) -include $(srctree)/include/linux/compiler_types.h \
 	$(KBUILD_CPPFLAGS) $(filter -D% -m64,$(KBUILD_CFLAGS)) \
 	-std=gnu11 -fms-extensions -fshort-wchar -funsigned-char -fno-builtin -w \
-	--target=$(smpboot-target-$(SRCARCH)) -D__BINDGEN__ -DMODULE
+	--target=$(smpboot-target) -D__BINDGEN__ -DMODULE
 
 quiet_cmd_smpboot_bindgen = BINDGEN $(quiet_modtag) $@
       cmd_smpboot_bindgen = mkdir -p $(@D); \

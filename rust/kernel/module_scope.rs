@@ -162,7 +162,8 @@ impl Drop for ScopeGuard {
 
 /// Declares a module whose registrations cannot outlive it.
 ///
-/// Takes what the kernel's `module!` takes; `type` is a [`ScopedModule`].
+/// Takes what the kernel's `module!` takes, which wants the keys in its order and a comma after each;
+/// `type` is a [`ScopedModule`].
 ///
 /// # Examples
 ///
@@ -194,7 +195,7 @@ impl Drop for ScopeGuard {
 /// ```
 #[macro_export]
 macro_rules! scoped_module {
-    (type: $type:ty, $($rest:tt)*) => {
+    (type: $type:ty $(, $($rest:tt)*)?) => {
         /// The module as the kernel sees it: the user's value, then the guard. Fields are dropped
         /// in this order.
         #[doc(hidden)]
@@ -225,7 +226,12 @@ macro_rules! scoped_module {
 
         ::kernel::prelude::module! {
             type: ScopedLocalModule,
-            $($rest)*
+            $($($rest)*)?
         }
+    };
+    ($($rest:tt)*) => {
+        ::core::compile_error!(
+            "`scoped_module!` takes what `module!` takes: the first key is `type`"
+        );
     };
 }

@@ -2,17 +2,22 @@
 
 //! Instructions, raw layouts, and the kernel versions that we build for, in one place.
 //!
-//! What 7.3 has is made here for 7.2: `smpboot.mk` sets the cfg.
+//! What differs between the kernels is written so that each of them compiles it. No cfg depends on the
+//! version: a stable release may bring to 7.2 what 7.3 has. Where there is no common code,
+//! `smpboot.mk` searches the metadata of the kernel's crates and sets `kernel_has_...`.
 //!
 //! The kernel crate's atomics are calls into C unless the kernel is built with
 //! `CONFIG_RUST_INLINE_HELPERS`. A wake and a run are little more than a change of a [`Flag`], so here
 //! that is one instruction, as C makes it of `xchg()` and `READ_ONCE()`, where it is known which.
 
 use super::bindings;
+use core::borrow::Borrow;
 use kernel::{
     cpu::CpuId,
+    error::Error,
     ffi::c_ulong,
     module_param::ModuleParamAccess,
+    prelude::*,
     sync::atomic::{
         Atomic,
         Full, //
@@ -20,216 +25,62 @@ use kernel::{
     task::Task, //
 };
 
-#[cfg(not(kernel_7_2))]
-mod version {
-    use kernel::bindings;
+pub(crate) const ECANCELED: Error = code(bindings::ECANCELED);
+pub(crate) const EDEADLK: Error = code(bindings::EDEADLK);
+pub(crate) const ESHUTDOWN: Error = code(bindings::ESHUTDOWN);
 
-    pub(crate) use kernel::{
-        error::code::{
-            ECANCELED,
-            EDEADLK,
-            ESHUTDOWN, //
-        },
-        interrupt::local_interrupt_disable,
-        new_spinlock_irq,
-        sync::{
-            barrier::smp_mb,
-            lock::spinlock::SpinLockIrqGuard,
-            rcu::synchronize_rcu,
-            SpinLockIrq, //
-        },
-    };
-    pub(crate) use pin_init::{
-        raw_init,
-        raw_try_init, //
-    };
-
-    pub(crate) const HRTIMER_NORESTART: bindings::hrtimer_restart =
-        bindings::hrtimer_restart::HRTIMER_NORESTART;
-
-    pub(super) use kernel::module::this_module;
+/// `kernel::error::code` of 7.2 lacks these.
+const fn code(errno: u32) -> Error {
+    // SAFETY: The one field of `Error` is a `NonZeroI32` of the same size, so at offset 0. It is
+    // meant to be a negative errno, which this is.
+    unsafe { core::mem::transmute(-(errno as i32)) }
 }
-
-#[cfg(kernel_7_2)]
-mod version {
-    use core::{
-        arch::asm,
-        mem::ManuallyDrop,
-        ptr, //
-    };
-    use kernel::{
-        bindings,
-        error::Error,
-        ffi::c_char,
-        prelude::*,
-        sync::{
-            atomic::Full,
-            barrier,
-            lock::{
-                spinlock::SpinLockBackend,
-                Backend,
-                Guard,
-                Lock, //
-            },
-        },
-        types::NotThreadSafe,
-        ThisModule, //
-    };
-
-    pub(crate) const HRTIMER_NORESTART: bindings::hrtimer_restart =
-        bindings::hrtimer_restart_HRTIMER_NORESTART;
-
-    pub(crate) const ECANCELED: Error = code(bindings::ECANCELED);
-    pub(crate) const EDEADLK: Error = code(bindings::EDEADLK);
-    pub(crate) const ESHUTDOWN: Error = code(bindings::ESHUTDOWN);
-
-    const fn code(errno: u32) -> Error {
-        // SAFETY: The one field of `Error` is a `NonZeroI32` of the same size, so at offset 0. It is
-        // meant to be a negative errno, which this is.
-        unsafe { core::mem::transmute(-(errno as i32)) }
-    }
-
-    #[inline]
-    pub(crate) fn smp_mb(_full: Full) {
-        barrier::smp_mb();
-    }
-
-    /// Waits for a grace period. Process context; may sleep.
-    pub(crate) fn synchronize_rcu() {
-        // SAFETY: This may be called wherever one may sleep.
-        unsafe { bindings::synchronize_rcu() };
-    }
-
-    /// # Safety
-    ///
-    /// As of [`PinInit::__pinned_init`], which cannot fail.
-    pub(crate) unsafe fn raw_init<T>(slot: *mut T, init: impl PinInit<T>) {
-        // SAFETY: By the requirements of this function.
-        match unsafe { init.__pinned_init(slot) } {
-            Ok(()) => {}
-        }
-    }
-
-    /// # Safety
-    ///
-    /// As of [`PinInit::__pinned_init`].
-    pub(crate) unsafe fn raw_try_init<T, E>(
-        slot: *mut T,
-        init: impl PinInit<T, E>,
-    ) -> Result<(), E> {
-        // SAFETY: By the requirements of this function.
-        unsafe { init.__pinned_init(slot) }
-    }
-
-    pub(super) const fn this_module<M>() -> &'static ThisModule {
-        &crate::THIS_MODULE
-    }
-
-    /// Interrupts are disabled on this CPU: `local_irq_save()`, which is no function that Rust could
-    /// call. Unlike 7.3's, these do not count: they have to be dropped in order. Lockdep is not told.
-    pub(crate) struct LocalInterruptDisabled {
-        flags: usize,
-        _not_send: NotThreadSafe,
-    }
-
-    pub(crate) fn local_interrupt_disable() -> LocalInterruptDisabled {
-        let flags;
-        // SAFETY: Reads the register that has the state, and sets the mask in it.
-        unsafe {
-            #[cfg(CONFIG_X86_64)]
-            asm!("pushfq", "pop {}", "cli", out(reg) flags);
-            #[cfg(CONFIG_ARM64)]
-            asm!("mrs {}, daif", "msr daifset, #3", out(reg) flags);
-        }
-        LocalInterruptDisabled {
-            flags,
-            _not_send: NotThreadSafe,
-        }
-    }
-
-    impl Drop for LocalInterruptDisabled {
-        fn drop(&mut self) {
-            // SAFETY: This is still the same CPU: nothing could take its place. The state is that of
-            // `local_interrupt_disable`.
-            unsafe {
-                #[cfg(CONFIG_X86_64)]
-                asm!("push {}", "popfq", in(reg) self.flags);
-                #[cfg(CONFIG_ARM64)]
-                asm!("msr daif, {}", in(reg) self.flags);
-            }
-        }
-    }
-
-    pub(crate) struct SpinLockIrqBackend;
-
-    pub(crate) type SpinLockIrq<T> = Lock<T, SpinLockIrqBackend>;
-    pub(crate) type SpinLockIrqGuard<'a, T> = Guard<'a, T, SpinLockIrqBackend>;
-
-    // SAFETY: A `spinlock_t` excludes others; `relock` is the default, which calls `lock`.
-    unsafe impl Backend for SpinLockIrqBackend {
-        type State = bindings::spinlock_t;
-        type GuardState = ManuallyDrop<Option<LocalInterruptDisabled>>;
-
-        unsafe fn init(
-            lock: *mut Self::State,
-            name: *const c_char,
-            key: *mut bindings::lock_class_key,
-        ) {
-            // SAFETY: By the requirements of this function.
-            unsafe { SpinLockBackend::init(lock, name, key) }
-        }
-
-        unsafe fn lock(lock: *mut Self::State) -> Self::GuardState {
-            // With PREEMPT_RT, as in C: who waits for a spinlock sleeps.
-            let irq = (!cfg!(CONFIG_PREEMPT_RT)).then(local_interrupt_disable);
-            // SAFETY: By the requirements of this function.
-            let () = unsafe { SpinLockBackend::lock(lock) };
-            ManuallyDrop::new(irq)
-        }
-
-        unsafe fn unlock(lock: *mut Self::State, irq: &Self::GuardState) {
-            // SAFETY: By the requirements of this function.
-            unsafe { SpinLockBackend::unlock(lock, &()) };
-            // SAFETY: The guard comes from `lock`, and whoever calls this forgets it.
-            drop(unsafe { ptr::read(&**irq) });
-        }
-
-        unsafe fn try_lock(lock: *mut Self::State) -> Option<Self::GuardState> {
-            let irq = (!cfg!(CONFIG_PREEMPT_RT)).then(local_interrupt_disable);
-            // SAFETY: By the requirements of this function.
-            unsafe { SpinLockBackend::try_lock(lock) }.map(|()| ManuallyDrop::new(irq))
-        }
-
-        unsafe fn assert_is_held(lock: *mut Self::State) {
-            // SAFETY: By the requirements of this function.
-            unsafe { SpinLockBackend::assert_is_held(lock) }
-        }
-    }
-
-    macro_rules! new_spinlock_irq {
-        ($inner:expr) => {
-            $crate::smpboot::seam::SpinLockIrq::new(
-                $inner,
-                ::kernel::optional_name!(),
-                ::kernel::static_lock_class!(),
-            )
-        };
-    }
-    pub(crate) use new_spinlock_irq;
-}
-
-pub(crate) use version::*;
 
 /// What C calls `THIS_MODULE`.
-pub(crate) const THIS_MODULE: *mut bindings::module =
-    version::this_module::<crate::LocalModule>().as_ptr();
+pub(crate) const THIS_MODULE: *mut bindings::module = &raw mut bindings::__this_module;
 
-/// The value of a module's parameter.
+/// A full memory barrier between CPUs. The kernel's own takes its ordering as an argument since 7.3.
+#[inline]
+pub(crate) fn smp_mb() {
+    // SAFETY: This may be called anywhere.
+    unsafe { bindings::smp_mb() };
+}
+
+/// Waits for a grace period. Process context; may sleep.
+pub(crate) fn synchronize_rcu() {
+    // SAFETY: This may be called wherever one may sleep.
+    unsafe { bindings::synchronize_rcu() };
+}
+
+#[cfg(kernel_has_raw_init)]
+pub(crate) use pin_init::{
+    raw_init,
+    raw_try_init, //
+};
+
+/// # Safety
+///
+/// As of [`PinInit::__pinned_init`], which cannot fail.
+#[cfg(not(kernel_has_raw_init))]
+pub(crate) unsafe fn raw_init<T>(slot: *mut T, init: impl PinInit<T>) {
+    // SAFETY: By the requirements of this function.
+    match unsafe { init.__pinned_init(slot) } {
+        Ok(()) => {}
+    }
+}
+
+/// # Safety
+///
+/// As of [`PinInit::__pinned_init`].
+#[cfg(not(kernel_has_raw_init))]
+pub(crate) unsafe fn raw_try_init<T, E>(slot: *mut T, init: impl PinInit<T, E>) -> Result<(), E> {
+    // SAFETY: By the requirements of this function.
+    unsafe { init.__pinned_init(slot) }
+}
+
+/// The value of a module's parameter. `value()` of 7.2 returns a reference to it.
 pub(crate) fn param<T: Copy>(param: &ModuleParamAccess<T>) -> T {
-    #[cfg(not(kernel_7_2))]
-    return param.value();
-    #[cfg(kernel_7_2)]
-    return *param.value();
+    *Borrow::<T>::borrow(&param.value())
 }
 
 /// A flag that is not set when its memory is zeroed.
@@ -304,11 +155,10 @@ pub(super) fn cpu_possible(cpu: CpuId) -> bool {
 
 // `per_cpu_ptr()` is a macro that architectures may define in their own way. On these it adds
 // `__per_cpu_offset[cpu]`; without SMP there is no such array.
-#[cfg(not(all(
-    CONFIG_SMP,
-    any(CONFIG_X86_64, CONFIG_ARM64, CONFIG_RISCV, CONFIG_LOONGARCH)
-)))]
-compile_error!("per-CPU storage: this architecture or configuration is not supported yet");
+#[cfg(not(any(CONFIG_X86_64, CONFIG_ARM64)))]
+compile_error!("rust_smpboot supports x86-64 and arm64, not this architecture");
+#[cfg(not(CONFIG_SMP))]
+compile_error!("rust_smpboot needs a kernel with CONFIG_SMP");
 
 /// Returns the address of `cpu`'s copy of `ptr`, as `per_cpu_ptr()` in C.
 ///
@@ -344,7 +194,7 @@ pub(super) fn set_current_state(state: u32) {
     let current = Task::current_raw();
     // SAFETY: Valid; a task that runs sets its own state, and wakers write it with what C writes it with.
     unsafe { (&raw mut (*current).__state).write_volatile(state) };
-    smp_mb(Full);
+    smp_mb();
 }
 
 /// Returns the state of `task`.

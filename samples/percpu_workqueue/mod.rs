@@ -86,6 +86,7 @@ use kernel::{
 };
 
 mod atomic;
+mod irq;
 mod list;
 mod work;
 mod workers;

@@ -46,8 +46,7 @@ use kernel::{
     sync::{
         atomic::{
             Acquire,
-            Atomic,
-            Full, //
+            Atomic, //
         },
         Arc, //
     },
@@ -400,7 +399,7 @@ impl<Q: QueueType> Head<Q> {
     #[cold]
     #[inline(never)]
     fn change_after_barrier(&self, change: impl Fn(u64) -> Option<u64>) -> Result<State, State> {
-        smp_mb(Full);
+        smp_mb();
         self.change(change)
     }
 

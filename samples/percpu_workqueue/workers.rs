@@ -4,6 +4,12 @@
 
 use super::{
     atomic::read_once,
+    irq::{
+        local_interrupt_disable,
+        new_spinlock_irq,
+        SpinLockIrq,
+        SpinLockIrqGuard, //
+    },
     list::{
         Incoming,
         List, //
@@ -30,10 +36,6 @@ use crate::{
     smpboot::{
         hotplug,
         seam::{
-            local_interrupt_disable,
-            new_spinlock_irq,
-            SpinLockIrq,
-            SpinLockIrqGuard,
             ECANCELED,
             EDEADLK,
             ESHUTDOWN, //

@@ -34,7 +34,6 @@ use library::{
 use smpboot::{
     cpuhp,
     hotplug::CpusReadGuard,
-    seam::HRTIMER_NORESTART,
     Context,
     ModuleScope,
     ScopedModule, //
@@ -101,7 +100,8 @@ fn leak(_: &Faults) -> Result {
 ///
 /// None is needed: it does nothing.
 unsafe extern "C" fn never(_: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
-    HRTIMER_NORESTART
+    // SAFETY: `HRTIMER_NORESTART`: an integer, or since 7.3 a type that wraps one.
+    unsafe { core::mem::zeroed() }
 }
 
 fn timer_freed(_: &Faults) -> Result {

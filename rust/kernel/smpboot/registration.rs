@@ -299,7 +299,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
         // Wakers that came before only left their flag: until now the core could have taken the
         // threads away again. The barrier pairs with the one between their `early_wake` and their
         // second look at the state.
-        smp_mb(Full);
+        smp_mb();
         if self.early_wake.load(Relaxed) {
             for cpu in hotplug::possible_cpus() {
                 // SAFETY: The storage is there; only this task can unregister.
@@ -387,7 +387,7 @@ impl<T: HotplugThread> ThreadSlot<T> {
     /// the state.
     fn state_under_rcu(&'static self, _rcu: &rcu::Guard) -> State {
         if self.rcu_users.load(Relaxed) {
-            smp_mb(Full);
+            smp_mb();
         } else {
             self.rcu_users.xchg(true, Full);
         }

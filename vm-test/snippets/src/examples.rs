@@ -58,6 +58,47 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
+/// The Rust blocks of the Markdown files, character for character.
+pub fn markdown(source: &Path) -> Result<Vec<Example>> {
+    let mut examples = Vec::new();
+    for folder in ["", "doc", "vm-test"] {
+        for entry in fs::read_dir(source.join(folder))? {
+            let name = entry?.file_name();
+            let file = Path::new(folder).join(&name);
+            if file.extension().is_some_and(|e| e == "md") {
+                let text = fs::read_to_string(source.join(&file))
+                    .with_context(|| format!("cannot read {}", file.display()))?;
+                extract_markdown(&file.to_string_lossy(), &text, &mut examples);
+            }
+        }
+    }
+    Ok(examples)
+}
+
+fn extract_markdown(file: &str, text: &str, examples: &mut Vec<Example>) {
+    const FENCE: &str = "```";
+    // The block that is being read, if any; `None` inside if it is not Rust.
+    let mut block: Option<Option<Example>> = None;
+
+    for (number, line) in text.lines().enumerate() {
+        let info = line.trim_start().strip_prefix(FENCE);
+        match (&mut block, info) {
+            (None, Some(info)) => {
+                block = Some(info.starts_with("rust").then(|| Example {
+                    name: format!("{file}:{}", number + 1),
+                    code: String::new(),
+                }));
+            }
+            (Some(_), Some("")) => examples.extend(block.take().flatten()),
+            (Some(Some(example)), _) => {
+                example.code.push_str(line);
+                example.code.push('\n');
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Finds the code blocks of doc comments that are marked as Rust or not at all.
 fn extract(file: &str, text: &str, examples: &mut Vec<Example>) {
     /// The lines of the block that is being read, and whether it is wanted.
@@ -102,6 +143,17 @@ fn extract(file: &str, text: &str, examples: &mut Vec<Example>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn markdown_blocks_of_rust_are_found_as_they_are() {
+        let text = "# T\n```rust\n# kept\n  let a;\n```\n```text\n```\n    ```\n    x\n    ```\n\
+                    ```rust,ignore\nlet b;\n```\n";
+        let mut examples = Vec::new();
+        extract_markdown("f.md", text, &mut examples);
+
+        let found: Vec<_> = examples.iter().map(|e| (e.name.as_str(), e.code.as_str())).collect();
+        assert_eq!(found, [("f.md:2", "# kept\n  let a;\n"), ("f.md:11", "let b;\n")]);
+    }
 
     #[test]
     fn code_blocks_are_found_and_text_is_not() {

@@ -5,13 +5,17 @@
 //! - Each file of `compile-fail/` must not compile. Its lines `//~ ERROR text` name the errors that
 //!   it must give; one that no such line names is a failure, so that a snippet cannot fail for a
 //!   reason of its own.
-//! - Each example in the documentation of the abstraction must compile.
+//! - Each example in the documentation of the abstraction must compile, and each Rust block of the
+//!   Markdown files.
+//! - `scoped_module!` must accept what the kernel's `module!` accepts, and nothing else.
 
 mod compiler;
 mod examples;
+mod module_keys;
 
 use anyhow::{Context, Result, bail, ensure};
 use compiler::{Compiler, MODULE};
+use examples::Example;
 use libtest_mimic::{Failed, Trial};
 use std::{fs, path::Path, sync::Arc};
 
@@ -38,15 +42,30 @@ pub fn trials(source: &Path, modules: &Path) -> Result<Vec<Trial>> {
     }
 
     // An example of a whole module stands alone; the others are functions of one crate.
-    let (whole, parts): (Vec<_>, Vec<_>) = examples::all(source)?
-        .into_iter()
-        .partition(|example| example.code.contains("scoped_module! {"));
+    let is_whole = |example: &Example| example.code.contains("scoped_module! {");
+    let (whole, mut parts): (Vec<_>, Vec<_>) =
+        examples::all(source)?.into_iter().partition(is_whole);
+    let (markdown, others): (Vec<_>, Vec<_>) =
+        examples::markdown(source)?.into_iter().partition(is_whole);
+    parts.extend(others);
+    for example in markdown {
+        let compiler = compiler.clone();
+        trials.push(trial(format!("example::{}", example.name), move |name| {
+            no_errors(&compiler.errors_beside_ext(name, &example.code)?)
+        }));
+    }
     for example in whole {
         let compiler = compiler.clone();
         let modules = PRELUDE.split("use kernel::").next().unwrap_or_default();
         let code = format!("{modules}\n{}", example.code);
         trials.push(trial(format!("example::{}", example.name), move |name| {
             must_compile(&compiler, name, &code)
+        }));
+    }
+    for (name, keys) in module_keys::ALL {
+        let compiler = compiler.clone();
+        trials.push(trial(format!("module_keys::{name}"), move |name| {
+            module_keys::same(&compiler, name, keys)
         }));
     }
     let mut code = PRELUDE.to_owned();
@@ -86,7 +105,10 @@ fn must_fail(compiler: &Compiler, name: &str, snippet: &str) -> Result<()> {
 }
 
 fn must_compile(compiler: &Compiler, name: &str, code: &str) -> Result<()> {
-    let errors = compiler.errors(name, code)?;
+    no_errors(&compiler.errors(name, code)?)
+}
+
+fn no_errors(errors: &[String]) -> Result<()> {
     ensure!(errors.is_empty(), "{}", errors.concat());
     Ok(())
 }
