@@ -65,7 +65,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "events::a_read_ends",
-        "a read of 200 MiB ends with the events that were there when it began, though new ones come",
+        "a read of 16 MiB ends with the events that were there when it began, though new ones come",
         a_read_ends,
     ),
     Test::new(
@@ -272,7 +272,7 @@ fn a_read_ends(vm: &Vm) -> Result<()> {
     let yields = ["sh", "-c", "/bin/busybox renice 19 -p $PPID"].map(String::from);
     let argv = [&[BUSYBOX.to_string()], &yields[..]].concat();
     let yields = Call::Run { argv, limit_ms: vm.ms(SOON) };
-    let read = Call::ReadHandle { handle: FIRST_HANDLE, max: 200 << 20 };
+    let read = Call::ReadHandle { handle: FIRST_HANDLE, max: 16 << 20 };
     let open = open(EVENTS_BINARY, Access::Read);
     let calls = vec![yields.clone(), open.clone(), read.clone()];
     let reader = vm.spawn(Call::Batch { calls })?;
