@@ -15,7 +15,7 @@ const MAX_CPUS: u32 = 1 << 16;
 /// Events of `events_binary`, by CPU.
 ///
 /// The layout is documented in the module's `demo/log.rs`. Both architectures that the module is tested on are little
-/// endian. A CPU's events are numbered without a gap: what is missing is told by a record of its own.
+/// endian. A CPU's events are numbered from 0, without a gap: a record of its own reports missing ones.
 pub fn events(bytes: &[u8]) -> Result<Vec<Cpu>> {
     let mut cpus: BTreeMap<u32, (u64, Cpu)> = BTreeMap::new();
 
@@ -35,7 +35,7 @@ fn event(record: &[u8], cpus: &mut BTreeMap<u32, (u64, Cpu)>) -> Result<()> {
     let (id, kind) = (number(16, 4) as u32, number(20, 4) as u32);
 
     ensure!(id < MAX_CPUS, "no CPU has the number {id}");
-    let (next, cpu) = cpus.entry(id).or_insert_with(|| (second, Cpu::new(id)));
+    let (next, cpu) = cpus.entry(id).or_insert_with(|| (0, Cpu::new(id)));
     ensure!(second == *next, "cpu{id}: number {second} where {next} was expected");
 
     let count = match kind {
@@ -175,14 +175,18 @@ pub(crate) mod tests {
             refused(&[record(1, 0, 1 << 20, 1)]),
             "events: record 0: no CPU has the number 1048576"
         );
+        assert_eq!(
+            refused(&[record(1, 5, 0, 7)]),
+            "events: record 0: cpu0: number 5 where 0 was expected"
+        );
         assert_eq!(refused(&[record(0, 0, 0, 0)]), "events: record 0: cpu0: none lost");
         assert_eq!(
             refused(&[record(u64::MAX, 0, 0, 1)]),
             "events: record 0: a time beyond all times: out of range integral type conversion attempted"
         );
         assert_eq!(
-            refused(&[record(2, u64::MAX, 0, 0)]),
-            "events: record 0: a number beyond all numbers"
+            refused(&[record(u64::MAX, 0, 0, 0), record(1, u64::MAX, 0, 0)]),
+            "events: record 1: a number beyond all numbers"
         );
     }
 
