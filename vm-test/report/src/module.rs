@@ -9,6 +9,14 @@ use std::collections::BTreeMap;
 
 /// The size of a record of `events_binary`.
 const RECORD: usize = 24;
+/// How many events of a CPU the module holds.
+const RING: usize = 2048;
+
+/// The size of all records that `events_binary` can hold at a time.
+pub fn capacity(cpus: u32) -> usize {
+    cpus as usize * RING * RECORD
+}
+
 /// More than any kernel's `NR_CPUS`.
 const MAX_CPUS: u32 = 1 << 16;
 
@@ -17,14 +25,39 @@ const MAX_CPUS: u32 = 1 << 16;
 /// The layout is documented in the module's `demo/log.rs`. Both architectures that the module is tested on are little
 /// endian. A CPU's events are numbered from 0, without a gap: a record of its own reports missing ones.
 pub fn events(bytes: &[u8]) -> Result<Vec<Cpu>> {
-    let mut cpus: BTreeMap<u32, (u64, Cpu)> = BTreeMap::new();
+    let mut events = Events::default();
+    events.add(bytes)?;
+    Ok(events.into_cpus())
+}
 
-    for (index, record) in bytes.chunks(RECORD).enumerate() {
-        let whole = record.len() == RECORD;
-        ensure!(whole, "events: record {index} has {} bytes instead of {RECORD}", record.len());
-        event(record, &mut cpus).with_context(|| format!("events: record {index}"))?;
+/// The same, read piece by piece.
+#[derive(Default)]
+pub struct Events {
+    /// With the number of the next event of each CPU.
+    cpus: BTreeMap<u32, (u64, Cpu)>,
+    records: usize,
+}
+
+impl Events {
+    /// Takes whole records.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        for record in bytes.chunks(RECORD) {
+            let index = self.records;
+            let whole = record.len() == RECORD;
+            ensure!(whole, "events: record {index} has {} bytes instead of {RECORD}", record.len());
+            event(record, &mut self.cpus).with_context(|| format!("events: record {index}"))?;
+            self.records += 1;
+        }
+        Ok(())
     }
-    Ok(cpus.into_values().map(|(_, cpu)| cpu).collect())
+
+    pub fn cpu(&self, id: u32) -> Option<&Cpu> {
+        self.cpus.get(&id).map(|(_, cpu)| cpu)
+    }
+
+    pub fn into_cpus(self) -> Vec<Cpu> {
+        self.cpus.into_values().map(|(_, cpu)| cpu).collect()
+    }
 }
 
 fn event(record: &[u8], cpus: &mut BTreeMap<u32, (u64, Cpu)>) -> Result<()> {
