@@ -48,7 +48,8 @@ mod tests {
 
     fn cpu(events: &[(Nanos, Kind)]) -> Cpu {
         let events = events.iter().zip(0..);
-        let events = events.map(|((time, kind), number)| Event { time: *time, number, kind: *kind });
+        let events =
+            events.map(|((time, kind), number)| Event { time: *time, number, kind: *kind });
         Cpu { events: events.collect(), ..Cpu::new(0) }
     }
 

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 
 /// The size of a record of `events_binary`.
-const RECORD: usize = 24;
+pub const RECORD: usize = 24;
 /// How many events of a CPU the module holds.
 const RING: usize = 2048;
 
@@ -53,6 +53,10 @@ impl Events {
 
     pub fn cpu(&self, id: u32) -> Option<&Cpu> {
         self.cpus.get(&id).map(|(_, cpu)| cpu)
+    }
+
+    pub fn cpus(&self) -> impl Iterator<Item = &Cpu> {
+        self.cpus.values().map(|(_, cpu)| cpu)
     }
 
     pub fn into_cpus(self) -> Vec<Cpu> {

@@ -78,11 +78,9 @@ pub fn rows(
         let cells: Vec<&str> = indices.iter().map(|index| row[*index].as_str()).collect();
         let about = if latencies.estimated { "~" } else { "" };
         let [p50, p99, max] = match latencies.figures {
-            Some(f) => [
-                format!("{about}{}", time(f.p50)),
-                format!("{about}{}", time(f.p99)),
-                time(f.max),
-            ],
+            Some(f) => {
+                [format!("{about}{}", time(f.p50)), format!("{about}{}", time(f.p99)), time(f.max)]
+            }
             None => ["-"; 3].map(str::to_owned),
         };
         let spark = latencies.histogram.spark(range.clone());
@@ -128,7 +126,10 @@ mod tests {
         let kinds: Vec<_> = rows.iter().map(|row| row.kind).collect();
         assert_eq!(kinds, [RowKind::Head, RowKind::Online, RowKind::Offline]);
         let words = |i: usize| rows[i].text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(words(0), "cpu online state pid setup park unpark wake run pend p50 p99 max latency");
+        assert_eq!(
+            words(0),
+            "cpu online state pid setup park unpark wake run pend p50 p99 max latency"
+        );
         assert_eq!(words(1), "0 yes sleeping 71 1 0 0 2 2 0 ~2.05 µs ~3.00 µs 3.00 µs ██");
         assert_eq!(words(2), "1 no parked 72 1 1 0 0 0 0 - - -");
         assert!(rows[1].colored().starts_with("\x1b[32m  0 yes"));
@@ -136,7 +137,8 @@ mod tests {
 
     #[test]
     fn figures_of_all_events_are_exact() {
-        let records = [(0, 1), (1, 2), (10, 7), (1510, 8), (2000, 3), (2001, 7), (8000, 4), (8001, 8)];
+        let records =
+            [(0, 1), (1, 2), (10, 7), (1510, 8), (2000, 3), (2001, 7), (8000, 4), (8001, 8)];
         let mut events = Events::default();
         for ((time, kind), number) in records.into_iter().zip(0..) {
             events.add(&record(time, number, 0, kind)).unwrap();

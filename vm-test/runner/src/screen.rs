@@ -2,15 +2,12 @@
 
 //! What the demo shows: on a terminal a table that stays in its place, elsewhere lines.
 
-use crate::threads;
-use crate::threads::FOLDER;
-use crate::vm::Vm;
+use crate::recorder::Recorder;
 use anyhow::Result;
 use console::Term;
 use console::style;
 use console::truncate_str;
 use protocol::Call;
-use report::table;
 use report::table::Row;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -88,9 +85,9 @@ impl Screen {
     }
 
     /// The table as it is now; when the module is gone, as it was last.
-    pub fn refresh(&mut self, vm: &Vm) -> Result<()> {
+    pub fn refresh(&mut self, recorder: &mut Recorder<'_>) -> Result<()> {
         if let Screen::Live(live) = self {
-            let rows = rows(vm)?;
+            let rows = recorder.table()?;
             if !rows.is_empty() {
                 live.rows = rows;
             }
@@ -100,26 +97,17 @@ impl Screen {
     }
 
     /// Gives people some time to look.
-    pub fn pause(&mut self, vm: &Vm, time: Duration) -> Result<()> {
+    pub fn pause(&mut self, recorder: &mut Recorder<'_>, time: Duration) -> Result<()> {
         let end = Instant::now() + time;
         loop {
-            self.refresh(vm)?;
+            self.refresh(recorder)?;
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(());
             }
-            vm.call(Call::Pause { us: left.min(REFRESH).as_micros() as u64 })?;
+            recorder.vm.call(Call::Pause { us: left.min(REFRESH).as_micros() as u64 })?;
         }
     }
-}
-
-/// The table; nothing if the module is not there.
-pub fn rows(vm: &Vm) -> Result<Vec<Row>> {
-    if !vm.exists(&format!("{FOLDER}/summary"))? {
-        return Ok(Vec::new());
-    }
-    let (summary, latencies) = threads::tables(vm)?;
-    table::rows(&summary, &latencies)
 }
 
 impl Live {

@@ -79,7 +79,9 @@ fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<ExitCode> 
         Ok(Ok(Value::Program { status, .. })) => vm.shut_down().map(|()| exit_code(status)),
         Ok(other) => bail!("no shell: {other:?}"),
         // `poweroff`: that was asked for, if not by the runner.
-        Err(Trouble::Died { .. }) if !running && judge::all_splats(vm).is_empty() => {
+        Err(Trouble::Died { .. })
+            if !running && judge::console_splats(vm, 0..usize::MAX).is_empty() =>
+        {
             Ok(ExitCode::SUCCESS)
         }
         Err(trouble) => Err(trouble.into()),

@@ -25,6 +25,7 @@ use crate::setup::Options;
 use crate::setup::Setup;
 use crate::splat;
 use crate::tests::suspend;
+use crate::threads;
 use crate::threads::Counts;
 use crate::threads::Demo;
 use crate::threads::EVENTS_BINARY;
@@ -172,8 +173,8 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
         if faults.is_empty() && Instant::now() < end {
             continue;
         }
-        let lines = vm.console(0);
-        let of_emulator = splat::is_of_emulator(lines.iter().map(|line| line.text.as_str()));
+        let lines = vm.console(0..usize::MAX);
+        let of_emulator = splat::is_of_emulator(lines.iter().map(String::as_str));
         if config.multi && of_emulator && Instant::now() < end {
             figures.mistakes += 1;
             println!("a breakpoint that is not there: the emulator's mistake; booting anew");
@@ -187,11 +188,8 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
         println!("\nok");
         return Ok(ExitCode::SUCCESS);
     }
-    for fault in &faults {
-        println!("- {fault}");
-    }
-    println!("the last of the console:\n{}", vm.console_tail());
-    println!("\nFAILED; again, with these choices: SEED={seed}");
+    println!("{}", judge::report(&vm, &faults));
+    println!("FAILED; again, with these choices: SEED={seed}");
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
 
@@ -235,7 +233,8 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     let demo = Demo::load(vm)?;
     vm.insmod(STOPPER, "")?;
     let slowness = u64::from(vm.built_with.slowness());
-    vm.write(PERIOD, (PERIOD_US * slowness).to_string())?;
+    let share = threads::share(vm.cpus("online")?.len());
+    vm.write(PERIOD, (PERIOD_US * slowness * share).to_string())?;
     let log = vm.open(EVENTS_BINARY, Access::ReadNow)?;
 
     let possible = vm.cpus("possible")?;
