@@ -107,7 +107,8 @@ pub fn life(cpus: &[Cpu]) -> Vec<Violation> {
     cpus.iter().flat_map(life_of).collect()
 }
 
-fn life_of(cpu: &Cpu) -> Vec<Violation> {
+/// The same, of one CPU.
+pub fn life_of(cpu: &Cpu) -> Vec<Violation> {
     let mut violations = vec![];
     let mut lost = cpu.lost.iter().peekable();
     let mut states = States(BTreeSet::from([State::None]));
