@@ -5,7 +5,7 @@
 //! - Each file of `compile-fail/` must not compile. Its lines `//~ ERROR text` name the errors that
 //!   it must give; one that no such line names is a failure, so that a snippet cannot fail for a
 //!   reason of its own.
-//! - Each example in the documentation of the abstraction must compile.
+//! - Each example in the documentation of the modules must compile.
 
 mod compiler;
 mod examples;
