@@ -5,7 +5,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # What kbuild leaves in the source folders.
 built := *.o *.ko *.mod *.mod.c *.rsi *.s *.ll .*.cmd .*.d modules.order Module.symvers
 
-.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty sign bench bench-check lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the modules against KDIR, as any out-of-tree modules
@@ -36,6 +36,9 @@ test-matrix: ## the tests on every kernel, of each series that Debian has, or of
 
 test-thirdparty: ## other people's tests, from the kernel's source, while our modules are busy
 	@scripts/thirdparty $(T)
+
+test-browser: ## check in Chromium that the pictures of runs are drawn, and do what they are asked
+	@scripts/browser
 
 torture: ## everything at once, for 10 minutes or MINUTES=
 	@scripts/vm torture

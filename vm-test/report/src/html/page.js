@@ -394,7 +394,7 @@
 
   // --- what is under the pointer ---
 
-  const pending = (join) => join.pending ? " (pending while the CPU was offline)" : "";
+  const without = (join) => join.pending ? " (pending while the CPU was offline)" : "";
 
   function describe({ kind, item, cpu }) {
     const lines = [];
@@ -406,8 +406,8 @@
         title = `${KINDS[item.kind].name} — cpu${cpu.id}, number ${item.number}`;
         add(seconds(item.time));
         const join = item.join;
-        if (join && item.kind === RUN) add(`woken ${duration(item.time - join.wake.time)} before${pending(join)}, by number ${join.wake.number}`);
-        if (join && item.kind === WAKE) add(`run ${duration(join.run.time - item.time)} later${pending(join)}, number ${join.run.number}`);
+        if (join && item.kind === RUN) add(`woken ${duration(item.time - join.wake.time)} before${without(join)}, by number ${join.wake.number}`);
+        if (join && item.kind === WAKE) add(`run ${duration(join.run.time - item.time)} later${without(join)}, number ${join.run.number}`);
         break;
       }
       case "many": {
