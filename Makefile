@@ -2,7 +2,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty sign bench bench-check lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR, as any out-of-tree modules
@@ -33,6 +33,9 @@ test-matrix: ## the tests on every kernel, of each series that Debian has, or of
 
 test-thirdparty: ## other people's tests, from the kernel's source, while our modules are busy
 	@scripts/thirdparty
+
+test-browser: ## check in Chromium that the pictures of runs are drawn, and do what they are asked
+	@scripts/browser
 
 torture: ## everything at once, for 10 minutes or MINUTES=
 	@scripts/vm torture

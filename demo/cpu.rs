@@ -126,6 +126,11 @@ impl Cpu {
         let _ = threads.wake(self.id);
     }
 
+    /// Whether a wake is pending.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken_at.load(Relaxed) != 0
+    }
+
     /// Takes note of a run, in the thread. Returns how long the wake took, in nanoseconds.
     pub(crate) fn run_begins(&self) -> Option<u64> {
         let now = self.common.now();

@@ -66,6 +66,10 @@ impl Demo {
         })
     }
 
+    fn is_woken(&self, cpu: CpuId) -> bool {
+        self.cpus.get(cpu).is_some_and(|cpu| cpu.is_woken())
+    }
+
     /// Records a step in the life of the thread of a CPU.
     fn step(&self, cpu: CpuId, counter: impl FnOnce(&Cpu) -> &Counter, kind: Kind) {
         if let Some(cpu) = self.cpus.get(cpu) {
@@ -80,6 +84,8 @@ impl Demo {
 /// What one thread owns: nobody else can see it, so that it needs no lock and no atomics.
 pub(crate) struct Local {
     latency_max: u64,
+    /// Whether a wake was pending when the thread was set up or unparked. Its time is no latency: the thread could not run.
+    pending: bool,
     timer: Option<PeriodicWake>,
     /// The period of that timer, 0 if there is none.
     period_us: u64,
@@ -115,6 +121,7 @@ impl HotplugThread for Demo {
         self.step(cx.cpu(), |c| &c.setup, Kind::Setup);
         let mut local = Local {
             latency_max: 0,
+            pending: self.is_woken(cx.cpu()),
             timer: None,
             period_us: 0,
         };
@@ -131,7 +138,8 @@ impl HotplugThread for Demo {
 
     fn run(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
         if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            if let Some(latency) = cpu.run_begins() {
+            let pending = core::mem::take(&mut local.pending);
+            if let Some(latency) = cpu.run_begins().filter(|_| !pending) {
                 local.latency_max = local.latency_max.max(latency);
                 cpu.latency_last.store(latency, Relaxed);
                 cpu.latency_max.store(local.latency_max, Relaxed);
@@ -149,6 +157,7 @@ impl HotplugThread for Demo {
 
     fn unpark(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
         self.step(cx.cpu(), |c| &c.unpark, Kind::Unpark);
+        local.pending = self.is_woken(cx.cpu());
         local.set_period(self, cx.cpu(), self.period_us.load(Relaxed));
     }
 

@@ -34,6 +34,7 @@
 //!
 //! ```
 //! use percpu_workqueue::{Offline, Queue, QueueType, Work, WorkItem, Worker};
+//! # use smpboot::SchedPolicy;
 //!
 //! struct Events;
 //!

@@ -62,6 +62,15 @@ use kernel::{
 /// # Examples
 ///
 /// ```
+/// # use kernel::sync::Arc;
+/// # use percpu_workqueue::{Offline, Queue, QueueType, Work, WorkItem, Worker};
+/// # use smpboot::SchedPolicy;
+/// # struct Events;
+/// # impl QueueType for Events {
+/// #     const NAME: &'static CStr = c"events";
+/// # }
+/// # percpu_workqueue!(Events);
+/// # let queue = Queue::<Events>::new(scope, Offline::Move, SchedPolicy::Fifo)?;
 /// struct Hello(u32);
 ///
 /// impl WorkItem for Hello {

@@ -10,6 +10,7 @@ extern crate surroundings;
 #[allow(unused_imports)]
 use surroundings::{
     debugfs,
+    percpu_workqueue,
     smpboot, //
 };
 

@@ -5,11 +5,13 @@
 use crate::files::errno;
 use nix::errno::Errno;
 use nix::libc::O_NONBLOCK;
+use nix::libc::klogctl;
 use protocol::Record;
 use std::fs::File;
 use std::io;
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
+use std::ptr;
 
 /// The kernel's own limit for one record (`PRINTK_MESSAGE_MAX`).
 const RECORD_MAX: usize = 2048;
@@ -21,20 +23,31 @@ impl Kmsg {
         File::options().read(true).custom_flags(O_NONBLOCK).open("/dev/kmsg").map(Kmsg)
     }
 
-    /// Everything since the last time.
+    /// Everything since the last time. Records may come faster than they are read: what is there now is not more than
+    /// the kernel can hold.
     pub fn drain(&mut self) -> nix::Result<protocol::Kmsg> {
         let mut log = protocol::Kmsg::default();
         let mut buffer = [0; RECORD_MAX];
-        loop {
+        let most = capacity()?;
+        while log.records.len() < most {
             match self.0.read(&mut buffer).map_err(errno) {
                 Ok(n) => log.records.extend(parse(&String::from_utf8_lossy(&buffer[..n]))),
-                Err(Errno::EAGAIN) => return Ok(log),
+                Err(Errno::EAGAIN) => break,
                 Err(Errno::EPIPE) => log.lost = true,
                 Err(Errno::EINTR) => {}
                 Err(e) => return Err(e),
             }
         }
+        Ok(log)
     }
+}
+
+/// How many records the kernel's log can hold: it has a descriptor for each 32 bytes of text (`PRB_AVGBITS`).
+fn capacity() -> nix::Result<usize> {
+    const SYSLOG_ACTION_SIZE_BUFFER: i32 = 10;
+    // SAFETY: This action takes no buffer.
+    let bytes = unsafe { klogctl(SYSLOG_ACTION_SIZE_BUFFER, ptr::null_mut(), 0) };
+    Ok(Errno::result(bytes)? as usize / 32)
 }
 
 fn parse(raw: &str) -> Option<Record> {

@@ -2,15 +2,21 @@
 
 //! `smpboot-top`: the demo's threads as a table that stays up to date.
 
+use nix::fcntl::OFlag;
 use report::ascii;
+use report::module;
+use report::module::Events;
 use report::table;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::fs::File;
 use std::io;
 use std::io::IsTerminal;
+use std::io::Read;
 use std::io::Write;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::thread;
 use std::time::Duration;
 
@@ -91,5 +97,22 @@ fn rows(width: usize) -> io::Result<Vec<table::Row>> {
         let path = format!("{FOLDER}/cpu{cpu}/latency_hist");
         latencies.insert(cpu, fs::read_to_string(path)?);
     }
-    table::rows(&summary, &latencies, width).map_err(io::Error::other)
+    let events = events(latencies.len() as u32)?;
+    table::rows(&summary, &latencies, &events, width).map_err(io::Error::other)
+}
+
+/// The events that the module holds now. The file does not stay open, which would keep the module loaded.
+fn events(cpus: u32) -> io::Result<Events> {
+    let mut file = File::options()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(format!("{FOLDER}/events_binary"))?;
+    let mut bytes = vec![0; module::capacity(cpus)];
+    let len = match file.read(&mut bytes) {
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+        len => len?,
+    };
+    let mut events = Events::default();
+    events.add(&bytes[..len]).map_err(io::Error::other)?;
+    Ok(events)
 }

@@ -2,6 +2,7 @@
 
 //! The run as a picture: one HTML file that needs nothing else.
 
+use crate::latency::Latencies;
 use crate::model::Run;
 use crate::spark::{Histogram, time};
 use crate::view::{CpuView, View};
@@ -114,7 +115,7 @@ fn data_of(run: &Run, cpu: &CpuView, names: &mut Index, tasks: &mut Index) -> Va
         "power": cpu.power.iter().map(|s| json!([s.begin, s.end, s.what])).collect::<Vec<_>>(),
         "life": cpu.life.iter().map(|s| json!([s.begin, s.end, s.what])).collect::<Vec<_>>(),
         "events": cpu.events.iter().map(|e| json!([e.time, e.kind as u32, e.number])).collect::<Vec<_>>(),
-        "joins": cpu.joins.iter().map(|j| json!([j.wake, j.run, j.first])).collect::<Vec<_>>(),
+        "joins": cpu.joins.iter().map(|j| json!([j.wake, j.run, j.first, j.pending])).collect::<Vec<_>>(),
         "running": cpu.running.iter().map(|s| json!([s.begin, s.end, s.what])).collect::<Vec<_>>(),
         "steps": cpu
             .steps
@@ -224,29 +225,30 @@ fn max_of(run: &Run, id: u32) -> Option<u64> {
 }
 
 fn histograms(run: &Run) -> String {
+    let of_cpus: Vec<(u32, Latencies)> = run
+        .cpus
+        .iter()
+        .map(|cpu| (cpu.id, Latencies::of(cpu, &cpu.latencies, max_of(run, cpu.id))))
+        .collect();
     let mut all = Histogram::default();
-    run.cpus.iter().for_each(|cpu| all.add(&cpu.latencies));
+    of_cpus.iter().for_each(|(_, latencies)| all.add(&latencies.histogram));
     if all.total() == 0 {
         return String::new();
     }
     let range = all.range();
     let mut html = "<h2>From wake to run</h2>\n<div class=\"cards\" id=\"latencies\">\n".to_owned();
-    for cpu in run.cpus.iter().filter(|cpu| cpu.latencies.total() > 0) {
-        html += &histogram(cpu.id, &cpu.latencies, range.clone(), max_of(run, cpu.id));
+    for (id, latencies) in &of_cpus {
+        html += &histogram(*id, latencies, range.clone());
     }
     html + "</div>\n"
 }
 
-fn histogram(
-    id: u32,
-    histogram: &Histogram,
-    range: std::ops::Range<usize>,
-    max: Option<u64>,
-) -> String {
+fn histogram(id: u32, latencies: &Latencies, range: std::ops::Range<usize>) -> String {
     const WIDTH: f64 = 320.0;
     const BASE: f64 = 84.0;
 
-    let Some(figures) = histogram.figures(max) else { return String::new() };
+    let Latencies { histogram, figures, estimated, pending } = latencies;
+    let Some(figures) = figures else { return String::new() };
     let bar = WIDTH / range.len().max(6) as f64;
     let most = histogram.counts.iter().copied().max().unwrap_or(1) as f64;
     let mut svg = String::new();
@@ -286,9 +288,22 @@ fn histogram(
              <text x=\"{x:.1}\" y=\"8\" text-anchor=\"{anchor}\">{name}</text>"
         );
     }
+    let about = if *estimated { "~" } else { "" };
+    let mut notes = String::new();
+    if *estimated {
+        notes += "<span class=\"dim\" title=\"Events were lost: only the buckets of single latencies are known\">\
+                  estimated from buckets</span>";
+    }
+    if *pending > 0 {
+        let _ = write!(
+            notes,
+            "<span class=\"dim\" title=\"Runs that answered a wake which was pending while the CPU was offline: \
+             not counted as latencies\">{pending} pending</span>"
+        );
+    }
     format!(
-        "<figure><figcaption><b>cpu{id}</b><span>{} runs</span><span>p50 {}</span><span>p99 {}</span>\
-         <span>max {}</span></figcaption>\
+        "<figure><figcaption><b>cpu{id}</b><span>{} runs</span><span>p50 {about}{}</span>\
+         <span>p99 {about}{}</span><span>max {}</span>{notes}</figcaption>\
          <svg viewBox=\"-2 -2 {} 102\" role=\"img\" aria-label=\"Latencies of cpu{id}\">{svg}\
          <line x1=\"0\" x2=\"{WIDTH}\" y1=\"{BASE}\" y2=\"{BASE}\"/></svg></figure>\n",
         histogram.total(),
@@ -329,7 +344,7 @@ fn counters(run: &Run) -> String {
 mod tests {
     use super::*;
     use crate::ftrace::{Event, What};
-    use crate::model::{About, Action, Cpu, Lost, Table};
+    use crate::model::{self, About, Action, Cpu, Kind, Lost, Table};
 
     const EVIL: &str = "</script><script>alert('x')</script>\"&<!--";
 
@@ -403,6 +418,29 @@ mod tests {
         assert!(page.contains("<title>1.02 µs to 2.05 µs: 1</title>"));
         assert!(page.contains("max 1.60 µs"));
         assert!(page.contains("<td title=\"1600 ns\">1.60 µs</td>"));
+    }
+
+    #[test]
+    fn latencies_are_exact_unless_events_were_lost() {
+        // 86 µs, in the bucket from 65 to 131 µs.
+        let events = [(0, Kind::Create), (1, Kind::Setup), (1000, Kind::Wake), (87_000, Kind::Run)];
+        let offline = [(100_000, Kind::Park), (110_000, Kind::Wake), (9_000_000, Kind::Unpark)];
+        let all = events.iter().chain(&offline).chain(&[(9_001_000, Kind::Run)]).zip(0..);
+        let mut run = run();
+        let cpu = &mut run.cpus[0];
+        cpu.events = all
+            .map(|((time, kind), number)| model::Event { time: *time, number, kind: *kind })
+            .collect();
+        cpu.lost.clear();
+        let exact = page(&run);
+        assert!(exact.contains("<span>1 runs</span><span>p50 86.0 µs</span>"), "{exact}");
+        assert!(exact.contains("<span>max 86.0 µs</span>") && exact.contains(">1 pending</span>"));
+        assert!(!exact.contains("estimated from buckets"));
+
+        run.cpus[0].lost.push(Lost { first: 8, count: 1 });
+        let estimated = page(&run);
+        assert!(estimated.contains("<span>p50 ~1.60 µs</span>"));
+        assert!(estimated.contains("estimated from buckets"));
     }
 
     #[test]

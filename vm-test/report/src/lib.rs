@@ -17,6 +17,7 @@ pub mod bench;
 pub mod conform;
 pub mod ftrace;
 pub mod html;
+pub mod latency;
 pub mod model;
 pub mod module;
 pub mod perfetto;

@@ -8,23 +8,60 @@ use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeMap;
 
 /// The size of a record of `events_binary`.
-const RECORD: usize = 24;
+pub const RECORD: usize = 24;
+/// How many events of a CPU the module holds.
+const RING: usize = 2048;
+
+/// The size of all records that `events_binary` can hold at a time.
+pub fn capacity(cpus: u32) -> usize {
+    cpus as usize * RING * RECORD
+}
+
 /// More than any kernel's `NR_CPUS`.
 const MAX_CPUS: u32 = 1 << 16;
 
 /// Events of `events_binary`, by CPU.
 ///
 /// The layout is documented in the module's `demo/log.rs`. Both architectures that the module is tested on are little
-/// endian. A CPU's events are numbered without a gap: what is missing is told by a record of its own.
+/// endian. A CPU's events are numbered from 0, without a gap: a record of its own reports missing ones.
 pub fn events(bytes: &[u8]) -> Result<Vec<Cpu>> {
-    let mut cpus: BTreeMap<u32, (u64, Cpu)> = BTreeMap::new();
+    let mut events = Events::default();
+    events.add(bytes)?;
+    Ok(events.into_cpus())
+}
 
-    for (index, record) in bytes.chunks(RECORD).enumerate() {
-        let whole = record.len() == RECORD;
-        ensure!(whole, "events: record {index} has {} bytes instead of {RECORD}", record.len());
-        event(record, &mut cpus).with_context(|| format!("events: record {index}"))?;
+/// The same, read piece by piece.
+#[derive(Default)]
+pub struct Events {
+    /// With the number of the next event of each CPU.
+    cpus: BTreeMap<u32, (u64, Cpu)>,
+    records: usize,
+}
+
+impl Events {
+    /// Takes whole records.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        for record in bytes.chunks(RECORD) {
+            let index = self.records;
+            let whole = record.len() == RECORD;
+            ensure!(whole, "events: record {index} has {} bytes instead of {RECORD}", record.len());
+            event(record, &mut self.cpus).with_context(|| format!("events: record {index}"))?;
+            self.records += 1;
+        }
+        Ok(())
     }
-    Ok(cpus.into_values().map(|(_, cpu)| cpu).collect())
+
+    pub fn cpu(&self, id: u32) -> Option<&Cpu> {
+        self.cpus.get(&id).map(|(_, cpu)| cpu)
+    }
+
+    pub fn cpus(&self) -> impl Iterator<Item = &Cpu> {
+        self.cpus.values().map(|(_, cpu)| cpu)
+    }
+
+    pub fn into_cpus(self) -> Vec<Cpu> {
+        self.cpus.into_values().map(|(_, cpu)| cpu).collect()
+    }
 }
 
 fn event(record: &[u8], cpus: &mut BTreeMap<u32, (u64, Cpu)>) -> Result<()> {
@@ -35,7 +72,7 @@ fn event(record: &[u8], cpus: &mut BTreeMap<u32, (u64, Cpu)>) -> Result<()> {
     let (id, kind) = (number(16, 4) as u32, number(20, 4) as u32);
 
     ensure!(id < MAX_CPUS, "no CPU has the number {id}");
-    let (next, cpu) = cpus.entry(id).or_insert_with(|| (second, Cpu::new(id)));
+    let (next, cpu) = cpus.entry(id).or_insert_with(|| (0, Cpu::new(id)));
     ensure!(second == *next, "cpu{id}: number {second} where {next} was expected");
 
     let count = match kind {
@@ -175,14 +212,18 @@ pub(crate) mod tests {
             refused(&[record(1, 0, 1 << 20, 1)]),
             "events: record 0: no CPU has the number 1048576"
         );
+        assert_eq!(
+            refused(&[record(1, 5, 0, 7)]),
+            "events: record 0: cpu0: number 5 where 0 was expected"
+        );
         assert_eq!(refused(&[record(0, 0, 0, 0)]), "events: record 0: cpu0: none lost");
         assert_eq!(
             refused(&[record(u64::MAX, 0, 0, 1)]),
             "events: record 0: a time beyond all times: out of range integral type conversion attempted"
         );
         assert_eq!(
-            refused(&[record(2, u64::MAX, 0, 0)]),
-            "events: record 0: a number beyond all numbers"
+            refused(&[record(u64::MAX, 0, 0, 0), record(1, u64::MAX, 0, 0)]),
+            "events: record 1: a number beyond all numbers"
         );
     }
 

@@ -228,7 +228,7 @@ impl Out {
             if let Some(answer) = answers.get_mut(&join.run) {
                 answer.flows.push(("f", *flows));
             }
-            if join.first {
+            if join.first && !join.pending {
                 let args = json!({ "args": { "us": micros(span.1 - span.0) } });
                 self.event("C", (pid, 0), "latency", answer.time, args);
             }

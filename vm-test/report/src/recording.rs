@@ -238,10 +238,10 @@ sh-1       [000] .....     1.000400: tracing_mark_write: rust_smpboot: + sync cp
         );
         let no_marker = Recording { trace: Some(vec![]), ..whole.clone() };
         assert_eq!(refused(no_marker), "trace: no marker relates its clock to the module's");
-        let events = [record(500_000, 2, 0, 7), record(510_000, 3, 0, 8)].concat();
+        let events = [record(500_000, 0, 0, 7), record(510_000, 1, 0, 8)].concat();
         let other_run = Recording { events_binary: events, ..whole.clone() };
         assert!(other_run.run().is_ok());
-        let events = [record(500_000, 2, 0, 7), record(500_001, 3, 0, 8)].concat();
+        let events = [record(500_000, 0, 0, 7), record(500_001, 1, 0, 8)].concat();
         let other_run = Recording { events_binary: events, ..whole.clone() };
         assert_eq!(refused(other_run), "the trace and the module's events are not of the same run");
         let bad_hist = Recording { latency_hist: [(2, "x".to_owned())].into(), ..whole };

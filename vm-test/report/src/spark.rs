@@ -107,6 +107,15 @@ pub struct Figures {
     pub max: u64,
 }
 
+impl Figures {
+    /// Of single latencies, in ascending order. Nothing if there are none.
+    pub fn of(sorted: &[u64]) -> Option<Self> {
+        let max = *sorted.last()?;
+        let at = |share: f64| sorted[((share * sorted.len() as f64).ceil() as usize).max(1) - 1];
+        Some(Self { p50: at(0.5), p99: at(0.99), max })
+    }
+}
+
 /// A time with three digits and a unit: `12.3 µs`.
 pub fn time(nanoseconds: u64) -> String {
     let mut value = nanoseconds as f64;
@@ -174,6 +183,13 @@ mod tests {
     fn a_figure_does_not_exceed_the_maximum() {
         let figures = histogram(&[1025]).figures(Some(1025)).unwrap();
         assert_eq!(figures, Figures { p50: 1025, p99: 1025, max: 1025 });
+    }
+
+    #[test]
+    fn figures_of_single_latencies_are_some_of_them() {
+        assert_eq!(Figures::of(&[]), None);
+        assert_eq!(Figures::of(&[7]), Some(Figures { p50: 7, p99: 7, max: 7 }));
+        assert_eq!(Figures::of(&[1, 2, 3, 9]), Some(Figures { p50: 2, p99: 9, max: 9 }));
     }
 
     #[test]

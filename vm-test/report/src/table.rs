@@ -2,7 +2,10 @@
 
 //! The threads at this moment, as a table for a terminal.
 
+use crate::latency::Latencies;
+use crate::model::Cpu;
 use crate::module;
+use crate::module::Events;
 use crate::spark::{Histogram, time};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
@@ -88,17 +91,24 @@ const COUNTS: [Column; 9] = [
     number("run", 6),
 ];
 
-const FIGURES: [Column; 3] = [number("p50", 7), number("p99", 7), number("max", 7)];
+const FIGURES: [Column; 4] =
+    [number("pend", 4), number("p50", 8), number("p99", 8), number("max", 7)];
 
 /// The last column: a histogram.
 const LATENCY: &str = "latency";
 
 /// What a narrow terminal does without, in this order. `state` and color show whether a CPU is offline.
-const OPTIONAL: [&str; 9] =
-    ["pid", "setup", "online", "p99", "unpark", "park", "p50", "wake", "run"];
+const OPTIONAL: [&str; 10] =
+    ["pid", "setup", "online", "p99", "unpark", "park", "pend", "p50", "wake", "run"];
 
-/// The text of `summary` and of each `cpuN/latency_hist`, as lines of at most `width` characters if that is possible.
-pub fn rows(summary: &str, latency_hist: &BTreeMap<u32, String>, width: usize) -> Result<Vec<Row>> {
+/// The text of `summary` and of each `cpuN/latency_hist`, and all events so far, as lines of at most `width` characters if that is
+/// possible. A `~` is before figures that are estimated, because events were lost.
+pub fn rows(
+    summary: &str,
+    latency_hist: &BTreeMap<u32, String>,
+    events: &Events,
+    width: usize,
+) -> Result<Vec<Row>> {
     let table = module::summary(summary)?;
     let column = |name: &str| {
         let found = table.columns.iter().position(|column| column == name);
@@ -107,30 +117,36 @@ pub fn rows(summary: &str, latency_hist: &BTreeMap<u32, String>, width: usize) -
     let indices = COUNTS.iter().map(|count| column(count.name)).collect::<Result<Vec<_>>>()?;
     let (online, state, max) = (column("online")?, column("state")?, column("max_ns")?);
 
-    let mut histograms = BTreeMap::new();
-    for (cpu, text) in latency_hist {
-        histograms.insert(*cpu, module::latency_hist(text).with_context(|| format!("cpu{cpu}"))?);
+    let mut latencies = vec![];
+    for row in &table.rows {
+        let cpu: u32 = row[indices[0]].parse().context("summary: a CPU without a number")?;
+        let max = row[max].parse().context("summary: a maximum that is no number")?;
+        let buckets = match latency_hist.get(&cpu) {
+            Some(text) => module::latency_hist(text).with_context(|| format!("cpu{cpu}"))?,
+            None => Histogram::default(),
+        };
+        let none = Cpu::new(cpu);
+        latencies.push(Latencies::of(events.cpu(cpu).unwrap_or(&none), &buckets, Some(max)));
     }
     // The same scale for all, so that they can be compared.
     let mut sum = Histogram::default();
-    histograms.values().for_each(|histogram| sum.add(histogram));
+    latencies.iter().for_each(|latencies| sum.add(&latencies.histogram));
     let range = sum.range();
 
     let columns: Vec<&Column> = COUNTS.iter().chain(&FIGURES).collect();
     let head = columns.iter().map(|column| column.name).chain([LATENCY]);
     let mut lines = vec![(head.map(String::from).collect::<Vec<_>>(), RowKind::Head)];
-    for row in &table.rows {
+    for (row, latencies) in table.rows.iter().zip(&latencies) {
         let mut cells: Vec<String> = indices.iter().map(|index| row[*index].clone()).collect();
-        let cpu: u32 = cells[0].parse().context("summary: a CPU without a number")?;
-        let histogram = histograms.get(&cpu);
-        let max = row[max].parse().context("summary: a maximum that is no number")?;
-        let figures = histogram.and_then(|histogram| histogram.figures(Some(max)));
-        cells.extend(match figures {
-            Some(f) => [f.p50, f.p99, f.max].map(time),
+        cells.push(latencies.pending.to_string());
+        let about = if latencies.estimated { "~" } else { "" };
+        cells.extend(match latencies.figures {
+            Some(f) => {
+                [format!("{about}{}", time(f.p50)), format!("{about}{}", time(f.p99)), time(f.max)]
+            }
             None => ["-"; 3].map(str::to_owned),
         });
-        let spark = histogram.map(|histogram| histogram.spark(range.clone())).unwrap_or_default();
-        cells.push(spark);
+        cells.push(latencies.histogram.spark(range.clone()).trim_end().to_owned());
         let kind = match (row[online].as_str(), row[state].as_str()) {
             ("no", _) => RowKind::Offline,
             (_, "parked") => RowKind::Parked,
@@ -165,6 +181,7 @@ pub fn rows(summary: &str, latency_hist: &BTreeMap<u32, String>, width: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::module::tests::record;
 
     const SUMMARY: &str =
         "cpu online state       pid create setup should_run        run   park unpark cleanup       wake last_ns   max_ns
@@ -175,13 +192,16 @@ mod tests {
     #[test]
     fn a_row_for_each_cpu() {
         let hists = [(0, "[1024, 2048) 1\n[2048, 4096) 1\n".to_owned()), (1, String::new())];
-        let rows = rows(SUMMARY, &hists.into(), usize::MAX).unwrap();
+        let rows = rows(SUMMARY, &hists.into(), &Events::default(), usize::MAX).unwrap();
         let kinds: Vec<_> = rows.iter().map(|row| row.kind).collect();
         assert_eq!(kinds, [RowKind::Head, RowKind::Online, RowKind::Offline]);
         let words = |i: usize| rows[i].text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(words(0), "cpu online state pid setup park unpark wake run p50 p99 max latency");
-        assert_eq!(words(1), "0 yes sleeping 71 1 0 0 2 2 2.05 µs 3.00 µs 3.00 µs ██");
-        assert_eq!(words(2), "1 no parked 72 1 1 0 0 0 - - -");
+        assert_eq!(
+            words(0),
+            "cpu online state pid setup park unpark wake run pend p50 p99 max latency"
+        );
+        assert_eq!(words(1), "0 yes sleeping 71 1 0 0 2 2 0 ~2.05 µs ~3.00 µs 3.00 µs ██");
+        assert_eq!(words(2), "1 no parked 72 1 1 0 0 0 0 - - -");
         assert!(rows[1].shown(true).starts_with("\x1b[32m  0 yes"));
         assert!(rows[1].shown(false).starts_with("  0 yes"));
     }
@@ -190,7 +210,7 @@ mod tests {
     fn a_narrow_terminal_keeps_maximum_and_histogram() {
         let hist = "[128, 256) 1\n[524288, 1048576) 1\n";
         let hists = BTreeMap::from([(0, hist.to_owned()), (1, hist.to_owned())]);
-        let at = |width| rows(SUMMARY, &hists, width).unwrap();
+        let at = |width| rows(SUMMARY, &hists, &Events::default(), width).unwrap();
         assert_eq!(at(usize::MAX), at(200));
         for width in [95, 79, 60, 40] {
             for row in at(width) {
@@ -226,8 +246,23 @@ mod tests {
     }
 
     #[test]
+    fn figures_of_all_events_are_exact() {
+        let records =
+            [(0, 1), (1, 2), (10, 7), (1510, 8), (2000, 3), (2001, 7), (8000, 4), (8001, 8)];
+        let mut events = Events::default();
+        for ((time, kind), number) in records.into_iter().zip(0..) {
+            events.add(&record(time, number, 0, kind)).unwrap();
+        }
+        let hists = [(0, "[1024, 2048) 1\n[4096, 8192) 1\n".to_owned())];
+        let rows = rows(SUMMARY, &hists.into(), &events, usize::MAX).unwrap();
+        let words = rows[1].text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(words, "0 yes sleeping 71 1 0 0 2 2 1 1.50 µs 1.50 µs 1.50 µs █");
+    }
+
+    #[test]
     fn a_summary_without_a_column_is_refused() {
-        let refused = rows("cpu online\n0 yes\n", &BTreeMap::new(), 80).unwrap_err();
+        let refused =
+            rows("cpu online\n0 yes\n", &BTreeMap::new(), &Events::default(), 80).unwrap_err();
         assert_eq!(refused.to_string(), "summary: no column state");
     }
 }

@@ -91,6 +91,8 @@ pub struct Join {
     pub run: usize,
     /// Whether the latency of this run is counted from this wake: it is the first one that the run answered.
     pub first: bool,
+    /// Whether the thread was parked, or not set up, between the two.
+    pub pending: bool,
 }
 
 /// A step of the kernel's CPU hotplug: from `cpuhp_enter` to `cpuhp_exit`.
@@ -283,7 +285,7 @@ fn life(cpu: &Cpu, end: Nanos) -> Vec<Span<Life>> {
 }
 
 /// The events in the order of time, and which wake led to which run.
-fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
+pub(crate) fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
     let mut by_time: Vec<usize> = (0..cpu.events.len()).collect();
     by_time.sort_by_key(|index| cpu.events[*index].time);
     let mut place = vec![0; by_time.len()];
@@ -293,7 +295,7 @@ fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
 
     // In the order of numbers, a run answers all wakes before it. Across a gap, nobody knows.
     let mut joins = vec![];
-    let mut wakes: Vec<usize> = vec![];
+    let mut wakes: Vec<(usize, bool)> = vec![];
     let mut next = None;
     for (index, event) in cpu.events.iter().enumerate() {
         if next.is_some_and(|next| next != event.number) {
@@ -301,13 +303,15 @@ fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
         }
         next = Some(event.number + 1);
         match event.kind {
-            Kind::Wake => wakes.push(place[index]),
+            Kind::Wake => wakes.push((place[index], false)),
+            Kind::Setup | Kind::Unpark => wakes.iter_mut().for_each(|(_, pending)| *pending = true),
             Kind::Run => {
                 let run = place[index];
-                joins.extend(wakes.drain(..).enumerate().map(|(n, wake)| Join {
+                joins.extend(wakes.drain(..).enumerate().map(|(n, (wake, pending))| Join {
                     wake,
                     run,
                     first: n == 0,
+                    pending,
                 }));
             }
             _ => {}

@@ -2,8 +2,8 @@
 
 //! A recording of a real run: a VM with three CPUs under TCG, of which two went off and came back.
 
-use report::ftrace::Trace;
-use report::model::{Kind, Run};
+use report::ftrace::{Trace, What};
+use report::model::{Cpu, Event, Kind, Run};
 use report::view::{CpuView, Life, Power, View};
 use report::{Recording, conform, html, perfetto};
 
@@ -170,4 +170,56 @@ fn it_conforms_and_would_not_if_anything_were_elsewhere() {
         let violations = moved(kind, by);
         assert!(violations.iter().any(|v| v.what == what), "{kind:?} {by}: {violations:?}");
     }
+}
+
+/// The faults of the run after a change to cpu1 or to the trace.
+fn faults_of(change: impl FnOnce(&mut Cpu, &mut Trace)) -> Vec<String> {
+    let mut run = run();
+    let cpu = run.cpus.iter_mut().find(|cpu| cpu.id == 1).unwrap();
+    change(cpu, &mut run.trace);
+    conform::violations(&run).into_iter().map(|violation| violation.what).collect()
+}
+
+fn time_of(cpu: &Cpu, kind: Kind) -> i64 {
+    cpu.events.iter().find(|event| event.kind == kind).unwrap().time
+}
+
+#[test]
+fn what_the_kernel_contradicts_is_a_violation() {
+    let has = |faults: Vec<String>, what: &str| {
+        assert!(faults.iter().any(|fault| fault.starts_with(what)), "{what}: {faults:?}");
+    };
+    // Events that are missing in pairs leave a life that can be.
+    let no_park = |cpu: &mut Cpu, _: &mut Trace| {
+        cpu.events.retain(|event| !matches!(event.kind, Kind::Park | Kind::Unpark));
+    };
+    has(faults_of(no_park), "no park during smpboot_park_threads()");
+
+    let stray = |cpu: &mut Cpu, trace: &mut Trace| {
+        let (setup, park) = (time_of(cpu, Kind::Setup), time_of(cpu, Kind::Park));
+        let middle = (setup + park) / 2;
+        let to_it = |what: &What| matches!(what, What::Switch { to, .. } if to == "rust_demo/1");
+        let mut events = trace.events.iter_mut();
+        events.find(|event| event.time > middle && to_it(&event.what)).unwrap().cpu = 0;
+    };
+    has(faults_of(stray), "then the thread was on CPU 0");
+
+    // Between park and unpark the CPU was offline for most of the time.
+    for kind in [Kind::Create, Kind::Setup, Kind::Run, Kind::CleanupOnline] {
+        let offline = |cpu: &mut Cpu, _: &mut Trace| {
+            let time = (time_of(cpu, Kind::Park) + time_of(cpu, Kind::Unpark)) / 2;
+            let number = cpu.events.len() as u64;
+            cpu.events.push(Event { time, number, kind });
+        };
+        let what = match kind {
+            Kind::Create => "outside of smpboot_create_threads()",
+            _ => "the CPU was offline",
+        };
+        has(faults_of(offline), what);
+    }
+    let online = |cpu: &mut Cpu, _: &mut Trace| {
+        let last = *cpu.events.last().unwrap();
+        cpu.events.push(Event { number: last.number + 1, kind: Kind::CleanupOffline, ..last });
+    };
+    has(faults_of(online), "the CPU was online");
 }

@@ -16,6 +16,7 @@ use crate::output::say;
 use crate::qemu;
 use crate::qemu::Accel;
 use crate::qemu::Config;
+use crate::recorder;
 use crate::setup::Options;
 use crate::setup::Setup;
 use crate::vm::Vm;
@@ -81,6 +82,9 @@ pub struct How {
 
 pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     let setup = Setup::new(options)?;
+    if let Some(folder) = &setup.report {
+        recorder::remove_saved(folder, NAME)?;
+    }
     ensure!(
         setup.arch == Arch::Amd64,
         "only the emulated x86 has a clock that counts instructions"
@@ -88,10 +92,11 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     ensure!(how.boots > 0, "no boots, no figures");
     let mut bench = Bench { conditions: conditions(&setup)?, figures: sizes(options)? };
 
-    // Larger machines are slow: what is wanted most comes first.
-    let others = if how.check { &[LARGEST] } else { OTHER_MACHINES };
-    let others = others.iter().map(|cpus| (*cpus, 0));
-    let all: Vec<(u32, u32)> = (0..how.boots).map(|boot| (CPUS, boot)).chain(others).collect();
+    // Larger machines are slow: what is wanted most comes first. What has a goal is of all boots.
+    let (others, boots) = if how.check { (&[LARGEST][..], how.boots) } else { (OTHER_MACHINES, 1) };
+    let boots_of = |cpus: u32, boots: u32| (0..boots).map(move |boot| (cpus, boot));
+    let mut all: Vec<(u32, u32)> = boots_of(CPUS, how.boots).collect();
+    all.extend(others.iter().flat_map(|cpus| boots_of(*cpus, boots)));
     for (i, (cpus, boot)) in all.iter().enumerate() {
         let start = Instant::now();
         let plan = if *cpus == CPUS { plan(how.check) } else { plan_of_registering(*cpus) };

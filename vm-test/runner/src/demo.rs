@@ -10,12 +10,13 @@ use crate::exit;
 use crate::judge;
 use crate::judge::Leaves;
 use crate::output::say;
+use crate::recorder;
 use crate::recorder::Recorded;
 use crate::recorder::Recorder;
-use crate::screen;
 use crate::screen::Screen;
 use crate::setup::Options;
 use crate::setup::Setup;
+use crate::threads;
 use crate::threads::AllCounts;
 use crate::threads::Counts;
 use crate::threads::Demo;
@@ -39,13 +40,19 @@ use std::time::Instant;
 /// How long an action can be looked at on a terminal, if nothing else is asked for.
 const PACE: Duration = Duration::from_millis(500);
 
+/// Of the files in the folder of reports.
+const NAME: &str = "demo";
+
 const TITLE: &str = "Per-CPU threads follow their CPUs";
 
 /// What is done with so many CPUs fits into a test's usual limit.
 const CPUS_PER_LIMIT: u32 = 8;
 
-/// Of the small `cyclictest`.
-const PERIOD_US: u32 = 5000;
+/// Of the timers of the small `cyclictest`, and how often each fires before the next action.
+fn timers(cpus: usize) -> (u64, u64) {
+    let share = threads::share(cpus);
+    (5000 * share, (20 / share).max(4))
+}
 
 /// The guest's command that prints the table of the live view.
 const TOP: &str = "smpboot-top | cat";
@@ -67,6 +74,9 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
         None => None,
     };
     let setup = Setup::new(options)?;
+    if let Some(folder) = &setup.report {
+        recorder::remove_saved(folder, NAME)?;
+    }
     say!("{}", style(setup.banner()).dim());
     let config = setup.config(options)?;
     let vm = ui::boot(&setup, &config)?;
@@ -76,7 +86,7 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
 
     let mut done = Done::default();
     let mut shown = None;
-    let mut faults = judge::judge(&vm, "demo", Leaves::Clean, |vm| {
+    let mut faults = judge::judge(&vm, NAME, Leaves::Clean, |vm| {
         let about = About { title: TITLE.into(), ..vm.about.clone() };
         vm.set_test_limit(Some(1 + config.cpus / CPUS_PER_LIMIT));
         shown = Some(done.show(vm, screen, pace, about, how.dat)?);
@@ -96,15 +106,12 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
             style("ok").green().bold()
         );
         if let Some(folder) = &setup.report {
-            say!("{}", recorded.save(folder, "demo")?);
+            say!("{}", recorded.save(folder, NAME)?);
         }
         return Ok(ExitCode::SUCCESS);
     }
     say!("\n{}: what was seen is not what must be seen", style("FAILED").red().bold());
-    for fault in faults {
-        say!("- {fault}");
-    }
-    say!("the last of the console:\n{}", vm.console_tail());
+    say!("{}", judge::report(&vm, &faults));
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
 
@@ -223,7 +230,7 @@ impl<'a> Show<'a> {
             self.recorder.end(label)?;
             self.recorder.drain()?;
             self.print_changes(&before);
-            self.screen.pause(self.vm, self.pace)?;
+            self.screen.pause(&mut self.recorder, self.pace)?;
         }
         result
     }
@@ -336,8 +343,9 @@ impl<'a> Show<'a> {
 
     /// How often the timers fire is not known before; all else is.
     fn cyclictest(&mut self, online: &[u32], toggled: Option<u32>) -> Result<()> {
-        let mut why = format!("A timer on each CPU wakes its thread every {PERIOD_US} µs");
-        let mut commands = vec![format!("echo {PERIOD_US} > {PERIOD}")];
+        let (period_us, times) = timers(online.len());
+        let mut why = format!("A timer on each CPU wakes its thread every {period_us} µs");
+        let mut commands = vec![format!("echo {period_us} > {PERIOD}")];
         if let Some(cpu) = toggled {
             why += &format!(", while CPU {cpu} goes off and on");
             commands.extend([toggle(cpu, 0), toggle(cpu, 1)]);
@@ -350,23 +358,23 @@ impl<'a> Show<'a> {
                 let now = show.demo.all_counts()?;
                 let wanted = cpus.iter().map(|cpu| (*cpu, "run", now[cpu].run + times));
                 show.demo.wait_for(wanted)?;
-                show.screen.refresh(show.vm)?;
+                show.screen.refresh(&mut show.recorder)?;
                 show.recorder.drain()
             };
-            show.vm.write(PERIOD, PERIOD_US.to_string())?;
+            show.vm.write(PERIOD, period_us.to_string())?;
             for _ in 0..2 {
-                fired(show, online, 20)?;
+                fired(show, online, times)?;
             }
             if let Some(cpu) = toggled {
                 show.recorder.action(&toggle(cpu, 0), || show.vm.cpu(cpu).offline())?;
                 let others: Vec<u32> = online.iter().copied().filter(|n| *n != cpu).collect();
-                fired(show, &others, 20)?;
+                fired(show, &others, times)?;
                 show.recorder.action(&toggle(cpu, 1), || show.vm.cpu(cpu).online())?;
                 show.model.entry(cpu).or_default().park += 1;
                 show.steps.extend([(cpu, Step::Park), (cpu, Step::Unpark)]);
                 show.cycled(cpu);
                 for _ in 0..2 {
-                    fired(show, online, 20)?;
+                    fired(show, online, times)?;
                 }
             }
             show.demo.stop_timers()?;
@@ -383,7 +391,7 @@ impl<'a> Show<'a> {
             Ok(())
         })?;
         let table: Vec<String> =
-            screen::rows(self.vm, usize::MAX)?.into_iter().map(|row| row.text).collect();
+            self.recorder.table(usize::MAX)?.into_iter().map(|row| row.text).collect();
         self.screen.output(TOP, &table.join("\n"));
         Ok(())
     }
@@ -391,4 +399,20 @@ impl<'a> Show<'a> {
 
 fn toggle(cpu: u32, online: u8) -> String {
     format!("echo {online} > /sys/devices/system/cpu/cpu{cpu}/online")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_timers_together_fire_no_more_often_on_a_larger_machine() {
+        assert_eq!(timers(1), (5000, 20));
+        assert_eq!(timers(4), (5000, 20));
+        assert_eq!(timers(64), (80_000, 4));
+        for cpus in 4..=255 {
+            let (period_us, _) = timers(cpus);
+            assert!(cpus as u64 * 1_000_000 / period_us <= 4 * 1_000_000 / 5000, "{cpus}");
+        }
+    }
 }

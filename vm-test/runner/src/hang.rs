@@ -3,7 +3,14 @@
 //! What a guest that hangs can still tell: through the serial line's sysrq, and through QEMU.
 
 use crate::link::Link;
+use crate::vm::Vm;
+use anyhow::Context;
+use anyhow::Result;
 use serde_json::json;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Backtraces of the CPUs that run something, blocked tasks, all tasks.
@@ -12,11 +19,51 @@ const SYSRQ: &[u8] = b"lwt";
 /// A dump of all tasks takes a while; between two of its lines there is no such gap.
 const QUIET: Duration = Duration::from_millis(1500);
 
+/// A guest that logs without end would never be quiet.
+const LONGEST: Duration = Duration::from_secs(30);
+
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Adds to the VM's console log whatever can be had, then ends the VM.
-pub fn autopsy(link: &mut Link) {
-    let before = link.console.lines().len();
+/// What was found out about a guest that hangs.
+#[derive(Default)]
+pub struct Autopsy {
+    /// The number of the first line of the console that is an answer to the runner.
+    pub console_to: Option<usize>,
+    /// Where the answers are.
+    pub path: Option<PathBuf>,
+}
+
+fn path(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{}.hang.txt", name.replace("::", "-")))
+}
+
+/// Removes what an earlier run of this name left.
+pub fn begin(vm: &Vm, name: &str) {
+    *vm.autopsy.borrow_mut() = Autopsy::default();
+    if let Some(folder) = &vm.report {
+        let _ = fs::remove_file(path(folder, name));
+    }
+}
+
+/// Writes whatever can be had to a file in the folder of reports, if there is one, and ends the VM.
+pub fn autopsy(vm: &Vm, name: &str) -> Result<()> {
+    let before = vm.console_len();
+    vm.autopsy.borrow_mut().console_to = Some(before);
+    let registers = ask(&mut vm.link.borrow_mut());
+    let Some(folder) = &vm.report else { return Ok(()) };
+
+    let mut text = vm.console(before..usize::MAX).join("\n");
+    let _ = write!(text, "\n{registers}\n");
+    let path = path(folder, name);
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(&path, text))
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    vm.autopsy.borrow_mut().path = Some(path);
+    Ok(())
+}
+
+/// Has the guest write to its console; returns the registers of its CPUs.
+fn ask(link: &mut Link) -> String {
     link.trouble = None; // or nothing more could be asked
     link.limits.call = PATIENCE;
     for key in SYSRQ {
@@ -25,19 +72,14 @@ pub fn autopsy(link: &mut Link) {
             break;
         }
         link.type_on_console(&[*key]);
-        link.listen(QUIET);
+        link.listen(QUIET, LONGEST);
     }
     link.trouble = None;
     let registers = json!({ "command-line": "info registers -a" });
-    match link.qmp("human-monitor-command", registers) {
-        Ok(answer) => {
-            link.console.note("registers:");
-            let text = answer["return"].as_str().unwrap_or("none").to_string();
-            link.console.feed(text.as_bytes());
-            link.console.end();
-        }
-        Err(trouble) => link.console.note(&format!("no registers: {trouble}")),
-    }
-    link.console.note(&format!("{} lines since the hang", link.console.lines().len() - before));
+    let registers = match link.qmp("human-monitor-command", registers) {
+        Ok(answer) => answer["return"].as_str().unwrap_or("none").to_string(),
+        Err(trouble) => format!("no registers: {trouble}"),
+    };
     link.kill();
+    registers
 }

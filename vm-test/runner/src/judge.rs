@@ -6,20 +6,21 @@
 //! and the kernel has no new taint, and nothing has leaked, and all is as it was: CPUs, modules.
 //! What cannot be found out counts as bad.
 
-use crate::console::Line;
-use crate::console::without_stamp;
 use crate::hang;
 use crate::kernel::Symbol;
 use crate::leaks;
 use crate::leaks::Leak;
 use crate::panics;
 use crate::qemu::Config;
-use crate::splat;
+use crate::splat::Scanner;
+use crate::splat::Splat;
+use crate::vm::TAIL;
 use crate::vm::Vm;
 use anyhow::Result;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
+use std::ops::Range;
 
 pub struct Test {
     pub name: &'static str,
@@ -107,6 +108,8 @@ pub enum Fault {
     Splat {
         kind: &'static str,
         line: String,
+        /// Of the report that this one is the head of.
+        lines: usize,
     },
     Taint(String),
     /// Memory that nobody refers to any more.
@@ -121,7 +124,12 @@ impl Display for Fault {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Failed(message) => f.write_str(message),
-            Fault::Splat { kind, line } => write!(f, "in the kernel log ({kind}): {line}"),
+            Fault::Splat { kind, line, lines: 1 } => {
+                write!(f, "in the kernel log ({kind}): {line}")
+            }
+            Fault::Splat { kind, line, lines } => {
+                write!(f, "in the kernel log ({kind}): {line} (with {} more lines)", lines - 1)
+            }
             Fault::Taint(what) => write!(f, "the kernel got tainted: {what}"),
             Fault::Leak(what) => write!(f, "leaked: {what}"),
             Fault::Unclean(what) => write!(f, "left behind: {what}"),
@@ -162,11 +170,16 @@ pub fn judge(
     if leaves == Leaves::Ruins {
         return failed.into_iter().collect();
     }
-    if vm.trouble().is_some_and(|trouble| trouble.is_hang()) {
-        hang::autopsy(&mut vm.link.borrow_mut());
-    }
+    // What is asked of a guest that hangs is no fault of it.
+    let mut console_to = usize::MAX;
     let ok = failed.is_none();
     let mut faults: Vec<Fault> = failed.into_iter().collect();
+    if vm.trouble().is_some_and(|trouble| trouble.is_hang()) {
+        console_to = vm.console_len();
+        if let Err(e) = hang::autopsy(vm, name) {
+            faults.push(Fault::Unknown(format!("where the guest hangs: {e:#}")));
+        }
+    }
     let mut leaked = false;
     if ok && vm.is_running() {
         let told = if vm.expects_splat(LEAK) { leaks::found(vm) } else { leaks::found_so_far(vm) };
@@ -175,14 +188,17 @@ pub fn judge(
             faults.extend(leak(told));
         }
     }
+    let mut complete = false;
     if vm.is_running() {
-        if let Err(e) = end(vm, name, console_from) {
-            faults.push(Fault::Unknown(format!("the log's end: {e:#}")));
+        match end(vm, name, console_from) {
+            Ok(()) => complete = true,
+            Err(e) => faults.push(Fault::Unknown(format!("the log's end: {e:#}"))),
         }
     } else if ok {
         faults.push(Fault::Unknown("the VM is gone".into()));
     }
-    splats(vm, console_from, leaked, &mut faults);
+    let found = splats(vm, console_from..console_to, complete);
+    faults.extend(unexpected(vm, found, leaked));
     if vm.is_running() {
         match State::read(vm) {
             Ok(mut after) => {
@@ -203,6 +219,7 @@ fn begin(vm: &Vm, name: &str) -> Result<()> {
     vm.lost_records.set(false);
     vm.expected.borrow_mut().clear();
     vm.expected_splats.borrow_mut().clear();
+    hang::begin(vm, name);
     leaks::begin(vm, name)?;
     vm.mark(&format!("vm-test: begin {name}"))
 }
@@ -218,39 +235,72 @@ fn end(vm: &Vm, name: &str, console_from: usize) -> Result<()> {
     Ok(vm.link.borrow_mut().wait_line(console_from, &marker)?)
 }
 
-/// The console may have what the records miss (a guest that died), and the other way round (a
-/// warning has no level there).
-fn splats(vm: &Vm, console_from: usize, leaked: bool, faults: &mut Vec<Fault>) {
-    let expected = vm.expected.borrow();
-    let mut missing = expected.clone();
-    let mut found = Vec::new();
-    for record in vm.records.borrow().iter() {
-        let Some(kind) = splat::in_record(record) else { continue };
-        match expected.iter().find(|part| record.text.contains(**part)) {
-            Some(found) if kind == splat::UNEXPECTED => missing.retain(|part| part != found),
-            _ => add_splat(&mut found, kind, &record.text),
+/// Those of the records, in which a warning has a level. A guest that died has told the console more.
+fn splats(vm: &Vm, console: Range<usize>, complete: bool) -> Vec<Splat> {
+    let mut scanner = Scanner::new();
+    vm.records.borrow().iter().for_each(|record| scanner.record(record));
+    let mut found = scanner.finish();
+    if !complete {
+        found.extend(console_splats(vm, console));
+    }
+    once(found)
+}
+
+/// Each once, whichever way it came.
+fn once(splats: Vec<Splat>) -> Vec<Splat> {
+    let mut once: Vec<Splat> = Vec::new();
+    for splat in splats {
+        if !once.iter().any(|known| (known.kind(), &known.line) == (splat.kind(), &splat.line)) {
+            once.push(splat);
         }
     }
-    console_splats(vm, console_from, &mut found);
-    // What has leaked was told better, by the list of it.
-    found.retain(|fault| !is_of(fault, LEAK));
+    once
+}
+
+/// Of these splats, what the test does not provoke, and what it should have provoked.
+fn unexpected(vm: &Vm, mut found: Vec<Splat>, leaked: bool) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let expected = vm.expected.borrow();
+    let mut missing = expected.clone();
+    found.retain(|splat| {
+        let mut parts = expected.iter();
+        let part = parts.find(|part| splat.is_unexpected() && splat.line.contains(**part));
+        missing.retain(|missing| part.is_none_or(|part| part != missing));
+        part.is_none()
+    });
+    // The list of leaks says more.
+    found.retain(|splat| !splat.is(LEAK));
 
     let kinds = vm.expected_splats.borrow();
     for kind in kinds.iter() {
-        let seen = if *kind == LEAK { leaked } else { found.iter().any(|f| is_of(f, kind)) };
+        let seen = if *kind == LEAK { leaked } else { found.iter().any(|s| s.is(kind)) };
         if !seen {
             faults.push(Fault::Failed(format!("no splat in the kernel log ({kind})")));
         }
     }
-    // A report has parts that alone would be splats, too.
-    let part = |fault: &Fault| REPORT_PARTS.iter().any(|kind| is_of(fault, kind));
-    let of_expected = |fault: &Fault| kinds.iter().any(|kind| is_of(fault, kind));
-    found.retain(|fault| kinds.is_empty() || !(of_expected(fault) || part(fault)));
-    faults.append(&mut found);
+    found.retain(|splat| !kinds.iter().any(|kind| splat.is(kind)));
+    faults.extend(found.into_iter().map(Fault::from));
 
     for part in missing {
         faults.push(Fault::Failed(format!("no warning in the kernel log has \"{part}\"")));
     }
+    faults
+}
+
+impl From<Splat> for Fault {
+    fn from(splat: Splat) -> Fault {
+        Fault::Splat { kind: splat.kind(), line: splat.line, lines: splat.lines }
+    }
+}
+
+/// What a failure shows: the faults, the end of the log, and where the rest is.
+pub fn report(vm: &Vm, faults: &[Fault]) -> String {
+    let mut text: String = faults.iter().map(|fault| format!("- {fault}\n")).collect();
+    text += &format!("the last {TAIL} lines of the log:\n{}", vm.console_tail());
+    if let Some(path) = &vm.autopsy.borrow().path {
+        text += &format!("registers and backtraces of the guest that hangs: {}\n", path.display());
+    }
+    text
 }
 
 /// What the tests on this VM leaked that was not told before.
@@ -271,33 +321,18 @@ fn leak(told: Result<Vec<Leak>>) -> Option<Fault> {
 /// The kind of a leak, among those of splats.
 pub const LEAK: &str = "kmemleak";
 
-/// Kinds of lines in a report that begins with a line of another kind.
-const REPORT_PARTS: &[&str] = &["trace", splat::UNEXPECTED];
-
-fn is_of(fault: &Fault, kind: &str) -> bool {
-    matches!(fault, Fault::Splat { kind: of, .. } if *of == kind)
-}
-
-pub fn console_splats(vm: &Vm, from: usize, faults: &mut Vec<Fault>) {
-    let lines = vm.console(from);
+/// As far as the console, which has no levels, tells.
+pub fn console_splats(vm: &Vm, lines: Range<usize>) -> Vec<Splat> {
+    let lines = vm.console(lines);
+    let mut scanner = Scanner::new();
     for (i, line) in lines.iter().enumerate() {
         // Where a CPU takes over the console from another, it begins the line again.
-        let again = |later: &Line| later.text != line.text && later.text.starts_with(&line.text);
-        if lines[i + 1..].iter().take(5).any(again) {
-            continue;
-        }
-        if let Some(kind) = splat::in_line(&line.text) {
-            add_splat(faults, kind, without_stamp(&line.text));
+        let again = |later: &String| later != line && later.starts_with(line.as_str());
+        if !lines[i + 1..].iter().take(5).any(again) {
+            scanner.line(line);
         }
     }
-}
-
-/// Each once, whichever way it came.
-fn add_splat(faults: &mut Vec<Fault>, kind: &'static str, line: &str) {
-    let fault = Fault::Splat { kind, line: line.into() };
-    if !faults.contains(&fault) {
-        faults.push(fault);
-    }
+    once(scanner.finish())
 }
 
 /// What a test has to leave as it found it.

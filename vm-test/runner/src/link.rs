@@ -196,9 +196,10 @@ impl Link {
         self.wait(&format!("show \"{text}\" on its console"), limit, shown)
     }
 
-    /// Hears what the guest says until it has said nothing for so long.
-    pub fn listen(&mut self, quiet: Duration) {
-        while self.exited.is_none() {
+    /// Hears the guest until it was quiet for so long, or until the limit.
+    pub fn listen(&mut self, quiet: Duration, limit: Duration) {
+        let end = self.now() + limit;
+        while self.exited.is_none() && self.now() < end {
             match receive(&self.process.events, quiet) {
                 Ok(Event::Agent(Message::Alive)) => return,
                 Ok(event) => self.hear(event),
@@ -446,6 +447,14 @@ mod tests {
         let mut link = stand_in(&format!("while {ALIVE}; do sleep 0.1; done"));
         let got = link.call(Call::Kmsg);
         assert!(matches!(got, Err(Trouble::TookTooLong { .. })), "{got:?}");
+    }
+
+    #[test]
+    fn a_guest_that_is_never_quiet_is_not_heard_for_ever() {
+        let mut link = stand_in("while echo line >&$CONSOLE; do :; done");
+        let start = Instant::now();
+        link.listen(Duration::from_secs(1), Duration::from_millis(300));
+        assert!(start.elapsed() < Duration::from_secs(30) && !link.console.lines().is_empty());
     }
 
     #[test]

@@ -371,12 +371,13 @@ pub fn agree_but_for_ticks(seen: &[Kind], wanted: &[Kind], active: bool) -> bool
 }
 
 /// Whether these events are what must come of the wakes of a burst: each is followed by a run, at
-/// once or after others.
+/// once or after others, and no run comes before its wake.
 pub fn answers(events: &[Kind], active: bool) -> bool {
     let (wakes, runs) = (number(events, Kind::Wake), number(events, Kind::Run));
     let alien = events.len() as u64 != wakes + runs;
+    let woken = |to: usize| number(&events[..to], Kind::Run) <= number(&events[..to], Kind::Wake);
     let answered = match active {
-        true => events.last() == Some(&Kind::Run) && runs <= wakes,
+        true => events.last() == Some(&Kind::Run) && (0..=events.len()).all(woken),
         false => runs == 0,
     };
     wakes == BURST && !alien && answered
@@ -478,6 +479,12 @@ mod tests {
         assert!(answers(&[Wake, Run, Wake, Wake, Wake, Wake, Run], true));
         assert!(!answers(&[Wake, Run, Wake, Wake, Wake, Wake], true), "the last wake is lost");
         assert!(!answers(&[Wake, Wake, Wake, Wake, Run], true), "a wake is missing");
+        assert!(
+            !answers(&[Run, Wake, Wake, Wake, Wake, Wake, Run], true),
+            "a run before all wakes"
+        );
+        assert!(!answers(&[Wake, Run, Run, Wake, Wake, Wake, Wake, Run], true), "a run too much");
+        assert!(answers(&[Wake, Wake, Run, Run, Wake, Wake, Wake, Run], true));
         assert!(answers(&[Wake; 5], false));
         assert!(!answers(&[Wake, Wake, Wake, Wake, Wake, Run], false));
     }

@@ -9,7 +9,6 @@ use crate::judge::Test;
 use crate::output::note;
 use crate::qemu::Config;
 use crate::setup::Setup;
-use crate::splat;
 use crate::vm::Vm;
 use anyhow::Result;
 use std::collections::BTreeMap;
@@ -34,7 +33,7 @@ pub enum Ending {
     Passed,
     Failed {
         faults: Vec<Fault>,
-        vm: Vm,
+        vm: Box<Vm>,
     },
     /// Not the test's fault.
     NoVm(anyhow::Error),
@@ -60,12 +59,12 @@ impl Pool {
                 None => return Ending::Passed,
                 Some((vm, late)) => {
                     faults = late;
-                    return Ending::Failed { faults, vm };
+                    return Ending::Failed { faults, vm: Box::new(vm) };
                 }
             }
         }
         vm.kill();
-        Ending::Failed { faults, vm }
+        Ending::Failed { faults, vm: Box::new(vm) }
     }
 
     fn take(&self, config: &Config) -> Result<Vm> {
@@ -104,7 +103,7 @@ impl Pool {
         if let Err(e) = vm.shut_down() {
             faults.push(Fault::Unclean(format!("a guest that does not power off: {e:#}")));
         }
-        judge::console_splats(&vm, from, &mut faults);
+        faults.extend(judge::console_splats(&vm, from..usize::MAX).into_iter().map(Fault::from));
         (!faults.is_empty()).then_some((vm, faults))
     }
 
@@ -115,10 +114,10 @@ impl Pool {
 
 /// A kernel that warned before anything of ours was loaded proves nothing later.
 fn check_boot(vm: &Vm) -> Result<()> {
-    for line in vm.console(0) {
-        if let Some(kind) = splat::in_line(&line.text) {
-            anyhow::bail!("the kernel's own boot has a splat ({kind}): {}", line.text);
+    match judge::console_splats(vm, 0..usize::MAX).first() {
+        Some(splat) => {
+            anyhow::bail!("the kernel's own boot has a splat ({}): {}", splat.kind(), splat.line)
         }
+        None => Ok(()),
     }
-    Ok(())
 }

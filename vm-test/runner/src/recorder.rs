@@ -3,8 +3,10 @@
 //! Records what the demo module and the kernel tell of a run, for the picture.
 
 use crate::guest::Handle;
+use crate::guest::MOST;
 use crate::threads;
 use crate::threads::EVENTS_BINARY;
+use crate::threads::FOLDER;
 use crate::threads::WAKE;
 use crate::threads::file;
 use crate::tracedat;
@@ -27,20 +29,26 @@ use report::ftrace::Marker;
 use report::html;
 use report::model::About;
 use report::module;
+use report::module::Events;
 use report::perfetto;
+use report::table;
+use report::table::Row;
 use std::fmt;
 use std::fmt::Display;
 use std::fmt::Formatter;
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
 pub const TRACING: &str = "/sys/kernel/tracing";
 
 pub struct Recorder<'a> {
-    vm: &'a Vm,
+    pub vm: &'a Vm,
     /// `events_binary`, while the module is there.
     events: Option<Handle<'a>>,
+    /// What was read of it.
+    read: Events,
     recording: Recording,
 }
 
@@ -56,7 +64,7 @@ impl<'a> Recorder<'a> {
         let (possible, online) = (vm.cpus("possible")?, vm.cpus("online")?);
         let offline = possible.into_iter().filter(|cpu| !online.contains(cpu)).collect();
         let recording = Recording { about, offline, ..Recording::default() };
-        Ok(Recorder { vm, events: None, recording })
+        Ok(Recorder { vm, events: None, read: Events::default(), recording })
     }
 
     /// When the module is loaded, before its first thread is woken: wakes that of `cpu`, which tells how the clock of the
@@ -95,10 +103,21 @@ impl<'a> Recorder<'a> {
 
     /// Reads the events so far, so that the rings need not hold more than happens until the next time.
     pub fn drain(&mut self) -> Result<()> {
-        match &self.events {
-            Some(events) => drain(events, &mut self.recording.events_binary),
-            None => Ok(()),
+        let Some(events) = &self.events else { return Ok(()) };
+        let bytes = &mut self.recording.events_binary;
+        let from = bytes.len();
+        drain(events, bytes)?;
+        self.read.add(&bytes[from..])
+    }
+
+    /// The table of the threads as they are now; nothing if the module is not loaded.
+    pub fn table(&mut self, width: usize) -> Result<Vec<Row>> {
+        if !self.vm.exists(&format!("{FOLDER}/summary"))? {
+            return Ok(Vec::new());
         }
+        self.drain()?;
+        let (summary, latencies) = threads::tables(self.vm)?;
+        table::rows(&summary, &latencies, &self.read, width)
     }
 
     /// Before the module is unloaded: an open file would keep it.
@@ -156,6 +175,20 @@ impl Recorded {
     }
 }
 
+/// Removes the files of an earlier run, so that nobody takes them for those of a run that fails.
+pub fn remove_saved(folder: &Path, name: &str) -> Result<()> {
+    for extension in ["html", "json", "trace", "dat", "txt"] {
+        let path = folder.join(name).with_extension(extension);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// The files of a run.
 pub struct Saved {
     base: PathBuf,
@@ -185,7 +218,7 @@ impl Display for Saved {
     }
 }
 
-/// Of the module's events alone: each thread's is a life that can be.
+/// Checks the callbacks of all threads by the module's events.
 pub fn lives_conform(vm: &Vm) -> Result<()> {
     let mut bytes = Vec::new();
     drain(&vm.open(EVENTS_BINARY, Access::ReadNow)?, &mut bytes)?;
@@ -194,18 +227,23 @@ pub fn lives_conform(vm: &Vm) -> Result<()> {
 
 pub fn conforms(violations: Vec<Violation>) -> Result<()> {
     let lines: Vec<String> = violations.iter().map(Violation::to_string).collect();
-    ensure!(lines.is_empty(), "no such life can be:\n{}", lines.join("\n"));
+    ensure!(lines.is_empty(), "illegal sequence of callbacks:\n{}", lines.join("\n"));
     Ok(())
 }
 
-/// Reads until there is nothing.
+/// Reads what is there now. Events may come faster than they are read: what is there is not more than the module can
+/// hold, and comes first.
 pub fn drain(file: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
-    loop {
-        match read_now(file)? {
-            nothing if nothing.is_empty() => return Ok(()),
-            more => bytes.extend(more),
+    let to = bytes.len() + module::capacity(file.vm.config.cpus);
+    while bytes.len() < to {
+        let more = read_now(file)?;
+        bytes.extend(&more);
+        // There was no more.
+        if more.len() + module::RECORD <= MOST as usize {
+            break;
         }
     }
+    Ok(())
 }
 
 /// One read; nothing if there is nothing.
@@ -216,5 +254,27 @@ pub fn read_now(file: &Handle<'_>) -> Result<Vec<u8>> {
             Errno::EAGAIN => Ok(Vec::new()),
             errno => bail!("{errno}"),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_an_earlier_run_go_and_no_others() {
+        let folder = std::env::temp_dir().join(format!("vm-test-saved-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for file in ["demo.html", "demo.json", "demo.trace", "demo.dat", "test.html", "demo.rs"] {
+            fs::write(folder.join(file), "").unwrap();
+        }
+        remove_saved(&folder, "demo").unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["demo.rs", "test.html"]);
+        remove_saved(&folder, "demo").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        remove_saved(&folder, "demo").unwrap();
     }
 }

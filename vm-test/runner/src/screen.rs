@@ -5,10 +5,8 @@
 use crate::clock;
 use crate::output;
 use crate::output::say;
+use crate::recorder::Recorder;
 use crate::terminal;
-use crate::threads;
-use crate::threads::FOLDER;
-use crate::vm::Vm;
 use anyhow::Result;
 use console::Term;
 use console::colors_enabled;
@@ -92,9 +90,9 @@ impl Screen {
     }
 
     /// The table as it is now; when the module is gone, as it was last.
-    pub fn refresh(&mut self, vm: &Vm) -> Result<()> {
+    pub fn refresh(&mut self, recorder: &mut Recorder<'_>) -> Result<()> {
         if let Screen::Live(live) = self {
-            let rows = rows(vm, live.size().1)?;
+            let rows = recorder.table(live.size().1)?;
             if !rows.is_empty() {
                 live.rows = rows;
             }
@@ -104,11 +102,12 @@ impl Screen {
     }
 
     /// Gives people some time to look.
-    pub fn pause(&mut self, vm: &Vm, time: Duration) -> Result<()> {
+    pub fn pause(&mut self, recorder: &mut Recorder<'_>, time: Duration) -> Result<()> {
+        let vm = recorder.vm;
         vm.users_time(|| {
             let end = clock::now() + time;
             loop {
-                self.refresh(vm)?;
+                self.refresh(recorder)?;
                 let left = end.saturating_sub(clock::now());
                 if left.is_zero() {
                     return Ok(());
@@ -117,15 +116,6 @@ impl Screen {
             }
         })
     }
-}
-
-/// The table for a terminal of that width; nothing if the module is not there.
-pub fn rows(vm: &Vm, width: usize) -> Result<Vec<Row>> {
-    if !vm.exists(&format!("{FOLDER}/summary"))? {
-        return Ok(Vec::new());
-    }
-    let (summary, latencies) = threads::tables(vm)?;
-    table::rows(&summary, &latencies, width)
 }
 
 impl Live {

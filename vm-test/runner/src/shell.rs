@@ -2,14 +2,14 @@
 
 //! `vm-test shell`: the guest's console on this terminal, with a shell.
 
-use crate::console::without_stamp;
 use crate::exit;
 use crate::output;
 use crate::output::note;
 use crate::output::say;
 use crate::setup::Options;
 use crate::setup::Setup;
-use crate::splat;
+use crate::splat::Scanner;
+use crate::splat::Splat;
 use crate::terminal;
 use crate::trouble::Trouble;
 use crate::ui;
@@ -63,8 +63,8 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     terminal::restore();
     output::write(b"\n");
     let splats = splats(&vm, from);
-    for (kind, line) in &splats {
-        note!("vm-test: splat in the guest's kernel log ({kind}): {line}");
+    for splat in &splats {
+        note!("vm-test: splat in the guest's kernel log ({}): {}", splat.kind(), splat.line);
     }
     let ended = vm.link.borrow().ended;
     let status = match (answer?, ended) {
@@ -109,31 +109,16 @@ fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Ans
     Ok(link.call(Call::Shell { tty, rows, columns, vars, script }))
 }
 
-/// The first line of each kind of splat since that line of the console. A script may print what it wants: only the kernel's own
-/// lines count.
-fn splats(vm: &Vm, from: usize) -> BTreeMap<&'static str, String> {
-    let mut found = BTreeMap::new();
-    let mut add = |kind: Option<&'static str>, text: &str| {
-        if let Some(kind) = kind {
-            found.entry(kind).or_insert_with(|| text.to_string());
-        }
-    };
+/// The splats since that line of the console. A script may print what it wants: only the kernel's own lines count.
+fn splats(vm: &Vm, from: usize) -> Vec<Splat> {
+    let mut scanner = Scanner::new();
     if vm.is_running() && vm.kmsg().is_ok() {
-        for record in vm.records.borrow().iter().filter(|record| !record.user) {
-            add(splat::in_record(record), &record.text);
-        }
+        vm.records.borrow().iter().filter(|record| !record.user).for_each(|r| scanner.record(r));
     } else {
-        for line in vm.console(from).iter().filter(|line| line.text.starts_with('[')) {
-            add(splat::in_line(&line.text), without_stamp(&line.text));
-        }
+        let lines = vm.console(from..usize::MAX);
+        lines.iter().filter(|line| line.starts_with('[')).for_each(|line| scanner.line(line));
     }
-    // Parts of the reports of others.
-    for part in ["trace", splat::UNEXPECTED] {
-        if found.len() > 1 {
-            found.remove(part);
-        }
-    }
-    found
+    scanner.finish()
 }
 
 /// As a shell would report it.

@@ -5,6 +5,7 @@
 use crate::exit::HARNESS_FAILED;
 use crate::exit::NOTHING_RAN;
 use crate::exit::TEST_FAILED;
+use crate::judge;
 use crate::judge::Fault;
 use crate::judge::Test;
 use crate::kernel::Kernel;
@@ -17,7 +18,6 @@ use crate::setup::Options;
 use crate::setup::Setup;
 use crate::tests;
 use crate::tests::program;
-use crate::vm::TAIL;
 use crate::vm::Vm;
 use anyhow::Result;
 use libtest_mimic::Arguments;
@@ -156,11 +156,7 @@ impl Suite {
             let _ = writeln!(text, "{line}");
         };
         line(format!("it is to prove: {}", test.proves));
-        for fault in faults {
-            line(format!("- {fault}"));
-        }
-        line(format!("the last {TAIL} lines of the log:"));
-        line(vm.console_tail());
+        line(judge::report(vm, faults));
         if let Some(path) = self.keep_log(test, vm) {
             line(format!("all of the log: {}", path.display()));
         }
@@ -176,7 +172,7 @@ impl Suite {
     fn keep_log(&self, test: &Test, vm: &Vm) -> Option<PathBuf> {
         let (folder, path) = (self.report.as_ref()?, self.log_path(test)?);
         let mut log = String::new();
-        for line in vm.console(0) {
+        for line in vm.link.borrow().console.lines() {
             let _ = writeln!(log, "{:8.3} {}", line.at.as_secs_f64(), line.text);
         }
         let kept = fs::create_dir_all(folder).and_then(|()| fs::write(&path, log));

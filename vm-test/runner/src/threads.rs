@@ -13,6 +13,7 @@ use anyhow::bail;
 use anyhow::ensure;
 use protocol::Record;
 use protocol::Until;
+use report::module;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -178,7 +179,26 @@ impl<'a> Demo<'a> {
         self.all_counts()?.remove(&cpu).with_context(|| format!("CPU {cpu} is not possible"))
     }
 
+    /// Of the summary, which is one file for all CPUs.
     pub fn all_counts(&self) -> Result<AllCounts> {
+        let table = module::summary(&self.summary()?)?;
+        let number = |row: &[String], name: &str| -> Result<u64> {
+            let column = table.columns.iter().position(|column| column == name);
+            let column = column.with_context(|| format!("summary: no column {name}"))?;
+            row[column].parse().with_context(|| format!("summary: {name} is no number"))
+        };
+        let counts = |row: &Vec<String>| {
+            let mut values = [0; Counts::NAMES.len()];
+            for (value, name) in values.iter_mut().zip(Counts::NAMES) {
+                *value = number(row, name)?;
+            }
+            Ok((number(row, "cpu")? as u32, Counts::from_values(values)))
+        };
+        table.rows.iter().map(counts).collect()
+    }
+
+    /// The same, of the files of each CPU.
+    pub fn counts_of_files(&self) -> Result<AllCounts> {
         let files = self.possible.iter().flat_map(|cpu| Counts::NAMES.map(|name| file(*cpu, name)));
         let values = self.vm.batch(files.map(|file| read(&file)).collect())?;
         let numbers: Vec<u64> =
@@ -246,6 +266,11 @@ impl<'a> Demo<'a> {
         ensure!(seen == wanted, "the log has {}, not {}", show(&seen), show(&wanted));
         Ok(())
     }
+}
+
+/// How many times as long as with four CPUs, or fewer, an emulator takes for something that each CPU does.
+pub fn share(cpus: usize) -> u64 {
+    cpus.div_ceil(4) as u64
 }
 
 /// All threads of the module, whoever knows of them, in ascending order.

@@ -26,6 +26,7 @@ use crate::setup::Options;
 use crate::setup::Setup;
 use crate::splat;
 use crate::tests::suspend;
+use crate::threads;
 use crate::threads::Counts;
 use crate::threads::Demo;
 use crate::threads::EVENTS_BINARY;
@@ -173,8 +174,8 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
         if faults.is_empty() && clock::now() < end {
             continue;
         }
-        let lines = vm.console(0);
-        let of_emulator = splat::is_of_emulator(lines.iter().map(|line| line.text.as_str()));
+        let lines = vm.console(0..usize::MAX);
+        let of_emulator = splat::is_of_emulator(lines.iter().map(String::as_str));
         if config.multi && of_emulator && clock::now() < end {
             figures.mistakes += 1;
             say!("a breakpoint that is not there: the emulator's mistake; booting anew");
@@ -188,11 +189,8 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
         say!("\nok");
         return Ok(ExitCode::SUCCESS);
     }
-    for fault in &faults {
-        say!("- {fault}");
-    }
-    say!("the last of the console:\n{}", vm.console_tail());
-    say!("\nFAILED; again, with these choices: SEED={seed}");
+    say!("{}", judge::report(&vm, &faults));
+    say!("FAILED; again, with these choices: SEED={seed}");
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
 
@@ -236,7 +234,8 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     let demo = Demo::load(vm)?;
     vm.insmod(STOPPER, "")?;
     let slowness = u64::from(vm.built_with.slowness());
-    vm.write(PERIOD, (PERIOD_US * slowness).to_string())?;
+    let share = threads::share(vm.cpus("online")?.len());
+    vm.write(PERIOD, (PERIOD_US * slowness * share).to_string())?;
     let log = vm.open(EVENTS_BINARY, Access::ReadNow)?;
 
     let possible = vm.cpus("possible")?;

@@ -2,7 +2,7 @@
 
 //! One virtual machine, from its boot to its end.
 
-use crate::console::Line;
+use crate::hang::Autopsy;
 use crate::kernel::BuiltWith;
 use crate::leaks::Begun;
 use crate::link::Limits;
@@ -24,6 +24,7 @@ use report::model::About;
 use serde_json::Value as Json;
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub struct Vm {
     pub(crate) begun: RefCell<Vec<Begun>>,
     /// File systems that the guest could not mount.
     missing: Vec<Missing>,
+    pub(crate) autopsy: RefCell<Autopsy>,
     pub built_with: BuiltWith,
     pub config: Config,
     pub about: About,
@@ -93,6 +95,7 @@ impl Vm {
             expected_splats: RefCell::default(),
             begun: RefCell::default(),
             missing: hello.missing,
+            autopsy: RefCell::default(),
             built_with: setup.kernel.built_with.clone(),
             config: config.clone(),
             about: setup.about(config),
@@ -156,17 +159,23 @@ impl Vm {
         usual.mul_f64(limits.call.as_secs_f64() / Limits::BASE.call.as_secs_f64())
     }
 
-    /// The console's lines from number `from` on.
-    pub fn console(&self, from: usize) -> Vec<Line> {
-        self.link.borrow().console.lines().get(from..).unwrap_or_default().to_vec()
+    /// Lines of the console, by their numbers; as many of them as there are.
+    pub fn console(&self, lines: Range<usize>) -> Vec<String> {
+        let (from, to) = (lines.start, lines.end.min(self.console_len()));
+        let link = self.link.borrow();
+        let lines = link.console.lines().get(from..to).unwrap_or_default();
+        lines.iter().map(|line| line.text.clone()).collect()
     }
 
     pub fn console_len(&self) -> usize {
         self.link.borrow().console.lines().len()
     }
 
+    /// Until the guest hung, if it does.
     pub fn console_tail(&self) -> String {
-        self.link.borrow().console.tail(TAIL)
+        let to = self.autopsy.borrow().console_to.unwrap_or(self.console_len());
+        let lines = self.console(to.saturating_sub(TAIL)..to);
+        lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
     }
 
     /// A command to QEMU itself.

@@ -26,36 +26,38 @@ impl Example {
     }
 }
 
-/// The examples of the abstraction.
-pub fn all(source: &Path) -> Result<Vec<Example>> {
-    let root = source.join("rust/kernel");
-    let mut files = Vec::new();
-    walk(&root, &mut files)?;
-    files.sort();
+/// Folders whose code is not the kernel's, or is not source.
+const OTHERS: &[&str] = &["vm-test", "build", "target"];
 
+/// All examples of the checkout, wherever they are.
+pub fn all(source: &Path) -> Result<Vec<Example>> {
     let mut examples = Vec::new();
-    for file in files {
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let name = file.strip_prefix(&root)?.to_string_lossy();
-        extract(&name, &text, &mut examples);
+    for file in sources(source, Path::new(""))? {
+        let text = fs::read_to_string(source.join(&file))
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        extract(&file.to_string_lossy(), &text, &mut examples);
     }
     Ok(examples)
 }
 
-/// Adds the Rust files of `folder` and of the folders below it.
-fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot list {}", folder.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        if path.is_dir() {
-            walk(&path, files)?;
-        } else if path.extension().is_some_and(|e| e == "rs") {
+/// The Rust files of a folder and of all folders in it, in order.
+fn sources(source: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let place = source.join(folder);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&place).with_context(|| format!("cannot list {}", place.display()))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let (path, name) = (folder.join(&name), name.to_string_lossy());
+        if entry.file_type()?.is_dir() {
+            if !name.starts_with('.') && !OTHERS.contains(&&*name) {
+                files.extend(sources(source, &path)?);
+            }
+        } else if name.ends_with(".rs") && !name.ends_with("_generated.rs") {
             files.push(path);
         }
     }
-    Ok(())
+    files.sort();
+    Ok(files)
 }
 
 /// The Rust blocks of the Markdown files, character for character.
@@ -165,5 +167,19 @@ mod tests {
 
         let found: Vec<_> = examples.iter().map(|e| (e.name.as_str(), e.code.as_str())).collect();
         assert_eq!(found, [("f.rs:1", "let a;\nhidden();\n"), ("f.rs:9", "let b;\n")]);
+    }
+
+    #[test]
+    fn no_file_with_an_example_is_missed() {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let examples = all(&source).unwrap();
+        for file in [
+            "rust/kernel/debugfs.rs",
+            "samples/percpu_workqueue/mod.rs",
+            "samples/percpu_workqueue/work.rs",
+        ] {
+            let found = examples.iter().any(|e| e.name.starts_with(&format!("{file}:")));
+            assert!(found, "{file}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! - Each file of `compile-fail/` must not compile. Its lines `//~ ERROR text` name the errors that
 //!   it must give; one that no such line names is a failure, so that a snippet cannot fail for a
 //!   reason of its own.
-//! - Each example in the documentation of the abstraction must compile, and each Rust block of the
+//! - Each example in the documentation of the modules must compile, and each Rust block of the
 //!   Markdown files.
 //! - `scoped_module!` must accept what the kernel's `module!` accepts, and nothing else.
 

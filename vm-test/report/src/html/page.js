@@ -32,8 +32,8 @@
       (kind === WAKE ? cpu.wakes : kind === RUN ? cpu.runs : cpu.steps1).push(event);
       cpu.events[index] = event;
     });
-    cpu.joins = cpu.joins.map(([wake, run, first]) => {
-      const join = { wake: cpu.events[wake], run: cpu.events[run], first };
+    cpu.joins = cpu.joins.map(([wake, run, first, pending]) => {
+      const join = { wake: cpu.events[wake], run: cpu.events[run], first, pending };
       join.time = Math.min(join.wake.time, join.run.time);
       join.wake.join = join;
       if (first) join.run.join = join;
@@ -394,6 +394,8 @@
 
   // --- what is under the pointer ---
 
+  const without = (join) => join.pending ? " (pending while the CPU was offline)" : "";
+
   function describe({ kind, item, cpu }) {
     const lines = [];
     const add = (line) => lines.push(line);
@@ -404,8 +406,8 @@
         title = `${KINDS[item.kind].name} — cpu${cpu.id}, number ${item.number}`;
         add(seconds(item.time));
         const join = item.join;
-        if (join && item.kind === RUN) add(`woken ${duration(item.time - join.wake.time)} before, by number ${join.wake.number}`);
-        if (join && item.kind === WAKE) add(`run ${duration(join.run.time - item.time)} later, number ${join.run.number}`);
+        if (join && item.kind === RUN) add(`woken ${duration(item.time - join.wake.time)} before${without(join)}, by number ${join.wake.number}`);
+        if (join && item.kind === WAKE) add(`run ${duration(join.run.time - item.time)} later${without(join)}, number ${join.run.number}`);
         break;
       }
       case "many": {

@@ -86,9 +86,12 @@ impl Vm {
     }
 }
 
+/// What one read of an open file gives at most, in bytes.
+pub const MOST: u32 = 1 << 20;
+
 /// A file that is open in the guest until this is dropped.
 pub struct Handle<'a> {
-    vm: &'a Vm,
+    pub vm: &'a Vm,
     handle: u32,
 }
 
@@ -98,7 +101,7 @@ impl Handle<'_> {
     }
 
     pub fn read_bytes(&self) -> Result<Vec<u8>> {
-        let call = Call::ReadHandle { handle: self.handle, max: 1 << 20 };
+        let call = Call::ReadHandle { handle: self.handle, max: MOST };
         expect!(self.vm.call(call)?, Value::Bytes(bytes) => bytes)
     }
 

@@ -23,6 +23,7 @@ mod modules;
 mod tasks;
 
 pub use files::Handle;
+pub use files::MOST;
 pub use files::text;
 pub use tasks::Task;
 

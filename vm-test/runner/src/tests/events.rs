@@ -2,6 +2,7 @@
 
 //! The demo's event log, latencies and periodic wakes.
 
+use crate::guest::MOST;
 use crate::guest::SOON;
 use crate::guest::Task;
 use crate::guest::calls::offline;
@@ -103,6 +104,16 @@ pub const TESTS: &[Test] = &[
         "events::latency_histogram_counts_runs",
         "the buckets add up to the runs; writing 0 empties them; all else is refused",
         histogram,
+    ),
+    Test::new(
+        "events::pending_wakes_are_no_latency",
+        "a wake that was pending while its CPU was offline is not in the latencies",
+        pending,
+    ),
+    Test::new(
+        "events::a_drain_ends_while_events_come",
+        "what is there is read, however fast more comes",
+        drained,
     ),
     Test::new(
         "events::a_million",
@@ -576,6 +587,51 @@ fn histogram(vm: &Vm) -> Result<()> {
     assert_eq!(vm.read(&path)?, text);
     vm.write(&path, "0\n")?;
     assert_eq!(vm.read(&path)?, "");
+    demo.unload()
+}
+
+fn pending(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let cpu = *vm.hotpluggable()?.first().context("no CPU can go offline")?;
+    let latencies = || -> Result<(String, String)> {
+        Ok((vm.read(&file(cpu, "latency_hist"))?, vm.read(&file(cpu, "latency_max_ns"))?))
+    };
+    demo.wake(&cpu.to_string())?;
+    demo.wait_for([(cpu, "run", 1)].into_iter())?;
+    demo.all_sleep()?;
+    let before = latencies()?;
+    assert!(!before.0.is_empty());
+
+    vm.cpu(cpu).offline()?;
+    demo.wake(&cpu.to_string())?;
+    vm.cpu(cpu).online()?;
+    demo.wait_for([(cpu, "run", 2)].into_iter())?;
+    demo.all_sleep()?;
+    assert_eq!(latencies()?, before);
+    // The next one is one again.
+    demo.wake(&cpu.to_string())?;
+    demo.wait_for([(cpu, "run", 3)].into_iter())?;
+    demo.all_sleep()?;
+    assert_ne!(latencies()?.0, before.0);
+    demo.unload()
+}
+
+fn drained(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    // Faster than an emulator is.
+    vm.write(PERIOD, "100")?;
+    let log = vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?;
+    let mut events = module::Events::default();
+    for _ in 0..5 {
+        let mut bytes = Vec::new();
+        recorder::drain(&log, &mut bytes)?;
+        let most = module::capacity(vm.config.cpus) + MOST as usize;
+        ensure!(bytes.len() <= most, "{} bytes of a module that holds {most}", bytes.len());
+        events.add(&bytes)?;
+    }
+    assert!(module::totals(&events.into_cpus()).0 > 0);
+    drop(log);
+    demo.stop_timers()?;
     demo.unload()
 }
 

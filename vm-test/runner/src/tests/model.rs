@@ -5,6 +5,7 @@
 //! Sequences of operations are made at random; one that fails is made as short as it can be while
 //! it still fails, and kept as a script. `RUST_SMPBOOT_SEED=` repeats the choices of an earlier run.
 
+use crate::guest::Handle;
 use crate::judge::Test;
 use crate::model;
 use crate::model::Model;
@@ -12,10 +13,12 @@ use crate::model::Op;
 use crate::model::Outcome;
 use crate::recorder;
 use crate::threads::Demo;
+use crate::threads::EVENTS_BINARY;
 use crate::threads::FOLDER;
 use crate::threads::MODULE;
 use crate::threads::PERIOD;
 use crate::threads::Step;
+use crate::threads::differences;
 use crate::threads::file;
 use crate::trouble::Refused;
 use crate::vm::Vm;
@@ -34,8 +37,9 @@ use proptest::test_runner::TestRunner;
 use protocol::Access;
 use protocol::Call;
 use protocol::Until;
+use report::conform;
 use report::model::Kind;
-use report::module;
+use report::module::Events;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
@@ -251,16 +255,23 @@ impl<'a> World<'a> {
                 outcome.errno
             );
             if log.is_none() && model.counts().is_some() {
-                log = Some(self.vm.open(&format!("{FOLDER}/events_binary"), Access::ReadNow)?);
+                log = Some(Log::open(self.vm)?);
             }
             self.settle(&demo, &model, op).with_context(place)?;
-            if let Some(log) = &log {
-                let mut bytes = Vec::new();
-                recorder::drain(log, &mut bytes)?;
-                compare(op, &outcome, &bytes, &ticked, &mut model).with_context(place)?;
+            if let Some(log) = &mut log {
+                let new = log.new_events().with_context(place)?;
+                compare(op, &outcome, new, &ticked, &mut model).with_context(place)?;
             }
             if let Some(counts) = model.counts() {
                 let mut counts = counts.clone();
+                let now = demo.all_counts()?;
+                for cpu in model.ticking() {
+                    // All else is known.
+                    let (now, counts) = (now[&cpu], counts.entry(cpu).or_default());
+                    (counts.wake, counts.run) = (now.wake, now.run);
+                    let differences = differences(&[(cpu, *counts)].into(), &[(cpu, now)].into());
+                    ensure!(differences.is_empty(), "{}: {}", place(), differences.join("; "));
+                }
                 counts.retain(|cpu, _| !model.ticking().contains(cpu));
                 demo.settles_at(&counts).with_context(place)?;
             }
@@ -329,19 +340,48 @@ impl<'a> World<'a> {
     }
 }
 
+/// The events of a module that is loaded.
+struct Log<'a> {
+    file: Handle<'a>,
+    events: Events,
+    /// How many of each CPU were returned.
+    returned: BTreeMap<u32, usize>,
+}
+
+impl<'a> Log<'a> {
+    fn open(vm: &'a Vm) -> Result<Log<'a>> {
+        let file = vm.open(EVENTS_BINARY, Access::ReadNow)?;
+        Ok(Log { file, events: Events::default(), returned: BTreeMap::new() })
+    }
+
+    /// Those since the last time. All of them make legal sequences of callbacks.
+    fn new_events(&mut self) -> Result<BTreeMap<u32, Vec<Kind>>> {
+        let mut bytes = Vec::new();
+        recorder::drain(&self.file, &mut bytes)?;
+        self.events.add(&bytes)?;
+        let mut new = BTreeMap::new();
+        for cpu in self.events.cpus() {
+            ensure!(cpu.lost.is_empty(), "events of cpu{} were lost", cpu.id);
+            recorder::conforms(conform::life_of(cpu))?;
+            let returned = self.returned.entry(cpu.id).or_default();
+            let kinds: Vec<Kind> = cpu.events[*returned..].iter().map(|event| event.kind).collect();
+            *returned = cpu.events.len();
+            if !kinds.is_empty() {
+                new.insert(cpu.id, kinds);
+            }
+        }
+        Ok(new)
+    }
+}
+
 /// The events since the last operation are those of the model. `ticked`: the CPUs that were ticking before.
 fn compare(
     op: &Op,
     outcome: &Outcome,
-    bytes: &[u8],
+    mut events: BTreeMap<u32, Vec<Kind>>,
     ticked: &BTreeSet<u32>,
     model: &mut Model,
 ) -> Result<()> {
-    let mut events: BTreeMap<u32, Vec<Kind>> = BTreeMap::new();
-    for cpu in module::events(bytes)? {
-        ensure!(cpu.lost.is_empty(), "events of cpu{} were lost", cpu.id);
-        events.insert(cpu.id, cpu.events.iter().map(|event| event.kind).collect());
-    }
     let mut wanted = outcome.events.clone();
     for cpu in ticked.union(&model.ticking()) {
         let seen = events.remove(cpu).unwrap_or_default();

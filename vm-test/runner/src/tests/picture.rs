@@ -3,6 +3,7 @@
 //! A run that is recorded: for the picture, and to compare what the module and the kernel tell of it.
 
 use crate::judge::Test;
+use crate::recorder;
 use crate::recorder::Recorder;
 use crate::threads::Demo;
 use crate::threads::PERIOD;
@@ -22,6 +23,8 @@ pub const TESTS: &[Test] = &[Test::new(
 
 fn of_a_run(vm: &Vm) -> Result<()> {
     const CYCLES: usize = 5;
+    let folder = vm.report.as_ref().context("no folder for the picture")?;
+    recorder::remove_saved(folder, "test")?;
     let title = "CPUs go and come while timers wake their threads".into();
     let mut recorder = Recorder::start(vm, About { title, ..vm.about.clone() })?;
     let demo = recorder.action("insmod", || Demo::load(vm))?;
@@ -37,6 +40,7 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     }
     demo.stop_timers()?;
     let counts = demo.all_counts()?;
+    assert_eq!(demo.counts_of_files()?, counts);
     recorder.unloading()?;
     recorder.action("rmmod", || demo.unload())?;
     // Which fails if the two do not agree.
@@ -59,7 +63,6 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     assert_eq!(parks.count(), CYCLES);
     assert!(html::page(run).contains("smpboot_park_threads"));
     assert!(perfetto::json(run).contains("smpboot_park_threads"));
-    let folder = vm.report.as_ref().context("no folder for the picture")?;
     let saved = recorded.save(folder, "test")?;
     let report = saved.trace_cmd_report()?;
     for word in ["smpboot_park_threads", "rust_demo/1", "cpu1 offline"] {

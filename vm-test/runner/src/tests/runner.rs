@@ -2,6 +2,7 @@
 
 //! The runner itself: it must see what is wrong, and call it by its name.
 
+use crate::console::without_stamp;
 use crate::guest::calls::write;
 use crate::judge;
 use crate::judge::Fault;
@@ -13,10 +14,12 @@ use crate::threads::Demo;
 use crate::threads::MODULE;
 use crate::trouble::Trouble;
 use crate::vm::Vm;
+use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use protocol::Until;
 use serde_json::Value as Json;
+use std::fs;
 use std::time::Duration;
 
 pub const TESTS: &[Test] = &[
@@ -38,6 +41,18 @@ pub const TESTS: &[Test] = &[
         boots_without_debugfs,
     )
     .on(Config::smp(2).word("debugfs=off")),
+    Test::new(
+        "runner::what_the_runner_asks_for_is_no_fault",
+        "of a guest that hangs the message comes first; its registers and backtraces are in a file of their own",
+        what_the_runner_asks_for_is_no_fault,
+    )
+    .leaves(Leaves::Ruins),
+    Test::new(
+        "runner::a_splat_is_one_fault",
+        "a splat of many lines is one fault, and what follows it another",
+        a_splat_is_one_fault,
+    )
+    .leaves(Leaves::Ruins),
 ];
 
 /// Runs it as the suite would.
@@ -104,6 +119,50 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     let panic = |fault: &Fault| matches!(fault, Fault::Splat { kind: "panic", .. });
     assert!(faults.iter().any(panic), "{faults:?}");
     assert!(!vm.is_running());
+    Ok(())
+}
+
+fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
+    vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
+    vm.link.borrow_mut().limits.call = Duration::from_secs(2);
+    let faults = judged(vm, |vm| {
+        vm.mark("the last line before")?;
+        vm.read("/tmp/fifo").map(drop)
+    });
+    assert!(
+        matches!(faults.as_slice(), [Fault::Failed(m)] if m.contains("/tmp/fifo")),
+        "{faults:?}"
+    );
+
+    let tail = vm.console_tail();
+    assert!(tail.contains("the last line before"), "{tail}");
+    assert!(!tail.contains("sysrq") && !tail.contains("RAX="), "{tail}");
+    let report = judge::report(vm, &faults);
+    let path = vm.autopsy.borrow().path.clone().context("no file")?;
+    assert!(report.contains(&path.display().to_string()), "{report}");
+    let file = fs::read_to_string(&path)?;
+    for word in ["sysrq: Show", "Call Trace", "RAX="] {
+        assert!(file.contains(word), "{word} is not in {}", path.display());
+    }
+    fs::remove_file(path)?;
+    Ok(())
+}
+
+fn a_splat_is_one_fault(vm: &Vm) -> Result<()> {
+    let faults = judged(vm, |vm| {
+        for line in include_str!("../../logs/warning.log").lines() {
+            vm.log(4, without_stamp(line))?;
+        }
+        vm.log(4, "something odd")
+    });
+    let kinds: Vec<&str> = faults
+        .iter()
+        .map(|fault| match fault {
+            Fault::Splat { kind, .. } => kind,
+            _ => "no splat",
+        })
+        .collect();
+    assert_eq!(kinds, ["WARNING", "WARNING", "corruption", "unexpected warning"], "{faults:?}");
     Ok(())
 }
 
