@@ -295,7 +295,8 @@ impl From<Splat> for Fault {
 
 /// What a failure shows: the faults, the end of the log, and where the rest is.
 pub fn report(vm: &Vm, faults: &[Fault]) -> String {
-    let mut text: String = faults.iter().map(|fault| format!("- {fault}\n")).collect();
+    let faults = faults.iter().map(|fault| format!("- {fault}"));
+    let mut text = faults.collect::<Vec<_>>().join("\n") + "\n";
     text += &format!("the last {TAIL} lines of the log:\n{}", vm.console_tail());
     if let Some(path) = &vm.autopsy.borrow().path {
         text += &format!("registers and backtraces of the guest that hangs: {}\n", path.display());

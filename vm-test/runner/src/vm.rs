@@ -7,6 +7,7 @@ use crate::kernel::BuiltWith;
 use crate::leaks::Begun;
 use crate::link::Limits;
 use crate::link::Link;
+use crate::output::note;
 use crate::process::Process;
 use crate::qemu;
 use crate::qemu::Accel;
@@ -85,7 +86,7 @@ impl Vm {
             setup.kernel.release
         );
         for missing in &hello.missing {
-            eprintln!("vm-test: {missing}: {}", lost_without(&missing.fstype));
+            note!("vm-test: {missing}: {}", lost_without(&missing.fstype));
         }
         Ok(Vm {
             link: RefCell::new(link),
