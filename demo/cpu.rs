@@ -123,7 +123,7 @@ impl Cpu {
         self.record(Kind::Wake, now);
         // A wake that comes on top of another one does not make that one any younger.
         let _ = self.woken_at.cmpxchg(0, now.max(1), Relaxed);
-        let _ = threads.wake(self.id);
+        threads.wake(self.id);
     }
 
     /// Takes note of a run, in the thread. Returns how long the wake took, in nanoseconds.
