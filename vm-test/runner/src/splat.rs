@@ -685,7 +685,7 @@ mod tests {
             include_str!("../logs/kasan.log"),
             &[(
                 "KASAN",
-                "BUG: KASAN: slab-use-after-free in use_after_free+0x9e/0xd0 [rust_smpboot_faulty]",
+                "BUG: KASAN: slab-use-after-free in _RNvCsbie10W5dz2E_19rust_smpboot_faulty14use_after_free+0x121/0x170 [rust_smpboot_faulty]",
             )],
         ),
         (
@@ -697,7 +697,7 @@ mod tests {
             &[
                 (
                     "sleep in atomic",
-                    "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:591",
+                    "BUG: sleeping function called from invalid context at kernel/locking/mutex.c:623",
                 ),
                 ("lockdep", "[ BUG: Invalid wait context ]"),
             ],
@@ -706,7 +706,7 @@ mod tests {
             include_str!("../logs/odebug.log"),
             &[(
                 "ODEBUG",
-                "ODEBUG: free active (active state 0) object: ffff888007b1c000 object type: timer_list hint: x+0x0/0x10",
+                "ODEBUG: free active (active state 0) object: (____ptrval____) object type: hrtimer hint: _RNvCsbie10W5dz2E_19rust_smpboot_faulty5never+0x0/0x10 [rust_smpboot_faulty]",
             )],
         ),
         (

@@ -167,12 +167,12 @@ fn a_splat_is_one_fault(vm: &Vm) -> Result<()> {
 }
 
 fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
+    // Opening a FIFO that nobody writes to takes for ever, and asks for no time.
+    vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
     let mut limits = vm.link.borrow().limits;
     (limits.call, limits.silence) = (Duration::from_secs(2), Duration::from_secs(3));
     vm.link.borrow_mut().limits = limits;
 
-    // Opening a FIFO that nobody writes to takes for ever, and asks for no time.
-    vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
     let busy = vm.read("/tmp/fifo");
     let Err(e) = busy else { bail!("a call beyond its limit returned") };
     assert!(matches!(e.downcast::<Trouble>()?, Trouble::TookTooLong { .. }));
