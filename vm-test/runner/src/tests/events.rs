@@ -371,7 +371,7 @@ fn reads_of_one_file_take_turns(vm: &Vm) -> Result<()> {
     };
     let (first, second) = (sleeps("first"), sleeps("second"));
     // The buffer has room for one event, so the first leaves one to the second.
-    let read = format!("{BUSYBOX} dd bs=50 count=1 <&3");
+    let read = format!("{BUSYBOX} dd bs=40 count=1 <&3");
     let script = format!(
         "exec 3<{EVENTS} 2>/dev/null; {BUSYBOX} dd bs=1M count=1 <&3 >/dev/null 2>&1
          {read} >/tmp/first 2>&1 & first=$!; {first}
