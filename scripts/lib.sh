@@ -361,14 +361,17 @@ make_cache() {
             no_room
             die "cannot make the cache, $cache" "Set RUST_SMPBOOT_CACHE to a directory that you may write to."
         }
-        hold
-        is_ours || is_empty || not_ours
-        is_ours || { echo "$mark" >"$cache/CACHEDIR.TAG"; } 2>/dev/null || {
-            rm -f "$cache/CACHEDIR.TAG"
-            no_room
-            die "cannot write to the cache, $cache" "Set RUST_SMPBOOT_CACHE to a directory that you may write to."
-        }
-        release
+        if ! is_ours; then
+            hold
+            is_ours || is_empty || not_ours
+            is_ours || { echo "$mark" >"$cache/CACHEDIR.TAG"; } 2>/dev/null || {
+                rm -f "$cache/CACHEDIR.TAG"
+                no_room
+                die "cannot write to the cache, $cache" "Set RUST_SMPBOOT_CACHE to a directory that you may write to."
+            }
+            release
+        fi
+        # Not more than that: a script that calls this one may hold it, too.
         hold --shared
     done
 }
