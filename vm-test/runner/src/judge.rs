@@ -279,6 +279,10 @@ fn unexpected(vm: &Vm, mut found: Vec<Splat>, leaked: bool) -> Vec<Fault> {
         }
     }
     found.retain(|splat| !kinds.iter().any(|kind| splat.is(kind)));
+    // Whoever runs out of memory warns of it in words of its own.
+    if kinds.contains(&NO_MEMORY) {
+        found.retain(|splat| !splat.is_unexpected());
+    }
     faults.extend(found.into_iter().map(Fault::from));
 
     for part in missing {
@@ -321,6 +325,9 @@ fn leak(told: Result<Vec<Leak>>) -> Option<Fault> {
 
 /// The kind of a leak, among those of splats.
 pub const LEAK: &str = "kmemleak";
+
+/// The kind of an allocation that failed, among those of splats.
+pub const NO_MEMORY: &str = "no memory";
 
 /// As far as the console, which has no levels, tells.
 pub fn console_splats(vm: &Vm, lines: Range<usize>) -> Vec<Splat> {

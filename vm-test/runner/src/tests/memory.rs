@@ -8,6 +8,7 @@
 
 use crate::guest::calls::insmod;
 use crate::guest::calls::online;
+use crate::judge::NO_MEMORY;
 use crate::judge::Test;
 use crate::kernel::FAILSLAB;
 use crate::output::note;
@@ -30,9 +31,6 @@ const KTHREADD: i32 = 2;
 
 /// fork(2) says EAGAIN, too; a signature that could not be verified is a bad one.
 const REFUSALS: &[Errno] = &[Errno::ENOMEM, Errno::EAGAIN, Errno::EKEYREJECTED];
-
-/// What the kernel says of large allocations that fail.
-const TOLD: &str = "no memory";
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -100,7 +98,7 @@ fn fail_each(
 }
 
 fn insmod_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
-    vm.expect_splat(TOLD);
+    vm.expect_splat(NO_MEMORY);
     let failures = fail_each(
         vm,
         pid,
@@ -121,7 +119,7 @@ fn insmod_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
 
 fn online_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
     if pid == KTHREADD {
-        vm.expect_splat(TOLD);
+        vm.expect_splat(NO_MEMORY);
     }
     let cpu = *vm.removable()?.last().unwrap();
     // Loaded while the CPU is off, the module has no thread for it.
