@@ -28,10 +28,10 @@ use protocol::Rounds;
 use protocol::Stopped;
 use protocol::Tally;
 use protocol::Value;
-use protocol::stopwatch::Stopwatch;
 use std::io;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 pub struct Agent {
     handles: Handles,
@@ -121,11 +121,12 @@ impl Agent {
         }
     }
 
+    /// Goes on for that time, of which a call may take any part: no limit for a `Stopwatch`, which counts a second of each.
     fn churn(&mut self, seed: u64, calls: &[Call], pause_us: u64, limit: Duration) -> Vec<Tally> {
-        let mut watch = Stopwatch::start();
+        let start = Instant::now();
         let mut random = fastrand::Rng::with_seed(seed);
         let mut tallies = vec![Tally::default(); calls.len()];
-        while watch.elapsed() < limit {
+        while start.elapsed() < limit {
             let index = random.usize(..calls.len());
             match self.call(calls[index].clone()) {
                 Ok(_) => tallies[index].done += 1,
@@ -148,10 +149,11 @@ impl Agent {
         Ok(Value::FailedNth { injected, answer: Box::new(answer) })
     }
 
+    /// At most for that time, as in `churn`.
     fn repeat(&mut self, times: u32, calls: &[Call], limit: Duration) -> Rounds {
-        let mut watch = Stopwatch::start();
+        let start = Instant::now();
         for done in 0..times {
-            if watch.elapsed() > limit {
+            if start.elapsed() > limit {
                 return Rounds { done, stopped: Some(Stopped::Limit) };
             }
             for (index, call) in calls.iter().enumerate() {
