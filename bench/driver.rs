@@ -4,10 +4,9 @@
 //!
 //! C header: `bench/smpboot_bench.h`
 
-use crate::smpboot::{
-    module_scope::Revoke,
-    ModuleScope, //
-};
+#![allow(dead_code, reason = "not every mechanism calls all of it")]
+
+use crate::smpboot::ModuleScope;
 use core::marker::PhantomData;
 use kernel::{
     cpu::CpuId,
@@ -25,7 +24,7 @@ use kernel::{
 };
 
 /// A way to have something done on a CPU: `struct smpboot_bench_ops`.
-pub trait Mechanism: Sync + 'static {
+pub(crate) trait Mechanism: Sync + 'static {
     /// As in the commands and the results.
     const NAME: &'static CStr;
 
@@ -59,7 +58,7 @@ extern "C" {
 
 /// To be called first by each item that runs.
 #[inline(always)]
-pub fn ran() {
+pub(crate) fn ran() {
     // SAFETY: A C function that may be called at any time, in any context.
     unsafe { smpboot_bench_ran() }
 }
@@ -114,30 +113,27 @@ impl<M: Mechanism> HasOps for M {
     const OPS: &'static Ops = &Callbacks::<M>::OPS;
 }
 
-struct Added<M>(PhantomData<M>);
+static SCOPE: SetOnce<&'static ModuleScope> = SetOnce::new();
 
-trait HasAdded: 'static {
-    const ADDED: &'static Self;
-}
+/// A mechanism that the driver knows, until this is dropped.
+pub(crate) struct Added<M: Mechanism>(PhantomData<M>);
 
-impl<M: Mechanism> HasAdded for Added<M> {
-    const ADDED: &'static Self = &Added(PhantomData);
-}
-
-impl<M: Mechanism> Revoke for Added<M> {
-    fn revoke(&self) {
-        // SAFETY: May be called with any address; afterwards the driver does not call back.
-        unsafe { smpboot_bench_remove(<M as HasOps>::OPS) };
+impl<M: Mechanism> Added<M> {
+    /// Tells the driver of `M`.
+    #[inline]
+    pub(crate) fn new(scope: &'static ModuleScope) -> Result<Self> {
+        SCOPE.populate(scope);
+        // SAFETY: The table and its functions are static. They are there as long as the module, which is
+        // as long as this, which the module holds. The driver passes what they require.
+        to_result(unsafe { smpboot_bench_add(<M as HasOps>::OPS) })?;
+        Ok(Self(PhantomData))
     }
 }
 
-static SCOPE: SetOnce<&'static ModuleScope> = SetOnce::new();
-
-/// Tells the driver of `M`, until the module goes away.
-pub fn add<M: Mechanism>(scope: &'static ModuleScope) -> Result {
-    SCOPE.populate(scope);
-    scope.add(<Added<M> as HasAdded>::ADDED)?;
-    // SAFETY: The table and its functions are there until the module goes away, and before that
-    // `scope` has it removed. The driver passes what the functions require.
-    to_result(unsafe { smpboot_bench_add(<M as HasOps>::OPS) })
+impl<M: Mechanism> Drop for Added<M> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: Added by `new`; afterwards the driver does not call back.
+        unsafe { smpboot_bench_remove(<M as HasOps>::OPS) };
+    }
 }

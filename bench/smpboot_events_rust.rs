@@ -8,14 +8,17 @@ use kernel::{
     prelude::*, //
 };
 
-pub mod driver;
+mod driver;
 #[allow(dead_code, reason = "only recording is measured")]
 #[path = "../demo/events.rs"]
 mod events;
 #[path = "../rust/kernel/library.rs"]
 mod library;
 
-use driver::Mechanism;
+use driver::{
+    Added,
+    Mechanism, //
+};
 use events::{
     Event,
     Kind,
@@ -50,10 +53,12 @@ impl Mechanism for Record {
 
     type Handle = Pin<KBox<Ring>>;
 
+    #[inline]
     fn start(_scope: &'static ModuleScope, _arg: u32) -> Result<Self::Handle> {
         KBox::pin_init(Ring::new(), GFP_KERNEL)
     }
 
+    #[inline]
     fn wake(ring: Pin<&Ring>, _cpu: CpuId, times: u32) {
         repeat(times, |time| {
             ring.record(Event {
@@ -71,24 +76,31 @@ impl Mechanism for Nothing {
 
     type Handle = ();
 
+    #[inline]
     fn start(_scope: &'static ModuleScope, _arg: u32) -> Result {
         Ok(())
     }
 
+    #[inline]
     fn wake((): (), _cpu: CpuId, times: u32) {
         repeat(times, |_time| {});
     }
 }
 
-struct EventsModule;
+struct EventsModule {
+    _record: Added<Record>,
+    _nothing: Added<Nothing>,
+}
 
 impl ScopedModule for EventsModule {
+    #[inline]
     fn init(
         _module: &'static ThisModule,
         scope: &'static ModuleScope,
     ) -> impl PinInit<Self, Error> {
-        driver::add::<Record>(scope)
-            .and_then(|()| driver::add::<Nothing>(scope))
-            .map(|()| Self)
+        Ok::<_, Error>(Self {
+            _record: Added::new(scope)?,
+            _nothing: Added::new(scope)?,
+        })
     }
 }

@@ -8,11 +8,14 @@ use kernel::{
     prelude::*, //
 };
 
-pub mod driver;
+mod driver;
 #[path = "../rust/kernel/library.rs"]
 mod library;
 
-use driver::Mechanism;
+use driver::{
+    Added,
+    Mechanism, //
+};
 use library::smpboot;
 use smpboot::{
     AtomicContext,
@@ -44,20 +47,25 @@ where
 
     type Local = u64;
 
+    #[inline]
     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<u64> {
         0
     }
 
+    #[inline]
     fn should_run(&self, _parks: Pin<&mut u64>, _cx: &AtomicContext<'_>) -> bool {
         false
     }
 
+    #[inline]
     fn run(&self, _parks: Pin<&mut u64>, _cx: &Context<'_>) {}
 
+    #[inline]
     fn park(&self, mut parks: Pin<&mut u64>, _cx: &Context<'_>) {
         *parks = parks.wrapping_add(1);
     }
 
+    #[inline]
     fn unpark(&self, mut parks: Pin<&mut u64>, _cx: &Context<'_>) {
         *parks = parks.wrapping_add(1);
     }
@@ -96,6 +104,7 @@ impl Mechanism for Driven {
 
     type Handle = KBox<KVec<KBox<dyn Held>>>;
 
+    #[inline]
     fn start(scope: &'static ModuleScope, count: u32) -> Result<Self::Handle> {
         let mut all = KBox::new(KVec::new(), GFP_KERNEL)?;
         for register in REGISTERS.iter().take(count as usize) {
@@ -104,16 +113,22 @@ impl Mechanism for Driven {
         Ok(all)
     }
 
+    #[inline]
     fn wake(_all: &KVec<KBox<dyn Held>>, _cpu: CpuId, _item: u32) {}
 }
 
-struct ManyModule;
+struct ManyModule {
+    _added: Added<Driven>,
+}
 
 impl ScopedModule for ManyModule {
+    #[inline]
     fn init(
         _module: &'static ThisModule,
         scope: &'static ModuleScope,
     ) -> impl PinInit<Self, Error> {
-        driver::add::<Driven>(scope).map(|()| Self)
+        Ok::<_, Error>(Self {
+            _added: Added::new(scope)?,
+        })
     }
 }

@@ -7,11 +7,14 @@ use kernel::{
     prelude::*, //
 };
 
-pub mod driver;
+mod driver;
 #[path = "../rust/kernel/library.rs"]
 mod library;
 
-use driver::Mechanism;
+use driver::{
+    Added,
+    Mechanism, //
+};
 use library::smpboot;
 use smpboot::{
     Context,
@@ -46,6 +49,7 @@ impl HotplugThread for Twin {
 
     type Local = Local;
 
+    #[inline]
     fn sched_policy(&self) -> SchedPolicy {
         if self.fifo {
             SchedPolicy::Fifo
@@ -54,19 +58,23 @@ impl HotplugThread for Twin {
         }
     }
 
+    #[inline]
     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<Local> {
         Local { runs: 0, parks: 0 }
     }
 
+    #[inline]
     fn run(&self, mut local: Pin<&mut Local>, _cx: &Context<'_>) {
         driver::ran();
         local.runs = local.runs.wrapping_add(1);
     }
 
+    #[inline]
     fn park(&self, mut local: Pin<&mut Local>, _cx: &Context<'_>) {
         local.parks = local.parks.wrapping_add(1);
     }
 
+    #[inline]
     fn unpark(&self, mut local: Pin<&mut Local>, _cx: &Context<'_>) {
         local.runs = local.runs.wrapping_add(1);
     }
@@ -80,23 +88,30 @@ impl Mechanism for Twin {
 
     type Handle = KBox<Registration<Twin>>;
 
+    #[inline]
     fn start(scope: &'static ModuleScope, arg: u32) -> Result<Self::Handle> {
         let threads = Registration::new(scope, Twin { fifo: arg != 0 })?;
         Ok(KBox::new(threads, GFP_KERNEL)?)
     }
 
+    #[inline]
     fn wake(threads: &Registration<Twin>, cpu: CpuId, _item: u32) {
-        let _ = threads.wake(cpu);
+        threads.wake(cpu);
     }
 }
 
-struct TwinModule;
+struct TwinModule {
+    _added: Added<Twin>,
+}
 
 impl ScopedModule for TwinModule {
+    #[inline]
     fn init(
         _module: &'static ThisModule,
         scope: &'static ModuleScope,
     ) -> impl PinInit<Self, Error> {
-        driver::add::<Twin>(scope).map(|()| Self)
+        Ok::<_, Error>(Self {
+            _added: Added::new(scope)?,
+        })
     }
 }

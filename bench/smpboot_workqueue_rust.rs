@@ -8,13 +8,16 @@ use kernel::{
     sync::Arc, //
 };
 
-pub mod driver;
+mod driver;
 #[path = "../rust/kernel/library.rs"]
 mod library;
 #[path = "../samples/percpu_workqueue/mod.rs"]
 pub mod percpu_workqueue;
 
-use driver::Mechanism;
+use driver::{
+    Added,
+    Mechanism, //
+};
 use library::{
     smpboot,
     wait, //
@@ -79,6 +82,7 @@ impl Mechanism for Fixed {
 
     type Handle = KBox<Queue<Fixed>>;
 
+    #[inline]
     fn start(scope: &'static ModuleScope, arg: u32) -> Result<Self::Handle> {
         Ok(KBox::new(
             Queue::new(scope, Offline::Move, sched(arg))?,
@@ -86,6 +90,7 @@ impl Mechanism for Fixed {
         )?)
     }
 
+    #[inline]
     fn wake(queue: &Queue<Fixed>, cpu: CpuId, item: u32) {
         if let Some(item) = ITEMS.get(item as usize) {
             let _ = queue.queue_work_on(cpu, item);
@@ -124,6 +129,7 @@ impl Mechanism for Counted {
 
     type Handle = KBox<StartedCounted>;
 
+    #[inline]
     fn start(scope: &'static ModuleScope, arg: u32) -> Result<Self::Handle> {
         let mut items = KVec::with_capacity(ITEM_COUNT, GFP_KERNEL)?;
         for _ in 0..ITEM_COUNT {
@@ -134,6 +140,7 @@ impl Mechanism for Counted {
         Ok(KBox::new(StartedCounted { queue, items }, GFP_KERNEL)?)
     }
 
+    #[inline]
     fn wake(this: &StartedCounted, cpu: CpuId, item: u32) {
         if let Some(item) = this.items.get(item as usize) {
             let _ = this.queue.queue_work_on(cpu, item.clone());
@@ -141,14 +148,20 @@ impl Mechanism for Counted {
     }
 }
 
-struct WorkqueueModule;
+struct WorkqueueModule {
+    _fixed: Added<Fixed>,
+    _counted: Added<Counted>,
+}
 
 impl ScopedModule for WorkqueueModule {
+    #[inline]
     fn init(
         _module: &'static ThisModule,
         scope: &'static ModuleScope,
     ) -> impl PinInit<Self, Error> {
-        driver::add::<Fixed>(scope)?;
-        driver::add::<Counted>(scope).map(|()| Self)
+        Ok::<_, Error>(Self {
+            _fixed: Added::new(scope)?,
+            _counted: Added::new(scope)?,
+        })
     }
 }

@@ -123,7 +123,7 @@ impl Cpu {
         self.record(Kind::Wake, now);
         // A wake that comes on top of another one does not make that one any younger.
         let _ = self.woken_at.cmpxchg(0, now.max(1), Relaxed);
-        let _ = threads.wake(self.id);
+        threads.wake(self.id);
     }
 
     /// Whether a wake is pending.

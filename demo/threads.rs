@@ -130,21 +130,18 @@ impl HotplugThread for Demo {
     }
 
     fn should_run(&self, _local: Pin<&mut Local>, cx: &AtomicContext<'_>) -> bool {
-        if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            cpu.should_run.add(1, Relaxed);
-        }
+        self.cpus.of(cx).should_run.add(1, Relaxed);
         cx.woken()
     }
 
     fn run(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
-        if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            let pending = core::mem::take(&mut local.pending);
-            if let Some(latency) = cpu.run_begins().filter(|_| !pending) {
-                local.latency_max = local.latency_max.max(latency);
-                cpu.latency_last.store(latency, Relaxed);
-                cpu.latency_max.store(local.latency_max, Relaxed);
-                cpu.latencies.record(latency);
-            }
+        let cpu = self.cpus.of(cx);
+        let pending = core::mem::take(&mut local.pending);
+        if let Some(latency) = cpu.run_begins().filter(|_| !pending) {
+            local.latency_max = local.latency_max.max(latency);
+            cpu.latency_last.store(latency, Relaxed);
+            cpu.latency_max.store(local.latency_max, Relaxed);
+            cpu.latencies.record(latency);
         }
         local.set_period(self, cx.cpu(), self.period_us.load(Relaxed));
     }

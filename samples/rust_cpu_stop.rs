@@ -73,7 +73,6 @@ use smpboot::{
     SchedPolicy,
     ScopedModule,
     SelfParkingRegistration,
-    ThreadState,
     Threads, //
 };
 
@@ -167,9 +166,6 @@ struct Queue {
 struct Stopper {
     #[pin]
     queue: SpinLock<Queue>,
-    /// The thread has been up for the first time.
-    #[pin]
-    was_up: Completion,
     submitted: Atomic<u64>,
     run: Atomic<u64>,
     refused: Atomic<u64>,
@@ -184,7 +180,6 @@ impl Stopper {
                 state: State::Absent,
                 jobs: List::new(),
             }),
-            was_up <- Completion::new(),
             submitted: Atomic::new(0),
             run: Atomic::new(0),
             refused: Atomic::new(0),
@@ -195,7 +190,6 @@ impl Stopper {
 
     fn open(&self) {
         self.queue.lock().state = State::Up;
-        self.was_up.complete_all();
     }
 
     /// Puts a job into the queue, or refuses it.
@@ -233,16 +227,7 @@ impl Stoppers {
                 hold_us: Atomic::new(0),
             },
         )?;
-
-        // Registering has unparked the threads, but none of them has necessarily run. With the
-        // guard, none is parked meanwhile.
-        let _guard = hotplug::CpusReadGuard::new()?;
-        for (cpu, stopper) in this.cpus.iter() {
-            let thread = this.threads().info(cpu);
-            if thread.is_some_and(|thread| thread.state != ThreadState::Parked) {
-                stopper.was_up.wait_for_completion();
-            }
-        }
+        this.wait_until_up()?;
         Ok(this)
     }
 
@@ -269,7 +254,7 @@ impl Stoppers {
             None => job.job.refuse(),
         }
         // If the CPU went down in between, the job is answered, and the wake one too many.
-        let _ = Threads::<Self>::new().wake(cpu);
+        Threads::<Self>::new().wake(cpu);
         Ok(ticket)
     }
 
@@ -320,15 +305,11 @@ impl HotplugThread for Stoppers {
     }
 
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<()> {
-        if let Some(stopper) = self.cpus.get(cx.cpu()) {
-            stopper.open();
-        }
+        self.cpus.of(cx).open();
     }
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        let Some(stopper) = self.cpus.get(cx.cpu()) else {
-            return;
-        };
+        let stopper = self.cpus.of(cx);
 
         // A stream of callers must not hold up a CPU that goes down.
         while !cx.should_park() {
@@ -341,9 +322,7 @@ impl HotplugThread for Stoppers {
     }
 
     fn park(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        let Some(stopper) = self.cpus.get(cx.cpu()) else {
-            return;
-        };
+        let stopper = self.cpus.of(cx);
 
         let mut left = {
             let mut queue = stopper.queue.lock();
@@ -356,9 +335,7 @@ impl HotplugThread for Stoppers {
     }
 
     fn unpark(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        if let Some(stopper) = self.cpus.get(cx.cpu()) {
-            stopper.open();
-        }
+        self.cpus.of(cx).open();
     }
 }
 

@@ -56,7 +56,6 @@ use library::{
     smpboot, //
 };
 use smpboot::{
-    hotplug,
     AtomicContext,
     Context,
     HotplugThread,
@@ -64,7 +63,6 @@ use smpboot::{
     PerCpu,
     ScopedModule,
     SelfParkingRegistration,
-    ThreadState,
     Threads, //
 };
 
@@ -184,7 +182,7 @@ impl Cpu {
         }
 
         request.asked = Some(target);
-        let _ = Threads::<Shared>::new().wake(self.id);
+        Threads::<Shared>::new().wake(self.id);
         loop {
             // From here on the thread answers: at the end of the walk, or when it parks.
             if let Some(answer) = request.answer.take() {
@@ -219,7 +217,6 @@ impl Cpu {
     fn set_up(&self) -> usize {
         let mut request = self.request.lock();
         request.up = true;
-        self.changed.notify_all();
         request.reached
     }
 
@@ -291,19 +288,7 @@ impl Shared {
     /// Registers the threads. The CPUs that are online are up when this returns.
     fn register(scope: &'static ModuleScope) -> Result<SelfParkingRegistration<Self>> {
         let this = SelfParkingRegistration::new(scope, Self::new())?;
-
-        // Registering has unparked the threads, but none of them has necessarily run. With the
-        // guard, none is parked meanwhile.
-        let _guard = hotplug::CpusReadGuard::new()?;
-        for (id, cpu) in this.cpus.iter() {
-            let thread = this.threads().info(id);
-            if thread.is_some_and(|thread| thread.state != ThreadState::Parked) {
-                let mut request = cpu.request.lock();
-                while !request.up {
-                    cpu.changed.wait(&mut request);
-                }
-            }
-        }
+        this.wait_until_up()?;
         Ok(this)
     }
 
@@ -383,9 +368,7 @@ impl HotplugThread for Shared {
     type Local = Machine;
 
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<Machine> {
-        if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            cpu.set_up();
-        }
+        self.cpus.of(cx).set_up();
         Machine {
             cpu: cx.cpu(),
             state: 0,
@@ -401,9 +384,7 @@ impl HotplugThread for Shared {
 
     /// One step. The core looks between steps whether the thread shall park.
     fn run(&self, mut machine: Pin<&mut Machine>, cx: &Context<'_>) {
-        let Some(cpu) = self.cpus.get(cx.cpu()) else {
-            return;
-        };
+        let cpu = self.cpus.of(cx);
         let walk = machine.walk.take();
         let Some(mut walk) = walk.or_else(|| cpu.next_walk(machine.state)) else {
             return;
@@ -419,21 +400,18 @@ impl HotplugThread for Shared {
     }
 
     fn park(&self, mut machine: Pin<&mut Machine>, cx: &Context<'_>) {
-        if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            cpu.set_down(machine.walk.take());
-        }
+        self.cpus.of(cx).set_down(machine.walk.take());
         while machine.state > 0 && self.step(&mut machine, false, false).is_ok() {}
     }
 
     fn unpark(&self, mut machine: Pin<&mut Machine>, cx: &Context<'_>) {
-        if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            machine.walk = Some(Walk {
-                from: machine.state,
-                target: cpu.set_up(),
-                asked: false,
-                failed: None,
-            });
-        }
+        let cpu = self.cpus.of(cx);
+        machine.walk = Some(Walk {
+            from: machine.state,
+            target: cpu.set_up(),
+            asked: false,
+            failed: None,
+        });
     }
 }
 

@@ -140,7 +140,7 @@ impl Device {
             if this.selected.load(Relaxed) {
                 // If the CPU is just going offline, the wake is kept until it is back, and then
                 // `run` looks whether it is still to inject.
-                let _ = Threads::<Injector>::new().wake(cpu);
+                Threads::<Injector>::new().wake(cpu);
             }
         }
     }
@@ -181,9 +181,7 @@ impl HotplugThread for Injector {
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
         let device = &self.device;
-        let Some(cpu) = device.cpus.get(cx.cpu()) else {
-            return;
-        };
+        let cpu = device.cpus.of(cx);
 
         // Whoever switched off, and then waits for the lock, is seen here.
         let _injecting = cpu.injecting.lock();

@@ -164,7 +164,7 @@ impl Softirqs {
         for (pending, amount) in to.pending.iter().zip(amounts) {
             pending.fetch_add(amount, Release);
         }
-        let _ = Threads::<Ksoftirqd>::new().wake(cpu);
+        Threads::<Ksoftirqd>::new().wake(cpu);
     }
 
     /// One interrupt on this CPU. Called with interrupts off.
@@ -326,25 +326,19 @@ impl HotplugThread for Ksoftirqd {
     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
 
     fn should_run(&self, _local: Pin<&mut ()>, cx: &AtomicContext<'_>) -> bool {
-        let cpu = self.softirqs.cpus.get(cx.cpu());
-        cpu.is_some_and(|cpu| cpu.pending.iter().any(|p| p.load(Relaxed) > 0))
-            || self.softirqs.is_raising() && {
-                let started = self.sources.get(cx.cpu());
-                started.is_some_and(|started| started.source.stopped.load(Relaxed))
-            }
+        let mut pending = self.softirqs.cpus.of(cx).pending.iter();
+        pending.any(|p| p.load(Relaxed) > 0)
+            || self.softirqs.is_raising() && self.sources.of(cx).source.stopped.load(Relaxed)
     }
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        if let Some(started) = self.sources.get(cx.cpu()) {
-            started.start();
-        }
-        if let Some(cpu) = self.softirqs.cpus.get(cx.cpu()) {
-            cpu.runs.add(1, Relaxed);
-            // If there is still more then, `should_run` will say so; others run in between.
-            for _ in 0..MAX_RESTART {
-                if !self.softirqs.handle(cpu) {
-                    break;
-                }
+        self.sources.of(cx).start();
+        let cpu = self.softirqs.cpus.of(cx);
+        cpu.runs.add(1, Relaxed);
+        // If there is still more then, `should_run` will say so; others run in between.
+        for _ in 0..MAX_RESTART {
+            if !self.softirqs.handle(cpu) {
+                break;
             }
         }
     }
@@ -383,14 +377,11 @@ impl cpuhp::Callbacks for Hotplug {
     const NAME: &'static CStr = c"rust_ksoftirqd:online";
 
     fn startup(&self, cx: &Context<'_>) -> Result {
-        if let Some(cpu) = self.softirqs.cpus.get(cx.cpu()) {
-            cpu.off.store(false, Relaxed);
-        }
-        if let Some(started) = self.sources.get(cx.cpu()) {
-            // The timer of a CPU that died has gone on elsewhere.
-            started.stop();
-            started.start();
-        }
+        self.softirqs.cpus.of(cx).off.store(false, Relaxed);
+        let started = self.sources.of(cx);
+        // The timer of a CPU that died has gone on elsewhere.
+        started.stop();
+        started.start();
         Ok(())
     }
 

@@ -226,7 +226,7 @@ impl Rcuc {
             }
             queue.work.push_all_back(work);
         }
-        let _ = Threads::<Self>::new().wake(cpu);
+        Threads::<Self>::new().wake(cpu);
         true
     }
 
@@ -266,15 +266,11 @@ impl HotplugThread for Rcuc {
     }
 
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<()> {
-        if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            cpu.set_status(Status::Waiting);
-        }
+        self.cpus.of(cx).set_status(Status::Waiting);
     }
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        let Some(cpu) = self.cpus.get(cx.cpu()) else {
-            return;
-        };
+        let cpu = self.cpus.of(cx);
         // What is left when the CPU goes is moved by `park`, and at the end run by `drop`.
         while !cx.should_park() && !cx.should_stop() {
             match cpu.next() {
@@ -288,9 +284,7 @@ impl HotplugThread for Rcuc {
     }
 
     fn park(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        let Some(cpu) = self.cpus.get(cx.cpu()) else {
-            return;
-        };
+        let cpu = self.cpus.of(cx);
         let mut work = {
             let mut queue = cpu.queue.lock();
             queue.status = Status::OffCpu;
@@ -303,9 +297,7 @@ impl HotplugThread for Rcuc {
     }
 
     fn unpark(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            cpu.set_status(Status::Waiting);
-        }
+        self.cpus.of(cx).set_status(Status::Waiting);
     }
 }
 

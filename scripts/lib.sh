@@ -99,7 +99,8 @@ check_path "${TMPDIR:-/tmp}" "Set TMPDIR to another directory."
 
 # The directories, below the checkout, with sources of modules. What else is in the checkout may be anybody's, a cache too.
 module_directories=(
-    . bench demo rust/kernel rust/kernel/cpu rust/kernel/debugfs rust/kernel/smpboot
+    . bench demo rust/kernel rust/kernel/cpu rust/kernel/cpu/cpuhp rust/kernel/debugfs rust/kernel/module_scope
+    rust/kernel/smpboot
     samples samples/percpu_workqueue vm-test/modules vm-test/modules/misuse
 )
 

@@ -9,4 +9,7 @@ mod idle;
 mod sleep;
 pub(super) mod slot;
 
-pub use context::Context;
+pub use context::{
+    Context,
+    CpuContext, //
+};

@@ -16,12 +16,18 @@
 use super::{
     module_scope::{
         ModuleScope,
-        Revoke, //
+        Node,
+        FREE,
+        REGISTERED,
+        REVOKED, //
     },
     seam::THIS_MODULE, //
 };
 use core::{
-    marker::PhantomData,
+    marker::{
+        PhantomData,
+        PhantomPinned, //
+    },
     ptr::null_mut, //
 };
 use kernel::{
@@ -35,13 +41,7 @@ use kernel::{
     seq_file::SeqFile,
     seq_print,
     str::CString,
-    sync::{
-        atomic::{
-            Atomic,
-            Full, //
-        },
-        Arc, //
-    },
+    sync::atomic::Atomic,
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -239,7 +239,14 @@ pub struct Dir<'data> {
     _data: PhantomData<fn(&'data ()) -> &'data ()>,
 }
 
+/// Does nothing. With it, no other code can implement `Copy` or `Drop` for this.
+impl Drop for Dir<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {}
+}
+
 impl<'data> Dir<'data> {
+    #[inline]
     fn create(name: &CStr, parent: *mut bindings::dentry) -> Self {
         Self {
             // SAFETY: The name is copied; the parent is a folder of debugfs, an error, which
@@ -250,6 +257,7 @@ impl<'data> Dir<'data> {
     }
 
     /// Makes a folder in this one.
+    #[inline]
     pub fn dir(&self, name: fmt::Arguments<'_>) -> Dir<'data> {
         match CString::try_from_fmt(name) {
             Ok(name) => Self::create(&name, self.dentry),
@@ -301,32 +309,94 @@ impl<'data> Dir<'data> {
     }
 }
 
-/// A folder of debugfs, which is removed when this is dropped or when the module ends.
+/// A directory of debugfs, which its [`Tree`] removes when that is dropped, and the scope when the
+/// module ends.
 ///
 /// # Invariants
 ///
-/// The pointer is what `debugfs_create_dir()` returned, or null once that is removed.
-struct Root(Atomic<*mut bindings::dentry>);
+/// - `node` was claimed in `scope`.
+/// - `dentry` is written before the node is registered. It is what `debugfs_create_dir()` returned, and
+///   is removed by the task that owns the node.
+#[repr(C)]
+#[pin_data]
+struct Root {
+    node: Node,
+    scope: &'static ModuleScope,
+    dentry: *mut bindings::dentry,
+    // The scope has the address of the node.
+    #[pin]
+    _pin: PhantomPinned,
+}
+
+// SAFETY: `dentry` is not used but to remove it, by the task that owns the node.
+unsafe impl Send for Root {}
+// SAFETY: As above.
+unsafe impl Sync for Root {}
 
 impl Root {
-    /// Removes the folder with all that is in it, and waits for operations in progress.
-    fn remove(&self) {
-        // INVARIANT: Removed by whoever takes the pointer.
-        let dentry = self.0.xchg(null_mut(), Full);
-        // SAFETY: Ours, by the type invariant; errors and null are ignored.
-        unsafe { bindings::debugfs_remove(dentry) };
+    /// Makes the directory, and has `fill` make its files. `EBUSY` is not possible.
+    ///
+    /// The end of the module waits for `fill`. If it has begun by then, the files are removed, and the
+    /// error is `ESHUTDOWN`.
+    fn new<'a>(
+        scope: &'static ModuleScope,
+        name: &'a CStr,
+        fill: impl FnOnce(*mut bindings::dentry) + 'a,
+    ) -> impl PinInit<Self, Error> + 'a {
+        try_pin_init!(&this in Self {
+            node: Node::new(Self::end),
+            scope,
+            dentry: null_mut(),
+            _pin: PhantomPinned,
+            _: {
+                let this = this.as_ptr();
+                // SAFETY: Pinned; `end` uses the address for all of `Root`. The node is settled below, or
+                // leaves the scope when the `Tree` is dropped.
+                unsafe { scope.claim(this.cast()) }?;
+                // SAFETY: The name is copied; null is the root of debugfs.
+                let dir = unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), null_mut()) };
+                // SAFETY: Nobody looks at it before the node is registered.
+                unsafe { (*this).dentry = dir };
+                fill(dir);
+                // SAFETY: All fields are initialized.
+                let this = unsafe { &*this };
+                // SAFETY: This task owns the node, which was claimed above.
+                unsafe { scope.settle(&this.node, REGISTERED) }.inspect_err(|_| this.close())?;
+            },
+        }? Error)
     }
-}
 
-impl Drop for Root {
-    fn drop(&mut self) {
-        self.remove();
+    /// # Safety
+    ///
+    /// As of the function that [`Node::new`] takes; the node is that of a `Root`.
+    #[inline]
+    unsafe fn end(node: *const Node) {
+        // SAFETY: The address that `new` passed, of a `Root` that stays until the node is `REVOKED`.
+        let this = unsafe { &*node.cast::<Self>() };
+        // SAFETY: The caller owns the node.
+        unsafe { this.remove(REVOKED) };
     }
-}
 
-impl Revoke for Root {
-    fn revoke(&self) {
-        self.remove();
+    /// Removes the directory, unless the scope has. Waits in any case.
+    #[inline]
+    fn close(&self) {
+        if self.scope.retire(&self.node) {
+            // SAFETY: `retire` gave the node to this task.
+            unsafe { self.remove(FREE) };
+        }
+    }
+
+    /// Removes the directory with all that is in it, and waits for operations in progress.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the node.
+    #[inline]
+    unsafe fn remove(&self, state: u32) {
+        // SAFETY: By the type invariant; errors are ignored.
+        unsafe { bindings::debugfs_remove(self.dentry) };
+        // SAFETY: By the requirements of this function. Only `REGISTERED` may fail.
+        let _ = unsafe { self.scope.settle(&self.node, state) };
     }
 }
 
@@ -340,8 +410,8 @@ impl Revoke for Root {
 /// would with a C module.
 #[pin_data(PinnedDrop)]
 pub struct Tree<T> {
-    root: Arc<Root>,
-    scope: &'static ModuleScope,
+    #[pin]
+    root: Root,
     #[pin]
     data: T,
 }
@@ -351,8 +421,8 @@ impl<T> Tree<T> {
     ///
     /// The files may outlive the tree, if that is leaked, so they cannot be about borrowed data.
     ///
-    /// Process context. Returns what `data` fails with, `ENOMEM`, or `ESHUTDOWN` if the module is
-    /// going away.
+    /// Process context. The end of the module waits for `fill`. Returns what `data` fails with, or
+    /// `ESHUTDOWN` if the module is going away, or began to while `fill` ran.
     pub fn new<'a, E>(
         scope: &'static ModuleScope,
         name: &'a CStr,
@@ -363,18 +433,17 @@ impl<T> Tree<T> {
         Error: From<E>,
         T: 'static,
     {
-        try_pin_init!(Self {
+        try_pin_init!(&this in Self {
             data <- data,
-            scope,
-            root: {
-                let dir = Dir::create(name, null_mut());
-                // INVARIANT: Made just now.
-                let root = Arc::new(Root(Atomic::new(dir.dentry)), GFP_KERNEL)?;
-                scope.add_shared(root.clone())?;
-                // The borrow of the data: from here to the end of `drop`, where the files go first.
-                fill(&data, &dir);
-                root
-            },
+            root <- Root::new(scope, name, move |dentry| {
+                // SAFETY: Initialized above, and pinned. The borrow is from here to the end of `drop`,
+                // where the files go first.
+                let data = unsafe { &(*this.as_ptr()).data };
+                fill(data, &Dir {
+                    dentry,
+                    _data: PhantomData,
+                });
+            }),
         }? Error)
     }
 }
@@ -382,8 +451,7 @@ impl<T> Tree<T> {
 #[pinned_drop]
 impl<T> PinnedDrop for Tree<T> {
     fn drop(self: Pin<&mut Self>) {
-        self.root.remove();
-        self.scope.remove(&*self.root);
+        self.root.close();
     }
 }
 
@@ -400,6 +468,7 @@ impl<T> core::ops::Deref for Tree<T> {
 impl Attribute for Atomic<u64> {
     type Data = Self;
 
+    #[inline]
     fn show(data: &Self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", data.load(kernel::sync::atomic::Relaxed))
     }

@@ -5,40 +5,259 @@
 //! Neither `struct smp_hotplug_thread` nor a hotplug state has an `.owner`: the C core takes no
 //! reference to the module whose functions it calls. A Rust registration unregisters when it is
 //! dropped, but [`core::mem::forget`] is safe, and a forgotten registration would survive `rmmod`
-//! and call freed code. Taking a module reference in its place would make every module that
-//! registers in `init` impossible to remove.
+//! and call freed code. If each registration took a module reference instead, a module that
+//! registers in `init` could never be removed.
 //!
-//! So the last word belongs to the module itself. [`scoped_module!`](crate::scoped_module) declares
-//! a module like the kernel's `module!` does, and puts a guard into it that is dropped after the
-//! user's module type, on `rmmod` as well as when `init` fails. The guard unregisters what is still
-//! registered. Registering needs a [`ModuleScope`], and the only way to one is the `init` of such a
-//! module, so that safe code cannot register without the guard being in place:
+//! So the module itself unregisters what is left. [`scoped_module!`](crate::scoped_module) declares
+//! a module like the kernel's `module!` does, and puts a [`ModuleScope`] beside the user's module
+//! type. The scope is dropped after that, on `rmmod` as well as when `init` fails, and ends all
+//! registrations that it still has. Registering needs a [`ModuleScope`]. Safe code gets one only in
+//! the `init` of such a module:
 //!
-//! - The guard's constructor is unsafe; only the macro calls it, once per module: a second call,
-//!   which would need a second value of the hidden module type, returns `EBUSY`.
-//! - The value that holds the guard is the module's own. It lives in the static that `module!`
+//! - [`ModuleScope::new`] is unsafe; only the macro calls it, once per module. A second call, which
+//!   would need a second value of the hidden module type, returns `EBUSY`.
+//! - The value that holds the scope is the module's own. It lives in the static that `module!`
 //!   makes and drops; no path leads there from outside.
 //!
-//! What remains of a leaked registration is its shared value: nobody dropped it, so the guard does
-//! not either. A line in the kernel log tells which registration it was.
+//! Only the library's own registrations enter and leave a scope: the functions for that are private
+//! to the library.
+//!
+//! # While the scope closes
+//!
+//! - The newest complete registration ends first.
+//! - Another task may be in the middle of registering, from the initializer of the shared value to
+//!   the end of `create` or `startup`, or in the middle of unregistering. The scope first ends all
+//!   complete registrations, as such a task may be a callback of one of them. Then it waits for the
+//!   task. So the user's code that runs during a registration ends before the module does.
+//! - A registration that begins meanwhile returns `ESHUTDOWN` at once. A registration that completes
+//!   meanwhile returns `ESHUTDOWN`, too, and the scope undoes it. The task that registers does not,
+//!   because that takes locks, and a callback of a registration that is just ending may wait for the
+//!   task, with these locks held on its behalf.
+//! - The value of a leaked registration is leaked too. The kernel log names the registration.
 
-use super::seam::ESHUTDOWN;
+use super::{
+    cpu::hotplug::ThreadFn,
+    seam::ESHUTDOWN, //
+};
+use core::{
+    ops::Deref,
+    ptr::null, //
+};
 use kernel::{
+    new_condvar,
+    new_mutex,
     prelude::*,
     sync::{
         atomic::{
+            ordering::Release,
             AtomicFlag,
             Relaxed, //
         },
-        global_lock,
-        Arc, //
+        CondVar,
+        Mutex, //
     }, //
+};
+
+mod node;
+
+use node::List;
+pub(super) use node::{
+    Node,
+    BUSY,
+    FREE,
+    REGISTERED,
+    REGISTERING,
+    REVOKED, //
 };
 
 /// Proof that what is registered now is unregistered before the module's code goes away.
 ///
-/// Obtained in [`ScopedModule::init`]; see the [module's page](self).
-pub struct ModuleScope(());
+/// Obtained in [`ScopedModule::init`]; see the [module's page](self). It is also the module's
+/// [`ThreadFn`], to be passed to [`in_callback`](super::cpu::hotplug::in_callback).
+#[pin_data(PinnedDrop)]
+pub struct ModuleScope {
+    thread_fn: ThreadFn,
+    #[pin]
+    list: Mutex<List>,
+    /// The state of a node has changed, or a thread has run its `setup`.
+    #[pin]
+    changed: CondVar,
+}
+
+impl ModuleScope {
+    /// Opens the module's scope.
+    ///
+    /// Process context. Fails as [`ThreadFn::learn`] does, and with `EBUSY` if `claimed` is set.
+    ///
+    /// # Safety
+    ///
+    /// - The scope must be dropped before the module's code goes away, after all that the module owns.
+    /// - `claimed` must be the same in all calls of the module.
+    #[doc(hidden)]
+    #[inline]
+    pub unsafe fn new(claimed: &'static AtomicFlag) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            thread_fn: {
+                if claimed.xchg(true, Relaxed) {
+                    return Err(EBUSY);
+                }
+                ThreadFn::learn()?
+            },
+            changed <- new_condvar!("ModuleScope::changed"),
+            list <- new_mutex!(List::new(), "ModuleScope::list"),
+        }? Error)
+    }
+
+    /// Takes a node and puts it into the list: `FREE -> BUSY`.
+    ///
+    /// Process context. Returns `ESHUTDOWN` if the scope is closing, and `EBUSY` if the node is in use.
+    ///
+    /// # Safety
+    ///
+    /// - `node` is valid.
+    /// - On success it stays where it is, and valid, until it is [`FREE`] or [`REVOKED`].
+    #[inline]
+    pub(super) unsafe fn claim(&self, node: *const Node) -> Result {
+        let list = self.list.lock();
+        if list.closed {
+            return Err(ESHUTDOWN);
+        }
+        // SAFETY: Valid, by the requirements of this function.
+        let state = unsafe { &(*node).state };
+        if state.load(Relaxed) != FREE {
+            return Err(EBUSY);
+        }
+        // INVARIANT: The lock is held, and the node enters the list.
+        state.store(BUSY, Relaxed);
+        // SAFETY: A free node is in no list.
+        unsafe { list.add(node) };
+        Ok(())
+    }
+
+    /// Moves a node that the caller owns to another state. With [`FREE`], [`REGISTERED`] or
+    /// [`REVOKED`] the caller's ownership ends.
+    ///
+    /// Process context. Returns `ESHUTDOWN` for [`REGISTERED`] if the scope is closing; then the scope
+    /// ends the registration, which has no owner, unless the caller [takes](Self::retire) it before.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the node, in the state [`BUSY`] or [`REGISTERING`], and what is true of the new
+    /// state is true.
+    #[inline(never)]
+    pub(super) unsafe fn settle(&self, node: &Node, state: u32) -> Result {
+        let list = self.list.lock();
+        match state {
+            // INVARIANT: The lock is held.
+            REGISTERED => node.abandoned.set(list.closed),
+            // SAFETY: A node that is owned is in the list.
+            // INVARIANT: It leaves the list.
+            FREE | REVOKED => unsafe { list.remove(node) },
+            _ => {}
+        }
+        // Release: a task that finds the state finds all that the owner did before.
+        // INVARIANT: The lock is held.
+        node.state.store(state, Release);
+        self.changed.notify_all();
+        if state == REGISTERED && list.closed {
+            return Err(ESHUTDOWN);
+        }
+        Ok(())
+    }
+
+    /// Takes a registered node: `REGISTERED -> BUSY`. Waits while another task owns the node.
+    ///
+    /// Process context. Returns whether the caller owns the node now. It does not if the scope has
+    /// ended the registration, or if nothing is registered.
+    #[inline]
+    pub(super) fn retire(&self, node: &Node) -> bool {
+        !self.take(node).is_null()
+    }
+
+    /// Takes `node`, as [`retire`](Self::retire) does. If that is null, closes the scope, and takes the
+    /// newest node of those that are registered. Returns the node that the caller owns now; null if it
+    /// owns none, and never will.
+    #[inline(never)]
+    fn take(&self, node: *const Node) -> *const Node {
+        let mut list = self.list.lock();
+        loop {
+            let taken = if node.is_null() {
+                *list.as_mut().project().closed = true;
+                if list.is_empty() {
+                    return null();
+                }
+                list.newest_registered()
+            } else {
+                node
+            };
+            // SAFETY: In the list, or from a reference.
+            if let Some(Node { state, .. }) = unsafe { taken.as_ref() } {
+                match state.load(Relaxed) {
+                    REGISTERED => {
+                        // INVARIANT: The lock is held.
+                        state.store(BUSY, Relaxed);
+                        return taken;
+                    }
+                    FREE | REVOKED => return null(),
+                    _ => {}
+                }
+            }
+            // Other tasks own what is left. None of them waits for the caller.
+            self.changed.wait(&mut list);
+        }
+    }
+
+    /// Ends all registrations.
+    #[inline(never)]
+    fn close(&self) {
+        loop {
+            // The lock is not held while a registration ends: that waits for callbacks, which may take
+            // it.
+            let node = self.take(null());
+            if node.is_null() {
+                break;
+            }
+            // SAFETY: As `Node::new` says: `node` was claimed and registered, and this task owns it.
+            unsafe { ((*node).end)(node) };
+        }
+    }
+
+    /// Makes [`wait_until`](Self::wait_until) evaluate its condition again. Process context.
+    #[inline]
+    pub(super) fn notify(&self) {
+        let _list = self.list.lock();
+        self.changed.notify_all();
+    }
+
+    /// Waits until `condition` holds: it may depend on the states of nodes, and on what a call of
+    /// [`notify`](Self::notify) follows. Process context. Returns `EINTR` on a signal.
+    pub(super) fn wait_until(&self, condition: impl Fn() -> bool) -> Result {
+        let mut list = self.list.lock();
+        while !condition() {
+            if self.changed.wait_interruptible(&mut list) {
+                return Err(EINTR);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Deref for ModuleScope {
+    type Target = ThreadFn;
+
+    #[inline(always)]
+    fn deref(&self) -> &ThreadFn {
+        &self.thread_fn
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for ModuleScope {
+    #[inline]
+    fn drop(self: Pin<&mut Self>) {
+        self.close();
+    }
+}
 
 /// A module whose registrations cannot outlive it. Declare it with
 /// [`scoped_module!`](crate::scoped_module).
@@ -47,123 +266,13 @@ pub trait ScopedModule: Sized + Send + Sync {
     fn init(module: &'static ThisModule, scope: &'static ModuleScope) -> impl PinInit<Self, Error>;
 }
 
-/// Something that can be unregistered without the value that stands for its registration.
-///
-/// For other abstractions whose C side does not hold the module either, such as `debugfs.rs`.
-pub trait Revoke: Sync {
-    /// Unregisters, unless that has been done. Called in process context.
-    fn revoke(&self);
-}
-
-enum Entry {
-    Static(&'static dyn Revoke),
-    Shared(Arc<dyn Revoke + Send>),
-}
-
-impl Entry {
-    fn get(&self) -> &dyn Revoke {
-        match self {
-            Self::Static(entry) => *entry,
-            Self::Shared(entry) => &**entry,
-        }
-    }
-}
-
-struct Registry {
-    entries: KVec<Entry>,
-    closed: bool,
-}
-
-global_lock! {
-    // SAFETY: Initialized by `ScopeGuard::new` before a `ModuleScope` exists, without which nobody
-    // comes here.
-    unsafe(uninit) static REGISTRY: Mutex<Registry> = Registry {
-        entries: KVec::new(),
-        closed: false,
-    };
-}
-
-static CLAIMED: AtomicFlag = AtomicFlag::new(false);
-
-static SCOPE: ModuleScope = ModuleScope(());
-
-impl ModuleScope {
-    fn add_entry(&self, entry: Entry) -> Result {
-        let mut registry = REGISTRY.lock();
-        if registry.closed {
-            return Err(ESHUTDOWN);
-        }
-        registry.entries.push(entry, GFP_KERNEL)?;
-        Ok(())
-    }
-
-    /// Adds `entry` to what is revoked when the module goes away.
-    ///
-    /// Returns `ESHUTDOWN` when that has begun, or `ENOMEM`.
-    pub fn add(&self, entry: &'static dyn Revoke) -> Result {
-        self.add_entry(Entry::Static(entry))
-    }
-
-    /// Like [`add`](Self::add), for what is not static.
-    pub fn add_shared(&self, entry: Arc<dyn Revoke + Send>) -> Result {
-        self.add_entry(Entry::Shared(entry))
-    }
-
-    /// Takes back an [`add`](Self::add) or [`add_shared`](Self::add_shared).
-    pub fn remove(&self, entry: &dyn Revoke) {
-        REGISTRY
-            .lock()
-            .entries
-            .retain(|e| !core::ptr::addr_eq(e.get(), entry));
-    }
-}
-
-/// The field that [`scoped_module!`](crate::scoped_module) adds to the module.
-#[doc(hidden)]
-pub struct ScopeGuard(());
-
-impl ScopeGuard {
-    /// Opens the module's scope. Returns `EBUSY` if that was done before.
-    ///
-    /// # Safety
-    ///
-    /// If the result is `Ok`, the guard must be dropped before the module's code goes away.
-    pub unsafe fn new() -> Result<Self> {
-        if CLAIMED.xchg(true, Relaxed) {
-            return Err(EBUSY);
-        }
-        // SAFETY: `CLAIMED` lets exactly one caller come here.
-        unsafe { REGISTRY.init() };
-        Ok(Self(()))
-    }
-
-    /// The scope that this guard closes.
-    pub fn scope(&self) -> &'static ModuleScope {
-        &SCOPE
-    }
-}
-
-impl Drop for ScopeGuard {
-    fn drop(&mut self) {
-        REGISTRY.lock().closed = true;
-        loop {
-            // The lock is not held while revoking: that waits for callbacks, and takes the CPU
-            // hotplug lock, under which others may come to `add`.
-            let last = REGISTRY.lock().entries.pop();
-            match last {
-                Some(entry) => entry.get().revoke(),
-                None => break,
-            }
-        }
-        // A static is not dropped; this one stays empty, as it is closed.
-        REGISTRY.lock().entries = KVec::new();
-    }
-}
-
 /// Declares a module whose registrations cannot outlive it.
 ///
 /// Takes what the kernel's `module!` takes, which wants the keys in its order and a comma after each;
 /// `type` is a [`ScopedModule`].
+///
+/// Loading the module waits for a CPU hotplug operation in progress. It takes one of the kernel's 40
+/// dynamic hotplug states for a moment, and fails with `ENOSPC` if none is free: see [`ThreadFn`].
 ///
 /// # Examples
 ///
@@ -196,29 +305,35 @@ impl Drop for ScopeGuard {
 #[macro_export]
 macro_rules! scoped_module {
     (type: $type:ty $(, $($rest:tt)*)?) => {
-        /// The module as the kernel sees it: the user's value, then the guard. Fields are dropped
+        /// The module as the kernel sees it: the user's value, then the scope. Fields are dropped
         /// in this order.
         #[doc(hidden)]
         #[::kernel::prelude::pin_data]
         pub struct ScopedLocalModule {
             #[pin]
             module: $type,
-            guard: $crate::smpboot::ScopeGuard,
+            #[pin]
+            scope: $crate::smpboot::ModuleScope,
         }
 
         impl ::kernel::InPlaceModule for ScopedLocalModule {
+            #[inline]
             fn init(
                 module: &'static ::kernel::ThisModule,
             ) -> impl ::kernel::prelude::PinInit<Self, ::kernel::error::Error> {
-                // The guard is the first to be initialized: if the rest fails, `pin_init` drops it.
-                ::kernel::prelude::try_pin_init!(Self {
+                static CLAIMED: ::kernel::sync::atomic::AtomicFlag =
+                    ::kernel::sync::atomic::AtomicFlag::new(false);
+
+                // The scope is the first to be initialized: if the rest fails, `pin_init` drops it.
+                ::kernel::prelude::try_pin_init!(&this in Self {
                     // SAFETY: This type is the `type` of `module!` below, which drops it in
-                    // `__exit`. Another value of this type cannot get a guard: `module!` calls
+                    // `__exit`. Another value of this type cannot get a scope: `module!` calls
                     // this function before any other code of the module runs.
-                    guard: unsafe { $crate::smpboot::ScopeGuard::new() }?,
+                    scope <- unsafe { $crate::smpboot::ModuleScope::new(&CLAIMED) },
                     module <- <$type as $crate::smpboot::ScopedModule>::init(
                         module,
-                        guard.scope(),
+                        // SAFETY: Initialized just now, in the static of `module!`, as above.
+                        unsafe { &(*this.as_ptr()).scope },
                     ),
                 }? ::kernel::error::Error)
             }

@@ -16,13 +16,17 @@
 
 use super::{
     bindings,
-    cpu::hotplug,
+    cpu::{
+        hotplug,
+        CpuContext, //
+    },
     seam::{
         per_cpu_ptr,
         raw_try_init, //
     }, //
 };
 use core::{
+    alloc::Layout,
     marker::PhantomData,
     ptr::NonNull, //
 };
@@ -35,58 +39,51 @@ use kernel::{
 /// (`PCPU_MIN_UNIT_SIZE`).
 pub const MAX_SIZE: usize = 32 << 10;
 
-/// Uninitialized storage for one `T` per possible CPU.
+/// Fails to build if a value of `layout` is more than the per-CPU allocator takes.
+#[inline]
+pub(super) const fn assert_fits(layout: Layout) {
+    assert!(layout.size() <= MAX_SIZE, "too large for per-CPU storage");
+    assert!(layout.align() <= 4096, "alignment exceeds a page");
+}
+
+/// Storage for one value per possible CPU.
 ///
 /// # Invariants
 ///
-/// `ptr` comes from the per-CPU allocator, with the layout of `T`, and is owned.
-pub(super) struct RawPerCpu<T> {
-    ptr: NonNull<T>,
-}
+/// The pointer comes from the per-CPU allocator, and is owned.
+pub(super) struct RawPerCpu(NonNull<c_void>);
 
-impl<T> RawPerCpu<T> {
-    /// Fails to build if the allocator would refuse a `T`.
-    pub(super) const FITS: () = {
-        assert!(size_of::<T>() <= MAX_SIZE, "too large for per-CPU storage");
-        assert!(align_of::<T>() <= 4096, "alignment exceeds a page");
-    };
-
+impl RawPerCpu {
     /// Allocates zeroed storage.
     ///
-    /// Process context; may sleep. Returns `ENOMEM` if there is not enough memory.
-    pub(super) fn new_zeroed() -> Result<Self> {
-        let () = Self::FITS;
-
+    /// Process context; may sleep. Returns `ENOMEM` if there is not enough memory, or if
+    /// [`assert_fits`] fails.
+    #[inline]
+    pub(super) fn new_zeroed(layout: Layout) -> Result<Self> {
         // The allocator refuses a size of 0 with a warning.
-        let size = if size_of::<T>() == 0 {
-            1
-        } else {
-            size_of::<T>()
-        };
+        let size = layout.size().max(1);
 
-        // SAFETY: Size and alignment are within the allocator's limits, as asserted above. The
-        // context is the caller's promise.
+        // SAFETY: Any size and alignment may be passed. The context is the caller's promise.
         let ptr = unsafe {
-            bindings::pcpu_alloc_noprof(size, align_of::<T>(), false, bindings::GFP_KERNEL)
+            bindings::pcpu_alloc_noprof(size, layout.align(), false, bindings::GFP_KERNEL)
         };
 
         // INVARIANT: Allocated just now.
-        Ok(Self {
-            ptr: NonNull::new(ptr.cast()).ok_or(ENOMEM)?,
-        })
+        Ok(Self(NonNull::new(ptr).ok_or(ENOMEM)?))
     }
 
-    /// The per-CPU base address, `T __percpu *` in C: not to be dereferenced.
+    /// The per-CPU base address, `__percpu` in C: not to be dereferenced.
     #[inline(always)]
-    pub(super) fn base(&self) -> *mut T {
-        self.ptr.as_ptr()
+    pub(super) fn base(&self) -> *mut c_void {
+        self.0.as_ptr()
     }
 }
 
-impl<T> Drop for RawPerCpu<T> {
+impl Drop for RawPerCpu {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant; nobody uses the memory after its owner is gone.
-        unsafe { bindings::free_percpu(self.ptr.as_ptr().cast()) };
+        unsafe { bindings::free_percpu(self.base()) };
     }
 }
 
@@ -112,7 +109,7 @@ impl<T> Drop for RawPerCpu<T> {
 ///
 /// The storage of every possible CPU holds an initialized `T`, which is pinned there.
 pub struct PerCpu<T> {
-    raw: RawPerCpu<T>,
+    raw: RawPerCpu,
     _owns: PhantomData<T>,
 }
 
@@ -132,18 +129,23 @@ impl<T> PerCpu<T> {
         I: PinInit<T, E>,
         Error: From<E>,
     {
-        let raw = RawPerCpu::<T>::new_zeroed()?;
+        const { assert_fits(Layout::new::<T>()) };
+
+        let raw = RawPerCpu::new_zeroed(Layout::new::<T>())?;
 
         for cpu in hotplug::possible_cpus() {
             // SAFETY: `cpu` is possible, hence there is storage of the size of a `T`, which is not
             // initialized yet, stays where it is, and counts as uninitialized on error.
-            let result = unsafe { raw_try_init(per_cpu_ptr(raw.base(), cpu.as_u32()), init(cpu)) };
+            let result =
+                unsafe { raw_try_init(per_cpu_ptr(raw.base().cast(), cpu.as_u32()), init(cpu)) };
 
             if let Err(e) = result {
                 for made in hotplug::possible_cpus().take_while(|c| *c != cpu) {
                     // SAFETY: Initialized by a previous turn of the outer loop: the possible CPUs
                     // do not change after boot.
-                    unsafe { core::ptr::drop_in_place(per_cpu_ptr(raw.base(), made.as_u32())) };
+                    unsafe {
+                        core::ptr::drop_in_place(per_cpu_ptr::<T>(raw.base().cast(), made.as_u32()))
+                    };
                 }
                 return Err(e.into());
             }
@@ -156,6 +158,26 @@ impl<T> PerCpu<T> {
         })
     }
 
+    /// The address of the value of `cpu`.
+    ///
+    /// # Safety
+    ///
+    /// `cpu` is possible.
+    #[inline(always)]
+    unsafe fn ptr(&self, cpu: CpuId) -> *mut T {
+        // SAFETY: By the requirements of this function.
+        unsafe { per_cpu_ptr(self.raw.base().cast(), cpu.as_u32()) }
+    }
+
+    /// Returns the value of the CPU that a callback is for, online or not. For callbacks, which have
+    /// a [`Context`](super::cpu::Context) or an [`AtomicContext`](crate::smpboot::AtomicContext).
+    #[inline]
+    pub fn of(&self, cx: &impl CpuContext) -> &T {
+        // SAFETY: The CPU is possible, by the requirements of the trait, so there is a `T`, by the type
+        // invariant.
+        unsafe { &*self.ptr(cx.cpu()) }
+    }
+
     /// The value of `cpu`, or `None` if no such CPU is possible.
     ///
     /// Any context. For the value of the CPU that runs this, pass [`CpuId::current()`]: unless
@@ -166,7 +188,7 @@ impl<T> PerCpu<T> {
             return None;
         }
         // SAFETY: `cpu` is possible, so there is a `T`, by the type invariant.
-        Some(unsafe { &*per_cpu_ptr(self.raw.base(), cpu.as_u32()) })
+        Some(unsafe { &*self.ptr(cpu) })
     }
 
     /// The value of `cpu`, to be changed.
@@ -176,7 +198,7 @@ impl<T> PerCpu<T> {
         }
         // SAFETY: As in `get`; the borrow of `self` is exclusive. The value is pinned by the type
         // invariant.
-        Some(unsafe { Pin::new_unchecked(&mut *per_cpu_ptr(self.raw.base(), cpu.as_u32())) })
+        Some(unsafe { Pin::new_unchecked(&mut *self.ptr(cpu)) })
     }
 
     /// The values of all possible CPUs.
@@ -197,7 +219,7 @@ impl<T> Drop for PerCpu<T> {
         if core::mem::needs_drop::<T>() {
             for cpu in hotplug::possible_cpus() {
                 // SAFETY: Initialized by the type invariant, and dropped only here.
-                unsafe { core::ptr::drop_in_place(per_cpu_ptr(self.raw.base(), cpu.as_u32())) };
+                unsafe { core::ptr::drop_in_place(self.ptr(cpu)) };
             }
         }
     }

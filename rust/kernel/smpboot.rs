@@ -161,7 +161,7 @@
 //! - *"When register returns, the threads are running."* They exist. Registering and unregistering at
 //!   once may call no callback at all.
 //! - *"Waking a parked thread wakes it later."* The wake is not remembered by the kernel. The flag of
-//!   this module is: see [`Wake::Deferred`].
+//!   this module is: see [`Threads::wake`].
 //!
 //! # Cost
 //!
@@ -183,8 +183,7 @@
 //!
 //! What C has more are the checks of the CPU number against the length of `__per_cpu_offset`, which
 //! Debian's `UBSAN_BOUNDS` adds; here the core vouches for it. Safety itself costs no instruction in
-//! a callback. It costs in `setup`, once per thread: learning the address of the core's thread
-//! function, with which registering in a callback is detected.
+//! a callback. It costs in `setup`, once per thread: telling [`Registration::wait_until_up`].
 //!
 //! A wake by the registration, [`Registration::wake`], costs what it costs in C, and less if the thread
 //! is awake: it is safe because the registration is borrowed. A wake without one, [`Threads::wake`],
@@ -192,8 +191,8 @@
 //! wait for a grace period. `make bench` measures it all; `doc/mechanisms.md` has figures.
 //!
 //! Registration allocates what C does, the task and the core's own data for each thread, with one
-//! piece of per-CPU storage for task pointers, flags and local states, and an entry in the module's
-//! [`ModuleScope`].
+//! piece of per-CPU storage for task pointers, flags and local states, and the memory of the shared
+//! value.
 //!
 //! # Hazards
 //!
@@ -208,10 +207,10 @@
 //! | 4 | Registering twice, unregistering what is not registered. | *run*: `EBUSY`; *type*: only a [`Registration`] unregisters, by being dropped |
 //! | 5 | Registration fails, also with `EINTR` when the task is killed. | *run*: [`Registration::new`] lists the errors, and undoes what was done |
 //! | 6 | A failure half-way stops the threads made so far; which of them ran is a race. | *type*: `Local` exists from `setup` to `cleanup`, whatever the order; *doc*: `create` has no inverse |
-//! | 7 | Success does not mean that any thread has run. | *doc*: [`Registration::new`]; *type*: nothing but the thread itself can see `Local` |
+//! | 7 | Success does not mean that any thread has run. | *run*: [`Registration::wait_until_up`]; *type*: nothing but the thread itself can see `Local` |
 //! | 8 | Registering or unregistering in a callback, or with the hotplug lock held, deadlocks. | *run*: `EDEADLK` in callbacks, and a drop there leaves the threads to the module's end; with the lock held: *doc*, lockdep reports it ([`hotplug::CpusReadGuard`]) |
 //! | 9 | `thread_comm` is a format string; a `comm` is cut at 15 characters. | *type*: [`HotplugThread::NAME`] is checked while building |
-//! | 10 | There is no thread for a CPU that was never online. | *run*: [`Wake::Deferred`], and [`Threads::info`] is `None` |
+//! | 10 | There is no thread for a CPU that was never online. | *run*: the wake stays pending, and [`Threads::info`] is `None` |
 //! | 11 | There is no `.owner`: a leaked registration runs freed code. | *type*: registering takes a [`ModuleScope`], which ends with the module: see [`module_scope`] |
 //! | 12 | Wakers must be gone before the threads. | *type*: [`Threads::wake`] is safe at any time |
 //! | 13 | Static per-CPU data of modules comes from 8 KiB. | *type*: storage is allocated; too large a `Local` is an error while building |
@@ -220,7 +219,7 @@
 //! | 16 | A failure to create any client's thread fails the CPU-up. | *doc*: here; nothing of this module's can fail there |
 //! | 17 | A lost wakeup. | *type*: the flag is the abstraction's, with its barriers: [`Threads::wake`] |
 //! | 18 | Clearing the flag after the work. | *type*: it is cleared before [`HotplugThread::run`] |
-//! | 19 | Waking a parked thread does nothing. | *run*: [`Wake::Deferred`], and the flag is kept |
+//! | 19 | Waking a parked thread does nothing. | *type*: the flag is kept, and the thread runs when its CPU is back |
 //! | 20 | A wake while the threads are being stopped uses a freed task. | *type*: wakers have the registration, or are RCU readers, for whom unregistration waits first |
 //! | 21 | Not from NMI, nor under a run-queue lock. | *doc*: [`Threads`] |
 //! | 22 | Online does not mean that the thread can run. | *doc*: [`hotplug::is_online`], and above |
@@ -241,10 +240,14 @@
 mod atomic_context;
 mod registration;
 mod sched;
+mod self_parking;
+mod table;
 mod thread;
+mod untyped;
+mod wake;
 
 #[doc(hidden)]
-pub use super::module_scope::ScopeGuard;
+pub use super::cpu::slot::Access as SlotAccess;
 pub(crate) use super::seam;
 pub use super::{
     cpu::{
@@ -263,21 +266,20 @@ pub use super::{
     }, //
 };
 pub use atomic_context::AtomicContext;
-#[doc(hidden)]
-pub use registration::ThreadSlot;
-pub use registration::{
-    Registration,
-    SelfParkingRegistration,
-    ThreadInfo,
-    ThreadState,
-    Threads,
-    Wake, //
-};
+pub use registration::Registration;
 pub use sched::{
     Nice,
     SchedPolicy, //
 };
+pub use self_parking::SelfParkingRegistration;
+#[doc(hidden)]
+pub use table::ThreadSlot;
 pub use thread::{
     HasThreadSlot,
     HotplugThread, //
+};
+pub use wake::{
+    ThreadInfo,
+    ThreadState,
+    Threads, //
 };

@@ -56,6 +56,7 @@ impl WaitQueue {
     /// Any context but NMI. What changed the condition must be followed by a full memory barrier
     /// before this, as an atomic operation with the order `Full` is: it costs next to nothing when
     /// nobody waits, because then it does not even take the queue's lock.
+    #[inline]
     pub fn notify(&self) {
         let head = self.head.get();
 
@@ -116,6 +117,7 @@ impl WaitQueue {
     /// # Safety
     ///
     /// `table` is null or the valid table of a poll of `file`.
+    #[inline]
     pub(super) unsafe fn poll_wait(&self, file: &File, table: *mut bindings::poll_table) {
         // SAFETY: By the requirements of this function; the queue is valid until `drop` has thrown
         // the pollers out.
@@ -125,6 +127,7 @@ impl WaitQueue {
 
 #[pinned_drop]
 impl PinnedDrop for WaitQueue {
+    #[inline]
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: `head` is initialized, by the type invariant.
         unsafe { bindings::__wake_up_pollfree(self.head.get()) };

@@ -93,11 +93,11 @@ mod work;
 mod workers;
 
 use crate::smpboot::{
-    hotplug,
     Context,
     ModuleScope,
     Registration,
     SchedPolicy,
+    SlotAccess,
     ThreadSlot, //
 };
 pub use work::{
@@ -136,7 +136,7 @@ pub trait QueueType: HasSlot + Send + Sync {
 /// As for [`HasThreadSlot`](crate::smpboot::HasThreadSlot).
 pub unsafe trait HasSlot: Sized + 'static {
     #[doc(hidden)]
-    fn slot() -> &'static ThreadSlot<Workers<Self>>
+    fn slot(_: SlotAccess) -> &'static ThreadSlot<Workers<Self>>
     where
         Self: QueueType;
 }
@@ -149,6 +149,7 @@ macro_rules! percpu_workqueue {
         unsafe impl $crate::percpu_workqueue::HasSlot for $type {
             #[inline(always)]
             fn slot(
+                _: $crate::smpboot::SlotAccess,
             ) -> &'static $crate::smpboot::ThreadSlot<$crate::percpu_workqueue::Workers<Self>> {
                 static SLOT: $crate::smpboot::ThreadSlot<$crate::percpu_workqueue::Workers<$type>> =
                     $crate::smpboot::ThreadSlot::new();
@@ -187,14 +188,14 @@ impl<Q: QueueType> Queue<Q> {
     /// Process context. Fails as [`Registration::new`] does: `EBUSY` if there is one of this type,
     /// `EDEADLK` in a work function, `ENOMEM` and others.
     pub fn new(scope: &'static ModuleScope, offline: Offline, sched: SchedPolicy) -> Result<Self> {
-        let threads = Registration::new(scope, Workers::new(offline, sched)?)?;
+        let threads = Registration::new(scope, Workers::new(scope, offline, sched)?)?;
         threads.wait_until_up()?;
         Ok(Self { threads })
     }
 
     fn wake(&self, cpu: CpuId) {
         // It is told by the list, not by the wake, whether the CPU is there.
-        let _ = self.threads.wake(cpu);
+        self.threads.wake(cpu);
     }
 
     fn submit<P>(&self, place: Place, item: P, delay: Delta) -> Result<bool>
@@ -322,7 +323,7 @@ impl<Q: QueueType> Queue<Q> {
 impl<Q: QueueType> Drop for Queue<Q> {
     fn drop(&mut self) {
         // In a work function the registration stays, and logs that.
-        if !hotplug::in_callback() {
+        if !self.threads.in_callback() {
             self.threads.drain(|cpu| self.wake(cpu));
         }
     }
@@ -336,6 +337,12 @@ impl<Q: QueueType> Drop for Queue<Q> {
 pub struct Worker<'a, Q: QueueType> {
     threads: &'a Workers<Q>,
     cx: &'a Context<'a>,
+}
+
+/// Does nothing. With it, no other code can implement `Copy` or `Drop` for this.
+impl<Q: QueueType> Drop for Worker<'_, Q> {
+    #[inline(always)]
+    fn drop(&mut self) {}
 }
 
 impl<Q: QueueType> Worker<'_, Q> {

@@ -44,8 +44,10 @@ use crate::{
         Context,
         HasThreadSlot,
         HotplugThread,
+        ModuleScope,
         PerCpu,
         SchedPolicy,
+        SlotAccess,
         ThreadSlot,
         Threads, //
     },
@@ -65,8 +67,7 @@ use kernel::{
             Relaxed, //
         },
         Arc,
-        ArcBorrow,
-        Completion, //
+        ArcBorrow, //
     },
     time::{
         hrtimer::{
@@ -106,7 +107,7 @@ impl<Q: QueueType> HrTimerCallback for Alarm<Q> {
     type Pointer<'a> = Arc<Self>;
 
     fn run(this: ArcBorrow<'_, Self>, _cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
-        let _ = Threads::<Workers<Q>>::new().wake(this.cpu);
+        Threads::<Workers<Q>>::new().wake(this.cpu);
         HrTimerRestart::NoRestart
     }
 }
@@ -196,9 +197,6 @@ struct Cpu<Q: QueueType> {
     #[pin]
     backlog: SpinLockIrq<Backlog<Q>>,
     alarm: Arc<Alarm<Q>>,
-    /// The thread has been up for the first time.
-    #[pin]
-    was_up: Completion,
 }
 
 impl<Q: QueueType> Cpu<Q> {
@@ -214,7 +212,6 @@ impl<Q: QueueType> Cpu<Q> {
                 }),
                 GFP_KERNEL,
             )?,
-            was_up <- Completion::new(),
         }? Error)
     }
 
@@ -228,7 +225,6 @@ impl<Q: QueueType> Cpu<Q> {
     fn open(&self) {
         self.incoming.open();
         self.backlog.lock().up = true;
-        self.was_up.complete_all();
     }
 
     fn next(&self) -> Next<Q> {
@@ -268,6 +264,7 @@ impl<Q: QueueType> Cpu<Q> {
 
 /// The threads of a queue, and what they share.
 pub struct Workers<Q: QueueType> {
+    scope: &'static ModuleScope,
     cpus: PerCpu<Cpu<Q>>,
     offline: Offline,
     sched: SchedPolicy,
@@ -283,15 +280,20 @@ pub struct Workers<Q: QueueType> {
 // SAFETY: The same slot, by the requirements of `HasSlot`.
 unsafe impl<Q: QueueType> HasThreadSlot for Workers<Q> {
     #[inline(always)]
-    fn slot() -> &'static ThreadSlot<Self> {
-        <Q as HasSlot>::slot()
+    fn slot(access: SlotAccess) -> &'static ThreadSlot<Self> {
+        <Q as HasSlot>::slot(access)
     }
 }
 
 impl<Q: QueueType> Workers<Q> {
-    pub(super) fn new(offline: Offline, sched: SchedPolicy) -> Result<Self> {
+    pub(super) fn new(
+        scope: &'static ModuleScope,
+        offline: Offline,
+        sched: SchedPolicy,
+    ) -> Result<Self> {
         let waits = offline == Offline::Wait;
         Ok(Self {
+            scope,
             cpus: PerCpu::new(|cpu| Cpu::new(cpu, waits))?,
             offline,
             sched,
@@ -304,9 +306,13 @@ impl<Q: QueueType> Workers<Q> {
         })
     }
 
+    pub(super) fn in_callback(&self) -> bool {
+        hotplug::in_callback(self.scope)
+    }
+
     /// Wakes a thread without the registration at hand.
     pub(super) fn wake_from_thread(&self, cpu: CpuId) {
-        let _ = Threads::<Self>::new().wake(cpu);
+        Threads::<Self>::new().wake(cpu);
     }
 
     /// Where an item for this place is queued at the moment.
@@ -492,7 +498,7 @@ impl<Q: QueueType> Workers<Q> {
     where
         T: WorkItem<Queue = Q>,
     {
-        if hotplug::in_callback() {
+        if self.in_callback() {
             return Err(EDEADLK);
         }
         item.head().begin_cancel()?;
@@ -507,7 +513,7 @@ impl<Q: QueueType> Workers<Q> {
     where
         T: WorkItem<Queue = Q>,
     {
-        if hotplug::in_callback() {
+        if self.in_callback() {
             return Err(EDEADLK);
         }
         let head = item.head();
@@ -527,7 +533,7 @@ impl<Q: QueueType> Workers<Q> {
     }
 
     pub(super) fn flush(&self) -> Result {
-        if hotplug::in_callback() {
+        if self.in_callback() {
             return Err(EDEADLK);
         }
         self.until_nothing_moves(|cpu| {
@@ -590,22 +596,9 @@ impl<Q: QueueType> Workers<Q> {
         }
     }
 
-    /// Waits until the threads of all CPUs that are online have been up. They are registered.
-    pub(super) fn wait_until_up(&self) -> Result {
-        // Registering has unparked them, but none has necessarily run. With the guard, none is parked
-        // meanwhile.
-        let _guard = hotplug::CpusReadGuard::new()?;
-        for (_, cpu) in self.cpus.iter_online() {
-            cpu.was_up.wait_for_completion();
-        }
-        Ok(())
-    }
-
-    fn open(&self, cpu: CpuId) {
-        if let Some(this) = self.cpus.get(cpu) {
-            this.open();
-            self.ended.notify();
-        }
+    fn open(&self, cx: &Context<'_>) {
+        self.cpus.of(cx).open();
+        self.ended.notify();
     }
 }
 
@@ -641,7 +634,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
     }
 
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<Local<Q>> {
-        self.open(cx.cpu());
+        self.open(cx);
         Local {
             alarm: None,
             again: false,
@@ -653,9 +646,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
     }
 
     fn run(&self, mut local: Pin<&mut Local<Q>>, cx: &Context<'_>) {
-        let Some(cpu) = self.cpus.get(cx.cpu()) else {
-            return;
-        };
+        let cpu = self.cpus.of(cx);
         let worker = Worker { threads: self, cx };
         local.again = false;
 
@@ -680,9 +671,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
 
     fn park(&self, mut local: Pin<&mut Local<Q>>, cx: &Context<'_>) {
         local.alarm = None;
-        let Some(cpu) = self.cpus.get(cx.cpu()) else {
-            return;
-        };
+        let cpu = self.cpus.of(cx);
         match self.offline {
             Offline::Wait => cpu.backlog.lock().up = false,
             Offline::Move => self.move_all(cpu),
@@ -693,15 +682,14 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
 
     fn unpark(&self, mut local: Pin<&mut Local<Q>>, cx: &Context<'_>) {
         local.again = true;
-        self.open(cx.cpu());
+        self.open(cx);
     }
 
     fn cleanup(&self, _local: Pin<&mut Local<Q>>, cx: &Context<'_>, _online: bool) {
         // After a drain that is what was queued for a CPU that is offline; after a leak, anything.
-        if let Some(cpu) = self.cpus.get(cx.cpu()) {
-            cpu.refuse_all();
-            self.ended.notify();
-        }
+        let cpu = self.cpus.of(cx);
+        cpu.refuse_all();
+        self.ended.notify();
     }
 }
 

@@ -166,7 +166,7 @@ fn hotplug_inversion(faults: &Faults) -> Result {
         pin_init!(State { mutex <- new_mutex!(0) }),
     )?;
     let _mutex = state.mutex.lock();
-    let _cpus = CpusReadGuard::new()?;
+    let _cpus = CpusReadGuard::new(faults.scope)?;
     Ok(())
 }
 

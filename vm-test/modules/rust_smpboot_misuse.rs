@@ -112,7 +112,6 @@ const CHECKS: &[(&str, Check)] = &[
     ("cpuhp_counts", states::counts),
     ("cpuhp_no_invoke", states::no_invoke),
     ("cpuhp_failing_startup", states::failing_startup),
-    ("cpuhp_cpuslocked", states::cpuslocked),
     ("cpuhp_twice", states::twice),
     ("leak", leaks::leak),
 ];

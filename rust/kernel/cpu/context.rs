@@ -42,6 +42,24 @@ pub struct Context<'a> {
     _this_task: NotThreadSafe,
 }
 
+/// A context that is for one CPU: see [`PerCpu::of`](crate::smpboot::PerCpu::of).
+///
+/// # Safety
+///
+/// The CPU must be possible.
+pub unsafe trait CpuContext {
+    /// Returns the CPU.
+    fn cpu(&self) -> CpuId;
+}
+
+// SAFETY: A thread exists only for possible CPUs.
+unsafe impl CpuContext for Context<'_> {
+    #[inline(always)]
+    fn cpu(&self) -> CpuId {
+        self.cpu
+    }
+}
+
 impl Context<'_> {
     /// # Safety
     ///
@@ -58,7 +76,7 @@ impl Context<'_> {
         }
     }
 
-    /// The CPU that this thread belongs to.
+    /// The CPU that this thread belongs to, which is possible.
     ///
     /// The thread is running there, except in
     /// [`cleanup`](crate::smpboot::HotplugThread::cleanup) while that CPU is offline.
@@ -80,4 +98,10 @@ impl Context<'_> {
         // SAFETY: The current task is a kernel thread, by the type invariant.
         unsafe { bindings::kthread_should_stop() }
     }
+}
+
+/// Does nothing. With it, no other code can implement `Copy` or `Drop` for this.
+impl Drop for Context<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {}
 }

@@ -12,6 +12,7 @@ use super::super::{
     bindings,
     seam::{
         cpu_possible,
+        ECANCELED,
         EDEADLK, //
     }, //
 };
@@ -24,6 +25,7 @@ use kernel::{
         Cpumask,
         CpumaskVar, //
     },
+    error::to_result,
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -55,7 +57,8 @@ pub fn is_online(cpu: CpuId) -> bool {
 }
 
 fn all() -> impl Iterator<Item = CpuId> {
-    (0..nr_cpu_ids()).filter_map(CpuId::from_u32)
+    // SAFETY: Below `nr_cpu_ids`, which does not change after boot.
+    (0..nr_cpu_ids()).map(|cpu| unsafe { CpuId::from_u32_unchecked(cpu) })
 }
 
 /// The CPUs that can ever be online, in rising order.
@@ -106,7 +109,7 @@ pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
     let mask = CpumaskVar::new_zero(GFP_KERNEL)?;
 
     // SAFETY: `list` is NUL-terminated, and the mask has room for `nr_cpu_ids` bits.
-    kernel::error::to_result(unsafe {
+    to_result(unsafe {
         bindings::bitmap_parselist(
             list.as_char_ptr(),
             mask.as_raw().cast(),
@@ -122,31 +125,96 @@ pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
 /// The core serializes them with `smpboot_threads_lock`.
 pub(in super::super) static CREATING: Atomic<usize> = Atomic::new(0);
 
-/// The address of `smpboot_thread_fn`, which is not exported; 0 until a thread of ours exists.
-pub(in super::super) static THREAD_FN: Atomic<usize> = Atomic::new(0);
-
-/// Whether this is a callback of a hotplug thread or a hotplug state, or called by one.
+/// Recognizes hotplug threads: the address of `smpboot_thread_fn()`, which the kernel does not export.
 ///
-/// Whoever waits there for the hotplug lock, or for anybody else who may wait for it, may wait for
-/// ever: see [`Context`](super::Context). A CPU that goes down waits, with the lock held for writing,
-/// for the callbacks of that CPU's hotplug threads to return. The callbacks of a hotplug state run in
-/// the kernel's own hotplug threads, `cpuhp/N`.
+/// To be passed as a [`ModuleScope`](crate::smpboot::ModuleScope), which has one before any other code
+/// of its module runs. So the answer is right in callbacks of other subsystems, too, which may reach
+/// the module's code in a hotplug thread before any thread of the module exists: those of a cpufreq
+/// driver, for example.
+///
+/// # Invariants
+///
+/// It is that address.
+pub struct ThreadFn(usize);
+
+impl ThreadFn {
+    /// Learns the address from a hotplug state that is installed for a moment, and runs on one CPU.
+    ///
+    /// Process context, not in a callback; waits for a CPU hotplug operation in progress.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOSPC`: the kernel has no dynamic hotplug state left.
+    /// - `EAGAIN`: every CPU is stopped half-way up.
+    #[inline]
+    pub(in super::super) fn learn() -> Result<Self> {
+        static LEARNED: Atomic<usize> = Atomic::new(0);
+
+        /// # Safety
+        ///
+        /// Called by the hotplug core, in a hotplug thread.
+        unsafe extern "C" fn startup(_cpu: c_uint) -> c_int {
+            // SAFETY: The current task is a kernel thread, `cpuhp/N`.
+            let thread_fn = unsafe { bindings::kthread_func(Task::current_raw()) };
+            LEARNED.store(thread_fn as usize, Relaxed);
+            // With an error the core takes the state back, and calls this for no other CPU.
+            ECANCELED.to_errno()
+        }
+
+        // SAFETY: The name is static. The core does not call `startup` any more when it has failed, or
+        // when the state is removed below.
+        let state = unsafe {
+            bindings::__cpuhp_setup_state(
+                bindings::cpuhp_state_CPUHP_AP_ONLINE_DYN,
+                c"rust/module_scope:learn".as_char_ptr(),
+                true,
+                Some(startup),
+                None,
+                false,
+            )
+        };
+        if state >= 0 {
+            // SAFETY: Installed just now.
+            unsafe { bindings::__cpuhp_remove_state(state as bindings::cpuhp_state, false) };
+        }
+        match LEARNED.load(Relaxed) {
+            0 => {
+                to_result(state)?;
+                Err(EAGAIN)
+            }
+            // INVARIANT: States of `CPUHP_AP_ONLINE_DYN` run in hotplug threads, and all of these run
+            // this function.
+            address => Ok(Self(address)),
+        }
+    }
+}
+
+/// Returns whether this is a callback of a hotplug thread or a hotplug state, or called by one.
+///
+/// Pass a [`ModuleScope`](crate::smpboot::ModuleScope). Any context.
+///
+/// A task that waits there for the hotplug lock, or for another task that may wait for it, may wait
+/// for ever: see [`Context`](super::Context). A CPU-down waits, with the lock held for writing, for the
+/// callbacks of that CPU's hotplug threads to return. The callbacks of a hotplug state run in the
+/// kernel's own hotplug threads, `cpuhp/N`.
 ///
 /// # Examples
 ///
 /// ```
-/// use smpboot::hotplug;
+/// use smpboot::{hotplug, ModuleScope};
 ///
 /// /// Returns whether it could.
-/// fn wait_for_all_workers() -> bool {
-///     if hotplug::in_callback() {
+/// fn wait_for_all_workers(scope: &ModuleScope) -> bool {
+///     if hotplug::in_callback(scope) {
 ///         return false;
 ///     }
 ///     // ...
 /// #   true
 /// }
+/// # let _ = wait_for_all_workers(scope);
 /// ```
-pub fn in_callback() -> bool {
+#[inline(never)]
+pub fn in_callback(thread_fn: &ThreadFn) -> bool {
     let current = Task::current_raw();
 
     if CREATING.load(Relaxed) == current as usize {
@@ -160,23 +228,21 @@ pub fn in_callback() -> bool {
     }
 
     // SAFETY: `current` is a valid kernel thread, as tested just now.
-    let thread_fn = unsafe { bindings::kthread_func(current) } as usize;
-    thread_fn != 0 && thread_fn == THREAD_FN.load(Relaxed)
+    unsafe { bindings::kthread_func(current) as usize == thread_fn.0 }
 }
 
 /// Holds the CPU hotplug lock for reading: while it lives, no CPU goes online or offline.
 ///
-/// Do not register or unregister threads or hotplug states while holding it: they take the lock
-/// themselves, and a second reader waits behind a writer that waits for the first. lockdep reports
-/// that. [`cpuhp::Registration::new_cpuslocked`](super::cpuhp::Registration::new_cpuslocked) is
-/// for callers that hold it.
+/// Do not register or unregister threads or hotplug states while holding it, and do not take a second
+/// one: they take the lock themselves, and a second reader waits behind a writer that waits for the
+/// first. lockdep reports that. A leaked guard blocks CPU hotplug until the next boot.
 ///
 /// # Examples
 ///
 /// ```
 /// use smpboot::hotplug::{self, CpusReadGuard};
 ///
-/// let cpus = CpusReadGuard::new()?;
+/// let cpus = CpusReadGuard::new(scope)?;
 /// for cpu in hotplug::online_cpus() {
 ///     pr_info!("CPU {} stays online here\n", cpu.as_u32());
 /// }
@@ -192,10 +258,10 @@ impl CpusReadGuard {
     /// Takes the lock: `cpus_read_lock()`. Process context; waits for a hotplug operation in
     /// progress.
     ///
-    /// Returns `EDEADLK` in the callback of a hotplug thread or a hotplug state, where waiting for
-    /// the lock can wait for ever.
-    pub fn new() -> Result<Self> {
-        if in_callback() {
+    /// Pass a [`ModuleScope`](crate::smpboot::ModuleScope). Returns `EDEADLK` in the callback of a
+    /// hotplug thread or a hotplug state, where waiting for the lock can wait for ever.
+    pub fn new(thread_fn: &ThreadFn) -> Result<Self> {
+        if in_callback(thread_fn) {
             return Err(EDEADLK);
         }
         // SAFETY: Process context is the caller's business, as for any sleeping function.
@@ -203,19 +269,10 @@ impl CpusReadGuard {
         // INVARIANT: Taken just now.
         Ok(Self(NotThreadSafe))
     }
-
-    /// Takes the lock if that needs no waiting: `cpus_read_trylock()`.
-    pub fn try_new() -> Option<Self> {
-        // SAFETY: May be called at any time in process context.
-        if unsafe { bindings::cpus_read_trylock() } == 0 {
-            return None;
-        }
-        // INVARIANT: Taken just now.
-        Some(Self(NotThreadSafe))
-    }
 }
 
 impl Drop for CpusReadGuard {
+    #[inline]
     fn drop(&mut self) {
         // SAFETY: This task holds the lock, by the type invariant.
         unsafe { bindings::cpus_read_unlock() };

@@ -2,7 +2,10 @@
 
 //! The context of `should_run`, as a type.
 
-use super::super::seam::Flag;
+use super::super::{
+    cpu::CpuContext,
+    seam::Flag, //
+};
 use kernel::{
     cpu::CpuId,
     types::NotThreadSafe, //
@@ -34,6 +37,14 @@ pub struct AtomicContext<'a> {
     _this_cpu: NotThreadSafe,
 }
 
+// SAFETY: A thread exists only for possible CPUs.
+unsafe impl CpuContext for AtomicContext<'_> {
+    #[inline(always)]
+    fn cpu(&self) -> CpuId {
+        self.cpu
+    }
+}
+
 impl<'a> AtomicContext<'a> {
     /// # Safety
     ///
@@ -61,8 +72,14 @@ impl<'a> AtomicContext<'a> {
     #[inline(always)]
     pub fn woken(&self) -> bool {
         // No order is needed to find the flag: the core has put a full barrier between the task's
-        // state and this load, see `ThreadSlot::wake`. For what comes with the flag, there is the
+        // state and this load, see `Core::wake`. For what comes with the flag, there is the
         // exchange before `run`.
         self.pending.is_set()
     }
+}
+
+/// Does nothing. With it, no other code can implement `Copy` or `Drop` for this.
+impl Drop for AtomicContext<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {}
 }

@@ -1,27 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The callbacks of a hotplug thread, and the C table that is made of them.
+//! The callbacks of a hotplug thread.
 
 use super::{
-    super::{
-        bindings,
-        cpu::{
-            hotplug,
-            Context, //
-        },
-        seam::raw_init, //
+    super::cpu::{
+        slot::Access,
+        Context, //
     },
     atomic_context::AtomicContext,
-    registration::ThreadSlot,
-    sched::SchedPolicy, //
+    sched::SchedPolicy,
+    table::ThreadSlot, //
 };
-use core::marker::PhantomData;
 use kernel::{
     cpu::CpuId,
     error::VTABLE_DEFAULT_ERROR,
-    prelude::*,
-    sync::atomic::Relaxed,
-    task::Task, //
+    prelude::*, //
 };
 
 /// A type that has a static of its own for the registration of its hotplug threads.
@@ -38,7 +31,7 @@ use kernel::{
 )]
 pub unsafe trait HasThreadSlot: Sized + 'static {
     #[doc(hidden)]
-    fn slot() -> &'static ThreadSlot<Self>
+    fn slot(_: Access) -> &'static ThreadSlot<Self>
     where
         Self: HotplugThread;
 }
@@ -73,7 +66,7 @@ macro_rules! hotplug_thread {
         // SAFETY: The static is made here, inside the function, where nothing else can name it.
         unsafe impl $crate::smpboot::HasThreadSlot for $type {
             #[inline(always)]
-            fn slot() -> &'static $crate::smpboot::ThreadSlot<Self> {
+            fn slot(_: $crate::smpboot::SlotAccess) -> &'static $crate::smpboot::ThreadSlot<Self> {
                 static SLOT: $crate::smpboot::ThreadSlot<$type> =
                     $crate::smpboot::ThreadSlot::new();
                 &SLOT
@@ -236,227 +229,5 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// If it is not written, the threads stay as they are created: normal, nice 0.
     fn sched_policy(&self) -> SchedPolicy {
         build_error!(VTABLE_DEFAULT_ERROR)
-    }
-}
-
-/// The name of the threads as the C core wants it: a format with the CPU as its only argument.
-struct Comm<T: HotplugThread>(PhantomData<T>);
-
-const COMM_SUFFIX: &[u8] = b"/%u\0";
-const COMM_SIZE: usize = bindings::TASK_COMM_LEN as usize + COMM_SUFFIX.len();
-
-impl<T: HotplugThread> Comm<T> {
-    const FORMAT: &'static [u8; COMM_SIZE] = &Self::format();
-
-    const fn format() -> [u8; COMM_SIZE] {
-        let name = T::NAME.to_bytes();
-        let cpu_digits = (bindings::NR_CPUS - 1).ilog10() as usize + 1;
-
-        assert!(!name.is_empty(), "the name of a hotplug thread is empty");
-        assert!(
-            name.len() + 1 + cpu_digits < bindings::TASK_COMM_LEN as usize,
-            "the name of a hotplug thread does not leave room for `/` and a CPU number"
-        );
-
-        let mut format = [0; COMM_SIZE];
-        let mut len = 0;
-        while len < name.len() {
-            assert!(
-                name[len] != b'%',
-                "the name of a hotplug thread contains a `%`"
-            );
-            format[len] = name[len];
-            len += 1;
-        }
-        let mut i = 0;
-        while i < COMM_SUFFIX.len() {
-            format[len + i] = COMM_SUFFIX[i];
-            i += 1;
-        }
-        format
-    }
-}
-
-/// The C functions that call a [`HotplugThread`]'s.
-///
-/// The core calls them from the time of `smpboot_register_percpu_thread()` to the end of
-/// `smpboot_unregister_percpu_thread()`, in the contexts that the trait describes.
-pub(super) struct Callbacks<T: HotplugThread>(PhantomData<T>);
-
-impl<T: HotplugThread> Callbacks<T> {
-    /// The descriptor, but for what registration adds: `store` and `selfparking`.
-    pub(super) const fn table() -> bindings::smp_hotplug_thread {
-        bindings::smp_hotplug_thread {
-            store: core::ptr::null_mut(),
-            list: bindings::list_head {
-                next: core::ptr::null_mut(),
-                prev: core::ptr::null_mut(),
-            },
-            thread_should_run: Some(Self::should_run),
-            thread_fn: Some(Self::run),
-            create: if T::HAS_CREATE {
-                Some(Self::create)
-            } else {
-                None
-            },
-            setup: Some(Self::setup),
-            cleanup: if T::HAS_CLEANUP || core::mem::needs_drop::<T::Local>() {
-                Some(Self::cleanup)
-            } else {
-                None
-            },
-            // The core calls `unpark` only for threads that went through `park`, which it leaves
-            // out if there is none.
-            park: if T::HAS_PARK || T::HAS_UNPARK {
-                Some(Self::park)
-            } else {
-                None
-            },
-            unpark: if T::HAS_UNPARK {
-                Some(Self::unpark)
-            } else {
-                None
-            },
-            selfparking: false,
-            thread_comm: Comm::<T>::FORMAT.as_ptr(),
-        }
-    }
-
-    /// # Safety
-    ///
-    /// Called by the thread of `cpu` as `thread_should_run`: with preemption disabled.
-    unsafe extern "C" fn should_run(cpu: c_uint) -> c_int {
-        let slot = T::slot();
-        // SAFETY: The core calls back only while the threads exist.
-        let this = unsafe { slot.per_thread(cpu) };
-
-        // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { AtomicContext::new(cpu, &this.pending) };
-
-        if !T::HAS_SHOULD_RUN {
-            return cx.woken().into();
-        }
-
-        // SAFETY: As above.
-        let shared = unsafe { slot.shared() };
-        // SAFETY: `setup` came before, and the thread is in no other callback.
-        let local = unsafe { this.local() };
-
-        shared.should_run(local, &cx).into()
-    }
-
-    /// # Safety
-    ///
-    /// Called by the thread of `cpu` as `thread_fn`.
-    unsafe extern "C" fn run(cpu: c_uint) {
-        let slot = T::slot();
-        // SAFETY: The core calls back only while the threads exist.
-        let (shared, this) = unsafe { (slot.shared(), slot.per_thread(cpu)) };
-
-        // Before the work, so that a wake during the work is not lost. Full order: a waker whose
-        // flag this takes published its work before; one that comes later sets the flag again.
-        this.pending.clear();
-
-        // SAFETY: `setup` came before, and the thread is in no other callback.
-        let local = unsafe { this.local() };
-        // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { Context::new(cpu) };
-
-        shared.run(local, &cx);
-    }
-
-    /// # Safety
-    ///
-    /// Called as `create`, with `smpboot_threads_lock` held.
-    unsafe extern "C" fn create(cpu: c_uint) {
-        // SAFETY: The core calls back only while the slot holds a value.
-        let shared = unsafe { T::slot().shared() };
-        // SAFETY: The core passes the number of a possible CPU.
-        let cpu = unsafe { CpuId::from_u32_unchecked(cpu) };
-
-        hotplug::CREATING.store(Task::current_raw() as usize, Relaxed);
-        shared.create(cpu);
-        hotplug::CREATING.store(0, Relaxed);
-    }
-
-    /// # Safety
-    ///
-    /// Called by the thread of `cpu` as `setup`.
-    unsafe extern "C" fn setup(cpu: c_uint) {
-        let slot = T::slot();
-        // SAFETY: The core calls back only while the threads exist.
-        let (shared, this) = unsafe { (slot.shared(), slot.per_thread(cpu)) };
-
-        // SAFETY: The current task is a kernel thread.
-        let thread_fn = unsafe { bindings::kthread_func(Task::current_raw()) };
-        hotplug::THREAD_FN.store(thread_fn as usize, Relaxed);
-
-        if T::HAS_SCHED_POLICY {
-            // SAFETY: The current task is the thread of this registration.
-            unsafe { shared.sched_policy().apply() };
-        }
-
-        // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { Context::new(cpu) };
-
-        // SAFETY: The core calls `setup` once, before all callbacks that use the local state, so
-        // that it is uninitialized and nobody refers to it. It stays where it is until it is
-        // dropped by `cleanup`, or never: an initializer with no error initializes it.
-        unsafe { raw_init(this.local.get().cast(), shared.setup(&cx)) };
-    }
-
-    /// # Safety
-    ///
-    /// Called by the thread of `cpu` as `cleanup`.
-    unsafe extern "C" fn cleanup(cpu: c_uint, online: bool) {
-        let slot = T::slot();
-        // SAFETY: The core calls back only while the threads exist.
-        let (shared, this) = unsafe { (slot.shared(), slot.per_thread(cpu)) };
-
-        if T::HAS_CLEANUP {
-            // SAFETY: The core calls `cleanup` only if `setup` came before, and the thread is in
-            // no other callback.
-            let local = unsafe { this.local() };
-            // SAFETY: Guaranteed by the core for this callback.
-            let cx = unsafe { Context::new(cpu) };
-
-            shared.cleanup(local, &cx, online);
-        }
-
-        // SAFETY: Initialized, as above, and not used again: this is the thread's last callback.
-        unsafe { core::ptr::drop_in_place(this.local.get().cast::<T::Local>()) };
-    }
-
-    /// # Safety
-    ///
-    /// Called by the thread of `cpu` as `park`.
-    unsafe extern "C" fn park(cpu: c_uint) {
-        if T::HAS_PARK {
-            let slot = T::slot();
-            // SAFETY: The core calls back only while the threads exist.
-            let (shared, this) = unsafe { (slot.shared(), slot.per_thread(cpu)) };
-            // SAFETY: The core parks threads that are active: `setup` came before. The thread is in
-            // no other callback.
-            let local = unsafe { this.local() };
-            // SAFETY: Guaranteed by the core for this callback.
-            let cx = unsafe { Context::new(cpu) };
-
-            shared.park(local, &cx);
-        }
-    }
-
-    /// # Safety
-    ///
-    /// Called by the thread of `cpu` as `unpark`.
-    unsafe extern "C" fn unpark(cpu: c_uint) {
-        let slot = T::slot();
-        // SAFETY: The core calls back only while the threads exist.
-        let (shared, this) = unsafe { (slot.shared(), slot.per_thread(cpu)) };
-        // SAFETY: `park` came before, and so did `setup`. The thread is in no other callback.
-        let local = unsafe { this.local() };
-        // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { Context::new(cpu) };
-
-        shared.unpark(local, &cx);
     }
 }

@@ -25,8 +25,7 @@ use crate::{
         ModuleScope,
         Registration,
         SelfParkingRegistration,
-        Threads,
-        Wake, //
+        Threads, //
     }, //
 };
 use kernel::{
@@ -71,7 +70,7 @@ impl Nested {
         at.all.up();
         let (scope, counts) = (self.scope, &self.counts);
         let refused = [
-            CpusReadGuard::new().err(),
+            CpusReadGuard::new(scope).err(),
             Registration::new(scope, Counting::<2>::new(counts)).err(),
             SelfParkingRegistration::new(scope, Counting::<2>::new(counts)).err(),
             cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, State::<2>::new(counts, 0)).err(),
@@ -168,7 +167,7 @@ pub(crate) fn begin(scope: &'static ModuleScope, held: &mut crate::Held, _count:
 }
 
 /// A CPU has gone and come since `begin`.
-pub(crate) fn end(_: &'static ModuleScope, held: &mut crate::Held, _count: u64) -> Outcome {
+pub(crate) fn end(scope: &'static ModuleScope, held: &mut crate::Held, _count: u64) -> Outcome {
     let Some(held) = held.callbacks.take() else {
         return Err(EINVAL.into());
     };
@@ -200,7 +199,7 @@ pub(crate) fn end(_: &'static ModuleScope, held: &mut crate::Held, _count: u64) 
     ensure_eq!(held.counts.setup.get(), 0);
     ensure_eq!(held.counts.startup.get(), 0);
 
-    drop(CpusReadGuard::new()?);
+    drop(CpusReadGuard::new(scope)?);
     Ok(())
 }
 
@@ -266,7 +265,7 @@ pub(crate) fn drop_in_callback(
     };
 
     let cpu = CpuId::current();
-    ensure!(threads.wake(cpu) != Wake::NoThread, "no thread");
+    threads.wake(cpu);
     ensure!(eventually(|| shared.done.get() > 0), "no run");
     ensure!(shared.bag.lock().own.is_none(), "not dropped");
 
@@ -275,11 +274,13 @@ pub(crate) fn drop_in_callback(
     ensure_eq!(again.err(), Some(EBUSY));
     let others = Threads::<Counting<3>>::new();
     let runs = counts.run.get();
-    ensure!(others.wake(cpu) != Wake::NoThread, "the threads are gone");
+    ensure!(others.info(cpu).is_some(), "the threads are gone");
+    others.wake(cpu);
     ensure!(eventually(|| counts.run.get() > runs), "they do not run");
     ensure_eq!(counts.teardown.get(), 0);
     let done = shared.done.get();
-    ensure!(threads.wake(cpu) != Wake::NoThread, "the thread is gone");
+    ensure!(threads.info(cpu).is_some(), "the thread is gone");
+    threads.wake(cpu);
     ensure!(eventually(|| shared.done.get() > done), "it does not run");
     Ok(())
 }

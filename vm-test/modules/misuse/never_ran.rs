@@ -58,9 +58,7 @@ impl HotplugThread for Hog {
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
         let gone = self.gone.get();
-        if let Some(started) = self.started.get(cx.cpu()) {
-            started.up();
-        }
+        self.started.of(cx).up();
         let start = Instant::<Monotonic>::now();
         while start.elapsed() < BUSY && !cx.should_park() && self.gone.get() == gone {
             cpu_relax();
@@ -93,7 +91,7 @@ impl HotplugThread for Starved {
         }
         if let Some(started) = self.started.get(cpu) {
             let before = started.get();
-            let _ = Threads::<Hog>::new().wake(cpu);
+            Threads::<Hog>::new().wake(cpu);
             eventually(|| started.get() > before);
         }
     }

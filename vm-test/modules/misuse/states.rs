@@ -16,10 +16,7 @@ use crate::{
             Invoke,
             Registration, //
         },
-        hotplug::{
-            self,
-            CpusReadGuard, //
-        },
+        hotplug,
         Context,
         ModuleScope, //
     }, //
@@ -118,27 +115,6 @@ pub(crate) fn failing_startup(
         ensure_eq!(counts.dropped.get(), 1);
     }
     counts(scope, &mut crate::Held::default(), 1)
-}
-
-pub(crate) fn cpuslocked(scope: &'static ModuleScope, _: &mut crate::Held, _count: u64) -> Outcome {
-    let counts = Counts::new()?;
-    {
-        let cpus = CpusReadGuard::new()?;
-        let registration =
-            Registration::new_cpuslocked(scope, &cpus, Invoke::Yes, State::<0>::new(&counts, 0))?;
-        ensure_eq!(counts.startup.get(), online());
-        registration.remove_cpuslocked(&cpus);
-    }
-    ran_once(&counts)?;
-
-    // Under the lock or not: the one does not need the other.
-    let counts = Counts::new()?;
-    let registration = {
-        let cpus = CpusReadGuard::try_new().ok_or(EAGAIN)?;
-        Registration::new_cpuslocked(scope, &cpus, Invoke::Yes, State::<0>::new(&counts, 0))?
-    };
-    drop(registration);
-    ran_once(&counts)
 }
 
 pub(crate) fn twice(scope: &'static ModuleScope, _: &mut crate::Held, _count: u64) -> Outcome {

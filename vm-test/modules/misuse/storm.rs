@@ -16,8 +16,7 @@ use crate::{
         HotplugThread,
         ModuleScope,
         Registration,
-        Threads,
-        Wake, //
+        Threads, //
     }, //
 };
 use kernel::{
@@ -54,7 +53,7 @@ impl HotplugThread for Victim {
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<TrackedLocal> {
         let counts = &self.0 .0;
         counts.setup.up();
-        let _ = Threads::<Self>::new().wake(cx.cpu());
+        Threads::<Self>::new().wake(cx.cpu());
         TrackedLocal(counts.clone())
     }
 
@@ -64,7 +63,7 @@ impl HotplugThread for Victim {
             .find(|cpu| cpu.as_u32() > cx.cpu().as_u32())
             .or_else(|| hotplug::online_cpus().next());
         if let Some(next) = next {
-            let _ = Threads::<Self>::new().wake(next);
+            Threads::<Self>::new().wake(next);
         }
     }
 
@@ -91,7 +90,7 @@ impl HotplugThread for Waker {
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
         Threads::<Victim>::new().wake_all();
         cx.sleep(Delta::from_micros(100));
-        let _ = Threads::<Self>::new().wake(cx.cpu());
+        Threads::<Self>::new().wake(cx.cpu());
     }
 }
 
@@ -137,7 +136,10 @@ pub(crate) fn storm(scope: &'static ModuleScope, _: &mut crate::Held, count: u64
     drop(alarm);
     drop(wakers);
     for cpu in hotplug::possible_cpus() {
-        ensure_eq!(Threads::<Victim>::new().wake(cpu), Wake::NoThread);
+        ensure!(
+            Threads::<Victim>::new().info(cpu).is_none(),
+            "a thread is left"
+        );
     }
     ensure_eq!(counts.made.get(), count);
     pr_info!("storm: {} runs\n", counts.run.get());

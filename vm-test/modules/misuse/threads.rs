@@ -23,8 +23,7 @@ use crate::{
         Registration,
         SchedPolicy,
         SelfParkingRegistration,
-        Threads,
-        Wake, //
+        Threads, //
     },
 };
 use kernel::{
@@ -127,21 +126,22 @@ pub(crate) fn wake_without_threads(
 
     for _ in 0..2 {
         for cpu in hotplug::possible_cpus() {
-            ensure_eq!(threads.wake(cpu), Wake::NoThread);
+            threads.wake(cpu);
             ensure!(threads.info(cpu).is_none(), "a thread before registration");
         }
 
         let registration = Registration::new(scope, Counting::<0>::new(&counts))?;
         for cpu in hotplug::online_cpus() {
             let runs = counts.run.get();
-            ensure!(threads.wake(cpu) != Wake::NoThread, "no thread");
+            threads.wake(cpu);
             ensure!(eventually(|| counts.run.get() > runs), "no run");
             ensure!(threads.info(cpu).is_some(), "no thread to look at");
         }
         drop(registration);
     }
     for cpu in hotplug::possible_cpus() {
-        ensure_eq!(threads.wake(cpu), Wake::NoThread);
+        threads.wake(cpu);
+        ensure!(threads.info(cpu).is_none(), "a thread after unregistration");
     }
     counts.balanced()
 }
@@ -177,7 +177,8 @@ pub(crate) fn local_dropped_once(
 ) -> Outcome {
     let counts = Counts::new()?;
     let registration = Registration::new(scope, Counting::<0>::new(&counts))?;
-    ensure!(eventually(|| counts.setup.get() == online()), "no setup");
+    registration.wait_until_up()?;
+    ensure_eq!(counts.setup.get(), online());
     ensure_eq!(counts.local_dropped.get(), 0);
     drop(registration);
     ensure_eq!(counts.local_dropped.get(), online());
@@ -227,7 +228,7 @@ impl HotplugThread for Liar {
     fn run(&self, local: Pin<&mut TrackedLocal>, cx: &Context<'_>) {
         local.0.run.up();
         if self.random() % 2 == 0 {
-            let _ = Threads::<Self>::new().wake(cx.cpu());
+            Threads::<Self>::new().wake(cx.cpu());
         }
     }
 

@@ -1,3 +1,5 @@
 //! Hazard 11: nothing but the module macro makes a scope.
-//~ ERROR cannot initialize a tuple struct which contains private fields
-pub static FORGED: ModuleScope = ModuleScope(());
+//~ ERROR cannot construct `ModuleScope` with struct literal syntax due to private fields
+pub fn forge() -> ModuleScope {
+    ModuleScope {}
+}

@@ -1,5 +1,5 @@
 //! All threads reach the shared value at once.
-//~ ERROR `Cell<u32>` cannot be shared between threads safely
+//~ ERROR Cell<u32>` cannot be shared between threads safely
 struct Worker(core::cell::Cell<u32>);
 
 #[vtable]

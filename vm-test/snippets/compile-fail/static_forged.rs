@@ -4,7 +4,7 @@ worker!(Worker, c"worker");
 struct Thief;
 
 impl HasThreadSlot for Thief {
-    fn slot() -> &'static smpboot::ThreadSlot<Self>
+    fn slot(_: smpboot::SlotAccess) -> &'static smpboot::ThreadSlot<Self>
     where
         Self: HotplugThread,
     {
