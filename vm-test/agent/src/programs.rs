@@ -44,7 +44,6 @@ pub fn run(argv: &[String], limit: Duration) -> nix::Result<Value> {
     let mut command = Command::new(name);
     command
         .args(arguments)
-        .env("PATH", "/bin:/sbin")
         .stdin(Stdio::null())
         .stdout(writer.try_clone().map_err(errno)?)
         .stderr(writer)

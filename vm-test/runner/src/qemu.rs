@@ -132,6 +132,7 @@ const COMMAND_LINE: &[&str] = &[
     "rcupdate.rcu_expedited=1",
     "mitigations=off",
     "nokaslr",
+    "PATH=/bin:/sbin", // what is no parameter is in the environment of init
 ];
 
 /// One instruction takes one nanosecond of the guest's time, and nothing else takes any: when all CPUs are idle, time

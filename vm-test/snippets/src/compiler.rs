@@ -14,7 +14,7 @@ use std::{
 };
 
 pub const MODULE: &str = include_str!("../module.rs");
-const SURROUNDINGS: &str = include_str!("../surroundings.rs");
+pub const SURROUNDINGS: &str = include_str!("../surroundings.rs");
 
 /// The command that built the demo, for other sources.
 pub struct Compiler {

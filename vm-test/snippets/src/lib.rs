@@ -4,7 +4,9 @@
 //!
 //! - Each file of `compile-fail/` must not compile. Its lines `//~ ERROR text` name the errors that
 //!   it must give; one that no such line names is a failure, so that a snippet cannot fail for a
-//!   reason of its own.
+//!   reason of its own. ` .. ` joins parts that one error must have: its text and the line it is for.
+//! - With a line `//~ IN THE LIBRARY'S CRATE` the snippet and the library are one crate, as in every module:
+//!   what only the orphan rule or `pub(crate)` forbids must be forbidden otherwise.
 //! - Each example in the documentation of the modules must compile, and each Rust block of the
 //!   Markdown files.
 //! - `scoped_module!` must accept what the kernel's `module!` accepts, and nothing else.
@@ -14,13 +16,14 @@ mod examples;
 mod module_keys;
 
 use anyhow::{Context, Result, bail, ensure};
-use compiler::{Compiler, MODULE};
+use compiler::{Compiler, MODULE, SURROUNDINGS};
 use examples::Example;
 use libtest_mimic::{Failed, Trial};
 use std::{fs, path::Path, sync::Arc};
 
 const PRELUDE: &str = include_str!("../prelude.rs");
 const ERROR: &str = "//~ ERROR ";
+const ONE_CRATE: &str = "//~ IN THE LIBRARY'S CRATE";
 
 /// All tests. `source` is the checkout, `modules` where its modules were built.
 pub fn trials(source: &Path, modules: &Path) -> Result<Vec<Trial>> {
@@ -90,18 +93,33 @@ fn must_fail(compiler: &Compiler, name: &str, snippet: &str) -> Result<()> {
 
     // A `//!` comment may stand only at the top of a file.
     let body = snippet.replace("//!", "//");
-    let errors = compiler.errors(name, &format!("{PRELUDE}\n{body}\n{MODULE}"))?;
+    let prelude = match snippet.lines().any(|line| line == ONE_CRATE) {
+        true => prelude_in_one_crate()?,
+        false => PRELUDE.into(),
+    };
+    let errors = compiler.errors(name, &format!("{prelude}\n{body}\n{MODULE}"))?;
 
-    if let Some(missing) = expected.iter().find(|text| !errors.iter().any(|e| e.contains(**text))) {
+    let says = |error: &str, text: &str| text.split(" .. ").all(|part| error.contains(part));
+    let mut missing = expected.clone();
+    missing.retain(|text| !errors.iter().any(|e| says(e, text)));
+    if !missing.is_empty() {
+        let missing = missing.join("`, `");
         match errors.is_empty() {
-            true => bail!("it compiles, but must not: {missing}"),
+            true => bail!("it compiles, but must not: `{missing}`"),
             false => bail!("no error says `{missing}`, but:\n{}", errors.concat()),
         }
     }
-    match errors.iter().find(|e| !expected.iter().any(|text| e.contains(text))) {
+    match errors.iter().find(|e| !expected.iter().any(|text| says(e, text))) {
         Some(other) => bail!("an error that is not expected:\n{other}"),
         None => Ok(()),
     }
+}
+
+/// The prelude with the library as modules in place of a crate.
+fn prelude_in_one_crate() -> Result<String> {
+    let (library, _) = SURROUNDINGS.split_once("use smpboot::").context("surroundings.rs")?;
+    let (_, imports) = PRELUDE.split_once("use kernel::prelude::*;").context("prelude.rs")?;
+    Ok(format!("{library}{imports}"))
 }
 
 fn must_compile(compiler: &Compiler, name: &str, code: &str) -> Result<()> {

@@ -26,7 +26,7 @@ use protocol::Call;
 const FAILSLAB_DIR: &str = "/sys/kernel/debug/failslab";
 
 /// Whose allocations fail.
-const CALLER: i32 = 0;
+pub const CALLER: i32 = 0;
 const KTHREADD: i32 = 2;
 
 /// fork(2) says EAGAIN, too; a signature that could not be verified is a bad one.
@@ -64,7 +64,7 @@ pub const TESTS: &[Test] = &[
 /// Fails the task's first allocation during the call, the second, ... until it makes no more.
 /// After each, `check` hears how the call ended, and restores what was before it. How often the
 /// call failed.
-fn fail_each(
+pub fn fail_each(
     vm: &Vm,
     pid: i32,
     call: impl Fn() -> Call,

@@ -6,6 +6,7 @@ mod checkers;
 mod cpu_stop;
 mod cpuhp;
 mod events;
+mod holes;
 mod hotplug;
 mod idle_inject;
 mod input;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<&'static Test> {
         ksoftirqd::TESTS,
         percpu_workqueue::TESTS,
         misuse::TESTS,
+        holes::TESTS,
         model::TESTS,
         checkers::TESTS,
         kunit::TESTS,

@@ -113,6 +113,18 @@ pub const TESTS: &[Test] = &[
         "with all operations on all queues at random, while CPUs go and come, queued = run + cancelled + refused",
         torture,
     ),
+    Test::new(
+        "percpu_workqueue::storm",
+        "timers and tasks use all queues at once while CPUs go offline and online: queued = run + cancelled + refused",
+        |vm| storm(vm, "hard=0"),
+    )
+    .long(),
+    Test::new(
+        "percpu_workqueue::storm_of_hard_timers",
+        "the same with timers that queue in hard-irq context",
+        |vm| storm(vm, "hard=1"),
+    )
+    .long(),
 ];
 
 const MODULE: &str = "rust_percpu_workqueue";
@@ -728,6 +740,54 @@ fn numbers(line: &str) -> Result<[u64; 4]> {
     let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
     numbers.try_into().map_err(|_| anyhow!("in the log: {line}"))
 }
+
+const STORM: &str = "rust_workqueue_storm";
+
+/// How a storm ends: "rust_workqueue_storm: wait: 33 queued, 30 run, 1 cancelled, 2 refused, .."
+fn storm(vm: &Vm, params: &str) -> Result<()> {
+    const NAMES: [&str; 3] = ["wait", "move", "refuse"];
+    let limit_ms = 6_000 * u64::from(vm.built_with.slowness());
+
+    vm.insmod(STORM, params)?;
+    let cpus = vm.removable()?;
+    let toggles: Vec<Call> = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]).collect();
+    let together = cpus.iter().map(|cpu| offline(*cpu)).chain(cpus.iter().map(|cpu| online(*cpu)));
+    let calls = toggles.into_iter().chain(together).collect();
+    let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?;
+    let mut tasks = vec![];
+    for name in NAMES.iter().chain(&NAMES) {
+        let calls = vec![write(&format!("/sys/kernel/debug/{STORM}/{name}"), "50")];
+        tasks.push(vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?);
+    }
+    answered(cycles.wait(PATIENCE)?)?;
+    for cpu in cpus {
+        if !vm.cpu(cpu).is_online()? {
+            vm.cpu(cpu).online()?;
+        }
+    }
+    for task in tasks {
+        answered(task.wait(PATIENCE)?)?;
+    }
+    vm.rmmod(STORM)?;
+
+    for name in NAMES {
+        let ends = logged(vm, &format!("{STORM}: {name}: "), 1)?;
+        let end = &ends[0];
+        let numbers: Vec<u64> =
+            end.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+        let [queued, run, cancelled, refused, dropped, overlaps, strays] = numbers[..] else {
+            bail!("in the log: {end}");
+        };
+        assert_eq!(queued, run + cancelled + refused, "{end}");
+        assert_eq!((dropped, overlaps, strays), (STORM_ITEMS, 0, 0), "{end}");
+        assert!(run > 500 && cancelled > 50, "{end}");
+        assert_eq!(refused > 0, name == "refuse", "{end}");
+    }
+    Ok(())
+}
+
+/// Items of each queue.
+const STORM_ITEMS: u64 = 12;
 
 /// All operations on all queues at random, while CPUs go and come.
 fn churn(vm: &Vm, queues: [Queue; 3]) -> Result<()> {

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Values that own registrations are dropped when there is no memory for what they are for.
+//!
+//! `rust_smpboot_holes/threads`, `state` and `tree` make one when they are written to, and drop it.
+
+use crate::{
+    cpuhp_state,
+    debugfs::{
+        Attribute,
+        Tree, //
+    },
+    hotplug_thread,
+    smpboot::{
+        cpuhp,
+        Context,
+        HotplugThread,
+        ModuleScope,
+        Registration, //
+    }, //
+};
+use core::marker::PhantomData;
+use kernel::prelude::*;
+
+struct Inner;
+
+#[vtable]
+impl HotplugThread for Inner {
+    const NAME: &'static CStr = c"hole_inner";
+
+    type Local = ();
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
+}
+
+hotplug_thread!(Inner);
+
+/// Its end takes the scope's lock.
+struct Owner {
+    _inner: Registration<Inner>,
+}
+
+impl Owner {
+    fn new(scope: &'static ModuleScope) -> Result<Self> {
+        Ok(Self {
+            _inner: Registration::new(scope, Inner)?,
+        })
+    }
+}
+
+#[vtable]
+impl HotplugThread for Owner {
+    const NAME: &'static CStr = c"hole_owner";
+
+    type Local = ();
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
+}
+
+hotplug_thread!(Owner);
+
+#[vtable]
+impl cpuhp::Callbacks for Owner {
+    const NAME: &'static CStr = c"rust_smpboot/hole:owner";
+}
+
+cpuhp_state!(Owner);
+
+struct Threads;
+struct State;
+struct Files;
+
+trait Make: 'static {
+    fn make(scope: &'static ModuleScope) -> Result;
+}
+
+impl Make for Threads {
+    fn make(scope: &'static ModuleScope) -> Result {
+        Registration::new(scope, Owner::new(scope)?).map(drop)
+    }
+}
+
+impl Make for State {
+    fn make(scope: &'static ModuleScope) -> Result {
+        cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, Owner::new(scope)?).map(drop)
+    }
+}
+
+impl Make for Files {
+    fn make(scope: &'static ModuleScope) -> Result {
+        let tree = Tree::new(
+            scope,
+            c"rust_smpboot_holes_tree",
+            Owner::new(scope)?,
+            |_, _| {},
+        );
+        KBox::pin_init(tree, GFP_KERNEL).map(drop)
+    }
+}
+
+struct File<M>(PhantomData<M>);
+
+#[vtable]
+impl<M: Make> Attribute for File<M> {
+    type Data = &'static ModuleScope;
+
+    fn store(scope: &&'static ModuleScope, _input: &CStr) -> Result {
+        M::make(scope)
+    }
+}
+
+pub(crate) struct Held {
+    _files: Pin<KBox<Tree<&'static ModuleScope>>>,
+}
+
+pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
+    let files = Tree::new(scope, c"rust_smpboot_holes", scope, |scope, dir| {
+        dir.file::<File<Threads>>(c"threads", scope);
+        dir.file::<File<State>>(c"state", scope);
+        dir.file::<File<Files>>(c"tree", scope);
+    });
+    Ok(Held {
+        _files: KBox::pin_init(files, GFP_KERNEL)?,
+    })
+}

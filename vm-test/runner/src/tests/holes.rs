@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe code that once broke the kernel: the modes of vm-test/modules/rust_smpboot_holes.rs.
+
+use super::memory;
+use super::memory::CALLER;
+use super::rollback;
+use super::samples::logged;
+use crate::guest::SOON;
+use crate::guest::Task;
+use crate::guest::calls::insmod;
+use crate::guest::calls::write;
+use crate::judge::Leaves;
+use crate::judge::Test;
+use crate::kernel::FAILSLAB;
+use crate::qemu::Config;
+use crate::trouble::refused;
+use crate::vm::Vm;
+use anyhow::Result;
+use anyhow::bail;
+use anyhow::ensure;
+use nix::errno::Errno;
+use protocol::Access;
+use protocol::Answer;
+use protocol::Call;
+use protocol::Exit;
+use protocol::FIRST_HANDLE;
+use protocol::TaskEnd;
+use protocol::Until;
+use protocol::Value;
+use std::time::Instant;
+
+const MODULE: &str = "rust_smpboot_holes";
+const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_holes";
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "holes::threads_registered_at_the_end",
+        "threads that are being registered when the module ends are refused with ESHUTDOWN and stopped",
+        |vm| registered_at_the_end(vm, 1),
+    )
+    .long(),
+    Test::new(
+        "holes::self_parking_threads_registered_at_the_end",
+        "self-parking threads that are being registered when the module ends are refused with ESHUTDOWN and stopped",
+        |vm| registered_at_the_end(vm, 2),
+    )
+    .long(),
+    Test::new(
+        "holes::state_registered_at_the_end",
+        "a hotplug state that is being registered when the module ends is refused with ESHUTDOWN and removed",
+        |vm| registered_at_the_end(vm, 3),
+    )
+    .long(),
+    Test::new(
+        "holes::files_made_at_the_end",
+        "a tree that is being filled when the module ends is removed after that",
+        files_made_at_the_end,
+    )
+    .long(),
+    Test::new(
+        "holes::files_removed_twice",
+        "each of two tasks that remove the files of a tree waits for a read in progress",
+        files_removed_twice,
+    )
+    .on(Config::smp(4).word("slub_debug=FZPU"))
+    .leaves(Leaves::Used)
+    .long(),
+    Test::new(
+        "holes::poll_beside_read",
+        "poll of a stream that another task reads returns when that read leaves records",
+        poll_beside_read,
+    )
+    .long(),
+    Test::new(
+        "holes::registered_in_a_foreign_callback",
+        "registering in a hotplug callback of another subsystem is EDEADLK, before any callback of the module ran",
+        registered_in_a_foreign_callback,
+    )
+    .on(Config::smp(4).word("cpufreq.default_governor=performance"))
+    .needs(&["CPU_FREQ"])
+    .long(),
+    Test::new(
+        "holes::startup_fails_in_a_rollback",
+        "a startup that fails when a CPU-down is rolled back leaves the CPU half-way, with a warning, as in C",
+        startup_fails_in_a_rollback,
+    )
+    .leaves(Leaves::Used)
+    .long(),
+    Test::new(
+        "holes::notified_by_a_timer",
+        "a timer that is not a hard one may notify a wait queue",
+        notified_by_a_timer,
+    )
+    .long(),
+    Test::new(
+        "holes::no_memory_for_owners",
+        "each allocation may fail for what owns a registration: ENOMEM, no deadlock, and the next try works",
+        no_memory_for_owners,
+    )
+    .needs(&[FAILSLAB])
+    .long(),
+];
+
+fn load(vm: &Vm, mode: u32) -> Result<()> {
+    vm.insmod(MODULE, &format!("mode={mode}"))
+}
+
+/// The module can be unloaded, and nothing of it is left.
+fn unload(vm: &Vm) -> Result<()> {
+    vm.rmmod(MODULE)?;
+    nothing_left(vm)
+}
+
+fn nothing_left(vm: &Vm) -> Result<()> {
+    assert_eq!(vm.tasks(|comm| comm.starts_with("hole_"))?, [0; 0]);
+    let states = vm.read("/sys/devices/system/cpu/hotplug/states")?;
+    assert!(!states.contains("hole"), "{states}");
+    let files = vm.list("/sys/kernel/debug")?;
+    assert!(!files.iter().any(|name| name.starts_with(MODULE)), "{files:?}");
+    // Callbacks that are still registered would run freed code here.
+    vm.cycle(1, 1)
+}
+
+fn line(text: &str) -> String {
+    format!("{MODULE}: {text}")
+}
+
+fn registered_at_the_end(vm: &Vm, mode: u32) -> Result<()> {
+    vm.expect_warning("hole_last: registration was leaked");
+    vm.may_leak();
+    load(vm, mode)?;
+    unload(vm)?;
+    logged(vm, &line("registered while the module ends: Err(ESHUTDOWN)"), 1)?;
+    logged(vm, &line("registered afterwards: Err(ESHUTDOWN)"), 1)?;
+    Ok(())
+}
+
+fn files_made_at_the_end(vm: &Vm) -> Result<()> {
+    vm.expect_warning("hole_fill: registration was leaked");
+    vm.may_leak();
+    load(vm, 4)?;
+    wait_for_file(vm, &format!("{FOLDER}_fill/before"))?;
+    unload(vm)?;
+    logged(vm, &line("filled while the module ends: "), 1)?;
+    Ok(())
+}
+
+fn wait_for_file(vm: &Vm, path: &str) -> Result<()> {
+    let (start, limit) = (Instant::now(), vm.limit(SOON));
+    while !vm.exists(path)? {
+        ensure!(start.elapsed() < limit, "there is no {path}");
+    }
+    Ok(())
+}
+
+fn files_removed_twice(vm: &Vm) -> Result<()> {
+    vm.expect_warning("hole_twice: registration was leaked");
+    vm.may_leak();
+    let path = format!("{FOLDER}_twice/slow");
+    let loading = vm.spawn(insmod(MODULE, "mode=5"))?;
+    wait_for_file(vm, &path)?;
+    let open = Call::Open { path, access: Access::Read };
+    let one_read = Call::ReadHandle { handle: FIRST_HANDLE, max: 100 };
+    let reading = vm.spawn(Call::Batch { calls: vec![open, one_read] })?;
+    assert_eq!(errno(loading.wait(SOON)?)?, Errno::EIO);
+    assert_eq!(last(reading.wait(SOON)?)?, Some(Ok(Value::Bytes(b"42\n".into()))));
+    logged(vm, &line("read 42"), 1)?;
+    nothing_left(vm)
+}
+
+/// What the last of a batch of calls came back with.
+fn last(end: TaskEnd) -> Result<Option<Answer>> {
+    match answered(end)? {
+        Value::Batch(answers) => Ok(answers.into_iter().last()),
+        other => bail!("no batch: {other:?}"),
+    }
+}
+
+fn answered(end: TaskEnd) -> Result<Value> {
+    match end {
+        TaskEnd::Answered(answer) => match *answer {
+            Ok(value) => Ok(value),
+            Err(errno) => bail!("{:?}", Errno::from_raw(errno)),
+        },
+        TaskEnd::Died(exit) => bail!("it died: {exit:?}"),
+    }
+}
+
+fn errno(end: TaskEnd) -> Result<Errno> {
+    match end {
+        TaskEnd::Answered(answer) => match *answer {
+            Ok(value) => bail!("it worked: {value:?}"),
+            Err(errno) => Ok(Errno::from_raw(errno)),
+        },
+        TaskEnd::Died(exit) => bail!("it died: {exit:?}"),
+    }
+}
+
+fn file(name: &str) -> String {
+    format!("{FOLDER}/{name}")
+}
+
+/// What a shell does on CPU 1. Its `read -t` begins by polling.
+fn shell<'a>(vm: &'a Vm, script: &str) -> Result<Task<'a>> {
+    let argv = ["busybox", "sh", "-c", script].map(String::from).into();
+    let limit_ms = vm.ms(4 * SOON);
+    vm.set_affinity(0, &[1])?;
+    let task = vm.spawn(Call::Run { argv, limit_ms });
+    vm.set_affinity(0, &[0])?;
+    task
+}
+
+/// The process of this applet of busybox, when a function of its stack has this in its name.
+fn inside(vm: &Vm, program: &str, function: &str) -> Result<i32> {
+    let (start, limit) = (Instant::now(), vm.limit(SOON));
+    loop {
+        for pid in vm.tasks(|name| !name.contains('/'))? {
+            // It may have ended since.
+            let file = |name: &str| vm.read(&format!("/proc/{pid}/{name}")).unwrap_or_default();
+            let applet = |line: String| line.split('\0').nth(1) == Some(program);
+            if applet(file("cmdline")) && file("stack").contains(function) {
+                return Ok(pid);
+            }
+        }
+        ensure!(start.elapsed() < limit, "no {program} is in {function}");
+    }
+}
+
+fn switches(vm: &Vm, pid: i32) -> Result<u64> {
+    Ok(vm.status(pid, "voluntary_ctxt_switches")?.parse()?)
+}
+
+fn poll_beside_read(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    // Both with the same open file; each ends with the first record that it gets. The reader's end is
+    // kept from the shell: that signal would end its poll.
+    let script = format!(
+        "exec 3<{}
+        {{ busybox dd bs=1 count=1; while [ -e /tmp/poll ]; do busybox usleep 1000; done; }} <&3 3<&- >/dev/null 2>&1 &
+        while [ ! -e /tmp/poll ]; do busybox usleep 1000; done
+        read -t 1000 line <&3; status=$?
+        busybox rm /tmp/poll; wait; exit $status",
+        file("stream")
+    );
+    let tasks = shell(vm, &script)?;
+    let reader = inside(vm, "dd", MODULE)?;
+    vm.run(&["busybox", "touch", "/tmp/poll"])?;
+    let poller = inside(vm, "sh", "poll")?;
+    let before = switches(vm, poller)?;
+    vm.write(&file("hold"), "1")?;
+    vm.write(&file("push"), "2")?;
+    vm.wait_for(&file("held"), Until::Is("1".into()))?;
+    // The poller was woken, too, and sleeps again: in poll or, as it should, in a read of its own.
+    let (start, limit) = (Instant::now(), vm.limit(SOON));
+    while switches(vm, poller)? == before {
+        ensure!(start.elapsed() < limit, "the poller was not woken");
+    }
+    vm.write(&file("hold"), "0")?;
+    let end = tasks.wait(SOON);
+    let Ok(end) = end else {
+        bail!("task {poller} sleeps in poll though {reader} left a record");
+    };
+    let Value::Program { status, .. } = answered(end)? else { bail!("no program") };
+    assert_eq!(status, Exit::Code(0));
+    vm.set_affinity(0, &vm.cpus("possible")?)?;
+    unload(vm)
+}
+
+fn registered_in_a_foreign_callback(vm: &Vm) -> Result<()> {
+    load(vm, 7)?;
+    vm.cycle(1, 1)?;
+    for what in ["threads", "state"] {
+        let text = format!("{what} registered in a foreign callback: Err(EDEADLK)");
+        logged(vm, &line(&text), 1)?;
+    }
+    unload(vm)
+}
+
+fn startup_fails_in_a_rollback(vm: &Vm) -> Result<()> {
+    vm.expect_splat("WARNING");
+    load(vm, 8)?;
+    let cpu = |file: &str| -> Result<i32> {
+        Ok(vm.read(&format!("/sys/devices/system/cpu/cpu1/{file}"))?.parse()?)
+    };
+    let top = cpu("hotplug/state")?;
+    vm.cpu(1).fail_at(rollback::smpboot_state(vm)?)?;
+    assert_eq!(refused(vm.cpu(1).offline())?, Errno::EAGAIN);
+    logged(vm, &line("teardown of CPU 1"), 1)?;
+    logged(vm, &line("startup of CPU 1: Err(EIO)"), 1)?;
+    let (online, state, target) = (cpu("online")?, cpu("hotplug/state")?, cpu("hotplug/target")?);
+    ensure!(
+        online == 1 && state < target && target == top,
+        "CPU 1: online {online}, state {state} of {top}, target {target}"
+    );
+    // From there it can be taken offline and brought online.
+    vm.cycle(1, 1)?;
+    assert_eq!(cpu("hotplug/state")?, top);
+    unload(vm)
+}
+
+fn notified_by_a_timer(vm: &Vm) -> Result<()> {
+    load(vm, 9)?;
+    logged(vm, &line("notified"), 1)?;
+    unload(vm)
+}
+
+fn no_memory_for_owners(vm: &Vm) -> Result<()> {
+    // Without its folder a tree is made all the same.
+    vm.expect_warning("debugfs: out of free dentries");
+    load(vm, 10)?;
+    for (file, least) in [("threads", 10), ("state", 5), ("tree", 5)] {
+        let path = format!("{FOLDER}/{file}");
+        let failures =
+            memory::fail_each(vm, CALLER, || write(&path, "1"), |_| vm.write(&path, "1"))?;
+        ensure!(failures >= least, "{file}: only {failures} allocations failed");
+    }
+    unload(vm)
+}

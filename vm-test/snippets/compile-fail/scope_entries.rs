@@ -1,0 +1,15 @@
+//! Hazard 11: only registrations enter a scope and leave it; nobody takes away what ends another's.
+//~ ERROR no method named `add` found
+//~ ERROR no method named `add_shared` found
+//~ ERROR no method named `remove` found
+pub fn add(scope: &'static ModuleScope) {
+    let _ = scope.add(todo!());
+}
+
+pub fn add_shared(scope: &'static ModuleScope) {
+    let _ = scope.add_shared(todo!());
+}
+
+pub fn remove(scope: &'static ModuleScope) {
+    scope.remove(todo!());
+}
