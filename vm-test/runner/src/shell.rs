@@ -38,6 +38,10 @@ const ESCAPE: u8 = 0x1d;
 /// What the guest's programs need to know of this terminal.
 const VARS: [&str; 3] = ["TERM", "NO_COLOR", "RUST_SMPBOOT_ASCII"];
 
+/// Of a kernel that ends. After that it stops the CPUs, and may warn that a program still uses one.
+const LAST_WORDS: [&str; 3] =
+    ["reboot: Power down", "reboot: Restarting system", "reboot: System halted"];
+
 pub fn run(options: &Options) -> Result<ExitCode> {
     let setup = Setup::new(options)?;
     say!("{}", setup.banner());
@@ -116,7 +120,9 @@ fn splats(vm: &Vm, from: usize) -> Vec<Splat> {
         vm.records.borrow().iter().filter(|record| !record.user).for_each(|r| scanner.record(r));
     } else {
         let lines = vm.console(from..usize::MAX);
-        lines.iter().filter(|line| line.starts_with('[')).for_each(|line| scanner.line(line));
+        let told =
+            lines.iter().take_while(|line| !LAST_WORDS.iter().any(|last| line.contains(last)));
+        told.filter(|line| line.starts_with('[')).for_each(|line| scanner.line(line));
     }
     scanner.finish()
 }
