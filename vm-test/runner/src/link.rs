@@ -362,9 +362,12 @@ impl Link {
     }
 }
 
+/// The last line of a kernel that halts.
+pub const HALTED: &str = "reboot: System halted";
+
 /// The kernel's last line when it halts. What a program prints has no time stamp.
 fn is_halt(line: &str) -> bool {
-    line.starts_with('[') && without_stamp(line) == "reboot: System halted"
+    line.starts_with('[') && without_stamp(line) == HALTED
 }
 
 #[cfg(test)]

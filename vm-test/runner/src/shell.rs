@@ -3,6 +3,7 @@
 //! `vm-test shell`: the guest's console on this terminal, with a shell.
 
 use crate::exit;
+use crate::link::HALTED;
 use crate::output;
 use crate::output::note;
 use crate::output::say;
@@ -39,8 +40,7 @@ const ESCAPE: u8 = 0x1d;
 const VARS: [&str; 3] = ["TERM", "NO_COLOR", "RUST_SMPBOOT_ASCII"];
 
 /// Of a kernel that ends. After that it stops the CPUs, and may warn that a program still uses one.
-const LAST_WORDS: [&str; 3] =
-    ["reboot: Power down", "reboot: Restarting system", "reboot: System halted"];
+const LAST_WORDS: [&str; 3] = ["reboot: Power down", "reboot: Restarting system", HALTED];
 
 pub fn run(options: &Options) -> Result<ExitCode> {
     let setup = Setup::new(options)?;
