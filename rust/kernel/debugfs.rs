@@ -17,9 +17,8 @@ use super::{
     module_scope::{
         ModuleScope,
         Node,
-        FREE,
-        REGISTERED,
-        REVOKED, //
+        NodeRef,
+        Owned, //
     },
     seam::THIS_MODULE, //
 };
@@ -28,7 +27,10 @@ use core::{
         PhantomData,
         PhantomPinned, //
     },
-    ptr::null_mut, //
+    ptr::{
+        null_mut,
+        NonNull, //
+    }, //
 };
 use kernel::{
     bindings,
@@ -349,54 +351,44 @@ impl Root {
             dentry: null_mut(),
             _pin: PhantomPinned,
             _: {
+                // SAFETY: Pinned, and the address is that of all of `Root`. The node is free, or the scope
+                // has revoked it, when the `Tree` is gone.
+                let owned = scope.claim(unsafe { NodeRef::new(this.cast()) })?;
                 let this = this.as_ptr();
-                // SAFETY: Pinned; `end` uses the address for all of `Root`. The node is settled below, or
-                // leaves the scope when the `Tree` is dropped.
-                unsafe { scope.claim(this.cast()) }?;
                 // SAFETY: The name is copied; null is the root of debugfs.
                 let dir = unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), null_mut()) };
                 // SAFETY: Nobody looks at it before the node is registered.
                 unsafe { (*this).dentry = dir };
                 fill(dir);
                 // SAFETY: All fields are initialized.
-                let this = unsafe { &*this };
-                // SAFETY: This task owns the node, which was claimed above.
-                unsafe { scope.settle(&this.node, REGISTERED) }.inspect_err(|_| this.close())?;
+                owned.publish().inspect_err(|_| unsafe { &*this }.close())?;
             },
         }? Error)
-    }
-
-    /// # Safety
-    ///
-    /// As of the function that [`Node::new`] takes; the node is that of a `Root`.
-    #[inline]
-    unsafe fn end(node: *const Node) {
-        // SAFETY: The address that `new` passed, of a `Root` that stays until the node is `REVOKED`.
-        let this = unsafe { &*node.cast::<Self>() };
-        // SAFETY: The caller owns the node.
-        unsafe { this.remove(REVOKED) };
-    }
-
-    /// Removes the directory, unless the scope has. Waits in any case.
-    #[inline]
-    fn close(&self) {
-        if self.scope.retire(&self.node) {
-            // SAFETY: `retire` gave the node to this task.
-            unsafe { self.remove(FREE) };
-        }
     }
 
     /// Removes the directory with all that is in it, and waits for operations in progress.
     ///
     /// # Safety
     ///
-    /// The caller owns the node.
+    /// As of the function that [`Node::new`] takes; the node is that of a `Root`.
     #[inline]
-    unsafe fn remove(&self, state: u32) {
+    unsafe fn end(owned: Owned) {
+        // SAFETY: The address that `new` passed, of a `Root` that stays until the node is `REVOKED`.
+        let this = unsafe { &*owned.node().as_ptr().cast::<Self>() };
         // SAFETY: By the type invariant; errors are ignored.
-        unsafe { bindings::debugfs_remove(self.dentry) };
-        // SAFETY: By the requirements of this function. Only `REGISTERED` may fail.
-        let _ = unsafe { self.scope.settle(&self.node, state) };
+        unsafe { bindings::debugfs_remove(this.dentry) };
+        owned.revoke();
+    }
+
+    /// Removes the directory, unless the scope has. Waits in any case.
+    #[inline]
+    fn close(&self) {
+        // SAFETY: Pinned; it is not used any more when this returns.
+        let node = unsafe { NodeRef::new(NonNull::from(self).cast()) };
+        if let Some(owned) = self.scope.retire(node) {
+            // SAFETY: It is the ownership of this node.
+            unsafe { Self::end(owned) };
+        }
     }
 }
 

@@ -36,12 +36,18 @@
 //! - The value of a leaked registration is leaked too. The kernel log names the registration.
 
 use super::{
-    cpu::hotplug::ThreadFn,
-    seam::ESHUTDOWN, //
+    cpu::hotplug::{
+        in_callback,
+        ThreadFn, //
+    },
+    seam::{
+        EDEADLK,
+        ESHUTDOWN, //
+    }, //
 };
 use core::{
     ops::Deref,
-    ptr::null, //
+    ptr::from_ref, //
 };
 use kernel::{
     new_condvar,
@@ -63,6 +69,8 @@ mod node;
 use node::List;
 pub(super) use node::{
     Node,
+    NodeRef,
+    Owned,
     BUSY,
     FREE,
     REGISTERED,
@@ -104,121 +112,91 @@ impl ModuleScope {
                 ThreadFn::learn()?
             },
             changed <- new_condvar!("ModuleScope::changed"),
-            list <- new_mutex!(List::new(), "ModuleScope::list"),
+            list <- new_mutex!(List { newest: None, closed: false }, "ModuleScope::list"),
         }? Error)
     }
 
     /// Takes a node and puts it into the list: `FREE -> BUSY`.
     ///
     /// Process context. Returns `ESHUTDOWN` if the scope is closing, and `EBUSY` if the node is in use.
-    ///
-    /// # Safety
-    ///
-    /// - `node` is valid.
-    /// - On success it stays where it is, and valid, until it is [`FREE`] or [`REVOKED`].
     #[inline]
-    pub(super) unsafe fn claim(&self, node: *const Node) -> Result {
-        let list = self.list.lock();
+    pub(super) fn claim(&'static self, node: NodeRef) -> Result<Owned> {
+        self.enter(node)?;
+        // INVARIANT: This task took it.
+        Ok(Owned(node))
+    }
+
+    /// As [`claim`](Self::claim), but returns `EDEADLK` in a callback, which would wait for the end of
+    /// itself.
+    #[inline]
+    pub(super) fn claim_outside(&'static self, node: NodeRef) -> Result<Owned> {
+        self.enter_outside(node)?;
+        // INVARIANT: This task took it.
+        Ok(Owned(node))
+    }
+
+    #[inline(never)]
+    fn enter_outside(&'static self, node: NodeRef) -> Result {
+        if in_callback(self) {
+            return Err(EDEADLK);
+        }
+        self.enter(node)
+    }
+
+    #[inline]
+    fn enter(&'static self, node: NodeRef) -> Result {
+        let mut list = self.list.lock();
         if list.closed {
             return Err(ESHUTDOWN);
         }
-        // SAFETY: Valid, by the requirements of this function.
-        let state = unsafe { &(*node).state };
+        let Node { scope, state, .. } = node.get();
         if state.load(Relaxed) != FREE {
             return Err(EBUSY);
         }
         // INVARIANT: The lock is held, and the node enters the list.
         state.store(BUSY, Relaxed);
-        // SAFETY: A free node is in no list.
-        unsafe { list.add(node) };
-        Ok(())
-    }
-
-    /// Moves a node that the caller owns to another state. With [`FREE`], [`REGISTERED`] or
-    /// [`REVOKED`] the caller's ownership ends.
-    ///
-    /// Process context. Returns `ESHUTDOWN` for [`REGISTERED`] if the scope is closing; then the scope
-    /// ends the registration, which has no owner, unless the caller [takes](Self::retire) it before.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the node, in the state [`BUSY`] or [`REGISTERING`], and what is true of the new
-    /// state is true.
-    #[inline(never)]
-    pub(super) unsafe fn settle(&self, node: &Node, state: u32) -> Result {
-        let list = self.list.lock();
-        match state {
-            // INVARIANT: The lock is held.
-            REGISTERED => node.abandoned.set(list.closed),
-            // SAFETY: A node that is owned is in the list.
-            // INVARIANT: It leaves the list.
-            FREE | REVOKED => unsafe { list.remove(node) },
-            _ => {}
-        }
-        // Release: a task that finds the state finds all that the owner did before.
-        // INVARIANT: The lock is held.
-        node.state.store(state, Release);
-        self.changed.notify_all();
-        if state == REGISTERED && list.closed {
-            return Err(ESHUTDOWN);
-        }
+        scope.store(from_ref(self).cast_mut(), Relaxed);
+        list.add(node);
         Ok(())
     }
 
     /// Takes a registered node: `REGISTERED -> BUSY`. Waits while another task owns the node.
     ///
-    /// Process context. Returns whether the caller owns the node now. It does not if the scope has
-    /// ended the registration, or if nothing is registered.
+    /// Process context. Returns `None` if the scope has ended the registration, or if nothing is
+    /// registered.
     #[inline]
-    pub(super) fn retire(&self, node: &Node) -> bool {
-        !self.take(node).is_null()
+    pub(super) fn retire(&self, node: NodeRef) -> Option<Owned> {
+        self.take(Some(node))
     }
 
-    /// Takes `node`, as [`retire`](Self::retire) does. If that is null, closes the scope, and takes the
-    /// newest node of those that are registered. Returns the node that the caller owns now; null if it
+    /// Takes `node`, as [`retire`](Self::retire) does. If that is `None`, closes the scope, and takes the
+    /// newest node of those that are registered. Returns the node that the caller owns now; `None` if it
     /// owns none, and never will.
     #[inline(never)]
-    fn take(&self, node: *const Node) -> *const Node {
+    fn take(&self, node: Option<NodeRef>) -> Option<Owned> {
         let mut list = self.list.lock();
         loop {
-            let taken = if node.is_null() {
-                *list.as_mut().project().closed = true;
-                if list.is_empty() {
-                    return null();
-                }
-                list.newest_registered()
+            let mut at = if node.is_none() {
+                list.closed = true;
+                Some(list.newest?)
             } else {
                 node
             };
-            // SAFETY: In the list, or from a reference.
-            if let Some(Node { state, .. }) = unsafe { taken.as_ref() } {
+            while let Some(candidate) = at {
+                let Node { older, state, .. } = candidate.get();
                 match state.load(Relaxed) {
                     REGISTERED => {
-                        // INVARIANT: The lock is held.
+                        // INVARIANT: The lock is held. This task is the owner now.
                         state.store(BUSY, Relaxed);
-                        return taken;
+                        return Some(Owned(candidate));
                     }
-                    FREE | REVOKED => return null(),
+                    FREE | REVOKED => return None,
                     _ => {}
                 }
+                at = if node.is_none() { older.get() } else { None };
             }
             // Other tasks own what is left. None of them waits for the caller.
             self.changed.wait(&mut list);
-        }
-    }
-
-    /// Ends all registrations.
-    #[inline(never)]
-    fn close(&self) {
-        loop {
-            // The lock is not held while a registration ends: that waits for callbacks, which may take
-            // it.
-            let node = self.take(null());
-            if node.is_null() {
-                break;
-            }
-            // SAFETY: As `Node::new` says: `node` was claimed and registered, and this task owns it.
-            unsafe { ((*node).end)(node) };
         }
     }
 
@@ -242,6 +220,66 @@ impl ModuleScope {
     }
 }
 
+/// What the owner of a node does with it. Process context.
+impl Owned {
+    /// Moves the node to another state. Returns whether the scope is closing.
+    ///
+    /// With [`FREE`], [`REGISTERED`] or [`REVOKED`] the ownership ends.
+    #[inline(never)]
+    fn settle(node: NodeRef, new: u32) -> bool {
+        let Node { state, abandoned, .. } = node.get();
+        let Some(scope) = node.get().scope() else {
+            return false;
+        };
+        let mut list = scope.list.lock();
+        match new {
+            // INVARIANT: It leaves the list.
+            FREE | REVOKED => list.remove(node),
+            // The scope ends it then.
+            _ => abandoned.set(list.closed),
+        }
+        // Release: a task that finds the state finds all that the owner did before.
+        // INVARIANT: The lock is held.
+        state.store(new, Release);
+        scope.changed.notify_all();
+        list.closed
+    }
+
+    /// `BUSY -> REGISTERING`.
+    #[inline]
+    pub(super) fn open(&self) {
+        Self::settle(self.node(), REGISTERING);
+    }
+
+    /// `REGISTERING -> BUSY`.
+    #[inline]
+    pub(super) fn abort(&self) {
+        Self::settle(self.node(), BUSY);
+    }
+
+    /// To `REGISTERED`. Returns `ESHUTDOWN` if the scope is closing; then the scope ends the
+    /// registration, which has no owner.
+    #[inline]
+    pub(super) fn publish(self) -> Result {
+        if Self::settle(self.node(), REGISTERED) {
+            return Err(ESHUTDOWN);
+        }
+        Ok(())
+    }
+
+    /// `BUSY -> FREE`.
+    #[inline]
+    pub(super) fn free(self) {
+        Self::settle(self.node(), FREE);
+    }
+
+    /// `BUSY -> REVOKED`: for a registration that its scope ends, and whose owner has leaked it.
+    #[inline]
+    pub(super) fn revoke(self) {
+        Self::settle(self.node(), REVOKED);
+    }
+}
+
 impl Deref for ModuleScope {
     type Target = ThreadFn;
 
@@ -253,9 +291,14 @@ impl Deref for ModuleScope {
 
 #[pinned_drop]
 impl PinnedDrop for ModuleScope {
+    /// Ends all registrations.
     #[inline]
     fn drop(self: Pin<&mut Self>) {
-        self.close();
+        // The lock is not held while a registration ends: that waits for callbacks, which may take it.
+        while let Some(owned) = self.take(None) {
+            // SAFETY: As `Node::new` says: the function of this node, which was registered.
+            unsafe { (owned.node().get().end)(owned) };
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use super::{
 use core::{
     alloc::Layout,
     marker::PhantomData,
+    mem::ManuallyDrop,
     ptr::NonNull, //
 };
 use kernel::{
@@ -72,6 +73,21 @@ impl RawPerCpu {
         Ok(Self(NonNull::new(ptr).ok_or(ENOMEM)?))
     }
 
+    /// Gives up the ownership: to be freed with [`free`](Self::free).
+    #[inline(always)]
+    pub(super) fn into_base(self) -> *mut c_void {
+        ManuallyDrop::new(self).base()
+    }
+
+    /// # Safety
+    ///
+    /// `base` is null, or from [`into_base`](Self::into_base), and not used any more.
+    #[inline]
+    pub(super) unsafe fn free(base: *mut c_void) {
+        // SAFETY: By the requirements of this function.
+        unsafe { bindings::free_percpu(base) };
+    }
+
     /// The per-CPU base address, `__percpu` in C: not to be dereferenced.
     #[inline(always)]
     pub(super) fn base(&self) -> *mut c_void {
@@ -83,7 +99,7 @@ impl Drop for RawPerCpu {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant; nobody uses the memory after its owner is gone.
-        unsafe { bindings::free_percpu(self.base()) };
+        unsafe { Self::free(self.base()) };
     }
 }
 
@@ -136,15 +152,14 @@ impl<T> PerCpu<T> {
         for cpu in hotplug::possible_cpus() {
             // SAFETY: `cpu` is possible, hence there is storage of the size of a `T`, which is not
             // initialized yet, stays where it is, and counts as uninitialized on error.
-            let result =
-                unsafe { raw_try_init(per_cpu_ptr(raw.base().cast(), cpu.as_u32()), init(cpu)) };
+            let result = unsafe { raw_try_init(per_cpu_ptr(raw.base().cast(), cpu), init(cpu)) };
 
             if let Err(e) = result {
                 for made in hotplug::possible_cpus().take_while(|c| *c != cpu) {
                     // SAFETY: Initialized by a previous turn of the outer loop: the possible CPUs
                     // do not change after boot.
                     unsafe {
-                        core::ptr::drop_in_place(per_cpu_ptr::<T>(raw.base().cast(), made.as_u32()))
+                        core::ptr::drop_in_place(per_cpu_ptr::<T>(raw.base().cast(), made))
                     };
                 }
                 return Err(e.into());
@@ -158,15 +173,10 @@ impl<T> PerCpu<T> {
         })
     }
 
-    /// The address of the value of `cpu`.
-    ///
-    /// # Safety
-    ///
-    /// `cpu` is possible.
+    /// The address of the value of `cpu`, if that is possible.
     #[inline(always)]
-    unsafe fn ptr(&self, cpu: CpuId) -> *mut T {
-        // SAFETY: By the requirements of this function.
-        unsafe { per_cpu_ptr(self.raw.base().cast(), cpu.as_u32()) }
+    fn ptr(&self, cpu: CpuId) -> *mut T {
+        per_cpu_ptr(self.raw.base().cast(), cpu)
     }
 
     /// Returns the value of the CPU that a callback is for, online or not. For callbacks, which have

@@ -20,6 +20,7 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
+        AtomicType,
         Full, //
     },
     task::Task, //
@@ -47,6 +48,7 @@ pub(crate) fn smp_mb() {
 }
 
 /// Waits for a grace period. Process context; may sleep.
+#[inline]
 pub(crate) fn synchronize_rcu() {
     // SAFETY: This may be called wherever one may sleep.
     unsafe { bindings::synchronize_rcu() };
@@ -83,6 +85,14 @@ pub(crate) fn param<T: Copy>(param: &ModuleParamAccess<T>) -> T {
     *Borrow::<T>::borrow(&param.value())
 }
 
+/// `READ_ONCE()`, without the call that a relaxed load needs.
+#[inline(always)]
+pub(super) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
+    // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. All that write it while it is shared do
+    // so atomically. It is an integer or a pointer in all uses, so that one instruction reads it.
+    unsafe { atomic.as_ptr().read_volatile() }
+}
+
 /// A flag that is not set when its memory is zeroed.
 #[repr(transparent)]
 pub(super) struct Flag(Atomic<u32>);
@@ -91,9 +101,7 @@ impl Flag {
     /// Whether it is set. No order: `READ_ONCE()`.
     #[inline(always)]
     pub(super) fn is_set(&self) -> bool {
-        // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. All that write it while it is
-        // shared do so atomically.
-        unsafe { self.0.as_ptr().read_volatile() != 0 }
+        read_once(&self.0) != 0
     }
 
     /// Sets it, with a full memory barrier before and after.
@@ -160,22 +168,19 @@ compile_error!("rust_smpboot supports x86-64 and arm64, not this architecture");
 #[cfg(not(CONFIG_SMP))]
 compile_error!("rust_smpboot needs a kernel with CONFIG_SMP");
 
-/// Returns the address of `cpu`'s copy of `ptr`, as `per_cpu_ptr()` in C.
-///
-/// # Safety
-///
-/// `cpu` must be a possible CPU.
+/// Returns the address of `cpu`'s copy of `ptr`, as `per_cpu_ptr()` in C. For a CPU that is not possible
+/// it is the address of nothing.
 #[allow(
     clippy::pointers_in_nomem_asm_block,
     reason = "the pointer is hidden, not followed"
 )]
 #[inline(always)]
-pub(super) unsafe fn per_cpu_ptr<T>(ptr: *mut T, cpu: u32) -> *mut T {
+pub(super) fn per_cpu_ptr<T>(ptr: *mut T, cpu: CpuId) -> *mut T {
     let offsets = &raw const bindings::__per_cpu_offset;
 
-    // SAFETY: The array has an entry for each CPU number below `NR_CPUS`, all of which are written
-    // once, at boot.
-    let offset = unsafe { *offsets.cast::<c_ulong>().add(cpu as usize) };
+    // SAFETY: The array has an entry for each CPU number below `NR_CPUS`, and a `CpuId` is one. They
+    // are written at boot only.
+    let offset = unsafe { *offsets.cast::<c_ulong>().add(cpu.as_u32() as usize) };
 
     #[allow(unused_mut, reason = "only asm changes it")]
     let mut ptr = ptr.wrapping_byte_add(offset);
@@ -197,16 +202,11 @@ pub(super) fn set_current_state(state: u32) {
     smp_mb();
 }
 
-/// Returns the state of `task`.
-///
-/// # Safety
-///
-/// `task` is valid.
+/// Returns the state of `task`: as `READ_ONCE()`, without the call that an `Atomic` needs.
 #[inline(always)]
-pub(super) unsafe fn task_state(task: *mut bindings::task_struct) -> u32 {
-    // As `READ_ONCE()`, without the call that an `Atomic` needs.
-    // SAFETY: `task` is valid; the scheduler writes its state with `WRITE_ONCE()`.
-    unsafe { (&raw const (*task).__state).read_volatile() }
+pub(super) fn task_state(task: &Task) -> u32 {
+    // SAFETY: A `Task` is valid; the scheduler writes its state with `WRITE_ONCE()`.
+    unsafe { (&raw const (*task.as_ptr()).__state).read_volatile() }
 }
 
 /// Whether a task waits in the queue. No order.

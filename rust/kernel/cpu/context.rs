@@ -66,11 +66,10 @@ impl Context<'_> {
     /// The current task is the hotplug thread of the CPU `cpu`, and stays in a callback that may
     /// sleep for as long as the value lives.
     #[inline(always)]
-    pub(in super::super) unsafe fn new(cpu: u32) -> Self {
+    pub(in super::super) unsafe fn new(cpu: CpuId) -> Self {
         // INVARIANT: By the requirements of this function.
         Self {
-            // SAFETY: A thread exists only for possible CPUs.
-            cpu: unsafe { CpuId::from_u32_unchecked(cpu) },
+            cpu,
             _callback: PhantomData,
             _this_task: NotThreadSafe,
         }

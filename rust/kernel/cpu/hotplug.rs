@@ -57,8 +57,7 @@ pub fn is_online(cpu: CpuId) -> bool {
 }
 
 fn all() -> impl Iterator<Item = CpuId> {
-    // SAFETY: Below `nr_cpu_ids`, which does not change after boot.
-    (0..nr_cpu_ids()).map(|cpu| unsafe { CpuId::from_u32_unchecked(cpu) })
+    (0..nr_cpu_ids()).filter_map(CpuId::from_u32)
 }
 
 /// The CPUs that can ever be online, in rising order.

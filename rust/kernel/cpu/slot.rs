@@ -17,7 +17,7 @@
 //!       ^               | ^               |                 |
 //!       +-- release ----+ +---- abort ----+                 |
 //!                       | +---------- retire ---------------+
-//!                       +--- leak ---> REVOKED
+//!                       +-- revoke --> REVOKED
 //! ```
 
 use super::{
@@ -26,24 +26,20 @@ use super::{
         module_scope::{
             ModuleScope,
             Node,
-            BUSY,
-            FREE,
-            REGISTERED,
-            REGISTERING,
-            REVOKED, //
-        },
-        seam::EDEADLK, //
+            NodeRef,
+            Owned, //
+        }, //
     },
     hotplug, //
 };
 use core::{
-    cell::UnsafeCell,
-    ptr::{
-        null,
-        null_mut, //
-    }, //
+    cell::Cell,
+    ptr::null_mut, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    types::ForeignOwnable, //
+};
 
 /// What only the library has, to find the static of a type.
 #[doc(hidden)]
@@ -69,42 +65,40 @@ impl Drop for Access {
 ///
 /// # Invariants
 ///
-/// - `scope` and `value` are written only by the task that owns the slot, in the state [`BUSY`], when
-///   the C core calls no callbacks, and no registration is left.
-/// - In the states [`REGISTERING`], [`REGISTERED`] and [`REVOKED`], and in [`BUSY`] between a successful
-///   `claim` and `release`, `scope` is not null, and `value` is that of a `KBox` of the slot's type.
+/// - `value` is written only by the task that owns the node, in the state `BUSY`, when the C core calls
+///   no callbacks, and no registration is left.
+/// - In the states `REGISTERING`, `REGISTERED` and `REVOKED`, and in `BUSY` between a successful
+///   `claim` and `release`, `value` is that of a `KBox` of the slot's type.
 #[repr(C)]
 pub(in super::super) struct Slot {
     node: Node,
-    scope: UnsafeCell<*const ModuleScope>,
-    value: UnsafeCell<*mut c_void>,
+    value: Cell<*mut c_void>,
     drop_value: unsafe fn(*mut c_void),
     name: &'static CStr,
 }
 
-// SAFETY: `scope` and `value` are written as the invariants say; shared references to the value may be
-// used by any task, and any task may drop it, because `new` takes only values that are `Send + Sync`.
+// SAFETY: `value` is written as the invariants say; shared references to the value may be used by any
+// task, and any task may drop it, because `new` takes only values that are `Send + Sync`.
 unsafe impl Sync for Slot {}
 
 impl Slot {
     /// Returns a free slot for values of type `T`. `end` is that of [`Node::new`].
-    pub(in super::super) const fn new<T: Send + Sync>(
+    pub(in super::super) const fn new<T: Send + Sync + 'static>(
         name: &'static CStr,
-        end: unsafe fn(*const Node),
+        end: unsafe fn(Owned),
     ) -> Self {
         /// # Safety
         ///
         /// `value` is that of a `KBox<T>`, and not used any more.
-        unsafe fn drop_value<T>(value: *mut c_void) {
+        unsafe fn drop_value<T: 'static>(value: *mut c_void) {
             // SAFETY: By the requirements of this function.
-            drop(unsafe { KBox::from_raw(value.cast::<T>()) });
+            drop(unsafe { Pin::<KBox<T>>::from_foreign(value) });
         }
 
         // INVARIANT: The state is `FREE`.
         Self {
             node: Node::new(end),
-            scope: UnsafeCell::new(null()),
-            value: UnsafeCell::new(null_mut()),
+            value: Cell::new(null_mut()),
             drop_value: drop_value::<T>,
             name,
         }
@@ -133,158 +127,77 @@ impl Slot {
 
     /// Takes the slot, and puts a value into it: `FREE -> BUSY`.
     ///
-    /// On success the caller owns the slot. Process context. Returns `EDEADLK` in a callback, `EBUSY`
-    /// if the slot is in use, `ESHUTDOWN` if the module is going away, `ENOMEM`, or what `init` fails
-    /// with.
+    /// On success the caller owns the slot, with a value. Process context. Returns `EDEADLK` in a callback,
+    /// `EBUSY` if the slot is in use, `ESHUTDOWN` if the module is going away, `ENOMEM`, or what `init`
+    /// fails with.
     ///
     /// # Safety
     ///
-    /// - `node` is the address of this slot's node, and may be used for all of the static.
+    /// - `node` is the node of this slot.
     /// - `T` is the slot's type.
     #[inline]
-    pub(in super::super) unsafe fn claim<T, E>(
+    pub(in super::super) unsafe fn claim<T: 'static, E>(
         &'static self,
-        node: *const Node,
+        node: NodeRef,
         scope: &'static ModuleScope,
         init: impl PinInit<T, E>,
-    ) -> Result
+    ) -> Result<Owned>
     where
         Error: From<E>,
     {
-        // SAFETY: By the requirements of this function.
-        unsafe { self.claim_empty(node, scope) }?;
-
-        let value = KBox::pin_init(init, GFP_KERNEL).inspect_err(|_| {
-            // SAFETY: This task owns the slot, which is empty. Only `REGISTERED` may fail.
-            let _ = unsafe { self.settle(FREE) };
-        })?;
-        // SAFETY: The value stays where it is until `drop_value` drops it.
-        let value = KBox::into_raw(unsafe { Pin::into_inner_unchecked(value) });
-        // SAFETY: This task owns the slot.
-        unsafe { *self.value.get() = value.cast() };
-        Ok(())
-    }
-
-    /// Takes the slot.
-    ///
-    /// # Safety
-    ///
-    /// As of `claim`.
-    #[inline(never)]
-    unsafe fn claim_empty(&'static self, node: *const Node, scope: &'static ModuleScope) -> Result {
-        // A callback would wait for the end of itself.
-        if hotplug::in_callback(scope) {
-            return Err(EDEADLK);
+        let owned = scope.claim_outside(node)?;
+        match KBox::pin_init(init, GFP_KERNEL) {
+            Ok(value) => {
+                // INVARIANT: This task owns the slot, which is of this type.
+                self.value.set(value.into_foreign());
+                Ok(owned)
+            }
+            Err(e) => {
+                owned.free();
+                Err(e.into())
+            }
         }
-        // SAFETY: In a static.
-        unsafe { scope.claim(node) }?;
-        // SAFETY: This task owns the slot.
-        unsafe { *self.scope.get() = scope };
-        Ok(())
-    }
-
-    /// # Safety
-    ///
-    /// As of [`ModuleScope::settle`].
-    #[inline]
-    unsafe fn settle(&'static self, state: u32) -> Result {
-        // SAFETY: The caller owns the slot, so that it has a scope; for the rest, by the requirements of
-        // this function.
-        unsafe { self.scope().settle(&self.node, state) }
-    }
-
-    /// Lets wakers in, before C knows the callbacks: `BUSY -> REGISTERING`.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the slot, in the state `BUSY`, with a value.
-    pub(in super::super) unsafe fn open(&'static self) {
-        // SAFETY: By the requirements of this function. Only `REGISTERED` may fail.
-        let _ = unsafe { self.settle(REGISTERING) };
-    }
-
-    /// Completes a registration: to `REGISTERED`. The caller does not own the slot any more.
-    ///
-    /// Returns `ESHUTDOWN` if the module is going away. Then the registration has no owner, and the
-    /// scope ends it.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the slot, in the state `BUSY` or `REGISTERING`, with a value.
-    pub(in super::super) unsafe fn publish(&'static self) -> Result {
-        // SAFETY: By the requirements of this function.
-        unsafe { self.settle(REGISTERED) }
-    }
-
-    /// Begins to undo a registration: `REGISTERING -> BUSY`.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the slot, in the state `REGISTERING`.
-    pub(in super::super) unsafe fn abort(&'static self) {
-        // SAFETY: By the requirements of this function. Only `REGISTERED` may fail.
-        let _ = unsafe { self.settle(BUSY) };
     }
 
     /// Begins to unregister, for the owner of the registration: `REGISTERED -> BUSY`. Waits while the
     /// module's end does so.
     ///
-    /// Returns whether the caller owns the slot now. In a callback it does not: the registration is left
+    /// Returns `None` if the module's end has done it, and in a callback: there the registration is left
     /// to the module's end, with an error in the kernel log. Process context.
-    ///
-    /// # Safety
-    ///
-    /// There is a registration.
     #[inline]
-    pub(in super::super) unsafe fn retire(&'static self) -> bool {
-        // SAFETY: There is a registration.
-        let scope = unsafe { self.scope() };
+    pub(in super::super) fn retire(&self, node: NodeRef) -> Option<Owned> {
+        let scope = self.node.scope()?;
         if hotplug::in_callback(scope) {
             // It would wait for the end of itself.
             self.report(c"dropped in a hotplug callback");
-            return false;
+            return None;
         }
-        scope.retire(&self.node)
+        let owned = scope.retire(node)?;
+        owned.abandon();
+        Some(owned)
     }
 
     /// Drops the value, and frees the slot: `BUSY -> FREE`.
     ///
     /// # Safety
     ///
-    /// The caller owns the slot, in the state `BUSY`, with a value, to which no references are left.
+    /// - `owned` is the ownership of this slot, which has a value.
+    /// - There are no references to the value: the C core calls no callbacks, and there is no registration.
     #[inline]
-    pub(in super::super) unsafe fn release(&'static self) {
-        // SAFETY: By the requirements of this function. Only `REGISTERED` may fail.
-        unsafe {
-            (self.drop_value)(*self.value.get());
-            let _ = self.settle(FREE);
-        }
+    pub(in super::super) unsafe fn release(&'static self, owned: Owned) {
+        // SAFETY: By the type invariants, and the requirements of this function.
+        unsafe { (self.drop_value)(self.value.get()) };
+        owned.free();
     }
 
-    /// Returns whether a registration that its scope ends has an owner, who has leaked it. Reports it
-    /// then.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the slot, for its scope.
+    /// Returns whether a registration that ends has an owner, who has leaked it. Reports it then.
     #[inline]
-    pub(in super::super) unsafe fn is_leaked(&self) -> bool {
-        // SAFETY: By the requirements of this function.
-        let leaked = !unsafe { self.node.is_abandoned() };
+    pub(in super::super) fn is_leaked(&self, owned: &Owned) -> bool {
+        let leaked = !owned.is_abandoned();
         if leaked {
             self.report(c"was leaked");
         }
         leaked
-    }
-
-    /// Marks the slot as used up, and leaks the value: `BUSY -> REVOKED`. For the module's end.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the slot, in the state `BUSY`, with a value.
-    pub(in super::super) unsafe fn leak(&'static self) {
-        // SAFETY: By the requirements of this function. Only `REGISTERED` may fail.
-        let _ = unsafe { self.settle(REVOKED) };
     }
 
     /// Returns the state, which may change at any time: one of the constants of
@@ -294,16 +207,10 @@ impl Slot {
         self.node.state()
     }
 
-    /// Returns the scope of the registration.
-    ///
-    /// # Safety
-    ///
-    /// The slot is claimed, and stays so: the caller owns it, or there is a registration, or the C core
-    /// calls back.
+    /// Returns the scope of the registration, if there was one ever.
     #[inline(always)]
-    pub(in super::super) unsafe fn scope(&self) -> &'static ModuleScope {
-        // SAFETY: Not null, and not written, by the type invariants. Scopes are passed as `&'static`.
-        unsafe { &**self.scope.get() }
+    pub(in super::super) fn scope(&self) -> Option<&'static ModuleScope> {
+        self.node.scope()
     }
 
     /// Returns the shared value.
@@ -314,9 +221,9 @@ impl Slot {
     /// - There is a value, and it is not dropped during `'a`: there is a registration, or the C core calls
     ///   back.
     #[inline(always)]
-    pub(in super::super) unsafe fn value<'a, T>(&'static self) -> &'a T {
+    pub(in super::super) unsafe fn value<'a, T: 'static>(&'static self) -> &'a T {
         // SAFETY: By the type invariants, and by the requirements of this function. Others have shared
         // references, too.
-        unsafe { &*(*self.value.get()).cast::<T>() }
+        unsafe { Pin::<KBox<T>>::borrow(self.value.get()) }.get_ref()
     }
 }

@@ -2,18 +2,20 @@
 
 //! What a scope knows of a registration.
 
+use super::{
+    super::seam::read_once,
+    ModuleScope, //
+};
 use core::{
     cell::Cell,
-    marker::PhantomPinned,
-    ptr::null, //
-};
-use kernel::{
-    prelude::*,
-    sync::atomic::{
-        ordering::Acquire,
-        Atomic,
-        Relaxed, //
+    ptr::{
+        null_mut,
+        NonNull, //
     }, //
+};
+use kernel::sync::atomic::{
+    ordering::Acquire,
+    Atomic, //
 };
 
 /// Nothing is registered. The node is in no list.
@@ -27,22 +29,6 @@ pub(in super::super) const REGISTERED: u32 = 3;
 /// Ended by the scope. Final. The node is in no list.
 pub(in super::super) const REVOKED: u32 = 4;
 
-/// The neighbours of a node in its scope's list.
-struct Links {
-    older: Cell<*const Links>,
-    newer: Cell<*const Links>,
-}
-
-impl Links {
-    #[inline]
-    const fn new() -> Self {
-        Self {
-            older: Cell::new(null()),
-            newer: Cell::new(null()),
-        }
-    }
-}
-
 /// The list entry of one registration, at the begin of the registration's own memory.
 ///
 /// # Invariants
@@ -51,45 +37,36 @@ impl Links {
 ///   task that thereby becomes the owner, from [`BUSY`] and [`REGISTERING`] by the owner.
 /// - The node is in the scope's list, and valid, in the states [`BUSY`], [`REGISTERING`] and
 ///   [`REGISTERED`].
-/// - `links` are used with the scope's lock held, and so is `abandoned`, except by the owner.
+/// - `older` is used with the scope's lock held, and so is `abandoned`, except by the owner.
+/// - `scope` is null, or comes from a `&'static ModuleScope`.
 #[repr(C)]
 pub(in super::super) struct Node {
-    links: Links,
+    pub(super) older: Cell<Option<NodeRef>>,
+    pub(super) scope: Atomic<*mut ModuleScope>,
     pub(super) state: Atomic<u32>,
-    /// The scope was closing when the node became [`REGISTERED`]: the registration has no owner.
+    /// The registration has no owner: it was dropped, or the scope was closing when it was complete.
     pub(super) abandoned: Cell<bool>,
-    /// Ends the registration, and moves it from [`BUSY`] to [`REVOKED`], or to [`FREE`] if it is
-    /// abandoned. Called by the task that closes the scope.
-    pub(super) end: unsafe fn(*const Node),
+    pub(super) end: unsafe fn(Owned),
 }
 
 // SAFETY: The cells are used with the scope's lock held, or by the one task that owns the node.
 unsafe impl Sync for Node {}
 
 impl Node {
-    /// Returns a free node.
+    /// Returns a free node. `end` ends the registration. It must move the node to [`REVOKED`], or to
+    /// [`FREE`] if the node is [abandoned](Owned::is_abandoned).
     ///
-    /// `end` may rely on this: it gets the address that [`ModuleScope::claim`](super::ModuleScope::claim) got, and owns the node,
-    /// which was registered.
+    /// It may rely on this: it gets this node, which was registered.
     #[inline]
-    pub(in super::super) const fn new(end: unsafe fn(*const Node)) -> Self {
+    pub(in super::super) const fn new(end: unsafe fn(Owned)) -> Self {
         // INVARIANT: In no list.
         Self {
-            links: Links::new(),
+            older: Cell::new(None),
+            scope: Atomic::new(null_mut()),
             state: Atomic::new(FREE),
             abandoned: Cell::new(false),
             end,
         }
-    }
-
-    /// Returns whether the registration has no owner.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the node.
-    #[inline]
-    pub(in super::super) unsafe fn is_abandoned(&self) -> bool {
-        self.abandoned.get()
     }
 
     /// Returns the state, which may change at any time.
@@ -97,89 +74,108 @@ impl Node {
     pub(in super::super) fn state(&self) -> u32 {
         self.state.load(Acquire)
     }
+
+    /// Returns the scope in which the node was claimed last.
+    #[inline]
+    pub(in super::super) fn scope(&self) -> Option<&'static ModuleScope> {
+        // SAFETY: By the type invariants.
+        unsafe { read_once(&self.scope).as_ref() }
+    }
+}
+
+/// Refers to a node.
+///
+/// # Invariants
+///
+/// - The address may be used for all of the memory that begins with the node.
+/// - The node is valid as long as this, or a copy of it, is used.
+#[derive(Clone, Copy)]
+pub(in super::super) struct NodeRef(NonNull<Node>);
+
+// SAFETY: As a `&Node`, which is `Sync`.
+unsafe impl Send for NodeRef {}
+
+impl NodeRef {
+    /// # Safety
+    ///
+    /// - `node` may be used for all of the memory that begins with the node.
+    /// - The node is valid, and stays where it is, as long as the caller uses the reference, and while it
+    ///   is in neither of the states [`FREE`] and [`REVOKED`].
+    #[inline(always)]
+    pub(in super::super) unsafe fn new(node: NonNull<Node>) -> Self {
+        // INVARIANT: By the requirements of this function. The scope forgets the node in those states,
+        // and so do all that have an `Owned`.
+        Self(node)
+    }
+
+    /// Returns the address, to be used for all of the memory.
+    #[inline(always)]
+    pub(in super::super) fn as_ptr(self) -> *const Node {
+        self.0.as_ptr()
+    }
+
+    #[inline(always)]
+    pub(super) fn get<'a>(self) -> &'a Node {
+        // SAFETY: By the type invariants. All that changes in a node has interior mutability.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+/// The ownership of a node.
+///
+/// # Invariants
+///
+/// The task that has it owns the node, which is in the state [`BUSY`] or [`REGISTERING`].
+pub(in super::super) struct Owned(pub(super) NodeRef);
+
+impl Owned {
+    /// Returns the node.
+    #[inline(always)]
+    pub(in super::super) fn node(&self) -> NodeRef {
+        self.0
+    }
+
+    /// Says that the registration has no owner.
+    #[inline(always)]
+    pub(in super::super) fn abandon(&self) {
+        self.0.get().abandoned.set(true);
+    }
+
+    /// Returns whether the registration has no owner.
+    #[inline(always)]
+    pub(in super::super) fn is_abandoned(&self) -> bool {
+        self.0.get().abandoned.get()
+    }
 }
 
 /// The nodes of a scope.
 ///
 /// # Invariants
 ///
-/// From `head`, the links `older` go round all nodes of the scope and back; `newer` is the inverse.
-#[pin_data]
+/// From `newest`, the links `older` lead through all nodes of the scope.
 pub(super) struct List {
-    head: Links,
+    pub(super) newest: Option<NodeRef>,
     pub(super) closed: bool,
-    #[pin]
-    _pin: PhantomPinned,
 }
 
-// SAFETY: The links of `Sync` nodes, which any task may use with the lock held.
-unsafe impl Send for List {}
-
 impl List {
-    pub(super) fn new() -> impl PinInit<Self> {
-        pin_init!(&this in Self {
-            head: {
-                // SAFETY: The address of a field of memory that is valid.
-                let head = unsafe { &raw const (*this.as_ptr()).head };
-                // INVARIANT: There are no nodes.
-                Links {
-                    older: Cell::new(head),
-                    newer: Cell::new(head),
-                }
-            },
-            closed: false,
-            _pin: PhantomPinned,
-        })
+    /// Adds a node that is in no list.
+    #[inline]
+    pub(super) fn add(&mut self, node: NodeRef) {
+        node.get().older.set(self.newest.replace(node));
     }
 
-    /// # Safety
-    ///
-    /// `node` is valid, in no list, and stays where it is until `remove`.
+    /// Removes a node.
     #[inline]
-    pub(super) unsafe fn add(&self, node: *const Node) {
-        let newest = self.head.older.get();
-        let node: *const Links = node.cast();
-        // SAFETY: Nodes of the list are valid, by the invariants of `Node`, and so is `node`. The lock
-        // is held, as `self` is its content.
-        unsafe {
-            (*node).older.set(newest);
-            (*node).newer.set(&self.head);
-            (*newest).newer.set(node);
-        }
-        self.head.older.set(node);
-    }
-
-    /// # Safety
-    ///
-    /// `node` is in this list.
-    #[inline]
-    pub(super) unsafe fn remove(&self, node: &Node) {
-        let (older, newer) = (node.links.older.get(), node.links.newer.get());
-        // SAFETY: As in `add`.
-        unsafe {
-            (*older).newer.set(newer);
-            (*newer).older.set(older);
-        }
-    }
-
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        core::ptr::eq(self.head.older.get(), &self.head)
-    }
-
-    /// Returns the newest node that is registered, or null.
-    #[inline]
-    pub(super) fn newest_registered(&self) -> *const Node {
-        let mut at = self.head.older.get();
-        while !core::ptr::eq(at, &self.head) {
-            let node: *const Node = at.cast();
-            // SAFETY: Nodes of the list are valid, and their links come first; the lock is held.
-            let Node { links, state, .. } = unsafe { &*node };
-            if state.load(Relaxed) == REGISTERED {
-                return node;
+    pub(super) fn remove(&mut self, node: NodeRef) {
+        let mut link = Cell::from_mut(&mut self.newest);
+        while let Some(at) = link.get() {
+            let older = &at.get().older;
+            if at.0 == node.0 {
+                link.set(older.get());
+                break;
             }
-            at = links.older.get();
+            link = older;
         }
-        null()
     }
 }

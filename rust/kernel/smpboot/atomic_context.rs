@@ -51,11 +51,10 @@ impl<'a> AtomicContext<'a> {
     /// The current task is the hotplug thread of the CPU `cpu`, runs there, and keeps preemption
     /// disabled for as long as the value lives.
     #[inline(always)]
-    pub(super) unsafe fn new(cpu: u32, pending: &'a Flag) -> Self {
+    pub(super) unsafe fn new(cpu: CpuId, pending: &'a Flag) -> Self {
         // INVARIANT: By the requirements of this function.
         Self {
-            // SAFETY: A thread exists only for possible CPUs.
-            cpu: unsafe { CpuId::from_u32_unchecked(cpu) },
+            cpu,
             pending,
             _this_cpu: NotThreadSafe,
         }

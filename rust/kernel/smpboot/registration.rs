@@ -84,8 +84,11 @@ impl<T: HotplugThread> Registration<T> {
     where
         Error: From<E>,
     {
-        // SAFETY: It is the core of `T`.
-        unsafe { ThreadSlot::<T>::get().register::<T, E>(scope, init, parking) }?;
+        let core = ThreadSlot::<T>::get();
+        // SAFETY: It is the node of this slot, which is that of `T`.
+        let owned = unsafe { core.slot.claim::<T, E>(core.node(), scope, init) }?;
+        // SAFETY: It is the ownership of this slot.
+        unsafe { core.register(owned, parking) }?;
         // INVARIANT: Registered just now.
         Ok(Self(PhantomData))
     }

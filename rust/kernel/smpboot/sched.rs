@@ -2,7 +2,10 @@
 
 //! The scheduling class of a hotplug thread.
 
-use super::super::bindings;
+use super::super::{
+    bindings,
+    cpu::Context, //
+};
 use kernel::{
     prelude::*,
     task::Task, //
@@ -75,12 +78,9 @@ pub enum SchedPolicy {
 }
 
 impl SchedPolicy {
-    /// Applies the policy to the current task.
-    ///
-    /// # Safety
-    ///
-    /// The current task must be a kernel thread that belongs to the caller.
-    pub(super) unsafe fn apply(self) {
+    /// Applies the policy to the current task: the hotplug thread whose context this is.
+    #[inline]
+    pub(super) fn apply(self, _: &Context<'_>) {
         let current = Task::current_raw();
 
         // SAFETY: `current` is valid for the duration of the call, and the functions check nothing

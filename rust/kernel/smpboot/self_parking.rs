@@ -14,7 +14,11 @@ use super::{
     untyped::Core, //
 };
 use core::ops::Deref;
-use kernel::prelude::*;
+use kernel::{
+    cpu::CpuId,
+    prelude::*,
+    task::Task, //
+};
 
 /// One thread per CPU that the core neither parks nor unparks.
 ///
@@ -88,17 +92,28 @@ impl<T: HotplugThread> Parking<T> {
         }
     }
 
+    /// Returns the thread of `cpu`.
+    ///
+    /// # Safety
+    ///
+    /// Called by the hotplug core while the state is registered, which it stays during `'a`.
+    unsafe fn task<'a>(cpu: c_uint) -> Option<&'a Task> {
+        let cpu = CpuId::from_u32(cpu)?;
+        // SAFETY: There is storage while the state is registered, and `cpu` is possible. The task is not
+        // stopped before the state is removed.
+        unsafe { ThreadSlot::<T>::get().head(cpu).task() }
+    }
+
     /// Starts the thread of a CPU that came online, as a hotplug state's startup.
     ///
     /// # Safety
     ///
     /// Called by the hotplug core while the state is registered.
     unsafe extern "C" fn unpark(cpu: c_uint) -> c_int {
-        // SAFETY: There is storage while the state is registered, and `cpu` is possible.
-        let task = unsafe { (*ThreadSlot::<T>::get().per_thread(cpu)).task() };
-        if !task.is_null() {
-            // SAFETY: The task is not stopped before the state is removed.
-            unsafe { bindings::kthread_unpark(task) };
+        // SAFETY: By the requirements of this function.
+        if let Some(task) = unsafe { Self::task(cpu) } {
+            // SAFETY: A thread of the core's, which is a kernel thread.
+            unsafe { bindings::kthread_unpark(task.as_ptr()) };
         }
         0
     }
@@ -109,12 +124,11 @@ impl<T: HotplugThread> Parking<T> {
     ///
     /// Called by the hotplug core while the state is registered.
     unsafe extern "C" fn park(cpu: c_uint) -> c_int {
-        // SAFETY: As in `unpark`.
-        let task = unsafe { (*ThreadSlot::<T>::get().per_thread(cpu)).task() };
-        if !task.is_null() {
+        // SAFETY: By the requirements of this function.
+        if let Some(task) = unsafe { Self::task(cpu) } {
             // It fails for a thread that is dead after a panic, which will not get in the way.
-            // SAFETY: The task is not stopped before the state is removed.
-            unsafe { bindings::kthread_park(task) };
+            // SAFETY: As in `unpark`.
+            unsafe { bindings::kthread_park(task.as_ptr()) };
         }
         0
     }

@@ -161,6 +161,75 @@ const fn table<T: HotplugThread>() -> bindings::smp_hotplug_thread {
     }
 }
 
+/// A callback.
+///
+/// # Invariants
+///
+/// The core calls back for `cpu`, which is possible, during `'a`.
+struct Call<'a, T: HotplugThread> {
+    cpu: CpuId,
+    _callback: PhantomData<&'a T>,
+}
+
+impl<'a, T: HotplugThread> Call<'a, T> {
+    /// # Safety
+    ///
+    /// The core calls back for `cpu` during `'a`.
+    #[inline(always)]
+    unsafe fn new(cpu: c_uint) -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self {
+            // SAFETY: The core passes the number of a possible CPU.
+            cpu: unsafe { CpuId::from_u32_unchecked(cpu) },
+            _callback: PhantomData,
+        }
+    }
+
+    /// The shared value.
+    #[inline(always)]
+    fn shared(&self) -> &'a T {
+        // SAFETY: There is a value as long as the core calls back, and the slot was made for `T`.
+        unsafe { ThreadSlot::<T>::get().slot.value() }
+    }
+
+    /// What belongs to the thread.
+    #[inline(always)]
+    fn this(&self) -> &'a PerThread<T::Local> {
+        // SAFETY: There is storage as long as the core calls back, and `cpu` is possible. It has the
+        // layout of a `PerThread<T::Local>`, whose head was zeroed; the rest may be uninitialized.
+        unsafe { &*ThreadSlot::<T>::get().per_thread(self.cpu).cast() }
+    }
+}
+
+/// A callback of the thread itself that may sleep, after `setup`.
+struct ThreadCall<'a, T: HotplugThread> {
+    shared: &'a T,
+    this: &'a PerThread<T::Local>,
+    local: Pin<&'a mut T::Local>,
+    cx: Context<'a>,
+}
+
+impl<'a, T: HotplugThread> ThreadCall<'a, T> {
+    /// # Safety
+    ///
+    /// Called by the thread of `cpu` in a callback that may sleep, and lasts for `'a`. `setup` came before,
+    /// and the callback has no other reference to its local state.
+    #[inline(always)]
+    unsafe fn new(cpu: c_uint) -> Self {
+        // SAFETY: By the requirements of this function.
+        let call = unsafe { Call::<T>::new(cpu) };
+        let this = call.this();
+        Self {
+            shared: call.shared(),
+            this,
+            // SAFETY: By the requirements of this function. The thread is in no other callback.
+            local: unsafe { this.local() },
+            // SAFETY: By the requirements of this function.
+            cx: unsafe { Context::new(call.cpu) },
+        }
+    }
+}
+
 /// The C functions that call a [`HotplugThread`]'s.
 ///
 /// The core calls them from the time of `smpboot_register_percpu_thread()` to the end of
@@ -168,81 +237,48 @@ const fn table<T: HotplugThread>() -> bindings::smp_hotplug_thread {
 struct Callbacks<T: HotplugThread>(PhantomData<T>);
 
 impl<T: HotplugThread> Callbacks<T> {
-    /// The shared value.
-    ///
-    /// # Safety
-    ///
-    /// The core calls back during `'a`.
-    #[inline(always)]
-    unsafe fn shared<'a>() -> &'a T {
-        // SAFETY: There is a value as long as the core calls back, and the slot was made for `T`.
-        unsafe { ThreadSlot::<T>::get().slot.value() }
-    }
-
-    /// What belongs to the thread of `cpu`.
-    ///
-    /// # Safety
-    ///
-    /// The core calls back for `cpu` during `'a`.
-    #[inline(always)]
-    unsafe fn per_thread<'a>(cpu: u32) -> &'a PerThread<T::Local> {
-        // SAFETY: There is storage as long as the core calls back, and `cpu` is possible. It has the
-        // layout of a `PerThread<T::Local>`, whose head was zeroed; the rest may be uninitialized.
-        unsafe { &*ThreadSlot::<T>::get().per_thread(cpu).cast() }
-    }
-
     /// # Safety
     ///
     /// Called by the thread of `cpu` as `thread_should_run`: with preemption disabled.
     unsafe extern "C" fn should_run(cpu: c_uint) -> c_int {
-        // SAFETY: The core calls back only while the threads exist.
-        let this = unsafe { Self::per_thread(cpu) };
-
+        // SAFETY: The core calls back.
+        let call = unsafe { Call::<T>::new(cpu) };
+        let this = call.this();
         // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { AtomicContext::new(cpu, &this.head.pending) };
+        let cx = unsafe { AtomicContext::new(call.cpu, &this.head.pending) };
 
         if !T::HAS_SHOULD_RUN {
             return cx.woken().into();
         }
-
-        // SAFETY: As above.
-        let shared = unsafe { Self::shared() };
         // SAFETY: `setup` came before, and the thread is in no other callback.
         let local = unsafe { this.local() };
 
-        shared.should_run(local, &cx).into()
+        call.shared().should_run(local, &cx).into()
     }
 
     /// # Safety
     ///
     /// Called by the thread of `cpu` as `thread_fn`.
     unsafe extern "C" fn run(cpu: c_uint) {
-        // SAFETY: The core calls back only while the threads exist.
-        let (shared, this) = unsafe { (Self::shared(), Self::per_thread(cpu)) };
+        // SAFETY: The core calls `setup` before.
+        let call = unsafe { ThreadCall::<T>::new(cpu) };
 
         // Before the work, so that a wake during the work is not lost. Full order: a waker whose
         // flag this takes published its work before; one that comes later sets the flag again.
-        this.head.pending.clear();
+        call.this.head.pending.clear();
 
-        // SAFETY: `setup` came before, and the thread is in no other callback.
-        let local = unsafe { this.local() };
-        // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { Context::new(cpu) };
-
-        shared.run(local, &cx);
+        call.shared.run(call.local, &call.cx);
     }
 
     /// # Safety
     ///
     /// Called as `create`, with `smpboot_threads_lock` held.
     unsafe extern "C" fn create(cpu: c_uint) {
-        // SAFETY: The core calls back only while the slot holds a value.
-        let shared = unsafe { Self::shared() };
-        // SAFETY: The core passes the number of a possible CPU.
-        let cpu = unsafe { CpuId::from_u32_unchecked(cpu) };
+        // SAFETY: The core calls back.
+        let call = unsafe { Call::<T>::new(cpu) };
 
         hotplug::CREATING.store(Task::current_raw() as usize, Relaxed);
-        shared.create(cpu);
+        call.shared().create(call.cpu);
         hotplug::CREATING.store(0, Relaxed);
     }
 
@@ -250,44 +286,36 @@ impl<T: HotplugThread> Callbacks<T> {
     ///
     /// Called by the thread of `cpu` as `setup`.
     unsafe extern "C" fn setup(cpu: c_uint) {
-        // SAFETY: The core calls back only while the threads exist.
-        let (shared, this) = unsafe { (Self::shared(), Self::per_thread(cpu)) };
+        // SAFETY: The core calls back.
+        let call = unsafe { Call::<T>::new(cpu) };
+        let (shared, this) = (call.shared(), call.this());
+        // SAFETY: Guaranteed by the core for this callback.
+        let cx = unsafe { Context::new(call.cpu) };
 
         if T::HAS_SCHED_POLICY {
-            // SAFETY: The current task is the thread of this registration.
-            unsafe { shared.sched_policy().apply() };
+            shared.sched_policy().apply(&cx);
         }
-
-        // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { Context::new(cpu) };
 
         // SAFETY: The core calls `setup` once, before all callbacks that use the local state, so
         // that it is uninitialized and nobody refers to it. It stays where it is until it is
         // dropped by `cleanup`, or never: an initializer with no error initializes it.
         unsafe { raw_init(this.local.get().cast(), shared.setup(&cx)) };
-        // SAFETY: The core calls back, and this is the thread of `cpu`.
-        unsafe { ThreadSlot::<T>::get().set_up(&this.head) };
+        ThreadSlot::<T>::get().set_up(&this.head, &cx);
     }
 
     /// # Safety
     ///
     /// Called by the thread of `cpu` as `cleanup`.
     unsafe extern "C" fn cleanup(cpu: c_uint, online: bool) {
-        // SAFETY: The core calls back only while the threads exist.
-        let (shared, this) = unsafe { (Self::shared(), Self::per_thread(cpu)) };
+        // SAFETY: The core calls `cleanup` only if `setup` came before.
+        let call = unsafe { ThreadCall::<T>::new(cpu) };
 
         if T::HAS_CLEANUP {
-            // SAFETY: The core calls `cleanup` only if `setup` came before, and the thread is in
-            // no other callback.
-            let local = unsafe { this.local() };
-            // SAFETY: Guaranteed by the core for this callback.
-            let cx = unsafe { Context::new(cpu) };
-
-            shared.cleanup(local, &cx, online);
+            call.shared.cleanup(call.local, &call.cx, online);
         }
 
         // SAFETY: Initialized, as above, and not used again: this is the thread's last callback.
-        unsafe { core::ptr::drop_in_place(this.local.get().cast::<T::Local>()) };
+        unsafe { core::ptr::drop_in_place(call.this.local.get().cast::<T::Local>()) };
     }
 
     /// # Safety
@@ -295,15 +323,10 @@ impl<T: HotplugThread> Callbacks<T> {
     /// Called by the thread of `cpu` as `park`.
     unsafe extern "C" fn park(cpu: c_uint) {
         if T::HAS_PARK {
-            // SAFETY: The core calls back only while the threads exist.
-            let (shared, this) = unsafe { (Self::shared(), Self::per_thread(cpu)) };
-            // SAFETY: The core parks threads that are active: `setup` came before. The thread is in
-            // no other callback.
-            let local = unsafe { this.local() };
-            // SAFETY: Guaranteed by the core for this callback.
-            let cx = unsafe { Context::new(cpu) };
+            // SAFETY: The core parks threads that are active: `setup` came before.
+            let call = unsafe { ThreadCall::<T>::new(cpu) };
 
-            shared.park(local, &cx);
+            call.shared.park(call.local, &call.cx);
         }
     }
 
@@ -311,13 +334,9 @@ impl<T: HotplugThread> Callbacks<T> {
     ///
     /// Called by the thread of `cpu` as `unpark`.
     unsafe extern "C" fn unpark(cpu: c_uint) {
-        // SAFETY: The core calls back only while the threads exist.
-        let (shared, this) = unsafe { (Self::shared(), Self::per_thread(cpu)) };
-        // SAFETY: `park` came before, and so did `setup`. The thread is in no other callback.
-        let local = unsafe { this.local() };
-        // SAFETY: Guaranteed by the core for this callback.
-        let cx = unsafe { Context::new(cpu) };
+        // SAFETY: `park` came before, and so did `setup`.
+        let call = unsafe { ThreadCall::<T>::new(cpu) };
 
-        shared.unpark(local, &cx);
+        call.shared.unpark(call.local, &call.cx);
     }
 }

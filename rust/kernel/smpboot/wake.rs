@@ -11,6 +11,7 @@ use super::{
             REGISTERING, //
         },
         seam::{
+            read_once,
             smp_mb,
             task_state,
             Flag, //
@@ -25,6 +26,7 @@ use kernel::{
     cpu::CpuId,
     prelude::*,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -34,6 +36,7 @@ use kernel::{
     },
     task::{
         Pid,
+        Task,
         TASK_NORMAL, //
     }, //
 };
@@ -53,11 +56,15 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The thread, or null: as `READ_ONCE()`, without the call that an [`Atomic`] needs.
+    /// The thread, if there is one.
+    ///
+    /// # Safety
+    ///
+    /// The task is kept during `'a`.
     #[inline(always)]
-    pub(super) fn task(&self) -> *mut bindings::task_struct {
-        // SAFETY: Valid and aligned. The C core writes it, as a whole.
-        unsafe { self.task.as_ptr().read_volatile() }
+    pub(super) unsafe fn task<'a>(&self) -> Option<&'a Task> {
+        // SAFETY: Null, or a task, which is valid by the requirements of this function.
+        unsafe { read_once(&self.task).cast::<Task>().as_ref() }
     }
 
     /// Wakes the thread if it sleeps. `pending` is set, and a full barrier came after.
@@ -67,13 +74,13 @@ impl Head {
     /// The task, if there is one, is kept during this call.
     #[inline]
     unsafe fn wake_task(&self) {
-        let task = self.task();
         // Of other states, `TASK_RUNNING`, `TASK_WAKING` and those of a thread in a callback are followed
         // by a look at `pending`; a thread that is `TASK_PARKED` looks when it is unparked.
         // SAFETY: By the requirements of this function.
-        if !task.is_null() && unsafe { task_state(task) } & TASK_NORMAL != 0 {
-            // SAFETY: By the requirements of this function.
-            unsafe { bindings::wake_up_process(task) };
+        if let Some(task) = unsafe { self.task() } {
+            if task_state(task) & TASK_NORMAL != 0 {
+                task.wake_up();
+            }
         }
     }
 
@@ -84,15 +91,14 @@ impl Head {
     /// As of `wake_task`.
     #[inline]
     pub(super) unsafe fn visit(&self, keep: bool) {
+        // SAFETY: By the requirements of this function.
+        let Some(task) = (unsafe { self.task() }) else {
+            return;
+        };
         if keep {
-            let task = self.task();
-            if !task.is_null() {
-                // SAFETY: By the requirements of this function.
-                unsafe { bindings::get_task_struct(task) };
-            }
+            core::mem::forget(ARef::from(task));
         } else if self.pending.is_set() {
-            // SAFETY: By the requirements of this function.
-            unsafe { self.wake_task() };
+            task.wake_up();
         }
     }
 
@@ -101,15 +107,11 @@ impl Head {
     /// As of `wake_task`.
     #[inline]
     pub(super) unsafe fn info(&self) -> Option<ThreadInfo> {
-        let task = self.task();
-        if task.is_null() {
-            return None;
-        }
         // SAFETY: By the requirements of this function.
-        let state = unsafe { task_state(task) };
+        let task = unsafe { self.task() }?;
+        let state = task_state(task);
         Some(ThreadInfo {
-            // SAFETY: By the requirements of this function. The number does not change.
-            pid: unsafe { (*task).pid },
+            pid: task.pid(),
             // A task that is `TASK_WAKING` has been woken; what is left is to find it a run queue.
             state: if state & !bindings::TASK_WAKING == bindings::TASK_RUNNING {
                 ThreadState::Running
@@ -125,11 +127,10 @@ impl Head {
 impl Core {
     /// Returns the state, for a caller that then uses the threads under RCU.
     ///
-    /// Either the task that unregisters finds `rcu_users` set, and waits for a grace period, in
-    /// `wait_for_wakers`; or this finds that the threads are going. Both change or see one of the two,
-    /// with a full barrier, before they look at the other. Finding `rcu_users` set needs the barrier
-    /// too: another CPU set it, and on machines that are not multi-copy atomic an acquire does not order
-    /// it against the state.
+    /// Either a task that changes the state finds `rcu_users` set, in `had_rcu_users`; or this finds the
+    /// new state. Both change or see one of the two, with a full barrier, before they look at the other.
+    /// Finding `rcu_users` set needs the barrier too: another CPU set it, and on machines that are not
+    /// multi-copy atomic an acquire does not order it against the state.
     fn rcu_state(&'static self, _rcu: &rcu::Guard) -> u32 {
         if self.rcu_users.load(Relaxed) {
             smp_mb();
@@ -171,7 +172,7 @@ impl Core {
 
         let rcu = rcu::read_lock();
 
-        let mut state = self.rcu_state(&rcu);
+        let state = self.rcu_state(&rcu);
         if state != REGISTERING && state != REGISTERED {
             return;
         }
@@ -181,12 +182,9 @@ impl Core {
         let head = unsafe { self.head(cpu) };
         head.pending.set();
 
-        if state == REGISTERING {
-            // Full: the registering task sees this, or this sees that it is done.
-            self.early_wake.xchg(true, Full);
-            state = self.slot.state();
-        }
-        if state == REGISTERED {
+        // The second look, a full barrier after the flag: either this finds that the registration is
+        // complete, or the registering task, which has a barrier on its side too, finds the flag.
+        if state == REGISTERED || self.slot.state() == REGISTERED {
             // SAFETY: The task is kept as described above.
             unsafe { head.wake_task() };
         }

@@ -8,7 +8,8 @@ use super::{
             bindings,
             module_scope::{
                 ModuleScope,
-                Node, //
+                NodeRef,
+                Owned, //
             }, //
         },
         slot::{
@@ -21,11 +22,13 @@ use super::{
     Invoke, //
 };
 use core::{
-    cell::UnsafeCell,
+    cell::Cell,
     marker::PhantomData,
-    ops::Deref, //
+    ops::Deref,
+    ptr::NonNull, //
 };
 use kernel::{
+    cpu::CpuId,
     error::{
         from_result,
         to_result, //
@@ -80,12 +83,12 @@ pub(in super::super::super) unsafe fn remove_state(state: c_int, invoke: Invoke)
 ///
 /// # Invariants
 ///
-/// `installed` is written only by the task that owns the slot. In the state `REGISTERED` it has the
-/// number of an installed hotplug state, and how it was installed.
+/// `installed` is used only by the task that owns the slot. In the state `REGISTERED` it has the number of
+/// an installed hotplug state, and how it was installed.
 #[repr(C)]
 struct Core {
     slot: Slot,
-    installed: UnsafeCell<(c_int, Invoke)>,
+    installed: Cell<(c_int, Invoke)>,
     startup: Option<RawCallback>,
     teardown: Option<RawCallback>,
 }
@@ -94,58 +97,34 @@ struct Core {
 unsafe impl Sync for Core {}
 
 impl Core {
-    fn node(&'static self) -> *const Node {
-        core::ptr::from_ref(self).cast()
+    fn node(&'static self) -> NodeRef {
+        // SAFETY: The node is the first field, and the address is that of the whole, which is static.
+        unsafe { NodeRef::new(NonNull::from(self).cast()) }
     }
 
     /// Installs the callbacks. On error, the slot is free, or the scope ends the registration.
     ///
     /// # Safety
     ///
-    /// The caller owns the slot, in the state `BUSY`, with a value.
+    /// `owned` is the ownership of this slot, which has a value.
     #[inline]
-    unsafe fn register(&'static self, invoke: Invoke) -> Result {
+    unsafe fn register(&'static self, owned: Owned, invoke: Invoke) -> Result {
         // SAFETY: The callbacks are static, and so is the name. The state is removed before the module goes
         // away: by the owner of the registration, or by the scope, which has the slot in its list. The
         // value that they use is there, and is dropped after that.
         let result = unsafe { setup_state(self.slot.name(), invoke, self.startup, self.teardown) };
-        let state = result.inspect_err(|_| {
-            // SAFETY: This task owns the slot. The callbacks are not installed, and there is no
-            // registration, so that no references to the value are left.
-            unsafe { self.slot.release() }
-        })?;
-        // SAFETY: This task owns the slot.
-        unsafe { *self.installed.get() = (state, invoke) };
-        // SAFETY: This task owns the slot, with a value.
-        // INVARIANT: The state was installed above.
-        unsafe { self.slot.publish() }
-    }
-
-    /// Removes the hotplug state.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the slot, and the hotplug state is installed.
-    #[inline]
-    unsafe fn remove(&self) {
-        // SAFETY: Written only by the owner of the slot, which is the caller.
-        let (state, invoke) = unsafe { *self.installed.get() };
-        // SAFETY: Installed, by the requirements of this function.
-        unsafe { remove_state(state, invoke) };
-    }
-
-    /// Removes the hotplug state, and frees the slot.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the slot, which was registered, and there is no registration any more.
-    #[inline]
-    unsafe fn dispose(&'static self) {
-        // SAFETY: By the type invariants the state is installed. When it is removed, no references to the
-        // value are left: no callbacks come, and there is no registration.
-        unsafe {
-            self.remove();
-            self.slot.release();
+        match result {
+            Ok(state) => {
+                self.installed.set((state, invoke));
+                // INVARIANT: The state was installed above.
+                owned.publish()
+            }
+            Err(e) => {
+                // SAFETY: By the requirements of this function. The callbacks are not installed, and there
+                // is no registration.
+                unsafe { self.slot.release(owned) };
+                Err(e)
+            }
         }
     }
 
@@ -154,29 +133,32 @@ impl Core {
     /// There is a registration, which is being dropped.
     #[inline]
     unsafe fn unregister(&'static self) {
-        // SAFETY: There is a registration.
-        if unsafe { self.slot.retire() } {
-            // SAFETY: `retire` gave the slot to this task.
-            unsafe { self.dispose() };
+        if let Some(owned) = self.slot.retire(self.node()) {
+            // SAFETY: It is the ownership of this slot, which was registered.
+            unsafe { Self::end(owned) };
         }
     }
 
-    /// Ends a registration that its owner has leaked, or that has none.
+    /// Removes the hotplug state. Frees the slot, or revokes it if the owner of the registration may still
+    /// be using that.
     ///
     /// # Safety
     ///
-    /// As of the function that [`Node::new`] takes; the node is that of a `Core`.
-    unsafe fn end(node: *const Node) {
-        // SAFETY: The address that `node` returned, of the `Core` in a static.
-        let this: &'static Self = unsafe { &*node.cast() };
-        // SAFETY: This task owns the slot, which was registered. The value of a leaked registration stays.
-        unsafe {
-            if this.slot.is_leaked() {
-                this.remove();
-                this.slot.leak();
-            } else {
-                this.dispose();
-            }
+    /// As of the function that [`Node::new`](super::super::super::module_scope::Node::new) takes; the node
+    /// is that of a `Core`.
+    #[inline]
+    unsafe fn end(owned: Owned) {
+        // SAFETY: The address that `node` returned, of a `Core` in a static.
+        let this: &'static Self = unsafe { &*owned.node().as_ptr().cast() };
+        let leaked = this.slot.is_leaked(&owned);
+        let (state, invoke) = this.installed.get();
+        // SAFETY: Installed, by the type invariants, and removed only here.
+        unsafe { remove_state(state, invoke) };
+        if leaked {
+            owned.revoke();
+        } else {
+            // SAFETY: No callbacks come any more, and there is no registration, as it is abandoned.
+            unsafe { this.slot.release(owned) };
         }
     }
 }
@@ -196,7 +178,7 @@ impl<T: Callbacks> StateSlot<T> {
         Self {
             core: Core {
                 slot: Slot::new::<T>(T::NAME, Core::end),
-                installed: UnsafeCell::new((0, Invoke::No)),
+                installed: Cell::new((0, Invoke::No)),
                 startup: if T::HAS_STARTUP {
                     Some(Self::startup_callback)
                 } else {
@@ -218,15 +200,28 @@ impl<T: Callbacks> StateSlot<T> {
         &T::slot(Access::new()).core
     }
 
+    /// Returns what a callback works with.
+    ///
+    /// # Safety
+    ///
+    /// Called by the hotplug core, on the CPU `cpu`, in a callback that lasts for `'a`.
+    #[inline(always)]
+    unsafe fn call<'a>(cpu: c_uint) -> (&'a T, Context<'a>) {
+        // SAFETY: The core calls back only while the state is installed, for as long as there is a value
+        // of type `T`.
+        let shared = unsafe { Self::get().slot.value() };
+        // SAFETY: The core passes the number of a possible CPU.
+        let cpu = unsafe { CpuId::from_u32_unchecked(cpu) };
+        // SAFETY: The hotplug thread of `cpu` calls back in a context that may sleep.
+        (shared, unsafe { Context::new(cpu) })
+    }
+
     /// # Safety
     ///
     /// Called by the hotplug core, on the CPU `cpu`.
     unsafe extern "C" fn startup_callback(cpu: c_uint) -> c_int {
-        // SAFETY: The core calls back only while the state is installed, for as long as there is a value
-        // of type `T`.
-        let shared: &T = unsafe { Self::get().slot.value() };
-        // SAFETY: The hotplug thread of `cpu` calls back in a context that may sleep.
-        let cx = unsafe { Context::new(cpu) };
+        // SAFETY: By the requirements of this function.
+        let (shared, cx) = unsafe { Self::call(cpu) };
 
         from_result(|| {
             shared.startup(&cx)?;
@@ -238,10 +233,8 @@ impl<T: Callbacks> StateSlot<T> {
     ///
     /// Called by the hotplug core, on the CPU `cpu`.
     unsafe extern "C" fn teardown_callback(cpu: c_uint) -> c_int {
-        // SAFETY: As in `startup_callback`.
-        let shared: &T = unsafe { Self::get().slot.value() };
-        // SAFETY: As in `startup_callback`.
-        let cx = unsafe { Context::new(cpu) };
+        // SAFETY: By the requirements of this function.
+        let (shared, cx) = unsafe { Self::call(cpu) };
 
         shared.teardown(&cx);
         0
@@ -286,12 +279,10 @@ impl<T: Callbacks> Registration<T> {
         Error: From<E>,
     {
         let core = StateSlot::<T>::get();
-        // SAFETY:
-        // - The node is the first field, and the address is that of the whole.
-        // - The slot was made for `T`.
-        unsafe { core.slot.claim::<T, E>(core.node(), scope, init) }?;
-        // SAFETY: This task owns the slot, with a value.
-        unsafe { core.register(invoke) }?;
+        // SAFETY: It is the node of this slot, which is that of `T`.
+        let owned = unsafe { core.slot.claim::<T, E>(core.node(), scope, init) }?;
+        // SAFETY: It is the ownership of this slot.
+        unsafe { core.register(owned, invoke) }?;
         // INVARIANT: Registered just now.
         Ok(Self(PhantomData))
     }
