@@ -7,7 +7,13 @@
 #![allow(dead_code, reason = "not every mechanism calls all of it")]
 
 use crate::smpboot::ModuleScope;
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::{
+        from_ref,
+        null_mut, //
+    }, //
+};
 use kernel::{
     cpu::CpuId,
     error::{
@@ -19,7 +25,10 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    sync::SetOnce,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     types::ForeignOwnable, //
 };
 
@@ -79,7 +88,9 @@ impl<M: Mechanism> Callbacks<M> {
     /// `handle` must be valid for writing.
     unsafe extern "C" fn start(arg: c_uint, handle: *mut *mut c_void) -> c_int {
         from_result(|| {
-            let started = M::start(SCOPE.copy().ok_or(ENODEV)?, arg)?;
+            // SAFETY: As said there.
+            let scope = unsafe { SCOPE.load(Relaxed).as_ref() };
+            let started = M::start(scope.ok_or(ENODEV)?, arg)?;
             // SAFETY: By the requirements of this function.
             unsafe { *handle = started.into_foreign() };
             Ok(0)
@@ -113,7 +124,8 @@ impl<M: Mechanism> HasOps for M {
     const OPS: &'static Ops = &Callbacks::<M>::OPS;
 }
 
-static SCOPE: SetOnce<&'static ModuleScope> = SetOnce::new();
+/// Null, or from a `&'static ModuleScope`.
+static SCOPE: Atomic<*mut ModuleScope> = Atomic::new(null_mut());
 
 /// A mechanism that the driver knows, until this is dropped.
 pub(crate) struct Added<M: Mechanism>(PhantomData<M>);
@@ -122,7 +134,7 @@ impl<M: Mechanism> Added<M> {
     /// Tells the driver of `M`.
     #[inline]
     pub(crate) fn new(scope: &'static ModuleScope) -> Result<Self> {
-        SCOPE.populate(scope);
+        SCOPE.store(from_ref(scope).cast_mut(), Relaxed);
         // SAFETY: The table and its functions are static. They are there as long as the module, which is
         // as long as this, which the module holds. The driver passes what they require.
         to_result(unsafe { smpboot_bench_add(<M as HasOps>::OPS) })?;

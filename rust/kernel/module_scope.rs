@@ -46,6 +46,7 @@ use super::{
     }, //
 };
 use core::{
+    marker::PhantomData,
     ops::Deref,
     ptr::from_ref, //
 };
@@ -82,14 +83,73 @@ pub(super) use node::{
 ///
 /// Obtained in [`ScopedModule::init`]; see the [module's page](self). It is also the module's
 /// [`ThreadFn`], to be passed to [`in_callback`](super::cpu::hotplug::in_callback).
-#[pin_data(PinnedDrop)]
+#[pin_data]
 pub struct ModuleScope {
     thread_fn: ThreadFn,
+    #[pin]
+    registrations: Closing<()>,
+}
+
+#[pin_data]
+struct Registrations {
     #[pin]
     list: Mutex<List>,
     /// The state of a node has changed, or a thread has run its `setup`.
     #[pin]
     changed: CondVar,
+}
+
+/// Ends all registrations when it is dropped.
+///
+/// It has a type parameter because rustc emits the methods of traits for all types that have none, and
+/// here LLVM has a better place.
+#[pin_data(PinnedDrop)]
+struct Closing<T> {
+    #[pin]
+    registrations: Registrations,
+    _generic: PhantomData<T>,
+}
+
+impl Deref for Closing<()> {
+    type Target = Registrations;
+
+    #[inline(always)]
+    fn deref(&self) -> &Registrations {
+        &self.registrations
+    }
+}
+
+impl Registrations {
+    /// Takes `node`, as [`ModuleScope::retire`] does. If that is `None`, closes the scope, and takes the
+    /// newest node of those that are registered. Returns the node that the caller owns now; `None` if it
+    /// owns none, and never will.
+    #[inline(never)]
+    fn take(&self, node: Option<NodeRef>) -> Option<Owned> {
+        let mut list = self.list.lock();
+        loop {
+            let mut at = if node.is_none() {
+                list.closed = true;
+                Some(list.newest?)
+            } else {
+                node
+            };
+            while let Some(candidate) = at {
+                let Node { older, state, .. } = candidate.get();
+                match state.load(Relaxed) {
+                    REGISTERED => {
+                        // INVARIANT: The lock is held. This task is the owner now.
+                        state.store(BUSY, Relaxed);
+                        return Some(Owned(candidate));
+                    }
+                    FREE | REVOKED => return None,
+                    _ => {}
+                }
+                at = if node.is_none() { older.get() } else { None };
+            }
+            // Other tasks own what is left. None of them waits for the caller.
+            self.changed.wait(&mut list);
+        }
+    }
 }
 
 impl ModuleScope {
@@ -111,8 +171,13 @@ impl ModuleScope {
                 }
                 ThreadFn::learn()?
             },
-            changed <- new_condvar!("ModuleScope::changed"),
-            list <- new_mutex!(List { newest: None, closed: false }, "ModuleScope::list"),
+            registrations <- pin_init!(Closing {
+                registrations <- pin_init!(Registrations {
+                    changed <- new_condvar!("ModuleScope::changed"),
+                    list <- new_mutex!(List { newest: None, closed: false }, "ModuleScope::list"),
+                }),
+                _generic: PhantomData,
+            }),
         }? Error)
     }
 
@@ -145,7 +210,7 @@ impl ModuleScope {
 
     #[inline]
     fn enter(&'static self, node: NodeRef) -> Result {
-        let mut list = self.list.lock();
+        let mut list = self.registrations.list.lock();
         if list.closed {
             return Err(ESHUTDOWN);
         }
@@ -166,53 +231,22 @@ impl ModuleScope {
     /// registered.
     #[inline]
     pub(super) fn retire(&self, node: NodeRef) -> Option<Owned> {
-        self.take(Some(node))
-    }
-
-    /// Takes `node`, as [`retire`](Self::retire) does. If that is `None`, closes the scope, and takes the
-    /// newest node of those that are registered. Returns the node that the caller owns now; `None` if it
-    /// owns none, and never will.
-    #[inline(never)]
-    fn take(&self, node: Option<NodeRef>) -> Option<Owned> {
-        let mut list = self.list.lock();
-        loop {
-            let mut at = if node.is_none() {
-                list.closed = true;
-                Some(list.newest?)
-            } else {
-                node
-            };
-            while let Some(candidate) = at {
-                let Node { older, state, .. } = candidate.get();
-                match state.load(Relaxed) {
-                    REGISTERED => {
-                        // INVARIANT: The lock is held. This task is the owner now.
-                        state.store(BUSY, Relaxed);
-                        return Some(Owned(candidate));
-                    }
-                    FREE | REVOKED => return None,
-                    _ => {}
-                }
-                at = if node.is_none() { older.get() } else { None };
-            }
-            // Other tasks own what is left. None of them waits for the caller.
-            self.changed.wait(&mut list);
-        }
+        self.registrations.take(Some(node))
     }
 
     /// Makes [`wait_until`](Self::wait_until) evaluate its condition again. Process context.
     #[inline]
     pub(super) fn notify(&self) {
-        let _list = self.list.lock();
-        self.changed.notify_all();
+        let _list = self.registrations.list.lock();
+        self.registrations.changed.notify_all();
     }
 
     /// Waits until `condition` holds: it may depend on the states of nodes, and on what a call of
     /// [`notify`](Self::notify) follows. Process context. Returns `EINTR` on a signal.
     pub(super) fn wait_until(&self, condition: impl Fn() -> bool) -> Result {
-        let mut list = self.list.lock();
+        let mut list = self.registrations.list.lock();
         while !condition() {
-            if self.changed.wait_interruptible(&mut list) {
+            if self.registrations.changed.wait_interruptible(&mut list) {
                 return Err(EINTR);
             }
         }
@@ -231,7 +265,7 @@ impl Owned {
         let Some(scope) = node.get().scope() else {
             return false;
         };
-        let mut list = scope.list.lock();
+        let mut list = scope.registrations.list.lock();
         match new {
             // INVARIANT: It leaves the list.
             FREE | REVOKED => list.remove(node),
@@ -241,7 +275,7 @@ impl Owned {
         // Release: a task that finds the state finds all that the owner did before.
         // INVARIANT: The lock is held.
         state.store(new, Release);
-        scope.changed.notify_all();
+        scope.registrations.changed.notify_all();
         list.closed
     }
 
@@ -290,12 +324,11 @@ impl Deref for ModuleScope {
 }
 
 #[pinned_drop]
-impl PinnedDrop for ModuleScope {
-    /// Ends all registrations.
+impl<T> PinnedDrop for Closing<T> {
     #[inline]
     fn drop(self: Pin<&mut Self>) {
         // The lock is not held while a registration ends: that waits for callbacks, which may take it.
-        while let Some(owned) = self.take(None) {
+        while let Some(owned) = self.registrations.take(None) {
             // SAFETY: As `Node::new` says: the function of this node, which was registered.
             unsafe { (owned.node().get().end)(owned) };
         }

@@ -20,14 +20,14 @@ use kernel::sync::atomic::{
 
 /// Nothing is registered. The node is in no list.
 pub(in super::super) const FREE: u32 = 0;
-/// One task owns the node: it makes the registration, or takes it apart.
-pub(in super::super) const BUSY: u32 = 1;
-/// As [`BUSY`], and C knows the callbacks, but the registration may yet fail.
-pub(in super::super) const REGISTERING: u32 = 2;
-/// Registered.
-pub(in super::super) const REGISTERED: u32 = 3;
 /// Ended by the scope. Final. The node is in no list.
-pub(in super::super) const REVOKED: u32 = 4;
+pub(in super::super) const REVOKED: u32 = 1;
+/// One task owns the node: it makes the registration, or takes it apart.
+pub(in super::super) const BUSY: u32 = 2;
+/// As [`BUSY`], and C knows the callbacks, but the registration may yet fail.
+pub(in super::super) const REGISTERING: u32 = 3;
+/// Registered.
+pub(in super::super) const REGISTERED: u32 = 4;
 
 /// The list entry of one registration, at the begin of the registration's own memory.
 ///

@@ -6,7 +6,10 @@ use super::{
     super::module_scope::ModuleScope,
     table::ThreadSlot,
     thread::HotplugThread,
-    untyped::InstallParking,
+    untyped::{
+        Claim,
+        InstallParking, //
+    },
     wake::Threads, //
 };
 use core::{
@@ -88,7 +91,7 @@ impl<T: HotplugThread> Registration<T> {
         // SAFETY: It is the node of this slot, which is that of `T`.
         let owned = unsafe { core.slot.claim::<T, E>(core.node(), scope, init) }?;
         // SAFETY: It is the ownership of this slot.
-        unsafe { core.register(owned, parking) }?;
+        unsafe { Claim::new(owned) }.register(parking)?;
         // INVARIANT: Registered just now.
         Ok(Self(PhantomData))
     }

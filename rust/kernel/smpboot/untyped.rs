@@ -96,7 +96,7 @@ impl Core {
         layout: Layout,
     ) -> Self {
         Self {
-            slot: Slot::new::<T>(T::NAME, Self::end),
+            slot: Slot::new::<T>(T::NAME, Claim::end),
             ht: UnsafeCell::new(ht),
             storage: Cell::new(null_mut()),
             layout,
@@ -105,6 +105,7 @@ impl Core {
         }
     }
 
+    /// Returns the node of the slot.
     #[inline(always)]
     pub(super) fn node(&'static self) -> NodeRef {
         // SAFETY: The node is the first field, and the address is that of the whole, which is static.
@@ -132,85 +133,6 @@ impl Core {
         // SAFETY: By the requirements of this function. Zeroed memory is a valid head. All of it has
         // interior mutability, and the C core writes the task pointer only.
         unsafe { &*self.per_thread(cpu) }
-    }
-
-    /// Registers the threads. On error, the slot is free, or the scope ends the registration.
-    ///
-    /// # Safety
-    ///
-    /// `owned` is the ownership of this slot, which has a value.
-    #[inline(never)]
-    pub(super) unsafe fn register(
-        &'static self,
-        owned: Owned,
-        parking: Option<InstallParking>,
-    ) -> Result {
-        // SAFETY: By the requirements of this function.
-        let result = unsafe { self.register_threads(&owned, parking) };
-        if result.is_err() {
-            // SAFETY: This task owns the slot. The C core does not know `ht`, and wakers are gone.
-            unsafe { self.free(owned) };
-            return result;
-        }
-        // INVARIANT: The threads are registered, and so is the hotplug state.
-        owned.publish()?;
-
-        // Wakers that came before only left their flag: until now the core could have taken the threads
-        // away again. A waker that did not find the new state in its second look at it is found here.
-        if self.had_rcu_users() {
-            // SAFETY: No other task frees the storage: this one is about to return the registration. If
-            // the scope ends that meanwhile, storage and tasks stay.
-            unsafe { self.for_each_task(false) };
-        }
-        Ok(())
-    }
-
-    /// On error the slot is in the state `BUSY`, the C core does not know `ht`, and there are no wakers.
-    ///
-    /// # Safety
-    ///
-    /// As of `register`.
-    #[inline]
-    unsafe fn register_threads(
-        &'static self,
-        owned: &Owned,
-        parking: Option<InstallParking>,
-    ) -> Result {
-        let storage = RawPerCpu::new_zeroed(self.layout).map_or(null_mut(), RawPerCpu::into_base);
-        self.storage.set(storage);
-        if storage.is_null() {
-            return Err(ENOMEM);
-        }
-        self.parking.set(0);
-        let ht = self.ht.get();
-        // SAFETY: The caller owns the slot, in the state `BUSY`, and there are no wakers.
-        unsafe {
-            // A per-CPU pointer to the first field of `Head`: all entries are null.
-            (*ht).store = storage.cast();
-            (*ht).selfparking = parking.is_some();
-        }
-        owned.open();
-
-        // SAFETY:
-        // - `ht` is in a static, and stays registered until this core unregisters it: before the
-        //   module goes away, because the scope has the slot in its list.
-        // - `store` is per-CPU storage whose entries are null, and is freed after that.
-        // - All that the callbacks use is there: value and storage.
-        // - The name is a static format string that takes one number.
-        let mut result = to_result(unsafe { bindings::smpboot_register_percpu_thread(ht) });
-        if let (Ok(()), Some(install)) = (result, parking) {
-            // SAFETY: The threads are registered. `end` removes the state first.
-            result = unsafe { install(self) }.map(|state| self.parking.set(state));
-            if result.is_err() {
-                // SAFETY: Registered above, and not published, so that only this task unregisters it.
-                unsafe { bindings::smpboot_unregister_percpu_thread(ht) };
-            }
-        }
-        if result.is_err() {
-            owned.abort();
-            self.wait_for_wakers();
-        }
-        result
     }
 
     /// Takes a reference to each task, for ever, or else wakes the threads whose flag is set.
@@ -249,69 +171,14 @@ impl Core {
         }
     }
 
-    /// Frees the storage, and releases the slot.
-    ///
-    /// # Safety
-    ///
-    /// - `owned` is the ownership of this slot, which has a value.
-    /// - The C core does not know `ht`, and there are no wakers and no registration.
-    #[inline(never)]
-    unsafe fn free(&'static self, owned: Owned) {
-        // SAFETY: By the type invariants, and the requirements of this function.
-        unsafe { RawPerCpu::free(self.storage.get()) };
-        // SAFETY: By the requirements of this function. Wakers never refer to the value.
-        unsafe { self.slot.release(owned) };
-    }
-
     /// # Safety
     ///
     /// There is a registration, which is being dropped.
     #[inline(never)]
     pub(super) unsafe fn unregister(&'static self) {
         if let Some(owned) = self.slot.retire(self.node()) {
-            // SAFETY: It is the ownership of this slot, which was registered.
-            unsafe { Self::end(owned) };
-        }
-    }
-
-    /// Stops the threads. Frees the slot, or revokes it if the owner of the registration may still be
-    /// using that.
-    ///
-    /// # Safety
-    ///
-    /// As of the function that [`Node::new`](super::super::module_scope::Node::new) takes; the node is that
-    /// of a `Core`.
-    #[inline(never)]
-    unsafe fn end(owned: Owned) {
-        // SAFETY: The address that `node` returned, of a `Core` in a static.
-        let this: &'static Self = unsafe { &*owned.node().as_ptr().cast() };
-        let leaked = this.slot.is_leaked(&owned);
-        if leaked {
-            // No thread may come into being between here and the end of all, whose task would not be
-            // kept.
-            // SAFETY: Process context, with no hotplug lock held.
-            unsafe { bindings::cpu_hotplug_disable() };
-            // SAFETY: The threads are registered, and no other task unregisters them.
-            unsafe { this.for_each_task(true) };
-        }
-        // The core drops its references to the tasks before it forgets the pointers.
-        this.wait_for_wakers();
-        let parking = this.parking.get();
-        if parking != 0 {
-            // Parks the threads of the CPUs that are online.
-            // SAFETY: Installed, by the type invariants, and removed only here.
-            unsafe { cpuhp::remove_state(parking, cpuhp::Invoke::Yes) };
-        }
-        // SAFETY: By the type invariants `ht` is registered. Wakers are gone: those under RCU, and, if
-        // there is no registration, those that wake by it. Otherwise value, storage and tasks stay.
-        unsafe { bindings::smpboot_unregister_percpu_thread(this.ht.get()) };
-        if leaked {
-            // SAFETY: Disabled above.
-            unsafe { bindings::cpu_hotplug_enable() };
-            owned.revoke();
-        } else {
-            // SAFETY: The core has just forgotten `ht`. There is no registration, as it is abandoned.
-            unsafe { this.free(owned) };
+            // SAFETY: It is the ownership of this core, which was registered.
+            unsafe { Claim::end(owned) };
         }
     }
 
@@ -345,5 +212,149 @@ impl Core {
             return Err(ESHUTDOWN);
         }
         Ok(())
+    }
+}
+
+/// The ownership of a core, whose slot has a value.
+///
+/// # Invariants
+///
+/// It is that of the node of a static [`Core`].
+pub(super) struct Claim(Owned);
+
+impl Claim {
+    /// # Safety
+    ///
+    /// `owned` is the ownership of a [`Core`], whose slot has a value.
+    #[inline(always)]
+    pub(super) unsafe fn new(owned: Owned) -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(owned)
+    }
+
+    #[inline(always)]
+    fn core(&self) -> &'static Core {
+        // SAFETY: By the type invariant; it is the address that `Core::node` returned.
+        unsafe { &*self.0.node().as_ptr().cast() }
+    }
+
+    /// Registers the threads. On error, the slot is free, or the scope ends the registration.
+    #[inline(never)]
+    pub(super) fn register(self, parking: Option<InstallParking>) -> Result {
+        let this = self.core();
+        let result = self.register_threads(parking);
+        if result.is_err() {
+            // SAFETY: The C core does not know `ht`, and wakers are gone. There is no registration.
+            unsafe { self.free() };
+            return result;
+        }
+        // INVARIANT: The threads are registered, and so is the hotplug state.
+        self.0.publish()?;
+
+        // Wakers that came before only left their flag: until now the core could have taken the threads
+        // away again. A waker that did not find the new state in its second look at it is found here.
+        if this.had_rcu_users() {
+            // SAFETY: No other task frees the storage: this one is about to return the registration. If
+            // the scope ends that meanwhile, storage and tasks stay.
+            unsafe { this.for_each_task(false) };
+        }
+        Ok(())
+    }
+
+    /// On error the slot is in the state `BUSY`, the C core does not know `ht`, and there are no wakers.
+    #[inline]
+    fn register_threads(&self, parking: Option<InstallParking>) -> Result {
+        let this = self.core();
+        let storage = RawPerCpu::new_zeroed(this.layout).map_or(null_mut(), RawPerCpu::into_base);
+        this.storage.set(storage);
+        if storage.is_null() {
+            return Err(ENOMEM);
+        }
+        this.parking.set(0);
+        let ht = this.ht.get();
+        // SAFETY: This task owns the slot, in the state `BUSY`, and there are no wakers.
+        unsafe {
+            // A per-CPU pointer to the first field of `Head`: all entries are null.
+            (*ht).store = storage.cast();
+            (*ht).selfparking = parking.is_some();
+        }
+        self.0.open();
+
+        // SAFETY:
+        // - `ht` is in a static, and stays registered until this core unregisters it: before the
+        //   module goes away, because the scope has the slot in its list.
+        // - `store` is per-CPU storage whose entries are null, and is freed after that.
+        // - All that the callbacks use is there: value and storage.
+        // - The name is a static format string that takes one number.
+        let mut result = to_result(unsafe { bindings::smpboot_register_percpu_thread(ht) });
+        if let (Ok(()), Some(install)) = (result, parking) {
+            // SAFETY: The threads are registered. `end` removes the state first.
+            result = unsafe { install(this) }.map(|state| this.parking.set(state));
+            if result.is_err() {
+                // SAFETY: Registered above, and not published, so that only this task unregisters it.
+                unsafe { bindings::smpboot_unregister_percpu_thread(ht) };
+            }
+        }
+        if result.is_err() {
+            self.0.abort();
+            this.wait_for_wakers();
+        }
+        result
+    }
+
+    /// Frees the storage, and releases the slot.
+    ///
+    /// # Safety
+    ///
+    /// The C core does not know `ht`, and there are no wakers and no registration.
+    #[inline(never)]
+    unsafe fn free(self) {
+        let this = self.core();
+        // SAFETY: By the type invariants, and the requirements of this function.
+        unsafe { RawPerCpu::free(this.storage.get()) };
+        // SAFETY: By the requirements of this function. Wakers never refer to the value.
+        unsafe { this.slot.release(self.0) };
+    }
+
+    /// Stops the threads. Frees the slot, or revokes it if the owner of the registration may still be
+    /// using that.
+    ///
+    /// # Safety
+    ///
+    /// As of the function that [`Node::new`](super::super::module_scope::Node::new) takes; the node is that
+    /// of a `Core`.
+    #[inline(never)]
+    unsafe fn end(owned: Owned) {
+        // SAFETY: By the requirements of this function. What was registered has a value.
+        let this = unsafe { Self::new(owned) };
+        let core = this.core();
+        let leaked = core.slot.is_leaked(&this.0);
+        if leaked {
+            // No thread may come into being between here and the end of all, whose task would not be
+            // kept.
+            // SAFETY: Process context, with no hotplug lock held.
+            unsafe { bindings::cpu_hotplug_disable() };
+            // SAFETY: The threads are registered, and no other task unregisters them.
+            unsafe { core.for_each_task(true) };
+        }
+        // C drops its references to the tasks before it forgets the pointers.
+        core.wait_for_wakers();
+        let parking = core.parking.get();
+        if parking != 0 {
+            // Parks the threads of the CPUs that are online.
+            // SAFETY: Installed, by the type invariants, and removed only here.
+            unsafe { cpuhp::remove_state(parking, cpuhp::Invoke::Yes) };
+        }
+        // SAFETY: By the type invariants `ht` is registered. Wakers are gone: those under RCU, and, if
+        // there is no registration, those that wake by it. Otherwise value, storage and tasks stay.
+        unsafe { bindings::smpboot_unregister_percpu_thread(core.ht.get()) };
+        if leaked {
+            // SAFETY: Disabled above.
+            unsafe { bindings::cpu_hotplug_enable() };
+            this.0.revoke();
+        } else {
+            // SAFETY: C has just forgotten `ht`. There is no registration, as it is abandoned.
+            unsafe { this.free() };
+        }
     }
 }
