@@ -194,11 +194,8 @@ impl<T> PerCpu<T> {
     /// the caller is bound to its CPU, it may be another CPU's by the time that it is used.
     #[inline]
     pub fn get(&self, cpu: CpuId) -> Option<&T> {
-        if !hotplug::is_possible(cpu) {
-            return None;
-        }
-        // SAFETY: `cpu` is possible, so there is a `T`, by the type invariant.
-        Some(unsafe { &*self.ptr(cpu) })
+        let cpu = hotplug::PossibleCpu::new(cpu)?;
+        Some(self.of(&cpu))
     }
 
     /// The value of `cpu`, to be changed.

@@ -2,7 +2,10 @@
 
 //! In which context a callback runs, as a type.
 
-use super::super::bindings;
+use super::{
+    super::bindings,
+    hotplug::PossibleCpu, //
+};
 use core::marker::PhantomData;
 use kernel::{
     cpu::CpuId,
@@ -50,6 +53,14 @@ pub struct Context<'a> {
 pub unsafe trait CpuContext {
     /// Returns the CPU.
     fn cpu(&self) -> CpuId;
+}
+
+// SAFETY: By the type invariant.
+unsafe impl CpuContext for PossibleCpu {
+    #[inline(always)]
+    fn cpu(&self) -> CpuId {
+        self.get()
+    }
 }
 
 // SAFETY: A thread exists only for possible CPUs.

@@ -47,6 +47,27 @@ pub fn is_possible(cpu: CpuId) -> bool {
     cpu_possible(cpu)
 }
 
+/// A CPU that is possible.
+///
+/// # Invariants
+///
+/// It is.
+#[derive(Clone, Copy)]
+pub(in super::super) struct PossibleCpu(CpuId);
+
+impl PossibleCpu {
+    #[inline(always)]
+    pub(in super::super) fn new(cpu: CpuId) -> Option<Self> {
+        // INVARIANT: Tested just now.
+        is_possible(cpu).then_some(Self(cpu))
+    }
+
+    #[inline(always)]
+    pub(in super::super) fn get(self) -> CpuId {
+        self.0
+    }
+}
+
 /// Whether `cpu` is online now. Any context.
 ///
 /// Says little about the threads of that CPU: it is true before they are unparked, and still true

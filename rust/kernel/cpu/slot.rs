@@ -16,9 +16,11 @@
 //!      FREE ---------> BUSY -------> REGISTERING -----> REGISTERED
 //!       ^               | ^               |                 |
 //!       +-- release ----+ +---- abort ----+                 |
-//!                       | +---------- retire ---------------+
-//!                       +-- revoke --> REVOKED
+//!                       |                                   |
+//!      REVOKED <--------+------------- retire, end ---------+
 //! ```
+//!
+//! Each state that has an owner is a type, and each step a method of it: [`Claim`], [`Open`] and [`Ending`].
 
 use super::{
     super::{
@@ -34,7 +36,12 @@ use super::{
 };
 use core::{
     cell::Cell,
-    ptr::null_mut, //
+    marker::PhantomData,
+    ops::Deref,
+    ptr::{
+        null_mut,
+        NonNull, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -58,7 +65,14 @@ impl Drop for Access {
     fn drop(&mut self) {}
 }
 
-/// The part of a registration's static that registrations have in common: state and shared value.
+/// A kind of registration: what its static needs beside state and value.
+pub(in super::super) trait Kind: Sized + 'static {
+    /// Ends a registration: removes the callbacks, and then [releases](Claim::release) the slot, or
+    /// [revokes](Ending::revoke) it if the registration [was leaked](Ending::is_leaked).
+    fn end(ending: Ending<Self>);
+}
+
+/// A registration's static, but for its type: state, shared value, and what its kind needs.
 ///
 /// The value has memory of its own: it is pinned, and the static goes away with the module also if the
 /// value was leaked.
@@ -68,136 +82,49 @@ impl Drop for Access {
 /// - `value` is written only by the task that owns the node, in the state `BUSY`, when the C core calls
 ///   no callbacks, and no registration is left.
 /// - In the states `REGISTERING`, `REGISTERED` and `REVOKED`, and in `BUSY` between a successful
-///   `claim` and `release`, `value` is that of a `KBox` of the slot's type.
+///   `claim` and `release`, `value` is that of a `KBox` of the type that the entry was made for.
 #[repr(C)]
-pub(in super::super) struct Slot {
+pub(in super::super) struct Entry<K: Kind> {
     node: Node,
     value: Cell<*mut c_void>,
     drop_value: unsafe fn(*mut c_void),
     name: &'static CStr,
+    kind: K,
 }
 
 // SAFETY: `value` is written as the invariants say; shared references to the value may be used by any
-// task, and any task may drop it, because `new` takes only values that are `Send + Sync`.
-unsafe impl Sync for Slot {}
+// task, and any task may drop it, because `Slot::new` takes only values that are `Send + Sync`.
+unsafe impl<K: Kind + Sync> Sync for Entry<K> {}
 
-impl Slot {
-    /// Returns a free slot for values of type `T`. `end` is that of [`Node::new`].
-    pub(in super::super) const fn new<T: Send + Sync + 'static>(
-        name: &'static CStr,
-        end: unsafe fn(Owned),
-    ) -> Self {
-        /// # Safety
-        ///
-        /// `value` is that of a `KBox<T>`, and not used any more.
-        unsafe fn drop_value<T: 'static>(value: *mut c_void) {
-            // SAFETY: By the requirements of this function.
-            drop(unsafe { Pin::<KBox<T>>::from_foreign(value) });
-        }
+impl<K: Kind> Deref for Entry<K> {
+    type Target = K;
 
-        // INVARIANT: The state is `FREE`.
-        Self {
-            node: Node::new(end),
-            value: Cell::new(null_mut()),
-            drop_value: drop_value::<T>,
-            name,
-        }
+    #[inline(always)]
+    fn deref(&self) -> &K {
+        &self.kind
     }
+}
 
+/// Reports what its owner has done to a registration. As `pr_err!`, for a fifth of the code.
+#[cold]
+#[inline]
+fn report(name: &CStr, what: &CStr) {
+    // SAFETY: The strings that the format asks for.
+    unsafe {
+        bindings::_printk(
+            c"\x013%s: %s: registration %s; it ends with the module\n".as_char_ptr(),
+            crate::__LOG_PREFIX.as_ptr(),
+            name.as_char_ptr(),
+            what.as_char_ptr(),
+        )
+    };
+}
+
+impl<K: Kind> Entry<K> {
     /// Returns the name.
     #[inline(always)]
     pub(in super::super) fn name(&self) -> &'static CStr {
         self.name
-    }
-
-    /// Reports what its owner has done to a registration. As `pr_err!`, for a fifth of the code.
-    #[cold]
-    #[inline]
-    fn report(&self, what: &CStr) {
-        // SAFETY: The strings that the format asks for.
-        unsafe {
-            bindings::_printk(
-                c"\x013%s: %s: registration %s; it ends with the module\n".as_char_ptr(),
-                crate::__LOG_PREFIX.as_ptr(),
-                self.name.as_char_ptr(),
-                what.as_char_ptr(),
-            )
-        };
-    }
-
-    /// Takes the slot, and puts a value into it: `FREE -> BUSY`.
-    ///
-    /// On success the caller owns the slot, with a value. Process context. Returns `EDEADLK` in a callback,
-    /// `EBUSY` if the slot is in use, `ESHUTDOWN` if the module is going away, `ENOMEM`, or what `init`
-    /// fails with.
-    ///
-    /// # Safety
-    ///
-    /// - `node` is the node of this slot.
-    /// - `T` is the slot's type.
-    #[inline]
-    pub(in super::super) unsafe fn claim<T: 'static, E>(
-        &'static self,
-        node: NodeRef,
-        scope: &'static ModuleScope,
-        init: impl PinInit<T, E>,
-    ) -> Result<Owned>
-    where
-        Error: From<E>,
-    {
-        let owned = scope.claim_outside(node)?;
-        match KBox::pin_init(init, GFP_KERNEL) {
-            Ok(value) => {
-                // INVARIANT: This task owns the slot, which is of this type.
-                self.value.set(value.into_foreign());
-                Ok(owned)
-            }
-            Err(e) => {
-                owned.free();
-                Err(e.into())
-            }
-        }
-    }
-
-    /// Begins to unregister, for the owner of the registration: `REGISTERED -> BUSY`. Waits while the
-    /// module's end does so.
-    ///
-    /// Returns `None` if the module's end has done it, and in a callback: there the registration is left
-    /// to the module's end, with an error in the kernel log. Process context.
-    #[inline]
-    pub(in super::super) fn retire(&self, node: NodeRef) -> Option<Owned> {
-        let scope = self.node.scope()?;
-        if hotplug::in_callback(scope) {
-            // It would wait for the end of itself.
-            self.report(c"dropped in a hotplug callback");
-            return None;
-        }
-        let owned = scope.retire(node)?;
-        owned.abandon();
-        Some(owned)
-    }
-
-    /// Drops the value, and frees the slot: `BUSY -> FREE`.
-    ///
-    /// # Safety
-    ///
-    /// - `owned` is the ownership of this slot, which has a value.
-    /// - There are no references to the value: the C core calls no callbacks, and there is no registration.
-    #[inline]
-    pub(in super::super) unsafe fn release(&'static self, owned: Owned) {
-        // SAFETY: By the type invariants, and the requirements of this function.
-        unsafe { (self.drop_value)(self.value.get()) };
-        owned.free();
-    }
-
-    /// Returns whether a registration that ends has an owner, who has leaked it. Reports it then.
-    #[inline]
-    pub(in super::super) fn is_leaked(&self, owned: &Owned) -> bool {
-        let leaked = !owned.is_abandoned();
-        if leaked {
-            self.report(c"was leaked");
-        }
-        leaked
     }
 
     /// Returns the state, which may change at any time: one of the constants of
@@ -213,17 +140,246 @@ impl Slot {
         self.node.scope()
     }
 
+    #[inline(always)]
+    fn node(&'static self) -> NodeRef {
+        // SAFETY: The node is the first field, and the address is that of the whole, which is static.
+        unsafe { NodeRef::new(NonNull::from(self).cast()) }
+    }
+
+    /// Unregisters, for the owner of the registration. Waits while the module's end does so.
+    ///
+    /// In a callback the registration is left to the module's end, with an error in the kernel log.
+    /// Process context.
+    ///
+    /// # Safety
+    ///
+    /// There is a registration, which is being dropped.
+    #[inline(never)]
+    pub(in super::super) unsafe fn unregister(&'static self) {
+        let Some(scope) = self.node.scope() else {
+            return;
+        };
+        if hotplug::in_callback(scope) {
+            // It would wait for the end of itself.
+            report(self.name, c"dropped in a hotplug callback");
+        } else if let Some(owned) = scope.retire(self.node()) {
+            owned.abandon();
+            // SAFETY: It is the node of this entry, which was registered. There is no registration any more,
+            // by the requirements of this function.
+            unsafe { Self::end(owned) };
+        }
+    }
+
+    /// Ends a registration for its scope.
+    ///
+    /// # Safety
+    ///
+    /// As of the function that [`Node::new`] takes; the node is that of an entry of this kind.
+    #[inline(never)]
+    unsafe fn end(owned: Owned) {
+        // INVARIANT: The node was registered, and is that of an entry of this kind.
+        K::end(Ending(Owner(owned, PhantomData)));
+    }
+}
+
+/// The ownership of an entry.
+///
+/// # Invariants
+///
+/// It is that of the node of a static [`Entry<K>`], which has a value.
+struct Owner<K>(Owned, PhantomData<K>);
+
+impl<K: Kind> Owner<K> {
+    #[inline(always)]
+    fn entry(&self) -> &'static Entry<K> {
+        // SAFETY: By the type invariant; the address is that of the whole.
+        unsafe { &*self.0.node().as_ptr().cast() }
+    }
+}
+
+/// The ownership of an entry that is not registered: `BUSY`.
+///
+/// # Invariants
+///
+/// The C core does not know the callbacks, and there is no registration.
+pub(in super::super) struct Claim<K>(Owner<K>);
+
+impl<K: Kind> Claim<K> {
+    #[inline(always)]
+    pub(in super::super) fn entry(&self) -> &'static Entry<K> {
+        self.0.entry()
+    }
+
+    /// Lets wakers in, before C knows the callbacks: `BUSY -> REGISTERING`.
+    #[inline]
+    pub(in super::super) fn open(self) -> Open<K> {
+        self.0 .0.open();
+        Open(self.0)
+    }
+
+    /// Completes a registration: `BUSY -> REGISTERED`. As [`Open::publish`].
+    #[inline]
+    pub(in super::super) fn publish(self) -> Result {
+        Open(self.0).publish()
+    }
+
+    /// Drops the value, and frees the entry: `BUSY -> FREE`.
+    #[inline]
+    pub(in super::super) fn release(self) {
+        let entry = self.entry();
+        // SAFETY: By the type invariants there is a value, and there are no references to it: the C core
+        // calls no callbacks, and there is no registration.
+        unsafe { (entry.drop_value)(entry.value.get()) };
+        self.0 .0.free();
+    }
+}
+
+/// The ownership of an entry that is being registered: `REGISTERING`.
+pub(in super::super) struct Open<K>(Owner<K>);
+
+impl<K: Kind> Open<K> {
+    /// Completes a registration: to `REGISTERED`.
+    ///
+    /// Returns `ESHUTDOWN` if the module is going away. Then the registration has no owner, and the
+    /// scope ends it.
+    #[inline]
+    pub(in super::super) fn publish(self) -> Result {
+        self.0 .0.publish()
+    }
+
+    /// Begins to undo a registration: `REGISTERING -> BUSY`.
+    ///
+    /// # Safety
+    ///
+    /// The C core does not know the callbacks.
+    #[inline]
+    pub(in super::super) unsafe fn abort(self) -> Claim<K> {
+        self.0 .0.abort();
+        // INVARIANT: By the requirements of this function. Nothing was published.
+        Claim(self.0)
+    }
+}
+
+/// The ownership of an entry whose registration ends: `BUSY`.
+///
+/// # Invariants
+///
+/// What its kind says of the state `REGISTERED` is true. Unless it [is leaked](Self::is_leaked), there is
+/// no registration any more.
+pub(in super::super) struct Ending<K>(Owner<K>);
+
+impl<K: Kind> Ending<K> {
+    #[inline(always)]
+    pub(in super::super) fn entry(&self) -> &'static Entry<K> {
+        self.0.entry()
+    }
+
+    /// Returns whether the registration has an owner, who has leaked it. Reports it then.
+    #[inline]
+    pub(in super::super) fn is_leaked(&self) -> bool {
+        let leaked = !self.0 .0.is_abandoned();
+        if leaked {
+            report(self.entry().name, c"was leaked");
+        }
+        leaked
+    }
+
+    /// The entry is as if nothing had been registered.
+    ///
+    /// # Safety
+    ///
+    /// The C core does not know the callbacks any more, and the registration is not leaked.
+    #[inline]
+    pub(in super::super) unsafe fn ended(self) -> Claim<K> {
+        // INVARIANT: By the requirements of this function, and the type invariants.
+        Claim(self.0)
+    }
+
+    /// Marks the entry as used up, and leaks the value: `BUSY -> REVOKED`.
+    #[inline]
+    pub(in super::super) fn revoke(self) {
+        self.0 .0.revoke();
+    }
+}
+
+/// The static of one type.
+///
+/// # Invariants
+///
+/// The entry was made for `T`.
+#[repr(transparent)]
+pub(in super::super) struct Slot<T, K: Kind> {
+    entry: Entry<K>,
+    _value: PhantomData<fn(T) -> T>,
+}
+
+impl<T: Send + Sync + 'static, K: Kind> Slot<T, K> {
+    /// Returns a free slot.
+    pub(in super::super) const fn new(name: &'static CStr, kind: K) -> Self {
+        /// # Safety
+        ///
+        /// `value` is that of a `KBox<T>`, and not used any more.
+        unsafe fn drop_value<T: 'static>(value: *mut c_void) {
+            // SAFETY: By the requirements of this function.
+            drop(unsafe { Pin::<KBox<T>>::from_foreign(value) });
+        }
+
+        // INVARIANT: The state is `FREE`.
+        Self {
+            entry: Entry {
+                node: Node::new(Entry::<K>::end),
+                value: Cell::new(null_mut()),
+                drop_value: drop_value::<T>,
+                name,
+                kind,
+            },
+            _value: PhantomData,
+        }
+    }
+
+    /// Returns what does not depend on the type.
+    #[inline(always)]
+    pub(in super::super) fn entry(&'static self) -> &'static Entry<K> {
+        &self.entry
+    }
+
+    /// Takes the slot, and puts a value into it: `FREE -> BUSY`.
+    ///
+    /// Process context. Returns `EDEADLK` in a callback, `EBUSY` if the slot is in use, `ESHUTDOWN` if the
+    /// module is going away, `ENOMEM`, or what `init` fails with.
+    #[inline]
+    pub(in super::super) fn claim<E>(
+        &'static self,
+        scope: &'static ModuleScope,
+        init: impl PinInit<T, E>,
+    ) -> Result<Claim<K>>
+    where
+        Error: From<E>,
+    {
+        let owned = scope.claim_outside(self.entry.node())?;
+        match KBox::pin_init(init, GFP_KERNEL) {
+            Ok(value) => {
+                // INVARIANT: This task owns the entry, which is for this type.
+                self.entry.value.set(value.into_foreign());
+                Ok(Claim(Owner(owned, PhantomData)))
+            }
+            Err(e) => {
+                owned.free();
+                Err(e.into())
+            }
+        }
+    }
+
     /// Returns the shared value.
     ///
     /// # Safety
     ///
-    /// - `T` is the slot's type.
-    /// - There is a value, and it is not dropped during `'a`: there is a registration, or the C core calls
-    ///   back.
+    /// There is a value, and it is not dropped during `'a`: there is a registration, or the C core calls
+    /// back.
     #[inline(always)]
-    pub(in super::super) unsafe fn value<'a, T: 'static>(&'static self) -> &'a T {
+    pub(in super::super) unsafe fn value<'a>(&'static self) -> &'a T {
         // SAFETY: By the type invariants, and by the requirements of this function. Others have shared
         // references, too.
-        unsafe { Pin::<KBox<T>>::borrow(self.value.get()) }.get_ref()
+        unsafe { Pin::<KBox<T>>::borrow(self.entry.value.get()) }.get_ref()
     }
 }

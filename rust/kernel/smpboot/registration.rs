@@ -7,8 +7,8 @@ use super::{
     table::ThreadSlot,
     thread::HotplugThread,
     untyped::{
-        Claim,
-        InstallParking, //
+        InstallParking,
+        Live, //
     },
     wake::Threads, //
 };
@@ -87,11 +87,7 @@ impl<T: HotplugThread> Registration<T> {
     where
         Error: From<E>,
     {
-        let core = ThreadSlot::<T>::get();
-        // SAFETY: It is the node of this slot, which is that of `T`.
-        let owned = unsafe { core.slot.claim::<T, E>(core.node(), scope, init) }?;
-        // SAFETY: It is the ownership of this slot.
-        unsafe { Claim::new(owned) }.register(parking)?;
+        ThreadSlot::<T>::get().claim(scope, init)?.register(parking)?;
         // INVARIANT: Registered just now.
         Ok(Self(PhantomData))
     }
@@ -108,8 +104,7 @@ impl<T: HotplugThread> Registration<T> {
     /// - `EINTR`: a signal is pending.
     /// - `ESHUTDOWN`: the registration was leaked, and the module is going away.
     pub fn wait_until_up(&self) -> Result {
-        // SAFETY: `self` is the registration.
-        unsafe { ThreadSlot::<T>::get().wait_until_up() }
+        ThreadSlot::<T>::core().wait_until_up(self.live())
     }
 
     /// Makes the thread of `cpu` run at least once from now on, like [`Threads::wake`], but for less:
@@ -118,8 +113,14 @@ impl<T: HotplugThread> Registration<T> {
     /// The same contexts. If the registration was leaked, and the module is at its end, no thread runs.
     #[inline]
     pub fn wake(&self, cpu: CpuId) {
-        // SAFETY: `self` is the registration.
-        unsafe { ThreadSlot::<T>::get().wake_registered(cpu) }
+        self.live().wake(cpu);
+    }
+
+    #[inline]
+    fn live(&self) -> Live<'_> {
+        // SAFETY: There is storage as long as there is a registration. The C core keeps the tasks; what the
+        // scope has it drop is kept by a reference of its own.
+        unsafe { ThreadSlot::<T>::core().live() }
     }
 
     /// Returns a handle to the threads.
@@ -136,7 +137,7 @@ impl<T: HotplugThread> Deref for Registration<T> {
     fn deref(&self) -> &T {
         // SAFETY: By the type invariant the slot holds a value, of type `T`. It is dropped by
         // `unregister`, which takes dropping `self`, or never.
-        unsafe { ThreadSlot::<T>::get().slot.value() }
+        unsafe { ThreadSlot::<T>::get().value() }
     }
 }
 
@@ -144,6 +145,6 @@ impl<T: HotplugThread> Drop for Registration<T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: `self` is the registration.
-        unsafe { ThreadSlot::<T>::get().unregister() };
+        unsafe { ThreadSlot::<T>::core().unregister() };
     }
 }

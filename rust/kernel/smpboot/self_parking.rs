@@ -5,7 +5,10 @@
 use super::{
     super::{
         bindings,
-        cpu::cpuhp,
+        cpu::{
+            cpuhp,
+            hotplug::PossibleCpu, //
+        },
         module_scope::ModuleScope, //
     },
     registration::Registration,
@@ -98,10 +101,10 @@ impl<T: HotplugThread> Parking<T> {
     ///
     /// Called by the hotplug core while the state is registered, which it stays during `'a`.
     unsafe fn task<'a>(cpu: c_uint) -> Option<&'a Task> {
-        let cpu = CpuId::from_u32(cpu)?;
-        // SAFETY: There is storage while the state is registered, and `cpu` is possible. The task is not
-        // stopped before the state is removed.
-        unsafe { ThreadSlot::<T>::get().head(cpu).task() }
+        let cpu = CpuId::from_u32(cpu).and_then(PossibleCpu::new)?;
+        // SAFETY: There is storage while the state is registered. The tasks are not stopped before it is
+        // removed.
+        unsafe { ThreadSlot::<T>::core().live() }.thread(cpu).task()
     }
 
     /// Starts the thread of a CPU that came online, as a hotplug state's startup.

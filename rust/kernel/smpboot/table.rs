@@ -9,7 +9,10 @@ use super::{
         bindings,
         cpu::{
             hotplug,
-            slot::Access,
+            slot::{
+                Access,
+                Slot, //
+            },
             Context, //
         },
         percpu,
@@ -17,7 +20,10 @@ use super::{
     },
     atomic_context::AtomicContext,
     thread::HotplugThread,
-    untyped::Core,
+    untyped::{
+        Core,
+        Threads, //
+    },
     wake::Head, //
 };
 use core::{
@@ -59,10 +65,7 @@ impl<L> PerThread<L> {
 /// type need.
 #[doc(hidden)]
 #[repr(transparent)]
-pub struct ThreadSlot<T: HotplugThread> {
-    core: Core,
-    _value: PhantomData<fn(T) -> T>,
-}
+pub struct ThreadSlot<T: HotplugThread>(Slot<T, Threads>);
 
 impl<T: HotplugThread> ThreadSlot<T> {
     /// An empty slot.
@@ -72,16 +75,19 @@ impl<T: HotplugThread> ThreadSlot<T> {
         // Here, so that it is the macro that fails, not a registration.
         percpu::assert_fits(storage);
 
-        Self {
-            core: Core::new::<T>(table::<T>(), storage),
-            _value: PhantomData,
-        }
+        Self(Slot::new(T::NAME, Threads::new(table::<T>(), storage)))
     }
 
     /// Returns the slot of `T`.
     #[inline(always)]
-    pub(super) fn get() -> &'static Core {
-        &T::slot(Access::new()).core
+    pub(super) fn get() -> &'static Slot<T, Threads> {
+        &T::slot(Access::new()).0
+    }
+
+    /// Returns what of it does not depend on the type.
+    #[inline(always)]
+    pub(super) fn core() -> &'static Core {
+        Self::get().entry()
     }
 }
 
@@ -189,7 +195,7 @@ impl<'a, T: HotplugThread> Call<'a, T> {
     #[inline(always)]
     fn shared(&self) -> &'a T {
         // SAFETY: There is a value as long as the core calls back, and the slot was made for `T`.
-        unsafe { ThreadSlot::<T>::get().slot.value() }
+        unsafe { ThreadSlot::<T>::get().value() }
     }
 
     /// What belongs to the thread.
@@ -197,7 +203,7 @@ impl<'a, T: HotplugThread> Call<'a, T> {
     fn this(&self) -> &'a PerThread<T::Local> {
         // SAFETY: There is storage as long as the core calls back, and `cpu` is possible. It has the
         // layout of a `PerThread<T::Local>`, whose head was zeroed; the rest may be uninitialized.
-        unsafe { &*ThreadSlot::<T>::get().per_thread(self.cpu).cast() }
+        unsafe { &*ThreadSlot::<T>::core().per_thread(self.cpu).cast() }
     }
 }
 
@@ -300,7 +306,7 @@ impl<T: HotplugThread> Callbacks<T> {
         // that it is uninitialized and nobody refers to it. It stays where it is until it is
         // dropped by `cleanup`, or never: an initializer with no error initializes it.
         unsafe { raw_init(this.local.get().cast(), shared.setup(&cx)) };
-        ThreadSlot::<T>::get().set_up(&this.head, &cx);
+        ThreadSlot::<T>::core().set_up(&this.head, &cx);
     }
 
     /// # Safety

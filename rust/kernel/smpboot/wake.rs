@@ -5,7 +5,10 @@
 use super::{
     super::{
         bindings,
-        cpu::hotplug,
+        cpu::hotplug::{
+            self,
+            PossibleCpu, //
+        },
         module_scope::{
             REGISTERED,
             REGISTERING, //
@@ -19,7 +22,10 @@ use super::{
     },
     table::ThreadSlot,
     thread::HotplugThread,
-    untyped::Core, //
+    untyped::{
+        Core,
+        Live, //
+    }, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -55,29 +61,35 @@ pub(super) struct Head {
     pub(super) is_up: Flag,
 }
 
-impl Head {
-    /// The thread, if there is one.
-    ///
+/// A thread, or the place of one.
+///
+/// # Invariants
+///
+/// The task, if there is one, is kept during `'a`.
+pub(super) struct Thread<'a>(&'a Head);
+
+impl<'a> Thread<'a> {
     /// # Safety
     ///
-    /// The task is kept during `'a`.
+    /// The task, if there is one, is kept during `'a`.
     #[inline(always)]
-    pub(super) unsafe fn task<'a>(&self) -> Option<&'a Task> {
-        // SAFETY: Null, or a task, which is valid by the requirements of this function.
-        unsafe { read_once(&self.task).cast::<Task>().as_ref() }
+    pub(super) unsafe fn new(head: &'a Head) -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(head)
+    }
+
+    #[inline(always)]
+    pub(super) fn task(&self) -> Option<&'a Task> {
+        // SAFETY: Null, or a task, which is valid by the type invariant.
+        unsafe { read_once(&self.0.task).cast::<Task>().as_ref() }
     }
 
     /// Wakes the thread if it sleeps. `pending` is set, and a full barrier came after.
-    ///
-    /// # Safety
-    ///
-    /// The task, if there is one, is kept during this call.
     #[inline]
-    unsafe fn wake_task(&self) {
+    fn wake(&self) {
         // Of other states, `TASK_RUNNING`, `TASK_WAKING` and those of a thread in a callback are followed
         // by a look at `pending`; a thread that is `TASK_PARKED` looks when it is unparked.
-        // SAFETY: By the requirements of this function.
-        if let Some(task) = unsafe { self.task() } {
+        if let Some(task) = self.task() {
             if task_state(task) & TASK_NORMAL != 0 {
                 task.wake_up();
             }
@@ -85,30 +97,26 @@ impl Head {
     }
 
     /// Takes a reference to the task, for ever, or else wakes it if `pending` is set.
-    ///
-    /// # Safety
-    ///
-    /// As of `wake_task`.
     #[inline]
-    pub(super) unsafe fn visit(&self, keep: bool) {
-        // SAFETY: By the requirements of this function.
-        let Some(task) = (unsafe { self.task() }) else {
-            return;
-        };
-        if keep {
-            core::mem::forget(ARef::from(task));
-        } else if self.pending.is_set() {
-            task.wake_up();
+    pub(super) fn visit(&self, keep: bool) {
+        if let Some(task) = self.task() {
+            if keep {
+                core::mem::forget(ARef::from(task));
+            } else if self.0.pending.is_set() {
+                task.wake_up();
+            }
         }
     }
 
-    /// # Safety
-    ///
-    /// As of `wake_task`.
+    /// Whether the thread has run its `setup`.
     #[inline]
-    pub(super) unsafe fn info(&self) -> Option<ThreadInfo> {
-        // SAFETY: By the requirements of this function.
-        let task = unsafe { self.task() }?;
+    pub(super) fn is_up(&self) -> bool {
+        self.0.is_up.is_set()
+    }
+
+    #[inline]
+    pub(super) fn info(&self) -> Option<ThreadInfo> {
+        let task = self.task()?;
         let state = task_state(task);
         Some(ThreadInfo {
             pid: task.pid(),
@@ -137,7 +145,7 @@ impl Core {
         } else {
             self.rcu_users.xchg(true, Full);
         }
-        self.slot.state()
+        self.state()
     }
 
     /// Wakes the thread of `cpu`, or leaves it a note.
@@ -166,9 +174,9 @@ impl Core {
     /// time; then there is only the flag, and the registering task wakes the threads at the end.
     #[inline(never)]
     fn wake(&'static self, cpu: CpuId) {
-        if !hotplug::is_possible(cpu) {
+        let Some(cpu) = PossibleCpu::new(cpu) else {
             return;
-        }
+        };
 
         let rcu = rcu::read_lock();
 
@@ -184,38 +192,15 @@ impl Core {
 
         // The second look, a full barrier after the flag: either this finds that the registration is
         // complete, or the registering task, which has a barrier on its side too, finds the flag.
-        if state == REGISTERED || self.slot.state() == REGISTERED {
+        if state == REGISTERED || self.state() == REGISTERED {
             // SAFETY: The task is kept as described above.
-            unsafe { head.wake_task() };
+            unsafe { Thread::new(head) }.wake();
         }
-    }
-
-    /// Like [`wake`](Self::wake), for a caller that keeps the registration: then nothing goes away
-    /// meanwhile, and there is no need for RCU.
-    ///
-    /// # Safety
-    ///
-    /// There is a registration during the call.
-    #[inline]
-    pub(super) unsafe fn wake_registered(&'static self, cpu: CpuId) {
-        if !hotplug::is_possible(cpu) {
-            return;
-        }
-
-        // SAFETY: There is storage as long as there is a registration, and `cpu` is possible.
-        let head = unsafe { self.head(cpu) };
-        head.pending.set();
-
-        // SAFETY: The C core keeps the tasks; what the scope has it drop is kept by a reference of its
-        // own.
-        unsafe { head.wake_task() };
     }
 
     #[inline(never)]
     fn info(&'static self, cpu: CpuId) -> Option<ThreadInfo> {
-        if !hotplug::is_possible(cpu) {
-            return None;
-        }
+        let cpu = PossibleCpu::new(cpu)?;
 
         let rcu = rcu::read_lock();
 
@@ -223,7 +208,20 @@ impl Core {
             return None;
         }
         // SAFETY: As in `wake`.
-        unsafe { self.head(cpu).info() }
+        unsafe { self.live() }.thread(cpu).info()
+    }
+}
+
+impl Live<'_> {
+    /// Wakes a thread, for a caller that keeps the registration: then nothing goes away meanwhile, and
+    /// there is no need for RCU.
+    #[inline]
+    pub(super) fn wake(self, cpu: CpuId) {
+        if let Some(cpu) = PossibleCpu::new(cpu) {
+            let thread = self.thread(cpu);
+            thread.0.pending.set();
+            thread.wake();
+        }
     }
 }
 
@@ -297,14 +295,14 @@ impl<T: HotplugThread> Threads<T> {
     /// registered, or the CPU is not possible.
     #[inline]
     pub fn wake(self, cpu: CpuId) {
-        ThreadSlot::<T>::get().wake(cpu);
+        ThreadSlot::<T>::core().wake(cpu);
     }
 
     /// Looks at the thread of `cpu`. `None` if there is no thread: the CPU has not been online since
     /// registration, or is not possible, or nothing is registered. Any context.
     #[inline]
     pub fn info(self, cpu: CpuId) -> Option<ThreadInfo> {
-        ThreadSlot::<T>::get().info(cpu)
+        ThreadSlot::<T>::core().info(cpu)
     }
 
     /// [Wakes](Self::wake) the threads of all CPUs that are online.

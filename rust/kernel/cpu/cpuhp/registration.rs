@@ -6,14 +6,13 @@ use super::{
     super::{
         super::{
             bindings,
-            module_scope::{
-                ModuleScope,
-                NodeRef,
-                Owned, //
-            }, //
+            module_scope::ModuleScope, //
         },
         slot::{
             Access,
+            Claim,
+            Ending,
+            Kind,
             Slot, //
         },
         Context, //
@@ -24,8 +23,7 @@ use super::{
 use core::{
     cell::Cell,
     marker::PhantomData,
-    ops::Deref,
-    ptr::NonNull, //
+    ops::Deref, //
 };
 use kernel::{
     cpu::CpuId,
@@ -79,86 +77,56 @@ pub(in super::super::super) unsafe fn remove_state(state: c_int, invoke: Invoke)
     };
 }
 
-/// All of a registration but its type.
+/// What a hotplug state needs.
 ///
 /// # Invariants
 ///
-/// `installed` is used only by the task that owns the slot. In the state `REGISTERED` it has the number of
+/// `installed` is used only by the task that owns the entry. In the state `REGISTERED` it has the number of
 /// an installed hotplug state, and how it was installed.
-#[repr(C)]
-struct Core {
-    slot: Slot,
-    installed: Cell<(c_int, Invoke)>,
+struct State {
     startup: Option<RawCallback>,
     teardown: Option<RawCallback>,
+    installed: Cell<(c_int, Invoke)>,
 }
 
-// SAFETY: `installed` is used by the owner of the slot.
-unsafe impl Sync for Core {}
+// SAFETY: `installed` is used by the owner of the entry.
+unsafe impl Sync for State {}
 
-impl Core {
-    fn node(&'static self) -> NodeRef {
-        // SAFETY: The node is the first field, and the address is that of the whole, which is static.
-        unsafe { NodeRef::new(NonNull::from(self).cast()) }
-    }
-
-    /// Installs the callbacks. On error, the slot is free, or the scope ends the registration.
-    ///
-    /// # Safety
-    ///
-    /// `owned` is the ownership of this slot, which has a value.
+impl Claim<State> {
+    /// Installs the callbacks. On error, the entry is free, or the scope ends the registration.
     #[inline]
-    unsafe fn register(&'static self, owned: Owned, invoke: Invoke) -> Result {
+    fn register(self, invoke: Invoke) -> Result {
+        let this = self.entry();
         // SAFETY: The callbacks are static, and so is the name. The state is removed before the module goes
-        // away: by the owner of the registration, or by the scope, which has the slot in its list. The
+        // away: by the owner of the registration, or by the scope, which has the entry in its list. The
         // value that they use is there, and is dropped after that.
-        let result = unsafe { setup_state(self.slot.name(), invoke, self.startup, self.teardown) };
+        let result = unsafe { setup_state(this.name(), invoke, this.startup, this.teardown) };
         match result {
             Ok(state) => {
-                self.installed.set((state, invoke));
+                this.installed.set((state, invoke));
                 // INVARIANT: The state was installed above.
-                owned.publish()
+                self.publish()
             }
             Err(e) => {
-                // SAFETY: By the requirements of this function. The callbacks are not installed, and there
-                // is no registration.
-                unsafe { self.slot.release(owned) };
+                self.release();
                 Err(e)
             }
         }
     }
+}
 
-    /// # Safety
-    ///
-    /// There is a registration, which is being dropped.
+impl Kind for State {
     #[inline]
-    unsafe fn unregister(&'static self) {
-        if let Some(owned) = self.slot.retire(self.node()) {
-            // SAFETY: It is the ownership of this slot, which was registered.
-            unsafe { Self::end(owned) };
-        }
-    }
-
-    /// Removes the hotplug state. Frees the slot, or revokes it if the owner of the registration may still
-    /// be using that.
-    ///
-    /// # Safety
-    ///
-    /// As of the function that [`Node::new`](super::super::super::module_scope::Node::new) takes; the node
-    /// is that of a `Core`.
-    #[inline]
-    unsafe fn end(owned: Owned) {
-        // SAFETY: The address that `node` returned, of a `Core` in a static.
-        let this: &'static Self = unsafe { &*owned.node().as_ptr().cast() };
-        let leaked = this.slot.is_leaked(&owned);
-        let (state, invoke) = this.installed.get();
+    fn end(ending: Ending<Self>) {
+        let leaked = ending.is_leaked();
+        let (state, invoke) = ending.entry().installed.get();
         // SAFETY: Installed, by the type invariants, and removed only here.
         unsafe { remove_state(state, invoke) };
         if leaked {
-            owned.revoke();
+            ending.revoke();
         } else {
-            // SAFETY: No callbacks come any more, and there is no registration, as it is abandoned.
-            unsafe { this.slot.release(owned) };
+            // SAFETY: No callbacks come any more, and nothing is leaked.
+            unsafe { ending.ended() }.release();
         }
     }
 }
@@ -166,38 +134,32 @@ impl Core {
 /// The static that [`cpuhp_state!`](crate::cpuhp_state) makes.
 #[doc(hidden)]
 #[repr(transparent)]
-pub struct StateSlot<T: Callbacks> {
-    core: Core,
-    _value: PhantomData<fn(T) -> T>,
-}
+pub struct StateSlot<T: Callbacks>(Slot<T, State>);
 
 impl<T: Callbacks> StateSlot<T> {
     /// An empty slot.
     #[allow(clippy::new_without_default, reason = "only for statics")]
     pub const fn new() -> Self {
-        Self {
-            core: Core {
-                slot: Slot::new::<T>(T::NAME, Core::end),
-                installed: Cell::new((0, Invoke::No)),
-                startup: if T::HAS_STARTUP {
-                    Some(Self::startup_callback)
-                } else {
-                    None
-                },
-                teardown: if T::HAS_TEARDOWN {
-                    Some(Self::teardown_callback)
-                } else {
-                    None
-                },
+        let state = State {
+            startup: if T::HAS_STARTUP {
+                Some(Self::startup_callback)
+            } else {
+                None
             },
-            _value: PhantomData,
-        }
+            teardown: if T::HAS_TEARDOWN {
+                Some(Self::teardown_callback)
+            } else {
+                None
+            },
+            installed: Cell::new((0, Invoke::No)),
+        };
+        Self(Slot::new(T::NAME, state))
     }
 
     /// Returns the slot of `T`.
     #[inline(always)]
-    fn get() -> &'static Core {
-        &T::slot(Access::new()).core
+    fn get() -> &'static Slot<T, State> {
+        &T::slot(Access::new()).0
     }
 
     /// Returns what a callback works with.
@@ -209,7 +171,7 @@ impl<T: Callbacks> StateSlot<T> {
     unsafe fn call<'a>(cpu: c_uint) -> (&'a T, Context<'a>) {
         // SAFETY: The core calls back only while the state is installed, for as long as there is a value
         // of type `T`.
-        let shared = unsafe { Self::get().slot.value() };
+        let shared = unsafe { Self::get().value() };
         // SAFETY: The core passes the number of a possible CPU.
         let cpu = unsafe { CpuId::from_u32_unchecked(cpu) };
         // SAFETY: The hotplug thread of `cpu` calls back in a context that may sleep.
@@ -278,11 +240,7 @@ impl<T: Callbacks> Registration<T> {
     where
         Error: From<E>,
     {
-        let core = StateSlot::<T>::get();
-        // SAFETY: It is the node of this slot, which is that of `T`.
-        let owned = unsafe { core.slot.claim::<T, E>(core.node(), scope, init) }?;
-        // SAFETY: It is the ownership of this slot.
-        unsafe { core.register(owned, invoke) }?;
+        StateSlot::<T>::get().claim(scope, init)?.register(invoke)?;
         // INVARIANT: Registered just now.
         Ok(Self(PhantomData))
     }
@@ -295,7 +253,7 @@ impl<T: Callbacks> Deref for Registration<T> {
     fn deref(&self) -> &T {
         // SAFETY: By the type invariant there is a value. It is dropped by `unregister`, which takes
         // dropping `self`, or never.
-        unsafe { StateSlot::<T>::get().slot.value() }
+        unsafe { StateSlot::<T>::get().value() }
     }
 }
 
@@ -303,6 +261,6 @@ impl<T: Callbacks> Drop for Registration<T> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: This is the registration.
-        unsafe { StateSlot::<T>::get().unregister() };
+        unsafe { StateSlot::<T>::get().entry().unregister() };
     }
 }
