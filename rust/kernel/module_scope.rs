@@ -261,7 +261,9 @@ impl Owned {
     /// With [`FREE`], [`REGISTERED`] or [`REVOKED`] the ownership ends.
     #[inline(never)]
     fn settle(node: NodeRef, new: u32) -> bool {
-        let Node { state, abandoned, .. } = node.get();
+        let Node {
+            state, abandoned, ..
+        } = node.get();
         let Some(scope) = node.get().scope() else {
             return false;
         };

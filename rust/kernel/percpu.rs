@@ -158,9 +158,7 @@ impl<T> PerCpu<T> {
                 for made in hotplug::possible_cpus().take_while(|c| *c != cpu) {
                     // SAFETY: Initialized by a previous turn of the outer loop: the possible CPUs
                     // do not change after boot.
-                    unsafe {
-                        core::ptr::drop_in_place(per_cpu_ptr::<T>(raw.base().cast(), made))
-                    };
+                    unsafe { core::ptr::drop_in_place(per_cpu_ptr::<T>(raw.base().cast(), made)) };
                 }
                 return Err(e.into());
             }

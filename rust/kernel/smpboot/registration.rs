@@ -87,7 +87,9 @@ impl<T: HotplugThread> Registration<T> {
     where
         Error: From<E>,
     {
-        ThreadSlot::<T>::get().claim(scope, init)?.register(parking)?;
+        ThreadSlot::<T>::get()
+            .claim(scope, init)?
+            .register(parking)?;
         // INVARIANT: Registered just now.
         Ok(Self(PhantomData))
     }
