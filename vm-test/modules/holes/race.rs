@@ -62,6 +62,12 @@ impl Slow {
     }
 }
 
+impl Drop for Slow {
+    fn drop(&mut self) {
+        pr_info!("value dropped\n");
+    }
+}
+
 #[vtable]
 impl HotplugThread for Slow {
     const NAME: &'static CStr = c"hole_slow";

@@ -36,19 +36,19 @@ const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_holes";
 pub const TESTS: &[Test] = &[
     Test::new(
         "holes::threads_registered_at_the_end",
-        "threads that are being registered when the module ends are refused with ESHUTDOWN and stopped",
+        "threads that are being registered when the module ends are refused with ESHUTDOWN and stopped, their value is dropped",
         |vm| registered_at_the_end(vm, 1),
     )
     .long(),
     Test::new(
         "holes::self_parking_threads_registered_at_the_end",
-        "self-parking threads that are being registered when the module ends are refused with ESHUTDOWN and stopped",
+        "self-parking threads that are being registered when the module ends are refused with ESHUTDOWN and stopped, their value is dropped",
         |vm| registered_at_the_end(vm, 2),
     )
     .long(),
     Test::new(
         "holes::state_registered_at_the_end",
-        "a hotplug state that is being registered when the module ends is refused with ESHUTDOWN and removed",
+        "a hotplug state that is being registered when the module ends is refused with ESHUTDOWN and removed, its value is dropped",
         |vm| registered_at_the_end(vm, 3),
     )
     .long(),
@@ -133,6 +133,8 @@ fn registered_at_the_end(vm: &Vm, mode: u32) -> Result<()> {
     unload(vm)?;
     logged(vm, &line("registered while the module ends: Err(ESHUTDOWN)"), 1)?;
     logged(vm, &line("registered afterwards: Err(ESHUTDOWN)"), 1)?;
+    // By the scope, as the registration has no owner.
+    logged(vm, &line("value dropped"), 1)?;
     Ok(())
 }
 
