@@ -351,8 +351,8 @@ impl Root {
             dentry: null_mut(),
             _pin: PhantomPinned,
             _: {
-                // SAFETY: Pinned, and the address is that of all of `Root`. The node is free, or the scope
-                // has revoked it, when the `Tree` is gone.
+                // SAFETY: Pinned, and the address is that of all of `Root`. The node is free, or
+                // the scope has revoked it, when the `Tree` is gone.
                 let owned = scope.claim(unsafe { NodeRef::new(this.cast()) })?;
                 let this = this.as_ptr();
                 // SAFETY: The name is copied; null is the root of debugfs.

@@ -101,8 +101,8 @@ struct Registrations {
 
 /// Ends all registrations when it is dropped.
 ///
-/// It has a type parameter because rustc emits the methods of traits for all types that have none, and
-/// here LLVM has a better place.
+/// It has a type parameter so that `drop` is inlined and no more: of a type that has none, rustc
+/// emits the methods of traits in any case.
 #[pin_data(PinnedDrop)]
 struct Closing<T> {
     #[pin]
@@ -120,9 +120,9 @@ impl Deref for Closing<()> {
 }
 
 impl Registrations {
-    /// Takes `node`, as [`ModuleScope::retire`] does. If that is `None`, closes the scope, and takes the
-    /// newest node of those that are registered. Returns the node that the caller owns now; `None` if it
-    /// owns none, and never will.
+    /// Takes `node`, as [`ModuleScope::retire`] does. If that is `None`, closes the scope, and
+    /// takes the newest node of those that are registered. Returns the node that the caller owns
+    /// now; `None` if it owns none, and never will.
     #[inline(never)]
     fn take(&self, node: Option<NodeRef>) -> Option<Owned> {
         let mut list = self.list.lock();
@@ -191,8 +191,8 @@ impl ModuleScope {
         Ok(Owned(node))
     }
 
-    /// As [`claim`](Self::claim), but returns `EDEADLK` in a callback, which would wait for the end of
-    /// itself.
+    /// As [`claim`](Self::claim), but returns `EDEADLK` in a callback, which would wait for the end
+    /// of itself.
     #[inline]
     pub(super) fn claim_outside(&'static self, node: NodeRef) -> Result<Owned> {
         self.enter_outside(node)?;
@@ -329,7 +329,8 @@ impl Deref for ModuleScope {
 impl<T> PinnedDrop for Closing<T> {
     #[inline]
     fn drop(self: Pin<&mut Self>) {
-        // The lock is not held while a registration ends: that waits for callbacks, which may take it.
+        // The lock is not held while a registration ends: that waits for callbacks, which may take
+        // it.
         while let Some(owned) = self.registrations.take(None) {
             // SAFETY: As `Node::new` says: the function of this node, which was registered.
             unsafe { (owned.node().get().end)(owned) };

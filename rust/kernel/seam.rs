@@ -88,8 +88,9 @@ pub(crate) fn param<T: Copy>(param: &ModuleParamAccess<T>) -> T {
 /// `READ_ONCE()`, without the call that a relaxed load needs.
 #[inline(always)]
 pub(super) fn read_once<T: AtomicType>(atomic: &Atomic<T>) -> T {
-    // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. All that write it while it is shared do
-    // so atomically. It is an integer or a pointer in all uses, so that one instruction reads it.
+    // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. All that write it while it is
+    // shared do so atomically. It is an integer or a pointer in all uses, so that one instruction
+    // reads it.
     unsafe { atomic.as_ptr().read_volatile() }
 }
 
@@ -168,8 +169,8 @@ compile_error!("rust_smpboot supports x86-64 and arm64, not this architecture");
 #[cfg(not(CONFIG_SMP))]
 compile_error!("rust_smpboot needs a kernel with CONFIG_SMP");
 
-/// Returns the address of `cpu`'s copy of `ptr`, as `per_cpu_ptr()` in C. For a CPU that is not possible
-/// it is the address of nothing.
+/// Returns the address of `cpu`'s copy of `ptr`, as `per_cpu_ptr()` in C. For a CPU that is not
+/// possible it is the address of nothing.
 #[allow(
     clippy::pointers_in_nomem_asm_block,
     reason = "the pointer is hidden, not followed"
@@ -178,8 +179,8 @@ compile_error!("rust_smpboot needs a kernel with CONFIG_SMP");
 pub(super) fn per_cpu_ptr<T>(ptr: *mut T, cpu: CpuId) -> *mut T {
     let offsets = &raw const bindings::__per_cpu_offset;
 
-    // SAFETY: The array has an entry for each CPU number below `NR_CPUS`, and a `CpuId` is one. They
-    // are written at boot only.
+    // SAFETY: The array has an entry for each CPU number below `NR_CPUS`, and a `CpuId` is one.
+    // They are written at boot only.
     let offset = unsafe { *offsets.cast::<c_ulong>().add(cpu.as_u32() as usize) };
 
     #[allow(unused_mut, reason = "only asm changes it")]

@@ -20,7 +20,8 @@
 //!      REVOKED <--------+------------- retire, end ---------+
 //! ```
 //!
-//! Each state that has an owner is a type, and each step a method of it: [`Claim`], [`Open`] and [`Ending`].
+//! Each state that has an owner is a type, and each step a method of it: [`Claim`], [`Open`] and
+//! [`Ending`].
 
 use super::{
     super::{
@@ -79,8 +80,8 @@ pub(in super::super) trait Kind: Sized + 'static {
 ///
 /// # Invariants
 ///
-/// - `value` is written only by the task that owns the node, in the state `BUSY`, when the C core calls
-///   no callbacks, and no registration is left.
+/// - `value` is written only by the task that owns the node, in the state `BUSY`, when the C core
+///   calls no callbacks, and no registration is left.
 /// - In the states `REGISTERING`, `REGISTERED` and `REVOKED`, and in `BUSY` between a successful
 ///   `claim` and `release`, `value` is that of a `KBox` of the type that the entry was made for.
 #[repr(C)]
@@ -92,8 +93,8 @@ pub(in super::super) struct Entry<K: Kind> {
     kind: K,
 }
 
-// SAFETY: `value` is written as the invariants say; shared references to the value may be used by any
-// task, and any task may drop it, because `Slot::new` takes only values that are `Send + Sync`.
+// SAFETY: `value` is written as the invariants say; shared references to the value may be used by
+// any task, and any task may drop it, because `Slot::new` takes only values that are `Send + Sync`.
 unsafe impl<K: Kind + Sync> Sync for Entry<K> {}
 
 impl<K: Kind> Deref for Entry<K> {
@@ -142,7 +143,8 @@ impl<K: Kind> Entry<K> {
 
     #[inline(always)]
     fn node(&'static self) -> NodeRef {
-        // SAFETY: The node is the first field, and the address is that of the whole, which is static.
+        // SAFETY: The node is the first field, and the address is that of the whole, which is
+        // static.
         unsafe { NodeRef::new(NonNull::from(self).cast()) }
     }
 
@@ -164,8 +166,8 @@ impl<K: Kind> Entry<K> {
             report(self.name, c"dropped in a hotplug callback");
         } else if let Some(owned) = scope.retire(self.node()) {
             owned.abandon();
-            // SAFETY: It is the node of this entry, which was registered. There is no registration any more,
-            // by the requirements of this function.
+            // SAFETY: It is the node of this entry, which was registered. There is no registration
+            // any more, by the requirements of this function.
             unsafe { Self::end(owned) };
         }
     }
@@ -202,6 +204,7 @@ impl<K: Kind> Owner<K> {
 /// # Invariants
 ///
 /// The C core does not know the callbacks, and there is no registration.
+#[must_use]
 pub(in super::super) struct Claim<K>(Owner<K>);
 
 impl<K: Kind> Claim<K> {
@@ -227,18 +230,20 @@ impl<K: Kind> Claim<K> {
     #[inline]
     pub(in super::super) fn release(self) {
         let entry = self.entry();
-        // SAFETY: By the type invariants there is a value, and there are no references to it: the C core
-        // calls no callbacks, and there is no registration.
+        // SAFETY: By the type invariants there is a value, and there are no references to it: the C
+        // core calls no callbacks, and there is no registration.
         unsafe { (entry.drop_value)(entry.value.get()) };
         self.0 .0.free();
     }
 }
 
-/// The ownership of an entry that is being registered: `REGISTERING`.
+/// The ownership of an entry that is being registered: `REGISTERING`. The C core may know the
+/// callbacks.
+#[must_use]
 pub(in super::super) struct Open<K>(Owner<K>);
 
 impl<K: Kind> Open<K> {
-    /// Completes a registration: to `REGISTERED`.
+    /// Completes a registration: to `REGISTERED`. What the kind says of that state is true.
     ///
     /// Returns `ESHUTDOWN` if the module is going away. Then the registration has no owner, and the
     /// scope ends it.
@@ -264,8 +269,9 @@ impl<K: Kind> Open<K> {
 ///
 /// # Invariants
 ///
-/// What its kind says of the state `REGISTERED` is true. Unless it [is leaked](Self::is_leaked), there is
-/// no registration any more.
+/// What its kind says of the state `REGISTERED` is true. Unless it [is leaked](Self::is_leaked),
+/// there is no registration any more.
+#[must_use]
 pub(in super::super) struct Ending<K>(Owner<K>);
 
 impl<K: Kind> Ending<K> {
@@ -345,8 +351,8 @@ impl<T: Send + Sync + 'static, K: Kind> Slot<T, K> {
 
     /// Takes the slot, and puts a value into it: `FREE -> BUSY`.
     ///
-    /// Process context. Returns `EDEADLK` in a callback, `EBUSY` if the slot is in use, `ESHUTDOWN` if the
-    /// module is going away, `ENOMEM`, or what `init` fails with.
+    /// Process context. Returns `EDEADLK` in a callback, `EBUSY` if the slot is in use, `ESHUTDOWN`
+    /// if the module is going away, `ENOMEM`, or what `init` fails with.
     #[inline]
     pub(in super::super) fn claim<E>(
         &'static self,
@@ -374,8 +380,8 @@ impl<T: Send + Sync + 'static, K: Kind> Slot<T, K> {
     ///
     /// # Safety
     ///
-    /// There is a value, and it is not dropped during `'a`: there is a registration, or the C core calls
-    /// back.
+    /// There is a value, and it is not dropped during `'a`: there is a registration, or the C core
+    /// calls back.
     #[inline(always)]
     pub(in super::super) unsafe fn value<'a>(&'static self) -> &'a T {
         // SAFETY: By the type invariants, and by the requirements of this function. Others have shared

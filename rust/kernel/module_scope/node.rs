@@ -44,7 +44,8 @@ pub(in super::super) struct Node {
     pub(super) older: Cell<Option<NodeRef>>,
     pub(super) scope: Atomic<*mut ModuleScope>,
     pub(super) state: Atomic<u32>,
-    /// The registration has no owner: it was dropped, or the scope was closing when it was complete.
+    /// The registration has no owner: it was dropped, or the scope was closing when it was
+    /// complete.
     pub(super) abandoned: Cell<bool>,
     pub(super) end: unsafe fn(Owned),
 }
@@ -53,8 +54,8 @@ pub(in super::super) struct Node {
 unsafe impl Sync for Node {}
 
 impl Node {
-    /// Returns a free node. `end` ends the registration. It must move the node to [`REVOKED`], or to
-    /// [`FREE`] if the node is [abandoned](Owned::is_abandoned).
+    /// Returns a free node. `end` ends the registration, and moves the node to [`FREE`] or
+    /// [`REVOKED`].
     ///
     /// It may rely on this: it gets this node, which was registered.
     #[inline]
@@ -99,12 +100,12 @@ impl NodeRef {
     /// # Safety
     ///
     /// - `node` may be used for all of the memory that begins with the node.
-    /// - The node is valid, and stays where it is, as long as the caller uses the reference, and while it
-    ///   is in neither of the states [`FREE`] and [`REVOKED`].
+    /// - The node is valid, and stays where it is, as long as the caller uses the reference, and
+    ///   while it is in neither of the states [`FREE`] and [`REVOKED`].
     #[inline(always)]
     pub(in super::super) unsafe fn new(node: NonNull<Node>) -> Self {
-        // INVARIANT: By the requirements of this function. The scope forgets the node in those states,
-        // and so do all that have an `Owned`.
+        // INVARIANT: By the requirements of this function. The scope forgets the node in those
+        // states, and so do all that have an `Owned`.
         Self(node)
     }
 
@@ -121,11 +122,12 @@ impl NodeRef {
     }
 }
 
-/// The ownership of a node.
+/// The ownership of a node. Unless a step gives it up, the module cannot end.
 ///
 /// # Invariants
 ///
 /// The task that has it owns the node, which is in the state [`BUSY`] or [`REGISTERING`].
+#[must_use]
 pub(in super::super) struct Owned(pub(super) NodeRef);
 
 impl Owned {

@@ -120,8 +120,8 @@ impl<T: HotplugThread> Registration<T> {
 
     #[inline]
     fn live(&self) -> Live<'_> {
-        // SAFETY: There is storage as long as there is a registration. The C core keeps the tasks; what the
-        // scope has it drop is kept by a reference of its own.
+        // SAFETY: There is storage as long as there is a registration. The C core keeps the tasks;
+        // what the scope has it drop is kept by a reference of its own.
         unsafe { ThreadSlot::<T>::core().live() }
     }
 

@@ -102,8 +102,8 @@ impl<T: HotplugThread> Parking<T> {
     /// Called by the hotplug core while the state is registered, which it stays during `'a`.
     unsafe fn task<'a>(cpu: c_uint) -> Option<&'a Task> {
         let cpu = CpuId::from_u32(cpu).and_then(PossibleCpu::new)?;
-        // SAFETY: There is storage while the state is registered. The tasks are not stopped before it is
-        // removed.
+        // SAFETY: There is storage while the state is registered. The tasks are not stopped before
+        // it is removed.
         unsafe { ThreadSlot::<T>::core().live() }.thread(cpu).task()
     }
 

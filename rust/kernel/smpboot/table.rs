@@ -218,8 +218,8 @@ struct ThreadCall<'a, T: HotplugThread> {
 impl<'a, T: HotplugThread> ThreadCall<'a, T> {
     /// # Safety
     ///
-    /// Called by the thread of `cpu` in a callback that may sleep, and lasts for `'a`. `setup` came before,
-    /// and the callback has no other reference to its local state.
+    /// Called by the thread of `cpu` in a callback that may sleep, and lasts for `'a`. `setup` came
+    /// before, and the callback has no other reference to its local state.
     #[inline(always)]
     unsafe fn new(cpu: c_uint) -> Self {
         // SAFETY: By the requirements of this function.

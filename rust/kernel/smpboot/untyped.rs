@@ -63,11 +63,11 @@ pub(super) type Core = Entry<Threads>;
 ///
 /// # Invariants
 ///
-/// - `ht`, `storage` and `parking` are written only by the task that owns the entry, in the state `BUSY`
-///   with no wakers left; `parking` also in the state `REGISTERING`.
-/// - `storage` is a per-CPU address in the states `REGISTERING` and `REGISTERED`, as long as the C core
-///   knows `ht`, and until the wakers of those times are gone; and in the state `REVOKED`, and on the way
-///   there. It has the layout `layout`, which begins with a [`Head`].
+/// - `ht`, `storage` and `parking` are written only by the task that owns the entry, in the state
+///   `BUSY` with no wakers left; `parking` also in the state `REGISTERING`.
+/// - `storage` is a per-CPU address in the states `REGISTERING` and `REGISTERED`, as long as the C
+///   core knows `ht`, and until the wakers of those times are gone; and in the state `REVOKED`, and
+///   on the way there. It has the layout `layout`, which begins with a [`Head`].
 /// - Tasks that `storage` points to in the state `REGISTERED` are valid in the state `REVOKED`, too.
 /// - In the state `REGISTERED`, `ht` is registered, and, if it is not 0, so is the hotplug state
 ///   `parking`.
@@ -81,7 +81,8 @@ pub(super) struct Threads {
     pub(super) rcu_users: AtomicFlag,
 }
 
-// SAFETY: `ht` and the cells are protected as the invariants say. Local states belong to their threads.
+// SAFETY: `ht` and the cells are protected as the invariants say. Local states belong to their
+// threads.
 unsafe impl Sync for Threads {}
 
 /// Installs the hotplug state that parks and unparks the threads.
@@ -103,8 +104,8 @@ impl Threads {
         }
     }
 
-    /// Returns the address of what belongs to the thread of `cpu`, if that is possible. It begins with a
-    /// [`Head`].
+    /// Returns the address of what belongs to the thread of `cpu`, if that is possible. It begins
+    /// with a [`Head`].
     ///
     /// # Safety
     ///
@@ -139,8 +140,8 @@ impl Threads {
 
     /// Returns whether there may be wakers that use RCU, who came before the state was changed.
     ///
-    /// The barrier pairs with that of `rcu_state`. Most modules wake by their registration, and have no
-    /// such wakers.
+    /// The barrier pairs with that of `rcu_state`. Most modules wake by their registration, and
+    /// have no such wakers.
     #[inline]
     fn had_rcu_users(&self) -> bool {
         smp_mb();
@@ -248,7 +249,8 @@ impl Claim<Threads> {
             // SAFETY: The threads are registered. `end` removes the state first.
             result = unsafe { install(this) }.map(|state| this.parking.set(state));
             if result.is_err() {
-                // SAFETY: Registered above, and not published, so that only this task unregisters it.
+                // SAFETY: Registered above, and not published, so that only this task unregisters
+                // it.
                 unsafe { bindings::smpboot_unregister_percpu_thread(ht) };
             }
         }
@@ -262,8 +264,9 @@ impl Claim<Threads> {
         // INVARIANT: The threads are registered, and so is the hotplug state.
         open.publish()?;
 
-        // Wakers that came before only left their flag: until now the core could have taken the threads
-        // away again. A waker that did not find the new state in its second look at it is found here.
+        // Wakers that came before only left their flag: until now the core could have taken the
+        // threads away again. A waker that did not find the new state in its second look at it is
+        // found here.
         if this.had_rcu_users() {
             // SAFETY: No other task frees the storage: this one is about to return the registration. If
             // the scope ends that meanwhile, storage and tasks stay.
@@ -275,7 +278,8 @@ impl Claim<Threads> {
     /// Frees the storage, and the entry. There are no wakers.
     #[inline(never)]
     fn free(self) {
-        // SAFETY: By the type invariants. The C core does not know `ht`, and there is no registration.
+        // SAFETY: By the type invariants. The C core does not know `ht`, and there is no
+        // registration.
         unsafe { RawPerCpu::free(self.entry().storage.get()) };
         self.release();
     }
@@ -302,8 +306,9 @@ impl Kind for Threads {
             // SAFETY: Installed, by the type invariants, and removed only here.
             unsafe { cpuhp::remove_state(parking, cpuhp::Invoke::Yes) };
         }
-        // SAFETY: By the type invariants `ht` is registered. Wakers are gone: those under RCU, and, if
-        // there is no registration, those that wake by it. Otherwise value, storage and tasks stay.
+        // SAFETY: By the type invariants `ht` is registered. Wakers are gone: those under RCU, and,
+        // if there is no registration, those that wake by it. Otherwise value, storage and tasks
+        // stay.
         unsafe { bindings::smpboot_unregister_percpu_thread(this.ht.get()) };
         if leaked {
             // SAFETY: Disabled above.

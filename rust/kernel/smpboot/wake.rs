@@ -135,10 +135,10 @@ impl<'a> Thread<'a> {
 impl Core {
     /// Returns the state, for a caller that then uses the threads under RCU.
     ///
-    /// Either a task that changes the state finds `rcu_users` set, in `had_rcu_users`; or this finds the
-    /// new state. Both change or see one of the two, with a full barrier, before they look at the other.
-    /// Finding `rcu_users` set needs the barrier too: another CPU set it, and on machines that are not
-    /// multi-copy atomic an acquire does not order it against the state.
+    /// Either a task that changes the state finds `rcu_users` set, in `had_rcu_users`; or this
+    /// finds the new state. Both change or see one of the two, with a full barrier, before they
+    /// look at the other. Finding `rcu_users` set needs the barrier too: another CPU set it, and on
+    /// machines that are not multi-copy atomic an acquire does not order it against the state.
     fn rcu_state(&'static self, _rcu: &rcu::Guard) -> u32 {
         if self.rcu_users.load(Relaxed) {
             smp_mb();
@@ -190,8 +190,9 @@ impl Core {
         let head = unsafe { self.head(cpu) };
         head.pending.set();
 
-        // The second look, a full barrier after the flag: either this finds that the registration is
-        // complete, or the registering task, which has a barrier on its side too, finds the flag.
+        // The second look, a full barrier after the flag: either this finds that the registration
+        // is complete, or the registering task, which has a barrier on its side too, finds the
+        // flag.
         if state == REGISTERED || self.state() == REGISTERED {
             // SAFETY: The task is kept as described above.
             unsafe { Thread::new(head) }.wake();
@@ -213,8 +214,8 @@ impl Core {
 }
 
 impl Live<'_> {
-    /// Wakes a thread, for a caller that keeps the registration: then nothing goes away meanwhile, and
-    /// there is no need for RCU.
+    /// Wakes a thread, for a caller that keeps the registration: then nothing goes away meanwhile,
+    /// and there is no need for RCU.
     #[inline]
     pub(super) fn wake(self, cpu: CpuId) {
         if let Some(cpu) = PossibleCpu::new(cpu) {

@@ -81,8 +81,8 @@ pub(in super::super::super) unsafe fn remove_state(state: c_int, invoke: Invoke)
 ///
 /// # Invariants
 ///
-/// `installed` is used only by the task that owns the entry. In the state `REGISTERED` it has the number of
-/// an installed hotplug state, and how it was installed.
+/// `installed` is used only by the task that owns the entry. In the state `REGISTERED` it has the
+/// number of an installed hotplug state, and how it was installed.
 struct State {
     startup: Option<RawCallback>,
     teardown: Option<RawCallback>,
@@ -98,8 +98,8 @@ impl Claim<State> {
     fn register(self, invoke: Invoke) -> Result {
         let this = self.entry();
         // SAFETY: The callbacks are static, and so is the name. The state is removed before the module goes
-        // away: by the owner of the registration, or by the scope, which has the entry in its list. The
-        // value that they use is there, and is dropped after that.
+        // away: by the owner of the registration, or by the scope, which has the entry in its list.
+        // The value that they use is there, and is dropped after that.
         let result = unsafe { setup_state(this.name(), invoke, this.startup, this.teardown) };
         match result {
             Ok(state) => {
