@@ -56,7 +56,6 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            ordering::Release,
             AtomicFlag,
             Relaxed, //
         },
@@ -72,10 +71,12 @@ pub(super) use node::{
     Node,
     NodeRef,
     Owned,
+    REGISTERED,
+    REGISTERING, //
+};
+use node::{
     BUSY,
     FREE,
-    REGISTERED,
-    REGISTERING,
     REVOKED, //
 };
 
@@ -251,68 +252,6 @@ impl ModuleScope {
             }
         }
         Ok(())
-    }
-}
-
-/// What the owner of a node does with it. Process context.
-impl Owned {
-    /// Moves the node to another state. Returns whether the scope is closing.
-    ///
-    /// With [`FREE`], [`REGISTERED`] or [`REVOKED`] the ownership ends.
-    #[inline(never)]
-    fn settle(node: NodeRef, new: u32) -> bool {
-        let Node {
-            state, abandoned, ..
-        } = node.get();
-        let Some(scope) = node.get().scope() else {
-            return false;
-        };
-        let mut list = scope.registrations.list.lock();
-        match new {
-            // INVARIANT: It leaves the list.
-            FREE | REVOKED => list.remove(node),
-            // The scope ends it then.
-            _ => abandoned.set(list.closed),
-        }
-        // Release: a task that finds the state finds all that the owner did before.
-        // INVARIANT: The lock is held.
-        state.store(new, Release);
-        scope.registrations.changed.notify_all();
-        list.closed
-    }
-
-    /// `BUSY -> REGISTERING`.
-    #[inline]
-    pub(super) fn open(&self) {
-        Self::settle(self.node(), REGISTERING);
-    }
-
-    /// `REGISTERING -> BUSY`.
-    #[inline]
-    pub(super) fn abort(&self) {
-        Self::settle(self.node(), BUSY);
-    }
-
-    /// To `REGISTERED`. Returns `ESHUTDOWN` if the scope is closing; then the scope ends the
-    /// registration, which has no owner.
-    #[inline]
-    pub(super) fn publish(self) -> Result {
-        if Self::settle(self.node(), REGISTERED) {
-            return Err(ESHUTDOWN);
-        }
-        Ok(())
-    }
-
-    /// `BUSY -> FREE`.
-    #[inline]
-    pub(super) fn free(self) {
-        Self::settle(self.node(), FREE);
-    }
-
-    /// `BUSY -> REVOKED`: for a registration that its scope ends, and whose owner has leaked it.
-    #[inline]
-    pub(super) fn revoke(self) {
-        Self::settle(self.node(), REVOKED);
     }
 }
 

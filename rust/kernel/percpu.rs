@@ -73,19 +73,10 @@ impl RawPerCpu {
         Ok(Self(NonNull::new(ptr).ok_or(ENOMEM)?))
     }
 
-    /// Gives up the ownership: to be freed with [`free`](Self::free).
+    /// Gives up the ownership: to be freed with `free_percpu()`.
     #[inline(always)]
     pub(super) fn into_base(self) -> *mut c_void {
         ManuallyDrop::new(self).base()
-    }
-
-    /// # Safety
-    ///
-    /// `base` is null, or from [`into_base`](Self::into_base), and not used any more.
-    #[inline]
-    pub(super) unsafe fn free(base: *mut c_void) {
-        // SAFETY: By the requirements of this function.
-        unsafe { bindings::free_percpu(base) };
     }
 
     /// The per-CPU base address, `__percpu` in C: not to be dereferenced.
@@ -99,7 +90,7 @@ impl Drop for RawPerCpu {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: By the type invariant; nobody uses the memory after its owner is gone.
-        unsafe { Self::free(self.base()) };
+        unsafe { bindings::free_percpu(self.base()) };
     }
 }
 

@@ -3,7 +3,10 @@
 //! What a scope knows of a registration.
 
 use super::{
-    super::seam::read_once,
+    super::seam::{
+        read_once,
+        ESHUTDOWN, //
+    },
     ModuleScope, //
 };
 use core::{
@@ -13,9 +16,15 @@ use core::{
         NonNull, //
     }, //
 };
-use kernel::sync::atomic::{
-    ordering::Acquire,
-    Atomic, //
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        ordering::{
+            Acquire,
+            Release, //
+        },
+        Atomic, //
+    }, //
 };
 
 /// Nothing is registered. The node is in no list.
@@ -147,6 +156,68 @@ impl Owned {
     #[inline(always)]
     pub(in super::super) fn is_abandoned(&self) -> bool {
         self.0.get().abandoned.get()
+    }
+}
+
+/// What the owner of a node does with it. Process context.
+impl Owned {
+    /// Moves the node to another state. Returns whether the scope is closing.
+    ///
+    /// With [`FREE`], [`REGISTERED`] or [`REVOKED`] the ownership ends.
+    #[inline(never)]
+    fn settle(node: NodeRef, new: u32) -> bool {
+        let Node {
+            state, abandoned, ..
+        } = node.get();
+        let Some(scope) = node.get().scope() else {
+            return false;
+        };
+        let mut list = scope.registrations.list.lock();
+        match new {
+            // INVARIANT: It leaves the list.
+            FREE | REVOKED => list.remove(node),
+            // The scope ends it then.
+            _ => abandoned.set(list.closed),
+        }
+        // Release: a task that finds the state finds all that the owner did before.
+        // INVARIANT: The lock is held.
+        state.store(new, Release);
+        scope.registrations.changed.notify_all();
+        list.closed
+    }
+
+    /// `BUSY -> REGISTERING`.
+    #[inline]
+    pub(in super::super) fn open(&self) {
+        Self::settle(self.node(), REGISTERING);
+    }
+
+    /// `REGISTERING -> BUSY`.
+    #[inline]
+    pub(in super::super) fn abort(&self) {
+        Self::settle(self.node(), BUSY);
+    }
+
+    /// To `REGISTERED`. Returns `ESHUTDOWN` if the scope is closing; then the scope ends the
+    /// registration, which has no owner.
+    #[inline]
+    pub(in super::super) fn publish(self) -> Result {
+        if Self::settle(self.node(), REGISTERED) {
+            return Err(ESHUTDOWN);
+        }
+        Ok(())
+    }
+
+    /// `BUSY -> FREE`.
+    #[inline]
+    pub(in super::super) fn free(self) {
+        Self::settle(self.node(), FREE);
+    }
+
+    /// `BUSY -> REVOKED`: for a registration that its scope ends, and whose owner has leaked it.
+    #[inline]
+    pub(in super::super) fn revoke(self) {
+        Self::settle(self.node(), REVOKED);
     }
 }
 

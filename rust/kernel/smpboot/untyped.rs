@@ -278,9 +278,9 @@ impl Claim<Threads> {
     /// Frees the storage, and the entry. There are no wakers.
     #[inline(never)]
     fn free(self) {
-        // SAFETY: By the type invariants. The C core does not know `ht`, and there is no
+        // SAFETY: Null, or from `into_base`. The C core does not know `ht`, and there is no
         // registration.
-        unsafe { RawPerCpu::free(self.entry().storage.get()) };
+        unsafe { bindings::free_percpu(self.entry().storage.get()) };
         self.release();
     }
 }
