@@ -371,7 +371,7 @@ impl<T: Send + Sync + 'static, K: Kind> Slot<T, K> {
             }
             Err(e) => {
                 owned.free();
-                Err(e.into())
+                Err(e)
             }
         }
     }
