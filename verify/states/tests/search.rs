@@ -65,3 +65,16 @@ fn each_bug_is_found() {
     }
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
+
+#[test]
+#[ignore = "takes minutes"]
+fn the_protocol_holds_within_larger_bounds() {
+    let two_operations = Protocol { hotplug: 2, ..SMALL };
+    let two_wakes = Protocol { wakes: 2, closes: false, ..SMALL };
+    let two_registrations = Protocol { registrations: 2, ..SMALL };
+    let two_threads = Protocol { first_cpu: 0, closes: false, ..SMALL };
+    let all = [two_operations, two_wakes, two_registrations, two_threads];
+    let states: usize = all.into_iter().map(search).sum();
+    println!("{states} states");
+    assert!(states >= 5_000_000, "only {states} states");
+}
