@@ -19,6 +19,8 @@ pub enum Bug {
     RetiredLate,
     /// `register_claimed` does not look at `early_wake`.
     EarlyWakeIgnored,
+    /// `wait_until_up` does not wait for a thread that is parked, which it may be on its way out of that.
+    ParkedNotWaitedFor,
     /// `wake` does not look at the state again.
     NoSecondLook,
     /// `wake` looks at the thread before it sets the flag.
@@ -49,7 +51,7 @@ pub enum Bug {
     LeakedFreed,
 }
 
-pub const ALL: [Bug; 21] = [
+pub const ALL: [Bug; 22] = [
     Bug::NoGracePeriod,
     Bug::NoGracePeriodAfterAbort,
     Bug::RcuUsersNotSet,
@@ -57,6 +59,7 @@ pub const ALL: [Bug; 21] = [
     Bug::HotplugNotDisabled,
     Bug::RetiredLate,
     Bug::EarlyWakeIgnored,
+    Bug::ParkedNotWaitedFor,
     Bug::NoSecondLook,
     Bug::FlagSetLate,
     Bug::WakeWithoutFlag,

@@ -16,6 +16,8 @@ pub struct Protocol {
     pub registrations: u8,
     /// The first CPU that gets a thread. The threads of CPU 0 make the search longer, and show little.
     pub first_cpu: usize,
+    /// The owner waits until all threads are up.
+    pub waits_until_up: bool,
     /// The scope closes, at any moment.
     pub closes: bool,
     pub bug: Option<Bug>,
@@ -139,6 +141,8 @@ impl State {
         }
         self.task(t).is_set_up = true;
         self.callback(t);
+        let Task { storage, cpu, .. } = *self.task(t);
+        self.is_up[storage][cpu] = true;
     }
 }
 
@@ -260,6 +264,10 @@ impl Protocol {
         }
     }
 
+    fn after_registration(&self) -> Step {
+        if self.waits_until_up { Step::CpusReadGuard } else { Step::Use }
+    }
+
     /// `dispose`, for the task that owns the slot now.
     fn dispose(&self, s: &mut State, actor: &mut Actor) {
         s.promised = [0; CPUS];
@@ -294,7 +302,7 @@ impl Protocol {
                 a.at = Step::CpusReadLock;
             }
             Step::CpusReadLock => {
-                s.reader = true;
+                s.readers += 1;
                 a.at = Step::CreateThread;
             }
             Step::CreateThread if !s.online[a.cpu] => self.next_cpu(&mut a, Step::ListAdd),
@@ -322,7 +330,7 @@ impl Protocol {
             }
             Step::ListAdd => {
                 s.linked = true;
-                s.reader = false;
+                s.readers -= 1;
                 a.at = Step::Publish;
             }
             Step::Publish => {
@@ -337,7 +345,7 @@ impl Protocol {
             Step::LookEarly => {
                 a.at = match s.early_wake && !self.has(Bug::EarlyWakeIgnored) {
                     true => Step::Visit,
-                    false => Step::Use,
+                    false => self.after_registration(),
                 };
             }
             Step::Visit => {
@@ -345,7 +353,21 @@ impl Protocol {
                 if let (true, Some(t)) = (s.pending[storage][a.cpu], s.store[storage][a.cpu]) {
                     s.wake_up(t);
                 }
+                self.next_cpu(&mut a, self.after_registration());
+            }
+            Step::CpusReadGuard => {
+                s.readers += 1;
+                a.at = Step::WaitUntilUp;
+            }
+            Step::WaitUntilUp => {
+                let is_registered = s.node == Node::Registered;
+                if s.online[a.cpu] && is_registered && !s.is_up[storage][a.cpu] {
+                    s.fault("wait_until_up has not waited");
+                }
                 self.next_cpu(&mut a, Step::Use);
+                if a.at == Step::Use {
+                    s.readers -= 1;
+                }
             }
             Step::Use if other_way => {
                 s.forgotten = true;
@@ -409,7 +431,7 @@ impl Protocol {
                 if !s.linked {
                     s.fault("the descriptor is taken from the list twice");
                 }
-                s.reader = true;
+                s.readers += 1;
                 s.linked = false;
                 a.at = Step::KthreadStop;
             }
@@ -438,7 +460,7 @@ impl Protocol {
                 self.next_cpu(&mut a, Step::CpusReadUnlock);
             }
             Step::CpusReadUnlock => {
-                s.reader = false;
+                s.readers -= 1;
                 a.at = match (a.fails, a.leak) {
                     (true, _) => Step::Abort,
                     (_, true) => Step::CpuHotplugEnable,
@@ -478,7 +500,14 @@ impl Protocol {
 
     fn actor_can(&self, s: &State, a: &Actor) -> bool {
         match a.at {
-            Step::CpusReadLock | Step::ListDel => !s.writer,
+            Step::CpusReadLock | Step::CpusReadGuard | Step::ListDel => !s.writer,
+            Step::WaitUntilUp => {
+                let thread = s.store[s.storage][a.cpu].and_then(|t| s.tasks[t]);
+                let is_skipped =
+                    |t: Task| t.run == Run::Parked && self.has(Bug::ParkedNotWaitedFor);
+                let is_up = s.is_up[s.storage][a.cpu] || thread.is_some_and(is_skipped);
+                !s.online[a.cpu] || s.node != Node::Registered || is_up
+            }
             Step::WaitParked => s.tasks[a.task].is_some_and(|t| t.parked > 0),
             Step::WaitForCompletion => s.tasks[a.task].is_some_and(|t| t.at == Thread::Gone),
             Step::SynchronizeRcu => !a.grace_period,
@@ -581,7 +610,7 @@ impl Protocol {
     fn hotplug_can(&self, s: &State) -> bool {
         match s.hotplug {
             Hotplug::Idle => s.hotplug_left > 0,
-            Hotplug::CpusWriteLock => s.disabled || !s.reader,
+            Hotplug::CpusWriteLock => s.disabled || s.readers == 0,
             Hotplug::WaitCreated | Hotplug::WaitParked => {
                 s.tasks[s.hotplug_task].is_some_and(|t| t.parked > 0)
             }
@@ -706,7 +735,7 @@ impl Model for Protocol {
             grace_period: false,
         };
         let with = |online| State {
-            reader: false,
+            readers: 0,
             writer: false,
             disabled: false,
             online: [true, online],
@@ -721,6 +750,7 @@ impl Model for Protocol {
             store: [[None; CPUS]; STORAGES],
             pending: [[false; CPUS]; STORAGES],
             early_wake: false,
+            is_up: [[false; CPUS]; STORAGES],
             rcu_users: false,
             due: [0; CPUS],
             seen: [0; CPUS],
@@ -819,18 +849,29 @@ impl Model for Protocol {
                         && matches!(s.node, Node::Free | Node::Revoked)
                         && s.tasks.iter().flatten().all(|t| t.at == Thread::Gone)
             }),
-            Property::sometimes("a wake while the threads are registered", |_, s: &State| {
-                s.wakers[0].at == Wake::SecondLook && s.node == Node::Registered
-            }),
-            Property::sometimes("all is over, after wakes and hotplug", |_, s: &State| {
-                s.owner.at == Step::Done && s.hotplug_left == 0 && s.due[1] > 1
-            }),
         ];
-        if self.closes {
+        if self.wakes > 0 {
+            all.push(Property::sometimes(
+                "a wake while the threads are registered",
+                |_, s: &State| s.wakers[0].at == Wake::SecondLook && s.node == Node::Registered,
+            ));
+            all.push(Property::sometimes(
+                "all is over, after wakes and hotplug",
+                |_, s: &State| s.owner.at == Step::Done && s.hotplug_left == 0 && s.due[1] > 1,
+            ));
+        }
+        if self.waits_until_up {
+            all.push(Property::sometimes("the scope closes during the wait", |_, s: &State| {
+                s.owner.at == Step::WaitUntilUp && s.node == Node::Busy
+            }));
+        }
+        if self.closes && self.wakes > 0 {
             all.push(Property::sometimes(
                 "a leaked registration wakes after its end",
                 |_, s: &State| s.node == Node::Revoked && s.wakers[1].at == Wake::TaskState,
             ));
+        }
+        if self.closes {
             all.push(Property::sometimes("a registration has no owner", |_, s: &State| {
                 s.abandoned && s.node == Node::Registered
             }));

@@ -50,6 +50,7 @@ pub enum Thread {
     // linux/kernel/smpboot.c smpboot_thread_fn: if (ht->park && td->status == HP_THREAD_ACTIVE)
     // linux/kernel/smpboot.c smpboot_thread_fn: kthread_parkme();
     // linux/kernel/smpboot.c smpboot_thread_fn: case HP_THREAD_NONE:
+    // rust/kernel/smpboot/untyped.rs set_up: head.is_up.set();
     // linux/kernel/smpboot.c smpboot_thread_fn: case HP_THREAD_PARKED:
     ShouldPark,
     // linux/kernel/smpboot.c smpboot_thread_fn: if (!ht->thread_should_run(td->cpu))
@@ -131,6 +132,11 @@ pub enum Step {
     // rust/kernel/smpboot/untyped.rs register_claimed: self.for_each_task(false)
     // rust/kernel/smpboot/wake.rs visit: self.wake_task()
     Visit,
+    // rust/kernel/smpboot/untyped.rs wait_until_up: let _cpus = CpusReadGuard::new(scope)?;
+    CpusReadGuard,
+    // rust/kernel/smpboot/untyped.rs wait_until_up: scope.wait_until(
+    // rust/kernel/smpboot/untyped.rs wait_until_up: if self.slot.state() != REGISTERED
+    WaitUntilUp,
     /// There is a registration.
     Use,
 
@@ -273,7 +279,7 @@ impl Waker {
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct State {
     // CPU hotplug.
-    pub reader: bool,
+    pub readers: u8,
     pub writer: bool,
     pub disabled: bool,
     pub online: [bool; CPUS],
@@ -291,6 +297,7 @@ pub struct State {
     pub store: [[Option<usize>; CPUS]; STORAGES],
     pub pending: [[bool; CPUS]; STORAGES],
     pub early_wake: bool,
+    pub is_up: [[bool; CPUS]; STORAGES],
     pub rcu_users: bool,
 
     /// Of each CPU, the number of the last wake; of the last that a run has seen; of the last that has to be

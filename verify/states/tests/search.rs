@@ -9,8 +9,16 @@ use states::{
 };
 use std::time::Instant;
 
-const SMALL: Protocol =
-    Protocol { hotplug: 1, wakes: 1, registrations: 1, first_cpu: 1, closes: true, bug: None };
+const SMALL: Protocol = Protocol {
+    hotplug: 1,
+    wakes: 1,
+    registrations: 1,
+    first_cpu: 1,
+    waits_until_up: false,
+    closes: true,
+    bug: None,
+};
+const WAITS: Protocol = Protocol { waits_until_up: true, wakes: 0, hotplug: 2, ..SMALL };
 
 /// Searches all states within the bounds. Returns their number.
 fn search(protocol: Protocol) -> usize {
@@ -32,6 +40,11 @@ fn the_protocol_holds() {
 }
 
 #[test]
+fn waiting_until_the_threads_are_up_ends() {
+    search(WAITS);
+}
+
+#[test]
 fn each_bug_is_found() {
     let mut missed = vec![];
     for bug in bugs::ALL {
@@ -40,6 +53,7 @@ fn each_bug_is_found() {
             Bug::WakeOfOfflineCpuDropped | Bug::SetUpAgainAfterPark | Bug::UnparkNotInstalled => {
                 Protocol { hotplug: 2, closes: false, bug: Some(bug), ..SMALL }
             }
+            Bug::ParkedNotWaitedFor => Protocol { bug: Some(bug), ..WAITS },
             _ => Protocol { bug: Some(bug), ..SMALL },
         };
         let start = Instant::now();
