@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Quotes of the code: `// FILE FUNCTION: TEXT`.
+//! Quotes of the code: `// FILE FUNCTION: TEXT`, or `// FILE TYPE::FUNCTION: TEXT`.
 
 use crate::source::{code_of, functions};
 use std::{collections::HashMap, fs, path::Path};
@@ -35,7 +35,7 @@ pub fn quotes(text: &str) -> Vec<Quote> {
 fn quote(comment: &str) -> Option<(String, String, String)> {
     let (file, rest) = comment.trim().split_once(' ')?;
     let (function, text) = rest.split_once(": ")?;
-    let is_name = function.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let is_name = function.chars().all(|c| c.is_ascii_alphanumeric() || "_:".contains(c));
     let is_source = [".rs", ".c", ".h"].iter().any(|s| file.ends_with(s)) && file.contains('/');
     (is_source && is_name).then(|| (file.into(), function.into(), text.trim().into()))
 }

@@ -42,8 +42,38 @@ fn end_of_token(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// Returns the bodies of the functions of that name in `code`, as [`code_of`] returns it. C's macros count.
+/// Returns the bodies of the functions of that name in `code`, as [`code_of`] returns it. C's macros count. Of
+/// `Type::name` those in an `impl` of the type.
 pub fn functions(code: &str, name: &str, is_rust: bool) -> Vec<Range<usize>> {
+    let Some((of, name)) = name.rsplit_once("::") else {
+        return functions_anywhere(code, name, is_rust);
+    };
+    let impls = impls(code, of);
+    let mut found = functions_anywhere(code, name, is_rust);
+    found.retain(|f| impls.iter().any(|i| i.contains(&f.start)));
+    found
+}
+
+/// Returns the blocks `impl .. Type .. { .. }`, or `impl .. for Type .. { .. }`.
+fn impls(code: &str, of: &str) -> Vec<Range<usize>> {
+    let bytes = code.as_bytes();
+    let mut found = vec![];
+    for (at, _) in code.match_indices("impl") {
+        let begin = code[..at].rfind('\n').map_or(0, |i| i + 1);
+        let is_item = matches!(&code[begin..at], "" | "unsafe ");
+        let Some(open) = first_of(bytes, at, b"{;").filter(|&i| is_item && bytes[i] == b'{') else {
+            continue;
+        };
+        let header = &code[at + 4..open];
+        let header = header.split_once(" for ").map_or(header, |(_, to)| to);
+        if header.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == of) {
+            found.push(open..closing(bytes, open));
+        }
+    }
+    found
+}
+
+fn functions_anywhere(code: &str, name: &str, is_rust: bool) -> Vec<Range<usize>> {
     let bytes = code.as_bytes();
     let mut found = vec![];
     for (at, _) in code.match_indices(name) {
@@ -142,6 +172,16 @@ mod tests {
             bodies("fn run<T>(a: T) -> u8 { { '{' } }\nfn run() { b }", "run", true),
             ["{ { '{' } }", "{ b }"]
         );
+    }
+
+    #[test]
+    fn methods_of_a_type_are_found() {
+        let text = "impl A {\n fn f() { a }\n}\nimpl<T: A> X for B<T> {\n fn f(x: impl A) { b }\n}\nunsafe impl C {\n fn f() { c }\n}\n";
+        assert_eq!(bodies(text, "A::f", true), ["{ a }"]);
+        assert_eq!(bodies(text, "B::f", true), ["{ b }"]);
+        assert_eq!(bodies(text, "C::f", true), ["{ c }"]);
+        assert_eq!(bodies(text, "X::f", true), Vec::<String>::new());
+        assert_eq!(bodies(text, "f", true).len(), 3);
     }
 
     #[test]

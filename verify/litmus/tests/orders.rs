@@ -87,7 +87,7 @@ fn a_weaker_early_wake_is_told_by_the_line_of_its_test() {
     let path = checkout.0.join("rust/kernel/smpboot/wake.rs");
     let text = fs::read_to_string(&path).unwrap();
     let weaker = text.replace("early_wake.xchg(true, Full)", "early_wake.xchg(true, Relaxed)");
-    assert_ne!(text, weaker);
+    assert!(text != weaker, "wake.rs has no such line any more");
     fs::write(&path, weaker).unwrap();
 
     let test = fs::read_to_string(checkout.0.join("verify/litmus/early-wake.litmus")).unwrap();
