@@ -2,7 +2,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint doc clean distclean update help
+.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint litmus doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR, as any out-of-tree modules
@@ -26,6 +26,7 @@ test: ## lint, and all tests; with T=NAME just the tests whose name contains it
 	@scripts/vm test
 
 test-long: ## the tests that take minutes, or a boot of their own
+	@$(if $(T),,scripts/unit long)
 	@scripts/vm test --ignored
 
 test-matrix: ## the tests on every kernel, of each series that Debian has, or of VERSIONS=
@@ -49,8 +50,11 @@ bench: ## count the instructions that wakes, hotplug and registrations cost, in 
 bench-check: ## the same for what has a goal; fails if one is missed
 	@BOOTS=$(or $(BOOTS),2) scripts/vm bench --check
 
-lint: ## rustfmt, clippy, shellcheck
+lint: ## rustfmt, clippy, shellcheck; and whether verify/ quotes the code as it is
 	@scripts/lint
+
+litmus: ## the barriers against the kernel's memory model; needs herd7
+	@scripts/litmus
 
 doc: ## the documentation, in build/doc
 	@scripts/doc
@@ -77,6 +81,7 @@ help: ## this
 	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
 	@echo "  MINUTES= SEED=   torture: how long; the choices of an earlier run"
 	@echo "  LTP=             test-thirdparty: a checkout of the Linux Test Project, or where it is installed, for its cpuhotplug tests"
+	@echo "  HERD7=           litmus: where herd7 is, if not in PATH"
 	@echo "  TCG=multi        torture: each CPU a thread of the host, with true races"
 	@echo "  BOOTS=7          bench: boots whose median counts"
 	@echo "  T=               test: only what contains this"

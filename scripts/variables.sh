@@ -25,6 +25,7 @@ check_variables() {
     number BOOTS 1 99
     matches KERNEL_VERSION '[0-9][0-9A-Za-z.+~-]*' "a kernel version as 7.3.4+deb13"
     matches T '[0-9A-Za-z_:]+' "a part of a test's name: letters, digits, _ and :"
+    [[ -z ${HERD7:-} ]] || type -P -- "$HERD7" >/dev/null || die "HERD7='$HERD7' is not a program"
     [[ -z ${LTP:-} || -d $LTP ]] || die "LTP='$LTP' is not a directory"
 }
 
