@@ -281,6 +281,7 @@ pub trait ScopedModule: Sized + Send + Sync {
 /// use smpboot::{ModuleScope, ScopedModule};
 ///
 /// struct Example {
+/// #   #[allow(dead_code, reason = "an example")]
 ///     scope: &'static ModuleScope,
 /// }
 ///

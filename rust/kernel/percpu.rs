@@ -102,7 +102,7 @@ impl Drop for RawPerCpu {
 /// }
 ///
 /// let total: u64 = hits.iter().map(|(_cpu, hits)| hits.load(Relaxed)).sum();
-/// # let _ = total;
+/// assert_eq!(total, 1);
 /// ```
 ///
 /// # Invariants

@@ -31,6 +31,29 @@ use kernel::{
 ///     }
 ///     Ok(())
 /// }
+///
+/// # struct Waiter;
+/// #
+/// # #[vtable]
+/// # impl HotplugThread for Waiter {
+/// #     const NAME: &'static CStr = c"waiter";
+/// #
+/// #     type Local = ();
+/// #
+/// fn setup(&self, cx: &Context<'_>) -> impl PinInit<()> {
+///     assert_eq!(wait_for(cx, || cx.cpu() == kernel::cpu::CpuId::current()), Ok(()));
+/// }
+/// #
+/// #     fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
+///
+/// // The task that unregisters waits for this thread: the wait ends at once.
+/// fn cleanup(&self, _local: Pin<&mut ()>, cx: &Context<'_>, _online: bool) {
+///     assert_eq!(wait_for(cx, || false), Err(EAGAIN));
+/// }
+/// # }
+/// # hotplug_thread!(Waiter);
+/// #
+/// # Registration::new(scope, Waiter)?.wait_until_up()?;
 /// ```
 ///
 /// # Invariants

@@ -35,9 +35,17 @@ use kernel::{
 ///
 /// ```
 /// # worker!(Worker, c"worker");
+/// use smpboot::hotplug;
+///
 /// let workers = Registration::new(scope, Worker)?;
-/// workers.threads().wake_all();
+/// let threads = workers.threads();
+/// assert!(hotplug::online_cpus().all(|cpu| threads.info(cpu).is_some()));
+///
+/// // One type has one set of threads.
+/// assert_eq!(Registration::new(scope, Worker).err(), Some(EBUSY));
+///
 /// drop(workers);
+/// assert!(hotplug::possible_cpus().all(|cpu| threads.info(cpu).is_none()));
 /// ```
 ///
 /// # Invariants

@@ -59,6 +59,8 @@ pub unsafe trait HasThreadSlot: Sized + 'static {
 /// }
 ///
 /// hotplug_thread!(Worker);
+///
+/// Registration::new(scope, Worker)?;
 /// ```
 #[macro_export]
 macro_rules! hotplug_thread {
@@ -94,12 +96,14 @@ macro_rules! hotplug_thread {
 /// real-time priority:
 ///
 /// ```
-/// use smpboot::{AtomicContext, SchedPolicy};
 /// use kernel::sync::atomic::{Atomic, Relaxed};
+/// use smpboot::{hotplug, AtomicContext, SchedPolicy};
 ///
 /// struct Sampler {
 ///     enabled: Atomic<bool>,
 /// }
+///
+/// static ENDED: Atomic<usize> = Atomic::new(0);
 ///
 /// struct Samples {
 ///     taken: KVec<u64>,
@@ -135,10 +139,19 @@ macro_rules! hotplug_thread {
 ///
 ///     fn cleanup(&self, samples: Pin<&mut Samples>, cx: &Context<'_>, _online: bool) {
 ///         pr_info!("CPU {}: {} samples\n", cx.cpu().as_u32(), samples.taken.len());
+///         ENDED.add(1, Relaxed);
 ///     }
 /// }
 ///
 /// hotplug_thread!(Sampler);
+///
+/// let sampler = Registration::new(scope, Sampler { enabled: Atomic::new(true) })?;
+/// sampler.wait_until_up()?;
+/// sampler.threads().wake_all();
+///
+/// // Each thread that has run `setup` runs `cleanup`.
+/// drop(sampler);
+/// assert_eq!(ENDED.load(Relaxed), hotplug::online_cpus().count());
 /// ```
 #[vtable]
 pub trait HotplugThread: HasThreadSlot + Send + Sync {

@@ -259,19 +259,27 @@ pub struct ThreadInfo {
 ///
 /// ```
 /// # use kernel::cpu::CpuId;
-/// # use smpboot::{ThreadState, Threads};
 /// # worker!(Worker, c"worker");
+/// use smpboot::{ThreadState, Threads};
+///
 /// // No reference to the registration is needed.
 /// fn poke(cpu: CpuId) {
 ///     Threads::<Worker>::new().wake(cpu);
 /// }
 ///
-/// fn is_parked(cpu: CpuId) -> bool {
-///     Threads::<Worker>::new()
-///         .info(cpu)
-///         .is_some_and(|thread| thread.state == ThreadState::Parked)
+/// fn is_parked(cpu: CpuId) -> Option<bool> {
+///     let thread = Threads::<Worker>::new().info(cpu)?;
+///     Some(thread.state == ThreadState::Parked)
 /// }
-/// # let _ = (poke, is_parked);
+///
+/// let cpu = CpuId::current();
+/// poke(cpu);
+/// assert_eq!(is_parked(cpu), None);
+///
+/// let workers = Registration::new(scope, Worker)?;
+/// workers.wait_until_up()?;
+/// poke(cpu);
+/// assert_eq!(is_parked(cpu), Some(false));
 /// ```
 pub struct Threads<T: HotplugThread>(PhantomData<fn(T) -> T>);
 
