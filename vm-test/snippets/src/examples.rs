@@ -19,9 +19,9 @@ use std::{
 /// The module that has those of the examples that are functions.
 pub const MODULE: &str = "rust_smpboot_examples";
 
-const SOURCE: &str = include_str!("../examples/module.rs");
+const SOURCE: &str = include_str!("../examples.rs");
 /// For the tests of the runner: examples that must be reported as failed, one by one.
-const FAILING: (&str, &str) = ("failing.md", include_str!("../examples/failing.md"));
+const FAILING: (&str, &str) = ("failing_examples.md", include_str!("../failing_examples.md"));
 
 /// The reason why an example is not run.
 const NOT_RUN: &str = "// Not run: ";
@@ -211,7 +211,7 @@ pub fn build(
         result => result.with_context(|| format!("cannot link in {}", folder.display()))?,
     }
 
-    let (mut root, mut table) = (SOURCE.to_owned(), String::new());
+    let (mut root, mut table) = (SOURCE.replace("../../", "ext/"), String::new());
     let mut modules = vec![MODULE.to_owned()];
     for example in examples {
         let module = example.module();

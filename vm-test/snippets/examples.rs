@@ -5,9 +5,9 @@
 #![allow(dead_code, missing_docs, unreachable_pub, unused_imports, unused_macros)]
 #![allow(clippy::all)]
 
-#[path = "ext/rust/kernel/library.rs"]
+#[path = "../../rust/kernel/library.rs"]
 mod library;
-#[path = "ext/samples/percpu_workqueue/mod.rs"]
+#[path = "../../samples/percpu_workqueue/mod.rs"]
 mod percpu_workqueue;
 
 use kernel::{
