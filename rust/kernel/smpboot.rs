@@ -5,9 +5,9 @@
 //! Some work belongs to a CPU: it uses that CPU's data, or must run there. For such work the kernel
 //! has one thread per CPU: `ksoftirqd`, `migration`, `rcuc`, `cpuhp`. The thread is created when
 //! its CPU first comes online, *parked* while the CPU is offline, and *unparked* when the CPU is
-//! online again. A client describes its threads in a table of callbacks, `struct
-//! smp_hotplug_thread`. The core in `kernel/smpboot.c` does the rest. This module is that interface
-//! for Rust.
+//! online again. A client describes its threads in a table of callbacks,
+//! `struct smp_hotplug_thread`. The core in `kernel/smpboot.c` does the rest. This module is that
+//! interface for Rust.
 //!
 //! C header: [`include/linux/smpboot.h`](srctree/include/linux/smpboot.h)
 //!

@@ -2,8 +2,13 @@
 
 // Runs the examples of the documentation, one function each, while it loads.
 
-#![allow(dead_code, missing_docs, unreachable_pub, unused_imports, unused_macros)]
-#![allow(clippy::all)]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    unused_imports,
+    unused_macros
+)]
 
 #[path = "../../rust/kernel/library.rs"]
 mod library;

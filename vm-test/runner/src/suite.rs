@@ -274,6 +274,45 @@ mod tests_of_suite {
     }
 
     #[test]
+    fn every_test_that_a_document_names_exists() {
+        let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let mut names: Vec<String> = tests::all().iter().map(|test| test.name.into()).collect();
+        names.extend(program::trials(&Options::default()).iter().map(|t| t.name().into()));
+        for entry in fs::read_dir(source.join("vm-test/snippets/compile-fail")).unwrap() {
+            let file = entry.unwrap().path();
+            names.push(format!("compile_fail::{}", file.file_stem().unwrap().display()));
+        }
+        let family = |name: &str| name.split_once("::").map(|(family, _)| family.to_owned());
+        let families: Vec<_> = names.iter().filter_map(|name| family(name)).collect();
+
+        let mut seen = 0;
+        for document in fs::read_dir(source.join("doc")).unwrap() {
+            let document = document.unwrap().path();
+            if document.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&document).unwrap();
+            // `family::name`, or `family::*`.
+            for named in text.split('`').skip(1).step_by(2) {
+                if !family(named).is_some_and(|family| families.contains(&family)) {
+                    continue;
+                }
+                // A path in the library has the same form.
+                if named.contains(char::is_uppercase) {
+                    continue;
+                }
+                seen += 1;
+                let exists = match named.strip_suffix('*') {
+                    Some(beginning) => names.iter().any(|name| name.starts_with(beginning)),
+                    None => names.iter().any(|name| name == named),
+                };
+                assert!(exists, "{}: there is no test {named}", document.display());
+            }
+        }
+        assert!(seen > 60, "only {seen} tests are named");
+    }
+
+    #[test]
     fn a_test_whose_files_are_not_there_is_left_out() {
         let lacks = |test: &Test| files_lack(test, Some(Path::new("/nonexistent")));
         for test in tests::all() {
