@@ -252,7 +252,8 @@ pub fn in_callback(thread_fn: &ThreadFn) -> bool {
 ///
 /// Do not register or unregister threads or hotplug states while holding it, and do not take a second
 /// one: they take the lock themselves, and a second reader waits behind a writer that waits for the
-/// first. lockdep reports that. A leaked guard blocks CPU hotplug until the next boot.
+/// first. lockdep reports that. A leaked guard blocks CPU hotplug until the next boot; so does a
+/// guard that is held during a wait without end.
 ///
 /// # Examples
 ///

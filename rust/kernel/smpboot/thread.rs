@@ -165,7 +165,8 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// What one thread owns.
     ///
     /// It never leaves its thread; [`Send`] keeps out what belongs to a context rather than to a
-    /// task, such as the guard of a lock.
+    /// task, such as the guard of a lock. It is pinned, and dropped by the thread, after
+    /// [`cleanup`](Self::cleanup).
     type Local: Send + 'static;
 
     /// Makes the thread's own state.
@@ -203,7 +204,8 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// Called by the task that registers, or by the one that brings the CPU online; on any CPU,
     /// with the hotplug lock and the core's own mutex held. The thread exists and is parked, its
     /// `Local` does not exist yet. There is no inverse: a thread that is created and stopped before
-    /// it ever ran has no [`cleanup`](Self::cleanup).
+    /// it ever ran has no [`cleanup`](Self::cleanup). What [`Context`] says about the hotplug lock
+    /// holds here too.
     fn create(&self, _cpu: CpuId) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -239,7 +241,8 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// The scheduling class of the threads.
     ///
     /// Called by each thread before [`setup`](Self::setup), also on CPUs that come online later.
-    /// If it is not written, the threads stay as they are created: normal, nice 0.
+    /// If it is not written, the threads stay as they are created: normal, nice 0. Root can change
+    /// the class of a thread later, as of any kernel thread.
     fn sched_policy(&self) -> SchedPolicy {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

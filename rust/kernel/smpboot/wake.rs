@@ -240,7 +240,7 @@ pub enum ThreadState {
     Parked,
 }
 
-/// A look at a thread, which may have gone on since.
+/// A look at a thread, which may be outdated when the caller gets it. It keeps nothing alive.
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadInfo {
     /// The thread's number, as in `ps`.
@@ -250,6 +250,8 @@ pub struct ThreadInfo {
 }
 
 /// A handle of no size to the threads of `T`, to be copied to wherever wakes come from.
+///
+/// It names the static of `T` and is invariant in `T`.
 ///
 /// It may be used at any time, also before and after the registration, and while that comes and
 /// goes on another CPU; then a wake does nothing. Any context that C allows for `wake_up_process()`:
