@@ -39,6 +39,10 @@ pub struct Examples {
     options: Options,
     /// The only one that is wanted.
     alone: Option<usize>,
+    /// Whether any that can run is wanted, and whether those that are to fail are. A VM that waits
+    /// for a run that does not come would stay.
+    documented: bool,
+    failing: bool,
     pool: OnceLock<Result<Pool, String>>,
     runs: [OnceLock<Run>; RUNS.len()],
     /// Whether a test has the errors that are about no example.
@@ -71,6 +75,8 @@ impl Examples {
             source: source.canonicalize()?,
             options: options.clone(),
             alone: None,
+            documented: true,
+            failing: true,
             pool: OnceLock::new(),
             runs: Default::default(),
             told: AtomicBool::new(false),
@@ -85,8 +91,11 @@ impl Examples {
 
     /// To be called before any of them runs.
     pub fn select(&mut self, is_wanted: impl Fn(&str) -> bool) {
-        let wanted = |(_, example): &(usize, &Example)| is_wanted(&test_name(example));
+        let wanted =
+            |(_, example): &(usize, &Example)| !example.fails && is_wanted(&test_name(example));
+        self.failing = is_wanted(FAILURES_ARE_REPORTED);
         let mut wanted = self.all.iter().enumerate().filter(wanted);
+        self.documented = wanted.clone().any(|(_, example)| example.kind != Kind::NoRun);
         self.alone = match (wanted.next(), wanted.next()) {
             (Some((only, _)), None) => Some(only),
             _ => None,
@@ -118,8 +127,9 @@ impl Examples {
         let folder = modules.parent().context("the modules' folder has no parent")?;
         let folder = folder.join("examples").join(modules.file_name().unwrap_or_default());
         let files = examples::build(&self.all, &self.source, &self.options.kernel, &folder)?;
-        // One more for the examples that are to fail.
-        usual.for_modules(&self.options, files, RUNS.iter().chain(&RUNS[1..]))
+        let documented = RUNS.iter().filter(|_| self.documented);
+        let failing = RUNS.iter().skip(1).filter(|_| self.failing);
+        usual.for_modules(&self.options, files, documented.chain(failing))
     }
 
     /// The compiler's messages, for the test of an example that they are about; if they are about
@@ -317,6 +327,9 @@ mod tests {
         let name = test_name(&examples.all[3]);
         examples.select(|test| test == name);
         assert_eq!(examples.alone, Some(3));
+        assert!(examples.documented && !examples.failing);
+        examples.select(|test| test == FAILURES_ARE_REPORTED);
+        assert!(!examples.documented && examples.failing);
         examples.select(|_| true);
         assert_eq!(examples.alone, None);
     }
