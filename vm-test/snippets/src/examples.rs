@@ -118,18 +118,18 @@ fn files(source: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
             if !name.starts_with('.') && !OTHERS.contains(&&*name) {
                 files.extend(self::files(source, &path)?);
             }
-        } else if name.ends_with(".md") {
-            files.push(path);
-        } else if name.ends_with(".rs")
-            && !name.ends_with("_generated.rs")
-            // Programs of the host.
-            && !(path.starts_with("vm-test") && !path.starts_with("vm-test/modules"))
-        {
+        } else if name.ends_with(".md") || (name.ends_with(".rs") && is_of_the_kernel(&path)) {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+/// Not a program of the host, and not what bindgen writes.
+fn is_of_the_kernel(path: &Path) -> bool {
+    (!path.starts_with("vm-test") || path.starts_with("vm-test/modules"))
+        && !path.to_string_lossy().ends_with("_generated.rs")
 }
 
 /// The examples of a file.
@@ -236,11 +236,11 @@ pub fn build(
     }
     writeln!(root, "static EXAMPLES: &[Example] = &[\n{table}];")?;
     update(&folder.join(format!("{MODULE}.rs")), &root)?;
-    let objects = modules.iter().map(|module| format!(" {module}.o")).collect::<String>();
+    let objects = modules.join(".o ") + ".o";
     update(
         &folder.join("Kbuild"),
         &format!(
-            "obj-m :={objects}\ninclude $(src)/ext/rust/smpboot.mk\n\n\
+            "obj-m := {objects}\ninclude $(src)/ext/rust/smpboot.mk\n\n\
              # For samples/percpu_workqueue/irq.rs.\n\
              rustflags-$(call kernel-has,kernel,SpinLockIrqBackend) += --cfg kernel_has_spin_lock_irq\n"
         ),
@@ -344,8 +344,9 @@ mod tests {
         let examples = all(&source).unwrap();
         for file in [
             "README.md",
-            "rust/kernel/debugfs.rs",
+            "rust/kernel/cpu/hotplug.rs",
             "rust/kernel/library.rs",
+            "rust/kernel/smpboot.rs",
             "samples/percpu_workqueue/mod.rs",
             "samples/percpu_workqueue/work.rs",
         ] {
