@@ -2,14 +2,28 @@
 
 //! The library, for a module outside of the kernel's tree. At the root of its crate:
 //!
-//! ```ignore
-//! #[path = "PATH/rust/kernel/library.rs"]
+//! ```
+//! #[path = "ext/rust/kernel/library.rs"]
 //! mod library;
 //!
-//! use library::{debugfs, smpboot};
+//! use library::smpboot;
+//! # use kernel::prelude::*;
+//! # use smpboot::{ModuleScope, ScopedModule};
+//! #
+//! # struct Example;
+//! #
+//! # impl ScopedModule for Example {
+//! #     fn init(_: &'static ThisModule, _: &'static ModuleScope) -> impl PinInit<Self, Error> {
+//! #         Ok(Self)
+//! #     }
+//! # }
+//! #
+//! # scoped_module! { type: Example, name: "example", license: "GPL", }
 //! ```
 //!
-//! The macros look for `smpboot` there. Its `Kbuild` includes `PATH/rust/smpboot.mk`.
+//! Here `ext` is a directory below that of the module, with a copy of this repository or of its `rust/`.
+//! The macros look for `smpboot` at the root of the crate. The module's `Kbuild` has a line
+//! `include $(src)/ext/rust/smpboot.mk`.
 
 #![allow(
     dead_code,

@@ -20,7 +20,8 @@
 //!   makes and drops; no path leads there from outside.
 //!
 //! Only the library's own registrations enter and leave a scope: the functions for that are private
-//! to the library.
+//! to the library. A registration is known by the address of its node, which has a size and is a
+//! part of a static or of the value that owns it.
 //!
 //! # While the scope closes
 //!
@@ -281,6 +282,8 @@ impl<T> PinnedDrop for Closing<T> {
 /// [`scoped_module!`](crate::scoped_module).
 pub trait ScopedModule: Sized + Send + Sync {
     /// Called when the module is loaded, like [`kernel::InPlaceModule::init`].
+    ///
+    /// Another call, with the same scope, makes another value, which its caller owns.
     fn init(module: &'static ThisModule, scope: &'static ModuleScope) -> impl PinInit<Self, Error>;
 }
 
@@ -299,6 +302,7 @@ pub trait ScopedModule: Sized + Send + Sync {
 /// use smpboot::{ModuleScope, ScopedModule};
 ///
 /// struct Example {
+/// #   #[allow(dead_code, reason = "an example")]
 ///     scope: &'static ModuleScope,
 /// }
 ///

@@ -96,6 +96,9 @@ impl Drop for RawPerCpu {
 
 /// One `T` for each possible CPU.
 ///
+/// It owns the values, as a box does, and drops them. A forgotten one leaks its memory with the
+/// values, which are pinned.
+///
 /// # Examples
 ///
 /// ```
@@ -109,7 +112,7 @@ impl Drop for RawPerCpu {
 /// }
 ///
 /// let total: u64 = hits.iter().map(|(_cpu, hits)| hits.load(Relaxed)).sum();
-/// # let _ = total;
+/// assert_eq!(total, 1);
 /// ```
 ///
 /// # Invariants
@@ -129,8 +132,9 @@ impl<T> PerCpu<T> {
     /// Allocates the storage and initializes it with what `init` returns for each possible CPU: a
     /// `T`, or an initializer of one.
     ///
-    /// Process context; may sleep. Returns `ENOMEM` if there is not enough memory, or the error of
-    /// an initializer that failed, after dropping the values that were made before it.
+    /// Process context; may sleep. Returns `ENOMEM` if there is not enough memory, of which the
+    /// kernel's allocator also warns in the log, or the error of an initializer that failed, after
+    /// dropping the values that were made before it.
     pub fn new<I, E>(mut init: impl FnMut(CpuId) -> I) -> Result<Self>
     where
         I: PinInit<T, E>,

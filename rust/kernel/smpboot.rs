@@ -2,32 +2,28 @@
 
 //! Per-CPU threads that follow CPU hotplug.
 //!
-//! Some work belongs to a CPU: it touches that CPU's data, or has to run there. The kernel gives
-//! such work a thread per CPU, created when the CPU first comes online, *parked* (kept, asleep)
-//! while it is offline, and *unparked* when it is back: `ksoftirqd`, `migration`, `rcuc`, `cpuhp`
-//! and others. A client describes its threads with a `struct smp_hotplug_thread`, a table of
-//! callbacks, and the core in `kernel/smpboot.c` does the rest. This module is that interface for
-//! Rust.
+//! Some work belongs to a CPU: it uses that CPU's data, or must run there. For such work the kernel
+//! has one thread per CPU: `ksoftirqd`, `migration`, `rcuc`, `cpuhp`. The thread is created when
+//! its CPU first comes online, *parked* while the CPU is offline, and *unparked* when the CPU is
+//! online again. A client describes its threads in a table of callbacks,
+//! `struct smp_hotplug_thread`. The core in `kernel/smpboot.c` does the rest. This module is that
+//! interface for Rust.
 //!
 //! C header: [`include/linux/smpboot.h`](srctree/include/linux/smpboot.h)
 //!
-//! # In short
-//!
-//! - Implement [`HotplugThread`] for a type. Its value is what the threads share; what one thread
-//!   has for itself is its `Local`, which needs no lock because nobody else can reach it.
+//! - Implement [`HotplugThread`] for a type. Its value is shared by the threads. Each thread also
+//!   owns a `Local`, which needs no lock.
 //! - Make the type's static with [`hotplug_thread!`](crate::hotplug_thread), and declare the module
 //!   with [`scoped_module!`](crate::scoped_module).
 //! - [`Registration::new`] creates the threads; dropping the registration stops them.
-//! - [`Registration::wake`] makes a thread run, from nearly any context; [`Threads::wake`] does so at
-//!   any time, also where no registration is at hand.
+//! - [`Registration::wake`] and [`Threads::wake`] make a thread run, from nearly any context.
 //!
-//! Beside that there are, each usable without the threads: [`cpuhp`], callbacks for CPUs that come
-//! and go; [`percpu`], storage for each CPU; [`hotplug`], the CPUs that there are and the lock that
-//! keeps it so.
+//! Usable without threads: [`cpuhp`] has hotplug states, [`percpu`] storage per CPU, [`hotplug`]
+//! the CPU masks and the hotplug lock.
 //!
 //! # Examples
 //!
-//! A module with one thread per CPU that counts how often it was woken:
+//! A module with one thread per CPU that counts its runs:
 //!
 //! ```
 //! use kernel::prelude::*;
@@ -88,7 +84,7 @@
 //! ```text
 //!        registration, or first CPU-up                        unregistration
 //!                   |                                               |
-//!                create                                          cleanup ---> gone
+//!                create                                          cleanup ---> exit
 //!                   |                                               ^
 //!                   v         the CPU is online                     | stop, from any state
 //!              (parked, NONE) ------- setup ------> ACTIVE ---------+
@@ -103,33 +99,35 @@
 //!                         +----------<---------------+
 //! ```
 //!
-//! The loop of each thread, `smpboot_thread_fn()`, asks in this order: am I to stop, am I to park,
-//! did I not do my setup or my unpark yet, is there something to do. So a thread that is stopped
-//! before it ever ran goes from NONE to its end with neither setup nor cleanup. One that is stopped
-//! while its CPU is offline goes from PARKED to cleanup with no unpark, on some other CPU.
+//! - **Registration.** `smpboot_register_percpu_thread()` takes the hotplug lock for reading, and
+//!   the mutex `smpboot_threads_lock`. For each online CPU, `__smpboot_create_thread()` makes a
+//!   kthread that is bound to the CPU and parked; then the core unparks it. The table enters a
+//!   list. Each later CPU-up walks the list, in `smpboot_create_threads()`, and makes the threads
+//!   that are missing.
+//! - **The loop.** Each thread runs `smpboot_thread_fn()`. It tests in this order: stop, park,
+//!   whether `setup` or `unpark` is due, `should_run`. So a thread that is stopped before it first
+//!   ran calls neither `setup` nor `cleanup`.
+//! - **Unregistration.** `smpboot_unregister_percpu_thread()` stops the threads of all CPUs. A
+//!   thread that is parked because its CPU is offline calls `cleanup` without `unpark`, on another
+//!   CPU.
 //!
-//! | callback | runs in | on | holds | called |
-//! |---|---|---|---|---|
-//! | [`create`](HotplugThread::create) | the task that registers, or that onlines the CPU | any CPU | the hotplug lock and the core's mutex | once per thread |
-//! | [`setup`](HotplugThread::setup) | the thread | its CPU | nothing | once per thread, not once per online |
-//! | [`should_run`](HotplugThread::should_run) | the thread, preemption off | its CPU | nothing | before every sleep |
-//! | [`run`](HotplugThread::run) | the thread | its CPU | nothing | when there is something to do |
-//! | [`park`](HotplugThread::park) | the thread | its CPU, still online | nothing, but the waiter holds the hotplug lock | CPU-down, also one that is rolled back |
-//! | [`unpark`](HotplugThread::unpark) | the thread | its CPU | nothing | after `park` |
-//! | [`cleanup`](HotplugThread::cleanup) | the thread | its CPU, or another one if that is offline | nothing, but the waiter holds both locks | last and once, if `setup` was |
+//! | callback | runs in | on | the waiter holds |
+//! |---|---|---|---|
+//! | [`create`](HotplugThread::create) | the task that registers or onlines the CPU | any CPU | both locks, itself |
+//! | [`setup`](HotplugThread::setup) | the thread, once | its CPU | |
+//! | [`should_run`](HotplugThread::should_run) | the thread, preemption off, before each sleep | its CPU | |
+//! | [`run`](HotplugThread::run) | the thread, when `should_run` is true | its CPU | |
+//! | [`park`](HotplugThread::park) | the thread, during a CPU-down | its CPU, still online | both locks |
+//! | [`unpark`](HotplugThread::unpark) | the thread, after `park` | its CPU | |
+//! | [`cleanup`](HotplugThread::cleanup) | the thread, last, if `setup` ran | its CPU, or any if that is offline | both locks |
 //!
-//! What "holds nothing" is worth: a CPU-down waits, for as long as it takes and with the hotplug lock
-//! held for writing, until the thread has come out of its callback and parked; unregistration waits
-//! alike. So a callback that waits for that lock waits for ever, and one that does not come back
-//! hangs all of CPU hotplug. See [`Context`].
+//! # Parking is a part of the offline
 //!
-//! # Where hotplug threads stand
-//!
-//! A CPU that comes up climbs a ladder of hotplug states, `/sys/devices/system/cpu/hotplug/states`.
+//! A CPU goes through a ladder of hotplug states, `/sys/devices/system/cpu/hotplug/states`:
 //!
 //! ```text
-//!       up                                                              down
-//!        |   CREATE_THREADS       threads are created, parked            ^
+//!    online                                                          offline
+//!        |   CREATE_THREADS       missing threads are created, parked    ^
 //!        |   ...                  the CPU starts                         |
 //!        |   AP_SMPBOOT_THREADS   threads are unparked  /  parked        |
 //!        |   AP_WORKQUEUE_ONLINE  workqueues                             |
@@ -137,105 +135,51 @@
 //!        v   AP_ACTIVE            the scheduler uses the CPU             |
 //! ```
 //!
-//! So when a normal thread is unparked, workqueues and all `ONLINE_DYN` states of its CPU are still
-//! to come, and when it is parked, they are gone already. Among hotplug threads, the newest is
-//! unparked first, and the oldest parked first: a module's thread parks after `ksoftirqd` did.
-//! [`hotplug::is_online`] is true before `unpark` and after `park`: it does not tell whether the
-//! thread can run.
+//! On the way down `smpboot_park_threads()` walks the list from the oldest client to the newest.
+//! For each, `kthread_park()` sets a flag, wakes the thread, and waits until it is off the CPU in
+//! the state `TASK_PARKED`. That wait has no limit and no signal ends it, and the task that takes
+//! the CPU offline holds the hotplug lock for writing. Hence the two rules of every callback, `run`
+//! included:
 //!
-//! Suspend to RAM and hibernation take all CPUs but the boot CPU offline, and park their threads;
-//! suspend to idle parks nothing. There is a thread on every online CPU, also on isolated ones
-//! (`isolcpus=`, `nohz_full=`): as long as nobody wakes it, it does not disturb them. A CPU that is
-//! removed physically goes offline first; its thread stays parked until it is unregistered.
+//! - It must not wait for the hotplug lock, nor for a task that may wait for that lock.
+//! - It must return soon, or look at [`Context::should_park`] and [`Context::should_stop`] while it
+//!   waits.
 //!
-//! # What others say, and what the kernel does
+//! Consequences of the order: a module's thread parks after `ksoftirqd`. It is unparked before the
+//! workqueues of its CPU and before all `ONLINE_DYN` states, and parks after their teardown.
+//! [`hotplug::is_online`] is true before `unpark` and after `park`. Suspend to RAM and hibernation
+//! take all CPUs but one offline; suspend to idle parks nothing. Isolated CPUs (`isolcpus=`,
+//! `nohz_full=`) have threads too, which disturb them only when woken. A CPU that is removed
+//! physically goes offline first; its thread stays parked until it is unregistered.
+//!
+//! # Pending wakes
+//!
+//! `wake_up_process()` does nothing to a parked thread, and the kernel does not remember the wake.
+//! So each wake of this module first sets the flag of its CPU. The loop tests the flag before each
+//! sleep, clears it, and then calls `run`. A wake of an offline CPU stays pending until the CPU is
+//! online again.
+//!
+//! The waker stores its work, sets the flag with a full barrier, and loads the thread's state. The
+//! thread stores its state, executes a full barrier, and loads the flag. One of the two sees the
+//! store of the other, so no wake is lost. A wake during `run` leads to another `run`. Several
+//! wakes may share one.
+//!
+//! # Misconceptions
 //!
 //! - *"A self-parking thread is unparked by the core and parks itself."* The core neither unparks
 //!   it, after creation or at CPU-up, nor parks it: see [`SelfParkingRegistration`].
-//! - *"setup is called when the CPU comes online."* Once in the thread's life: a CPU that comes back
-//!   keeps its thread, and `unpark` is called.
-//! - *"unpark is called when the CPU comes online."* Only if the table has a `park`. Here it is
-//!   called in any case.
-//! - *"park means that the CPU goes away."* A CPU-down that fails in a later step is rolled back, and
-//!   `unpark` follows with the CPU online all the time.
-//! - *"When register returns, the threads are running."* They exist. Registering and unregistering at
-//!   once may call no callback at all.
-//! - *"Waking a parked thread wakes it later."* The wake is not remembered by the kernel. The flag of
-//!   this module is: see [`Threads::wake`].
+//! - *"setup is called when the CPU comes online."* It is called once in the life of the thread: a
+//!   CPU that is online again keeps its thread, and `unpark` is called.
+//! - *"unpark is called when the CPU comes online."* In C only if the table has a `park`, because
+//!   only `park` moves a thread to `HP_THREAD_PARKED`. Here it is called in any case.
+//! - *"park means that the CPU goes offline."* A CPU-down that fails in a later step is rolled
+//!   back: `unpark` follows, and the CPU was online all the time.
+//! - *"When register returns, the threads are running."* They exist: see
+//!   [`Registration::wait_until_up`].
+//! - *"Waking a parked thread wakes it later."* In C the wake is lost; here it is pending.
 //!
-//! # Cost
-//!
-//! The callbacks that the core gets are monomorphic functions that find their state at a link-time
-//! address, as a C callback finds its per-CPU variable: there is no lookup and no indirect call.
-//! What is not written is NULL in the table, except `setup`, where `Local` comes from, and `cleanup`
-//! if `Local` needs dropping.
-//!
-//! Instructions that a callback executes, for the twins in `bench/`: the same thread in C, with
-//! static per-CPU variables, and in Rust. (x86-64, Debian's 7.3.4 configuration, gcc 14.2 and rustc
-//! 1.85.1; `endbr64`, the call that ftrace turns into a nop, the call into the driver of the bench and
-//! padding are not counted.)
-//!
-//! | callback | C | Rust | |
-//! |---|---|---|---|
-//! | `thread_should_run` | 11 | 7 | reads the flag |
-//! | `thread_fn` | 17 | 9 | clears the flag, counts |
-//! | `park`, `unpark` | 11 | 5 | counts |
-//!
-//! What C has more are the checks of the CPU number against the length of `__per_cpu_offset`, which
-//! Debian's `UBSAN_BOUNDS` adds; here the core vouches for it. Safety itself costs no instruction in
-//! a callback. It costs in `setup`, once per thread: telling [`Registration::wait_until_up`].
-//!
-//! A wake by the registration, [`Registration::wake`], costs what it costs in C, and less if the thread
-//! is awake: it is safe because the registration is borrowed. A wake without one, [`Threads::wake`],
-//! pays for an RCU read-side section and a look at the registration's state, and makes unregistration
-//! wait for a grace period. `make bench` measures it all; `doc/mechanisms.md` has figures.
-//!
-//! Registration allocates what C does, the task and the core's own data for each thread, with one
-//! piece of per-CPU storage for task pointers, flags and local states, and the memory of the shared
-//! value.
-//!
-//! # Hazards
-//!
-//! What can go wrong with the C interface, and what becomes of it here. *type*: it cannot be
-//! written; *run*: an error at run time; *doc*: documented, and a test shows what happens.
-//!
-//! | # | hazard | here |
-//! |---|---|---|
-//! | 1 | Callbacks have no context pointer, and a static in a generic function is one for all. | *type*: one static per type, made by [`hotplug_thread!`](crate::hotplug_thread) and found through a trait that only the macro implements |
-//! | 2 | The descriptor is linked into a list: it must not move or go away. | *type*: it is that static |
-//! | 3 | `store` must be NULL before registration. | *type*: zeroed storage is made for each registration |
-//! | 4 | Registering twice, unregistering what is not registered. | *run*: `EBUSY`; *type*: only a [`Registration`] unregisters, by being dropped |
-//! | 5 | Registration fails, also with `EINTR` when the task is killed. | *run*: [`Registration::new`] lists the errors, and undoes what was done |
-//! | 6 | A failure half-way stops the threads made so far; which of them ran is a race. | *type*: `Local` exists from `setup` to `cleanup`, whatever the order; *doc*: `create` has no inverse |
-//! | 7 | Success does not mean that any thread has run. | *run*: [`Registration::wait_until_up`]; *type*: nothing but the thread itself can see `Local` |
-//! | 8 | Registering or unregistering in a callback, or with the hotplug lock held, deadlocks. | *run*: `EDEADLK` in callbacks, and a drop there leaves the threads to the module's end; with the lock held: *doc*, lockdep reports it ([`hotplug::CpusReadGuard`]) |
-//! | 9 | `thread_comm` is a format string; a `comm` is cut at 15 characters. | *type*: [`HotplugThread::NAME`] is checked while building |
-//! | 10 | There is no thread for a CPU that was never online. | *run*: the wake stays pending, and [`Threads::info`] is `None` |
-//! | 11 | There is no `.owner`: a leaked registration runs freed code. | *type*: registering takes a [`ModuleScope`], which ends with the module: see [`module_scope`] |
-//! | 12 | Wakers must be gone before the threads. | *type*: [`Threads::wake`] is safe at any time |
-//! | 13 | Static per-CPU data of modules comes from 8 KiB. | *type*: storage is allocated; too large a `Local` is an error while building |
-//! | 14 | The hotplug lock in a callback deadlocks; there are hidden takers. | *run*: [`hotplug::CpusReadGuard::new`] returns `EDEADLK`; for others *doc*: [`Context`], lockdep reports it |
-//! | 15 | A callback that does not come back hangs hotplug. | *doc*: [`Context::should_park`] and [`Context::should_stop`] are there to be asked |
-//! | 16 | A failure to create any client's thread fails the CPU-up. | *doc*: here; nothing of this module's can fail there |
-//! | 17 | A lost wakeup. | *type*: the flag is the abstraction's, with its barriers: [`Threads::wake`] |
-//! | 18 | Clearing the flag after the work. | *type*: it is cleared before [`HotplugThread::run`] |
-//! | 19 | Waking a parked thread does nothing. | *type*: the flag is kept, and the thread runs when its CPU is back |
-//! | 20 | A wake while the threads are being stopped uses a freed task. | *type*: wakers have the registration, or are RCU readers, for whom unregistration waits first |
-//! | 21 | Not from NMI, nor under a run-queue lock. | *doc*: [`Threads`] |
-//! | 22 | Online does not mean that the thread can run. | *doc*: [`hotplug::is_online`], and above |
-//! | 23 | The thread must not be moved to another CPU. | *type*: its task is never handed out |
-//! | 24 | A self-parking thread that nobody parks. | *type*: [`SelfParkingRegistration`] has the callback that does |
-//! | 25 | A panic in a callback is a BUG. | *doc*: [`HotplugThread`]; nothing here panics |
-//! | 26 | Threads are unparked before `ONLINE_DYN` startups, and parked after the teardowns. | *doc*: above |
-//! | 27 | The newest is unparked first, the oldest parked first. | *doc*: above |
-//! | 28 | `park` without an offline. | *doc*: [`HotplugThread::park`], [`cpuhp::Callbacks::teardown`] |
-//! | 29 | `setup` is called once, not per online. | *doc*: [`HotplugThread::setup`] |
-//! | 30 | Suspend. | *doc*: above |
-//! | 31 | Isolated CPUs have threads too. | *doc*: above |
-//! | 32 | Hot-remove. | *doc*: above |
-//! | 33 | Without SMP. | *type*: a build error, see [`percpu`] |
-//! | 34 | Registering while a CPU is stopped half-way up: it gets no thread, which is then unparked. | *doc*: only a kernel with `CONFIG_CPU_HOTPLUG_STATE_CONTROL`, for debugging, can stop there |
-//! | 35 | Where interrupts are forced into threads (`PREEMPT_RT`, `threadirqs`) a callback that sleeps for some time while its CPU goes down is not woken: `ktimers` has parked. | *run*: [`Context::sleep`]; for other sleeps *doc*: there |
+//! What can go wrong with the C interface, what prevents it here, and the test that shows it, is in
+//! `doc/hazards.md`. What wakes and callbacks cost is in `doc/mechanisms.md`.
 
 mod atomic_context;
 mod registration;

@@ -34,6 +34,7 @@
 //!
 //! ```
 //! use percpu_workqueue::{Offline, Queue, QueueType, Work, WorkItem, Worker};
+//! # use kernel::sync::atomic::{Atomic, Relaxed};
 //! # use smpboot::SchedPolicy;
 //!
 //! struct Events;
@@ -45,6 +46,7 @@
 //! percpu_workqueue!(Events);
 //!
 //! struct Hello;
+//! # static RUNS: Atomic<u32> = Atomic::new(0);
 //!
 //! impl WorkItem for Hello {
 //!     type Queue = Events;
@@ -52,6 +54,7 @@
 //!
 //!     fn run(_this: &&'static Work<Self>, worker: &Worker<'_, Events>) {
 //!         pr_info!("hello from CPU {}\n", worker.cpu().as_u32());
+//! #       RUNS.add(1, Relaxed);
 //!     }
 //! }
 //!
@@ -60,6 +63,7 @@
 //! let queue = Queue::<Events>::new(scope, Offline::Move, SchedPolicy::Fifo)?;
 //! queue.queue_work(&HELLO)?;
 //! queue.flush_work(&HELLO)?;
+//! # assert_eq!(RUNS.load(Relaxed), 1);
 //! ```
 //!
 //! # How it works

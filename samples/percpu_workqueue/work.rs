@@ -62,7 +62,7 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// # use kernel::sync::Arc;
+/// # use kernel::sync::{atomic::{Atomic, Relaxed}, Arc};
 /// # use percpu_workqueue::{Offline, Queue, QueueType, Work, WorkItem, Worker};
 /// # use smpboot::SchedPolicy;
 /// # struct Events;
@@ -72,6 +72,7 @@ use kernel::{
 /// # percpu_workqueue!(Events);
 /// # let queue = Queue::<Events>::new(scope, Offline::Move, SchedPolicy::Fifo)?;
 /// struct Hello(u32);
+/// # static SUM: Atomic<u32> = Atomic::new(0);
 ///
 /// impl WorkItem for Hello {
 ///     type Queue = Events;
@@ -79,11 +80,16 @@ use kernel::{
 ///
 ///     fn run(this: &Arc<Work<Self>>, worker: &Worker<'_, Events>) {
 ///         pr_info!("hello {} from CPU {}\n", this.0, worker.cpu().as_u32());
+/// #       SUM.add(this.0, Relaxed);
 ///     }
 /// }
 ///
 /// let hello = Arc::new(Work::new(Hello(7)), GFP_KERNEL)?;
 /// queue.queue_work(hello)?;
+///
+/// // The end of the queue waits for its items.
+/// drop(queue);
+/// # assert_eq!(SUM.load(Relaxed), 7);
 /// ```
 pub trait WorkItem: Sized + Send + Sync + 'static {
     /// The queue that such items go to. There is one such queue at a time, so that an item is never in

@@ -16,10 +16,14 @@ use kernel::{
 ///
 /// The CPU hotplug lock is out of reach all the same, because a CPU that goes down may be waiting
 /// for this callback with the lock held. Nothing that takes it may be called, directly or hidden:
-/// registering and unregistering (this crate's own return `EDEADLK`), static keys, allocating and
-/// destroying workqueues, `stop_machine()`, creating slab caches. For the same reason a callback
-/// must come back soon, or look at [`should_park`](Self::should_park) and
-/// [`should_stop`](Self::should_stop) whenever it waits; [`sleep`](Self::sleep) does so by itself.
+/// registering and unregistering (this library's own return `EDEADLK`), static keys, allocating
+/// and destroying workqueues, `stop_machine()`, creating slab caches. Nor may a callback wait for
+/// a task that may wait for that lock: dropping a [`Tree`](super::super::debugfs::Tree) waits for
+/// the operations on its files.
+///
+/// For the same reason a callback must return soon, or look at [`should_park`](Self::should_park)
+/// and [`should_stop`](Self::should_stop) whenever it waits; [`sleep`](Self::sleep) does so by
+/// itself.
 ///
 /// # Examples
 ///
@@ -34,6 +38,29 @@ use kernel::{
 ///     }
 ///     Ok(())
 /// }
+///
+/// # struct Waiter;
+/// #
+/// # #[vtable]
+/// # impl HotplugThread for Waiter {
+/// #     const NAME: &'static CStr = c"waiter";
+/// #
+/// #     type Local = ();
+/// #
+/// fn setup(&self, cx: &Context<'_>) -> impl PinInit<()> {
+///     assert_eq!(wait_for(cx, || cx.cpu() == kernel::cpu::CpuId::current()), Ok(()));
+/// }
+/// #
+/// #     fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
+///
+/// // The task that unregisters waits for this thread: the wait ends at once.
+/// fn cleanup(&self, _local: Pin<&mut ()>, cx: &Context<'_>, _online: bool) {
+///     assert_eq!(wait_for(cx, || false), Err(EAGAIN));
+/// }
+/// # }
+/// # hotplug_thread!(Waiter);
+/// #
+/// # Registration::new(scope, Waiter)?.wait_until_up()?;
 /// ```
 ///
 /// # Invariants

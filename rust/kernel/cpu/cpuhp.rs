@@ -35,11 +35,29 @@ pub(in super::super) use registration::{
 /// # Examples
 ///
 /// ```
-/// use smpboot::cpuhp::Invoke;
+/// # use kernel::sync::atomic::{Atomic, Relaxed};
+/// use smpboot::{cpuhp, hotplug};
 ///
-/// // What exists per CPU already is to be found, too.
-/// let invoke = Invoke::Yes;
-/// # let _ = invoke;
+/// struct Starts(Atomic<usize>);
+///
+/// #[vtable]
+/// impl cpuhp::Callbacks for Starts {
+///     const NAME: &'static CStr = c"example/starts:online";
+///
+///     fn startup(&self, _cx: &Context<'_>) -> Result {
+///         self.0.add(1, Relaxed);
+///         Ok(())
+///     }
+/// }
+///
+/// cpuhp_state!(Starts);
+///
+/// let all = cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, Starts(Atomic::new(0)))?;
+/// assert_eq!(all.0.load(Relaxed), hotplug::online_cpus().count());
+/// drop(all);
+///
+/// let later = cpuhp::Registration::new(scope, cpuhp::Invoke::No, Starts(Atomic::new(0)))?;
+/// assert_eq!(later.0.load(Relaxed), 0);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Invoke {
@@ -94,28 +112,37 @@ macro_rules! cpuhp_state {
 /// # Examples
 ///
 /// ```
-/// use smpboot::cpuhp;
+/// use kernel::sync::atomic::{Atomic, Relaxed};
+/// use smpboot::{cpuhp, hotplug, PerCpu};
 ///
-/// struct Log;
+/// struct Up(PerCpu<Atomic<bool>>);
 ///
 /// #[vtable]
-/// impl cpuhp::Callbacks for Log {
-///     const NAME: &'static CStr = c"example/log:online";
+/// impl cpuhp::Callbacks for Up {
+///     const NAME: &'static CStr = c"example/up:online";
 ///
 ///     fn startup(&self, cx: &Context<'_>) -> Result {
-///         pr_info!("CPU {} is here\n", cx.cpu().as_u32());
+///         self.0.of(cx).store(true, Relaxed);
 ///         Ok(())
 ///     }
 ///
 ///     fn teardown(&self, cx: &Context<'_>) {
-///         pr_info!("CPU {} leaves\n", cx.cpu().as_u32());
+///         self.0.of(cx).store(false, Relaxed);
 ///     }
 /// }
 ///
-/// cpuhp_state!(Log);
+/// cpuhp_state!(Up);
 ///
-/// let log = cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, Log)?;
-/// # drop(log);
+/// let up = Up(PerCpu::new(|_cpu| Atomic::<bool>::new(false))?);
+/// let up = cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, up)?;
+///
+/// let cpus = hotplug::CpusReadGuard::new(scope)?;
+/// for (cpu, is_up) in up.0.iter() {
+///     assert_eq!(is_up.load(Relaxed), hotplug::is_online(cpu));
+/// }
+/// // To unregister takes the same lock.
+/// drop(cpus);
+/// drop(up);
 /// ```
 #[vtable]
 pub trait Callbacks: HasStateSlot + Send + Sync {

@@ -115,10 +115,13 @@ pub fn cpus_of(mask: &Cpumask) -> impl Iterator<Item = CpuId> + '_ {
 /// ```
 /// use smpboot::hotplug;
 ///
-/// let cpus = hotplug::parse_cpu_list(c"0-3,7")?;
-/// for cpu in hotplug::cpus_of(&cpus) {
-///     pr_info!("CPU {}\n", cpu.as_u32());
-/// }
+/// let first = hotplug::parse_cpu_list(c"0")?;
+/// assert!(hotplug::cpus_of(&first).map(|cpu| cpu.as_u32()).eq([0]));
+///
+/// let all = hotplug::parse_cpu_list(c" 0-N\n")?;
+/// assert_eq!(hotplug::cpus_of(&all).count(), kernel::cpu::nr_cpu_ids() as usize);
+///
+/// assert_eq!(hotplug::parse_cpu_list(c"0-1-2").err(), Some(EINVAL));
 /// ```
 ///
 /// # Errors
@@ -223,15 +226,29 @@ impl ThreadFn {
 /// ```
 /// use smpboot::{hotplug, ModuleScope};
 ///
-/// /// Returns whether it could.
-/// fn wait_for_all_workers(scope: &ModuleScope) -> bool {
+/// fn wait_for_all_workers(scope: &ModuleScope) -> Result {
 ///     if hotplug::in_callback(scope) {
-///         return false;
+///         return Err(EDEADLK);
 ///     }
 ///     // ...
-/// #   true
+/// #   Ok(())
 /// }
-/// # let _ = wait_for_all_workers(scope);
+/// # use smpboot::{cpuhp, seam::EDEADLK};
+/// # struct State(&'static ModuleScope);
+/// #
+/// # #[vtable]
+/// # impl cpuhp::Callbacks for State {
+/// #     const NAME: &'static CStr = c"example/waits:online";
+/// #
+/// #     fn startup(&self, _cx: &Context<'_>) -> Result {
+/// #         assert_eq!(wait_for_all_workers(self.0), Err(EDEADLK));
+/// #         Ok(())
+/// #     }
+/// # }
+/// # cpuhp_state!(State);
+/// # cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, State(scope))?;
+///
+/// assert_eq!(wait_for_all_workers(scope), Ok(()));
 /// ```
 #[inline(never)]
 pub fn in_callback(thread_fn: &ThreadFn) -> bool {
@@ -255,7 +272,8 @@ pub fn in_callback(thread_fn: &ThreadFn) -> bool {
 ///
 /// Do not register or unregister threads or hotplug states while holding it, and do not take a second
 /// one: they take the lock themselves, and a second reader waits behind a writer that waits for the
-/// first. lockdep reports that. A leaked guard blocks CPU hotplug until the next boot.
+/// first. lockdep reports that. A leaked guard blocks CPU hotplug until the next boot; so does a
+/// guard that is held during a wait without end.
 ///
 /// # Examples
 ///
@@ -263,9 +281,9 @@ pub fn in_callback(thread_fn: &ThreadFn) -> bool {
 /// use smpboot::hotplug::{self, CpusReadGuard};
 ///
 /// let cpus = CpusReadGuard::new(scope)?;
-/// for cpu in hotplug::online_cpus() {
-///     pr_info!("CPU {} stays online here\n", cpu.as_u32());
-/// }
+/// let online = hotplug::online_cpus().count();
+/// // None of them goes offline here, and no other comes online.
+/// assert_eq!(hotplug::online_cpus().count(), online);
 /// drop(cpus);
 /// ```
 ///

@@ -28,6 +28,9 @@ impl Context<'_> {
     /// - `EINVAL`: `duration` is not positive, or `max_latency` is negative.
     /// - `EPERM`: this is no FIFO thread, or not bound to its CPU: it is in
     ///   [`cleanup`](crate::smpboot::HotplugThread::cleanup), and the CPU is offline.
+    ///
+    /// Root can change the policy of the thread. If that happens between the test and the call, the
+    /// kernel warns, as in C.
     #[inline]
     pub fn play_idle(&self, duration: Delta, max_latency: Delta) -> Result {
         let (duration, max_latency) = (duration.as_nanos(), max_latency.as_nanos());

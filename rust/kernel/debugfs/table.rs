@@ -51,7 +51,9 @@ impl From<u64> for Cell {
 /// table.push([0u64.into(), "parked".into(), u64::MAX.into()])?;
 /// table.push([255u64.into(), "up".into(), 7u64.into()])?;
 ///
-/// pr_info!("{table}");
+/// let text = kernel::str::CString::try_from_fmt(fmt!("{table}"))?;
+/// let width = "255 parked 18446744073709551615".len();
+/// assert!(text.to_str()?.lines().all(|line| line.len() == width));
 /// ```
 pub struct Table<const COLUMNS: usize> {
     names: [&'static str; COLUMNS],

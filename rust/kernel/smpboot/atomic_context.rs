@@ -23,9 +23,32 @@ use kernel::{
 /// use kernel::sync::atomic::{Atomic, Relaxed};
 /// use smpboot::AtomicContext;
 ///
-/// fn should_run(queued: &Atomic<u32>, cx: &AtomicContext<'_>) -> bool {
-///     cx.woken() || queued.load(Relaxed) != 0
+/// struct Queue {
+///     queued: Atomic<u32>,
 /// }
+///
+/// #[vtable]
+/// impl HotplugThread for Queue {
+/// #   const NAME: &'static CStr = c"queue";
+/// #
+/// #   type Local = ();
+/// #
+/// #   fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+/// #
+///     fn should_run(&self, _local: Pin<&mut ()>, cx: &AtomicContext<'_>) -> bool {
+///         assert_eq!(cx.cpu(), kernel::cpu::CpuId::current());
+///         cx.woken() || self.queued.load(Relaxed) != 0
+///     }
+///
+///     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
+///         // ...
+/// #       assert_eq!(cx.cpu(), kernel::cpu::CpuId::current());
+///     }
+/// }
+/// # hotplug_thread!(Queue);
+/// # let queue = Registration::new(scope, Queue { queued: Atomic::new(0) })?;
+/// # queue.wait_until_up()?;
+/// # queue.threads().wake_all();
 /// ```
 ///
 /// # Invariants

@@ -34,13 +34,23 @@ use kernel::{
 /// then, as the code that leaked it may still [wake](Self::wake) by it; and while it ends, CPUs cannot
 /// go offline or come online (`EBUSY`).
 ///
+/// It is invariant in `T`: a subtype of `T` is another type, with a static of its own.
+///
 /// # Examples
 ///
 /// ```
 /// # worker!(Worker, c"worker");
+/// use smpboot::hotplug;
+///
 /// let workers = Registration::new(scope, Worker)?;
-/// workers.threads().wake_all();
+/// let threads = workers.threads();
+/// assert!(hotplug::online_cpus().all(|cpu| threads.info(cpu).is_some()));
+///
+/// // One type has one set of threads.
+/// assert_eq!(Registration::new(scope, Worker).err(), Some(EBUSY));
+///
 /// drop(workers);
+/// assert!(hotplug::possible_cpus().all(|cpu| threads.info(cpu).is_none()));
 /// ```
 ///
 /// # Invariants
@@ -98,7 +108,8 @@ impl<T: HotplugThread> Registration<T> {
     /// wait no CPU goes online or offline.
     ///
     /// Process context, with no hotplug lock held. Do not wait here for a thread that waits for the
-    /// caller in its `setup`.
+    /// caller in its `setup`. A thread that gets no time, because real-time tasks use its CPU,
+    /// keeps this waiting, and CPU hotplug with it, until a signal.
     ///
     /// # Errors
     ///

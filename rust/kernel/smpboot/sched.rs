@@ -66,6 +66,9 @@ impl Nice {
 ///         SchedPolicy::Normal(Nice::new::<-5>())
 ///     }
 /// }
+///
+/// assert_ne!(policy(true), policy(false));
+/// assert_eq!(policy(false), SchedPolicy::Normal(Nice::try_new(-5)?));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SchedPolicy {

@@ -40,10 +40,17 @@ use kernel::{
 /// # Examples
 ///
 /// ```
-/// # use smpboot::SelfParkingRegistration;
 /// # worker!(Stopper, c"stopper");
+/// use smpboot::{hotplug, SelfParkingRegistration, ThreadState};
+///
 /// let stoppers = SelfParkingRegistration::new(scope, Stopper)?;
-/// stoppers.threads().wake_all();
+/// stoppers.wait_until_up()?;
+///
+/// // The threads of online CPUs are unparked.
+/// for cpu in hotplug::online_cpus() {
+///     let state = stoppers.threads().info(cpu).map(|thread| thread.state);
+///     assert!(matches!(state, Some(ThreadState::Sleeping | ThreadState::Running)));
+/// }
 /// ```
 pub struct SelfParkingRegistration<T: HotplugThread>(Registration<T>);
 

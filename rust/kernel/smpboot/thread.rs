@@ -59,6 +59,8 @@ pub unsafe trait HasThreadSlot: Sized + 'static {
 /// }
 ///
 /// hotplug_thread!(Worker);
+///
+/// Registration::new(scope, Worker)?;
 /// ```
 #[macro_export]
 macro_rules! hotplug_thread {
@@ -94,12 +96,14 @@ macro_rules! hotplug_thread {
 /// real-time priority:
 ///
 /// ```
-/// use smpboot::{AtomicContext, SchedPolicy};
 /// use kernel::sync::atomic::{Atomic, Relaxed};
+/// use smpboot::{hotplug, AtomicContext, SchedPolicy};
 ///
 /// struct Sampler {
 ///     enabled: Atomic<bool>,
 /// }
+///
+/// static ENDED: Atomic<usize> = Atomic::new(0);
 ///
 /// struct Samples {
 ///     taken: KVec<u64>,
@@ -135,10 +139,19 @@ macro_rules! hotplug_thread {
 ///
 ///     fn cleanup(&self, samples: Pin<&mut Samples>, cx: &Context<'_>, _online: bool) {
 ///         pr_info!("CPU {}: {} samples\n", cx.cpu().as_u32(), samples.taken.len());
+///         ENDED.add(1, Relaxed);
 ///     }
 /// }
 ///
 /// hotplug_thread!(Sampler);
+///
+/// let sampler = Registration::new(scope, Sampler { enabled: Atomic::new(true) })?;
+/// sampler.wait_until_up()?;
+/// sampler.threads().wake_all();
+///
+/// // Each thread that has run `setup` runs `cleanup`.
+/// drop(sampler);
+/// assert_eq!(ENDED.load(Relaxed), hotplug::online_cpus().count());
 /// ```
 #[vtable]
 pub trait HotplugThread: HasThreadSlot + Send + Sync {
@@ -152,7 +165,8 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// What one thread owns.
     ///
     /// It never leaves its thread; [`Send`] keeps out what belongs to a context rather than to a
-    /// task, such as the guard of a lock.
+    /// task, such as the guard of a lock. It is pinned, and dropped by the thread, after
+    /// [`cleanup`](Self::cleanup).
     type Local: Send + 'static;
 
     /// Makes the thread's own state.
@@ -190,7 +204,8 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// Called by the task that registers, or by the one that brings the CPU online; on any CPU,
     /// with the hotplug lock and the core's own mutex held. The thread exists and is parked, its
     /// `Local` does not exist yet. There is no inverse: a thread that is created and stopped before
-    /// it ever ran has no [`cleanup`](Self::cleanup).
+    /// it ever ran has no [`cleanup`](Self::cleanup). What [`Context`] says about the hotplug lock
+    /// holds here too.
     fn create(&self, _cpu: CpuId) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -226,7 +241,8 @@ pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// The scheduling class of the threads.
     ///
     /// Called by each thread before [`setup`](Self::setup), also on CPUs that come online later.
-    /// If it is not written, the threads stay as they are created: normal, nice 0.
+    /// If it is not written, the threads stay as they are created: normal, nice 0. Root can change
+    /// the class of a thread later, as of any kernel thread.
     fn sched_policy(&self) -> SchedPolicy {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

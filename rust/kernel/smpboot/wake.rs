@@ -237,7 +237,7 @@ pub enum ThreadState {
     Parked,
 }
 
-/// A look at a thread, which may have gone on since.
+/// A look at a thread, which may be outdated when the caller gets it. It keeps nothing alive.
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadInfo {
     /// The thread's number, as in `ps`.
@@ -248,6 +248,8 @@ pub struct ThreadInfo {
 
 /// A handle of no size to the threads of `T`, to be copied to wherever wakes come from.
 ///
+/// It names the static of `T` and is invariant in `T`.
+///
 /// It may be used at any time, also before and after the registration, and while that comes and
 /// goes on another CPU; then a wake does nothing. Any context that C allows for `wake_up_process()`:
 /// process context, callbacks, softirq, hard-irq; not NMI, and not with a run-queue lock held.
@@ -256,19 +258,27 @@ pub struct ThreadInfo {
 ///
 /// ```
 /// # use kernel::cpu::CpuId;
-/// # use smpboot::{ThreadState, Threads};
 /// # worker!(Worker, c"worker");
+/// use smpboot::{ThreadState, Threads};
+///
 /// // No reference to the registration is needed.
 /// fn poke(cpu: CpuId) {
 ///     Threads::<Worker>::new().wake(cpu);
 /// }
 ///
-/// fn is_parked(cpu: CpuId) -> bool {
-///     Threads::<Worker>::new()
-///         .info(cpu)
-///         .is_some_and(|thread| thread.state == ThreadState::Parked)
+/// fn is_parked(cpu: CpuId) -> Option<bool> {
+///     let thread = Threads::<Worker>::new().info(cpu)?;
+///     Some(thread.state == ThreadState::Parked)
 /// }
-/// # let _ = (poke, is_parked);
+///
+/// let cpu = CpuId::current();
+/// poke(cpu);
+/// assert_eq!(is_parked(cpu), None);
+///
+/// let workers = Registration::new(scope, Worker)?;
+/// workers.wait_until_up()?;
+/// poke(cpu);
+/// assert_eq!(is_parked(cpu), Some(false));
 /// ```
 pub struct Threads<T: HotplugThread>(PhantomData<fn(T) -> T>);
 

@@ -14,6 +14,8 @@ mod bench;
 mod clock;
 mod console;
 mod demo;
+#[cfg(feature = "suite")]
+mod examples;
 mod exit;
 mod guest;
 mod hang;

@@ -8,10 +8,12 @@ use crate::judge::Leaves;
 use crate::judge::Test;
 use crate::output::note;
 use crate::qemu::Config;
+use crate::setup::Options;
 use crate::setup::Setup;
 use crate::vm::Vm;
 use anyhow::Result;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
@@ -48,12 +50,27 @@ impl Pool {
         Pool { setup, shelf: Mutex::new(Shelf { idle: Vec::new(), planned }) }
     }
 
+    /// A pool of VMs with other modules.
+    pub fn for_modules<'a>(
+        &self,
+        options: &Options,
+        modules: Vec<PathBuf>,
+        tests: impl Iterator<Item = &'a Test>,
+    ) -> Result<Pool> {
+        Ok(Pool::new(self.setup.with_modules(options, modules)?, tests))
+    }
+
     pub fn run(&self, test: &Test) -> Ending {
+        self.run_as(test, &test.run)
+    }
+
+    /// Does something else in the test's VM, with its limits.
+    pub fn run_as(&self, test: &Test, run: &dyn Fn(&Vm) -> Result<()>) -> Ending {
         let vm = match self.take(&test.config) {
             Ok(vm) => vm,
             Err(e) => return Ending::NoVm(e),
         };
-        let mut faults = judge::run(&vm, test);
+        let mut faults = judge::run(&vm, test, run);
         if faults.is_empty() {
             match self.give_back(vm, test) {
                 None => return Ending::Passed,

@@ -25,11 +25,11 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-#[derive(Args)]
+#[derive(Args, Clone, Default)]
 pub struct Options {
     /// Folder of a prepared kernel: vmlinuz or vmlinux, release, config, perhaps busybox
     #[arg(long, value_name = "DIR")]
-    kernel: PathBuf,
+    pub kernel: PathBuf,
     /// Folder of the modules built for it, here and in its folders
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
@@ -63,9 +63,10 @@ pub struct Options {
     pub make_vars: String,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Default, ValueEnum)]
 enum AccelOption {
     /// KVM where a guest was seen to boot with it, else TCG
+    #[default]
     Auto,
     Kvm,
     Tcg,
@@ -92,12 +93,7 @@ impl Setup {
             })?;
         }
         let kernel = Kernel::read(&options.kernel)?;
-        let initramfs = initramfs::build(&initramfs::Contents {
-            agent: options.agent()?,
-            busybox: options.busybox(),
-            modules: options.modules()?,
-            files: options.files.clone(),
-        })?;
+        let initramfs = options.initramfs(options.modules()?)?;
         let mut setup = Setup {
             arch,
             kernel,
@@ -113,6 +109,19 @@ impl Setup {
             AccelOption::Auto => accel::choose(&setup, options.cache.as_deref()),
         };
         Ok(setup)
+    }
+
+    /// The same for VMs with these modules in place of those of the options.
+    pub fn with_modules(&self, options: &Options, modules: Vec<PathBuf>) -> Result<Setup> {
+        Ok(Setup {
+            arch: self.arch,
+            kernel: self.kernel.clone(),
+            initramfs: options.initramfs(modules)?,
+            qemu_version: self.qemu_version.clone(),
+            accel: self.accel.clone(),
+            report: self.report.clone(),
+            limit: self.limit,
+        })
     }
 
     /// For programs that this one starts and waits for.
@@ -187,6 +196,15 @@ impl Options {
             .chain(accel.into_iter().flat_map(|accel| ["--accel".into(), accel]))
             .chain(paths.flat_map(|(name, path)| [name.into(), path.into()]))
             .collect()
+    }
+
+    fn initramfs(&self, modules: Vec<PathBuf>) -> Result<OwnedFd> {
+        initramfs::build(&initramfs::Contents {
+            agent: self.agent()?,
+            busybox: self.busybox(),
+            modules,
+            files: self.files.clone(),
+        })
     }
 
     fn agent(&self) -> Result<PathBuf> {

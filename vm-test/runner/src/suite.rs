@@ -2,6 +2,7 @@
 
 //! `vm-test test`: the suite, in the format of `cargo test`.
 
+use crate::examples::Examples;
 use crate::exit::HARNESS_FAILED;
 use crate::exit::NOTHING_RAN;
 use crate::exit::TEST_FAILED;
@@ -50,12 +51,18 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     // What needs no VM of the pool.
     let mut others = Vec::new();
+    let mut examples = None;
     if let (Some(modules), None) = (&options.modules, &options.files) {
         others.extend(snippets::trials(source, modules)?);
         others.extend(program::trials(options));
+        examples = Some(Examples::new(source, options)?);
     }
     if arguments.list {
-        return Ok(list(&tests, &others));
+        list(&tests, &others);
+        for name in examples.iter().flat_map(Examples::names) {
+            say!("{name}");
+        }
+        return Ok(ExitCode::SUCCESS);
     }
     let setup = Setup::new(options)?;
     arguments.test_threads.get_or_insert(VMS);
@@ -63,16 +70,20 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     tests.retain(|test| {
         let lacks = kernel_lacks(test, &setup.kernel)
             .or_else(|| files_lack(test, options.files.as_deref()));
-        if let Some(why) = lacks.as_ref().filter(|_| is_wanted(&arguments, test)) {
+        if let Some(why) = lacks.as_ref().filter(|_| is_wanted(&arguments, test.name, test.long)) {
             say!("left out: {} ({why})", test.name);
         }
         lacks.is_none()
     });
-    let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test));
+    let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test.name, test.long));
+    if let Some(examples) = &mut examples {
+        examples.select(|name| is_wanted(&arguments, name, false));
+    }
     let suite = Arc::new(Suite {
         repeat: repeat_command(options, &setup),
         report: setup.report.clone(),
         pool: Pool::new(setup, wanted),
+        examples,
         times: Mutex::default(),
         test_failed: AtomicBool::new(false),
         harness_failed: AtomicBool::new(false),
@@ -81,6 +92,10 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
         let suite = suite.clone();
         Trial::test(test.name, move || suite.run(test)).with_ignored_flag(test.long)
     });
+    for name in suite.examples.iter().flat_map(Examples::names) {
+        let suite = suite.clone();
+        others.push(Trial::test(name.clone(), move || suite.example(&name)));
+    }
     let funnel = Funnel::new()?;
     arguments.color.get_or_insert(match console::colors_enabled() {
         true => ColorSetting::Always,
@@ -108,6 +123,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
 
 struct Suite {
     pool: Pool,
+    examples: Option<Examples>,
     /// The command that repeats a test, but for its name.
     repeat: String,
     report: Option<PathBuf>,
@@ -137,6 +153,14 @@ impl Suite {
                 Err(format!("the harness failed, not the test: {e:#}").into())
             }
         }
+    }
+
+    fn example(&self, name: &str) -> Result<(), Failed> {
+        let Some(examples) = &self.examples else { return Ok(()) };
+        examples.test(name, &self.pool).map_err(|e| {
+            self.test_failed.store(true, Relaxed);
+            format!("{e:#}\nagain, this test alone: {} T={name}", self.repeat).into()
+        })
     }
 
     /// Where the time went, if it took much.
@@ -216,8 +240,7 @@ fn files_lack(test: &Test, files: Option<&Path>) -> Option<String> {
 }
 
 /// As libtest-mimic will decide; that it keeps to itself.
-fn is_wanted(arguments: &Arguments, test: &Test) -> bool {
-    let Test { name, long, .. } = *test;
+fn is_wanted(arguments: &Arguments, name: &str, long: bool) -> bool {
     let matches = |filter: &str| match arguments.exact {
         true => name == filter,
         false => name.contains(filter),
@@ -227,7 +250,7 @@ fn is_wanted(arguments: &Arguments, test: &Test) -> bool {
         && !arguments.skip.iter().any(|skip| matches(skip))
 }
 
-fn list(tests: &[&Test], others: &[Trial]) -> ExitCode {
+fn list(tests: &[&Test], others: &[Trial]) {
     let width = tests.iter().map(|test| test.name.len()).max().unwrap_or_default();
     for test in tests {
         say!("{:width$}  {}", test.name, test.proves);
@@ -235,7 +258,6 @@ fn list(tests: &[&Test], others: &[Trial]) -> ExitCode {
     for other in others {
         say!("{}", other.name());
     }
-    ExitCode::SUCCESS
 }
 
 #[cfg(test)]
@@ -249,6 +271,45 @@ mod tests_of_suite {
             assert!(test.name.contains("::") && !test.proves.is_empty(), "{}", test.name);
             assert!(tests[i + 1..].iter().all(|other| other.name != test.name), "{}", test.name);
         }
+    }
+
+    #[test]
+    fn every_test_that_a_document_names_exists() {
+        let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let mut names: Vec<String> = tests::all().iter().map(|test| test.name.into()).collect();
+        names.extend(program::trials(&Options::default()).iter().map(|t| t.name().into()));
+        for entry in fs::read_dir(source.join("vm-test/snippets/compile-fail")).unwrap() {
+            let file = entry.unwrap().path();
+            names.push(format!("compile_fail::{}", file.file_stem().unwrap().display()));
+        }
+        let family = |name: &str| name.split_once("::").map(|(family, _)| family.to_owned());
+        let families: Vec<_> = names.iter().filter_map(|name| family(name)).collect();
+
+        let mut seen = 0;
+        for document in fs::read_dir(source.join("doc")).unwrap() {
+            let document = document.unwrap().path();
+            if document.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&document).unwrap();
+            // `family::name`, or `family::*`.
+            for named in text.split('`').skip(1).step_by(2) {
+                if !family(named).is_some_and(|family| families.contains(&family)) {
+                    continue;
+                }
+                // A path in the library has the same form.
+                if named.contains(char::is_uppercase) {
+                    continue;
+                }
+                seen += 1;
+                let exists = match named.strip_suffix('*') {
+                    Some(beginning) => names.iter().any(|name| name.starts_with(beginning)),
+                    None => names.iter().any(|name| name == named),
+                };
+                assert!(exists, "{}: there is no test {named}", document.display());
+            }
+        }
+        assert!(seen > 60, "only {seen} tests are named");
     }
 
     #[test]

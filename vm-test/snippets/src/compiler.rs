@@ -6,8 +6,6 @@ use anyhow::{Context, Error, Result, ensure};
 use serde::Deserialize;
 use std::{
     fs,
-    io::ErrorKind,
-    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -70,18 +68,6 @@ impl Compiler {
         surroundings.clone().map_err(Error::msg).context("the snippets' surroundings")?;
         let library = self.folder("surroundings");
         self.compile(name, code, &format!("--emit=metadata=snippet.rmeta -L {}", library.display()))
-    }
-
-    /// Compiles `code` as it is: the root file of a module that has the checkout as its directory
-    /// `ext`. Warnings are errors.
-    pub fn errors_beside_ext(&self, name: &str, code: &str) -> Result<Vec<String>> {
-        let folder = self.folder(name);
-        fs::create_dir_all(&folder)?;
-        match symlink(&self.source, folder.join("ext")) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-            result => result.with_context(|| format!("cannot link in {}", folder.display()))?,
-        }
-        self.compile(name, code, "--emit=metadata=snippet.rmeta -Dwarnings")
     }
 
     fn folder(&self, name: &str) -> PathBuf {

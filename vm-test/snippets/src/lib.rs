@@ -7,17 +7,14 @@
 //!   reason of its own. ` .. ` joins parts that one error must have: its text and the line it is for.
 //! - With a line `//~ IN THE LIBRARY'S CRATE` the snippet and the library are one crate, as in every module:
 //!   what only the orphan rule or `pub(crate)` forbids must be forbidden otherwise.
-//! - Each example in the documentation of the modules must compile, and each Rust block of the
-//!   Markdown files.
 //! - `scoped_module!` must accept what the kernel's `module!` accepts, and nothing else.
 
 mod compiler;
-mod examples;
+pub mod examples;
 mod module_keys;
 
 use anyhow::{Context, Result, bail, ensure};
 use compiler::{Compiler, MODULE, SURROUNDINGS};
-use examples::Example;
 use libtest_mimic::{Failed, Trial};
 use std::{fs, path::Path, sync::Arc};
 
@@ -44,40 +41,12 @@ pub fn trials(source: &Path, modules: &Path) -> Result<Vec<Trial>> {
         }));
     }
 
-    // An example of a whole module stands alone; the others are functions of one crate.
-    let is_whole = |example: &Example| example.code.contains("scoped_module! {");
-    let (whole, mut parts): (Vec<_>, Vec<_>) =
-        examples::all(source)?.into_iter().partition(is_whole);
-    let (markdown, others): (Vec<_>, Vec<_>) =
-        examples::markdown(source)?.into_iter().partition(is_whole);
-    parts.extend(others);
-    for example in markdown {
-        let compiler = compiler.clone();
-        trials.push(trial(format!("example::{}", example.name), move |name| {
-            no_errors(&compiler.errors_beside_ext(name, &example.code)?)
-        }));
-    }
-    for example in whole {
-        let compiler = compiler.clone();
-        let modules = PRELUDE.split("use kernel::").next().unwrap_or_default();
-        let code = format!("{modules}\n{}", example.code);
-        trials.push(trial(format!("example::{}", example.name), move |name| {
-            must_compile(&compiler, name, &code)
-        }));
-    }
     for (name, keys) in module_keys::ALL {
         let compiler = compiler.clone();
         trials.push(trial(format!("module_keys::{name}"), move |name| {
             module_keys::same(&compiler, name, keys)
         }));
     }
-    let mut code = PRELUDE.to_owned();
-    for example in &parts {
-        code += &example.as_function();
-    }
-    code += MODULE;
-    trials
-        .push(trial("example::all_items".into(), move |name| must_compile(&compiler, name, &code)));
 
     Ok(trials)
 }
@@ -120,13 +89,4 @@ fn prelude_in_one_crate() -> Result<String> {
     let (library, _) = SURROUNDINGS.split_once("use smpboot::").context("surroundings.rs")?;
     let (_, imports) = PRELUDE.split_once("use kernel::prelude::*;").context("prelude.rs")?;
     Ok(format!("{library}{imports}"))
-}
-
-fn must_compile(compiler: &Compiler, name: &str, code: &str) -> Result<()> {
-    no_errors(&compiler.errors(name, code)?)
-}
-
-fn no_errors(errors: &[String]) -> Result<()> {
-    ensure!(errors.is_empty(), "{}", errors.concat());
-    Ok(())
 }
