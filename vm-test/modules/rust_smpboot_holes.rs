@@ -9,7 +9,7 @@
 //! | 1, 2, 3 | registers threads, self-parking threads, a hotplug state while the module ends |
 //! | 4 | fills a tree of files while the module ends |
 //! | 5 | a thread drops a tree while a failing `init` removes its files, and a file is being read |
-//! | 6 | a stream, to be polled while another task reads it |
+//! | 6 | a tree with a stream, to be dropped while others poll and read it |
 //! | 7 | registers in a hotplug callback of another subsystem, before any callback of this module ran |
 //! | 8 | a startup that fails when a CPU-down is rolled back |
 //! | 9 | notifies a wait queue in a timer that is not a hard one |

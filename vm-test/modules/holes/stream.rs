@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A stream whose readers can be held.
+//! A stream whose tree is dropped while tasks poll and read it.
 //!
-//! In `rust_smpboot_holes/`:
+//! In `rust_smpboot_holes/`, `stream` is the stream, `idle` one that has nothing but empty records. In
+//! `rust_smpboot_holes_control/`:
 //!
 //! | file | takes | |
 //! |---|---|---|
-//! | `stream` | | the stream |
 //! | `push` | number | adds so many records, each a newline |
 //! | `hold` | 0 or 1 | a reader that found a record waits until this is 0 |
-//! | `held` | | how often a reader has found a record |
+//! | `held` | | how often a reader has found a record, in `idle`, too |
+//! | `drop` | anything | drops the tree |
+//! | `spin` | CPU | a FIFO thread keeps that CPU until the tree has been dropped |
+//! | `spinning` | | whether it does |
 
 use crate::{
     debugfs::{
@@ -18,10 +21,19 @@ use crate::{
         Stream,
         Tree, //
     },
-    smpboot::ModuleScope,
+    hotplug_thread,
+    smpboot::{
+        Context,
+        HotplugThread,
+        ModuleScope,
+        Registration,
+        SchedPolicy, //
+    },
     wait::WaitQueue, //
 };
 use kernel::{
+    cpu::CpuId,
+    new_mutex,
     prelude::*,
     static_lock_class,
     sync::{
@@ -30,20 +42,27 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        Mutex, //
     },
     time::{
-        delay::fsleep,
+        delay::{
+            fsleep,
+            udelay, //
+        },
         Delta, //
     }, //
 };
 
 type Number = Atomic<u64>;
 
+/// What outlives the tree.
 struct State {
     pushed: Number,
     hold: Number,
     held: Number,
+    spinning: Number,
+    dropped: Atomic<bool>,
 }
 
 #[pin_data]
@@ -99,6 +118,74 @@ impl Stream for Records {
     }
 }
 
+/// Has records without end, and no byte in any of them.
+struct Idle;
+
+impl Stream for Idle {
+    type Data = Source;
+    type Reader = ();
+    type Record = Arc<State>;
+
+    fn open(_source: &Source) -> Result {
+        Ok(())
+    }
+
+    fn queue(source: &Source) -> &WaitQueue {
+        &source.queue
+    }
+
+    fn is_ready(_source: &Source, (): &()) -> bool {
+        true
+    }
+
+    fn begin(_source: &Source, (): &mut ()) {}
+
+    fn peek(source: &Source, (): &()) -> Option<Arc<State>> {
+        Some(source.state.clone())
+    }
+
+    fn advance((): &mut (), _state: &Arc<State>) {}
+
+    fn write(state: &Arc<State>, _bytes: &mut RecordBytes) -> Result {
+        state.held.add(1, Relaxed);
+        Ok(())
+    }
+}
+
+/// Keeps its CPU from all that is not real-time.
+struct Spinner(Arc<State>);
+
+#[vtable]
+impl HotplugThread for Spinner {
+    const NAME: &'static CStr = c"hole_spin";
+
+    type Local = ();
+
+    fn sched_policy(&self) -> SchedPolicy {
+        SchedPolicy::Fifo
+    }
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
+        self.0.spinning.store(1, Relaxed);
+        while !self.0.dropped.load(Relaxed) && !cx.should_stop() {
+            udelay(Delta::from_micros(100));
+        }
+        self.0.spinning.store(0, Relaxed);
+    }
+}
+
+hotplug_thread!(Spinner);
+
+#[pin_data]
+struct Control {
+    state: Arc<State>,
+    spinner: Registration<Spinner>,
+    #[pin]
+    tree: Mutex<Option<Pin<KBox<Tree<Source>>>>>,
+}
+
 fn number(input: &CStr) -> Result<u64> {
     input.to_str()?.trim().parse().map_err(|_| EINVAL)
 }
@@ -107,11 +194,40 @@ struct Push;
 
 #[vtable]
 impl Attribute for Push {
-    type Data = Source;
+    type Data = Control;
 
-    fn store(source: &Source, input: &CStr) -> Result {
-        source.state.pushed.fetch_add(number(input)?, Full);
-        source.queue.notify();
+    fn store(control: &Control, input: &CStr) -> Result {
+        let tree = control.tree.lock();
+        let tree = tree.as_ref().ok_or(ENOENT)?;
+        tree.state.pushed.fetch_add(number(input)?, Full);
+        tree.queue.notify();
+        Ok(())
+    }
+}
+
+struct Drop;
+
+#[vtable]
+impl Attribute for Drop {
+    type Data = Control;
+
+    fn store(control: &Control, _input: &CStr) -> Result {
+        let tree = control.tree.lock().take();
+        drop(tree);
+        control.state.dropped.store(true, Relaxed);
+        Ok(())
+    }
+}
+
+struct Spin;
+
+#[vtable]
+impl Attribute for Spin {
+    type Data = Control;
+
+    fn store(control: &Control, input: &CStr) -> Result {
+        let cpu = u32::try_from(number(input)?).ok().and_then(CpuId::from_u32);
+        let _ = control.spinner.wake(cpu.ok_or(ERANGE)?);
         Ok(())
     }
 }
@@ -129,7 +245,21 @@ impl Attribute for Setting {
 }
 
 pub(crate) struct Held {
-    _tree: Pin<KBox<Tree<Source>>>,
+    _control: Pin<KBox<Tree<Control>>>,
+}
+
+fn tree(scope: &'static ModuleScope, state: &Arc<State>) -> Result<Pin<KBox<Tree<Source>>>> {
+    let source = pin_init!(Source {
+        state: state.clone(),
+        queue <- WaitQueue::new(c"hole_stream", static_lock_class!()),
+    });
+    KBox::pin_init(
+        Tree::new(scope, c"rust_smpboot_holes", source, |source, dir| {
+            dir.stream::<Records>(c"stream", source);
+            dir.stream::<Idle>(c"idle", source);
+        }),
+        GFP_KERNEL,
+    )
 }
 
 pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
@@ -138,20 +268,31 @@ pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
             pushed: Atomic::new(0),
             hold: Atomic::new(0),
             held: Atomic::new(0),
+            spinning: Atomic::new(0),
+            dropped: Atomic::new(false),
         },
         GFP_KERNEL,
     )?;
-    let source = pin_init!(Source {
+    let stream = tree(scope, &state)?;
+    let control = try_pin_init!(Control {
+        spinner: Registration::new(scope, Spinner(state.clone()))?,
         state,
-        queue <- WaitQueue::new(c"hole_stream", static_lock_class!()),
-    });
-    let tree = Tree::new(scope, c"rust_smpboot_holes", source, |source, dir| {
-        dir.stream::<Records>(c"stream", source);
-        dir.file::<Push>(c"push", source);
-        dir.file::<Setting>(c"hold", &source.state.hold);
-        dir.file::<Number>(c"held", &source.state.held);
-    });
+        tree <- new_mutex!(Some(stream)),
+    }? Error);
+    let control = Tree::new(
+        scope,
+        c"rust_smpboot_holes_control",
+        control,
+        |control, dir| {
+            dir.file::<Push>(c"push", control);
+            dir.file::<Setting>(c"hold", &control.state.hold);
+            dir.file::<Number>(c"held", &control.state.held);
+            dir.file::<Drop>(c"drop", control);
+            dir.file::<Spin>(c"spin", control);
+            dir.file::<Number>(c"spinning", &control.state.spinning);
+        },
+    );
     Ok(Held {
-        _tree: KBox::pin_init(tree, GFP_KERNEL)?,
+        _control: KBox::pin_init(control, GFP_KERNEL)?,
     })
 }

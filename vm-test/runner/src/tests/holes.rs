@@ -9,6 +9,7 @@ use super::samples::logged;
 use crate::guest::SOON;
 use crate::guest::Task;
 use crate::guest::calls::insmod;
+use crate::guest::calls::read;
 use crate::guest::calls::write;
 use crate::judge::Leaves;
 use crate::judge::Test;
@@ -20,6 +21,7 @@ use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use protocol::Access;
 use protocol::Answer;
 use protocol::Call;
@@ -67,9 +69,27 @@ pub const TESTS: &[Test] = &[
     .leaves(Leaves::Used)
     .long(),
     Test::new(
+        "holes::tree_dropped_beside_poll",
+        "poll of a stream returns when the tree is dropped, and uses no freed memory, however late the task runs",
+        tree_dropped_beside_poll,
+    )
+    .long(),
+    Test::new(
+        "holes::tree_dropped_beside_read",
+        "a blocked read of a stream returns EIO when the tree is dropped",
+        tree_dropped_beside_read,
+    )
+    .long(),
+    Test::new(
         "holes::poll_beside_read",
         "poll of a stream that another task reads returns when that read leaves records",
         poll_beside_read,
+    )
+    .long(),
+    Test::new(
+        "holes::stream_of_empty_records",
+        "a task can be killed while it reads a stream that has nothing but empty records",
+        stream_of_empty_records,
     )
     .long(),
     Test::new(
@@ -197,8 +217,12 @@ fn errno(end: TaskEnd) -> Result<Errno> {
     }
 }
 
-fn file(name: &str) -> String {
-    format!("{FOLDER}/{name}")
+fn stream() -> String {
+    format!("{FOLDER}/stream")
+}
+
+fn control(name: &str) -> String {
+    format!("{FOLDER}_control/{name}")
 }
 
 /// What a shell does on CPU 1. Its `read -t` begins by polling.
@@ -227,6 +251,39 @@ fn inside(vm: &Vm, program: &str, function: &str) -> Result<i32> {
     }
 }
 
+fn tree_dropped_beside_poll(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    let poller = shell(vm, &format!("read -t 1000 line <{}", stream()))?;
+    inside(vm, "sh", "poll")?;
+    vm.write(&control("spin"), "1")?;
+    vm.wait_for(&control("spinning"), Until::Is("1".into()))?;
+    // The poller cannot run until the tree has been dropped.
+    let dropper = vm.spawn(write(&control("drop"), "1"))?;
+    answered(dropper.wait(SOON)?)?;
+    vm.wait_for(&control("spinning"), Until::Is("0".into()))?;
+    let Value::Program { status, output } = answered(poller.wait(SOON)?)? else {
+        bail!("the poller is no program");
+    };
+    assert_ne!(status, Exit::Code(0), "{}", String::from_utf8_lossy(&output));
+    vm.set_affinity(0, &vm.cpus("possible")?)?;
+    unload(vm)
+}
+
+fn tree_dropped_beside_read(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    let reader = vm.spawn(read(&stream()))?;
+    vm.wait_for(&format!("/proc/{}/stat", reader.pid), Until::Contains(") S ".into()))?;
+    let dropper = vm.spawn(write(&control("drop"), "1"))?;
+    let dropped = dropper.wait(SOON);
+    let stack = vm.read(&format!("/proc/{}/stack", reader.pid)).unwrap_or_default();
+    let Ok(dropped) = dropped else {
+        bail!("the task that drops the tree waits for the one that reads:\n{stack}");
+    };
+    answered(dropped)?;
+    assert_eq!(errno(reader.wait(SOON)?)?, Errno::EIO);
+    unload(vm)
+}
+
 fn switches(vm: &Vm, pid: i32) -> Result<u64> {
     Ok(vm.status(pid, "voluntary_ctxt_switches")?.parse()?)
 }
@@ -241,22 +298,22 @@ fn poll_beside_read(vm: &Vm) -> Result<()> {
         while [ ! -e /tmp/poll ]; do busybox usleep 1000; done
         read -t 1000 line <&3; status=$?
         busybox rm /tmp/poll; wait; exit $status",
-        file("stream")
+        stream()
     );
     let tasks = shell(vm, &script)?;
     let reader = inside(vm, "dd", MODULE)?;
     vm.run(&["busybox", "touch", "/tmp/poll"])?;
     let poller = inside(vm, "sh", "poll")?;
     let before = switches(vm, poller)?;
-    vm.write(&file("hold"), "1")?;
-    vm.write(&file("push"), "2")?;
-    vm.wait_for(&file("held"), Until::Is("1".into()))?;
+    vm.write(&control("hold"), "1")?;
+    vm.write(&control("push"), "2")?;
+    vm.wait_for(&control("held"), Until::Is("1".into()))?;
     // The poller was woken, too, and sleeps again: in poll or, as it should, in a read of its own.
     let (start, limit) = (Instant::now(), vm.limit(SOON));
     while switches(vm, poller)? == before {
         ensure!(start.elapsed() < limit, "the poller was not woken");
     }
-    vm.write(&file("hold"), "0")?;
+    vm.write(&control("hold"), "0")?;
     let end = tasks.wait(SOON);
     let Ok(end) = end else {
         bail!("task {poller} sleeps in poll though {reader} left a record");
@@ -264,6 +321,14 @@ fn poll_beside_read(vm: &Vm) -> Result<()> {
     let Value::Program { status, .. } = answered(end)? else { bail!("no program") };
     assert_eq!(status, Exit::Code(0));
     vm.set_affinity(0, &vm.cpus("possible")?)?;
+    unload(vm)
+}
+
+fn stream_of_empty_records(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    let reader = vm.spawn(read(&format!("{FOLDER}/idle")))?;
+    vm.wait_for(&control("held"), Until::AtLeast(2))?;
+    assert_eq!(reader.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
     unload(vm)
 }
 
