@@ -18,6 +18,7 @@ use crate::{
 use kernel::{
     cpu::CpuId,
     prelude::*,
+    static_lock_class,
     sync::{
         atomic::{
             Atomic,
@@ -36,20 +37,19 @@ use kernel::{
 pub(crate) type Counter = Atomic<u64>;
 
 /// What all CPUs refer to.
-#[pin_data]
 pub(crate) struct Common {
     /// The time 0 of the events: when the module was loaded.
     epoch: Instant<Monotonic>,
-    /// Where those wait who want to read the next event.
-    #[pin]
-    pub(crate) readers: WaitQueue,
+    /// The readers of the next event.
+    pub(crate) readers: Arc<WaitQueue>,
 }
 
 impl Common {
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+    pub(crate) fn new() -> Result<Self> {
+        let readers = WaitQueue::new(c"rust_smpboot_demo", static_lock_class!());
+        Ok(Self {
             epoch: Instant::now(),
-            readers <- WaitQueue::new(c"rust_smpboot_demo", kernel::static_lock_class!()),
+            readers: Arc::pin_init(readers, GFP_KERNEL)?,
         })
     }
 

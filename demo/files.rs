@@ -214,8 +214,9 @@ pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
     dir.file::<Summary>(c"summary", demo);
     dir.file::<Wake>(c"wake", demo);
     dir.file::<Period>(c"period_us", demo);
-    dir.stream::<Events<Text>>(c"events", demo);
-    dir.stream::<Events<Binary>>(c"events_binary", demo);
+    let readers = &demo.common.readers;
+    dir.stream::<Events<Text>>(c"events", demo, readers);
+    dir.stream::<Events<Binary>>(c"events_binary", demo, readers);
 
     for (cpu, c) in demo.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));

@@ -56,7 +56,7 @@ impl Demo {
         if !timer::is_period(period_us) {
             return Err(EINVAL);
         }
-        let common = Arc::pin_init(Common::new(), GFP_KERNEL)?;
+        let common = Arc::new(Common::new()?, GFP_KERNEL)?;
         let cpus = PerCpu::new(|id| Cpu::new(id, common.clone()))?;
         Ok(Self {
             cpus: Arc::new(cpus, GFP_KERNEL)?,

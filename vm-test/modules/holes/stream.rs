@@ -17,6 +17,7 @@
 use crate::{
     debugfs::{
         Attribute,
+        Number,
         RecordBytes,
         Stream,
         Tree, //
@@ -54,22 +55,33 @@ use kernel::{
     }, //
 };
 
-type Number = Atomic<u64>;
+type Counter = Atomic<u64>;
 
 /// What outlives the tree.
-struct State {
-    pushed: Number,
-    hold: Number,
-    held: Number,
-    spinning: Number,
+pub(crate) struct State {
+    pushed: Counter,
+    hold: Counter,
+    held: Counter,
+    spinning: Counter,
     dropped: Atomic<bool>,
 }
 
-#[pin_data]
-struct Source {
+impl State {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let state = Self {
+            pushed: Atomic::new(0),
+            hold: Atomic::new(0),
+            held: Atomic::new(0),
+            spinning: Atomic::new(0),
+            dropped: Atomic::new(false),
+        };
+        Ok(Arc::new(state, GFP_KERNEL)?)
+    }
+}
+
+pub(crate) struct Source {
     state: Arc<State>,
-    #[pin]
-    queue: WaitQueue,
+    queue: Arc<WaitQueue>,
 }
 
 struct Reader {
@@ -87,10 +99,6 @@ impl Stream for Records {
 
     fn open(_source: &Source) -> Result<Reader> {
         Ok(Reader { read: 0, end: 0 })
-    }
-
-    fn queue(source: &Source) -> &WaitQueue {
-        &source.queue
     }
 
     fn is_ready(source: &Source, reader: &Reader) -> bool {
@@ -128,10 +136,6 @@ impl Stream for Idle {
 
     fn open(_source: &Source) -> Result {
         Ok(())
-    }
-
-    fn queue(source: &Source) -> &WaitQueue {
-        &source.queue
     }
 
     fn is_ready(_source: &Source, (): &()) -> bool {
@@ -186,10 +190,6 @@ struct Control {
     tree: Mutex<Option<Pin<KBox<Tree<Source>>>>>,
 }
 
-fn number(input: &CStr) -> Result<u64> {
-    input.to_str()?.trim().parse().map_err(|_| EINVAL)
-}
-
 struct Push;
 
 #[vtable]
@@ -199,7 +199,7 @@ impl Attribute for Push {
     fn store(control: &Control, input: &CStr) -> Result {
         let tree = control.tree.lock();
         let tree = tree.as_ref().ok_or(ENOENT)?;
-        tree.state.pushed.fetch_add(number(input)?, Full);
+        tree.state.pushed.fetch_add(<Number>::parse(input)?, Full);
         tree.queue.notify();
         Ok(())
     }
@@ -226,20 +226,8 @@ impl Attribute for Spin {
     type Data = Control;
 
     fn store(control: &Control, input: &CStr) -> Result {
-        let cpu = u32::try_from(number(input)?).ok().and_then(CpuId::from_u32);
-        let _ = control.spinner.wake(cpu.ok_or(ERANGE)?);
-        Ok(())
-    }
-}
-
-struct Setting;
-
-#[vtable]
-impl Attribute for Setting {
-    type Data = Number;
-
-    fn store(setting: &Number, input: &CStr) -> Result {
-        setting.store(number(input)?, Relaxed);
+        let cpu = Number::<0, { u32::MAX as u64 }>::parse(input)? as u32;
+        control.spinner.wake(CpuId::from_u32(cpu).ok_or(ERANGE)?);
         Ok(())
     }
 }
@@ -248,31 +236,26 @@ pub(crate) struct Held {
     _control: Pin<KBox<Tree<Control>>>,
 }
 
-fn tree(scope: &'static ModuleScope, state: &Arc<State>) -> Result<Pin<KBox<Tree<Source>>>> {
-    let source = pin_init!(Source {
+pub(crate) fn tree(
+    scope: &'static ModuleScope,
+    state: &Arc<State>,
+) -> Result<Pin<KBox<Tree<Source>>>> {
+    let queue = WaitQueue::new(c"hole_stream", static_lock_class!());
+    let source = Source {
         state: state.clone(),
-        queue <- WaitQueue::new(c"hole_stream", static_lock_class!()),
-    });
+        queue: Arc::pin_init(queue, GFP_KERNEL)?,
+    };
     KBox::pin_init(
         Tree::new(scope, c"rust_smpboot_holes", source, |source, dir| {
-            dir.stream::<Records>(c"stream", source);
-            dir.stream::<Idle>(c"idle", source);
+            dir.stream::<Records>(c"stream", source, &source.queue);
+            dir.stream::<Idle>(c"idle", source, &source.queue);
         }),
         GFP_KERNEL,
     )
 }
 
 pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
-    let state = Arc::new(
-        State {
-            pushed: Atomic::new(0),
-            hold: Atomic::new(0),
-            held: Atomic::new(0),
-            spinning: Atomic::new(0),
-            dropped: Atomic::new(false),
-        },
-        GFP_KERNEL,
-    )?;
+    let state = State::new()?;
     let stream = tree(scope, &state)?;
     let control = try_pin_init!(Control {
         spinner: Registration::new(scope, Spinner(state.clone()))?,
@@ -285,11 +268,11 @@ pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
         control,
         |control, dir| {
             dir.file::<Push>(c"push", control);
-            dir.file::<Setting>(c"hold", &control.state.hold);
-            dir.file::<Number>(c"held", &control.state.held);
+            dir.file::<Number<0, 1>>(c"hold", &control.state.hold);
+            dir.file::<Counter>(c"held", &control.state.held);
             dir.file::<Drop>(c"drop", control);
             dir.file::<Spin>(c"spin", control);
-            dir.file::<Number>(c"spinning", &control.state.spinning);
+            dir.file::<Counter>(c"spinning", &control.state.spinning);
         },
     );
     Ok(Held {

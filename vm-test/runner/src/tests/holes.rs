@@ -23,10 +23,8 @@ use anyhow::ensure;
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
 use protocol::Access;
-use protocol::Answer;
 use protocol::Call;
 use protocol::Exit;
-use protocol::FIRST_HANDLE;
 use protocol::TaskEnd;
 use protocol::Until;
 use protocol::Value;
@@ -61,12 +59,10 @@ pub const TESTS: &[Test] = &[
     )
     .long(),
     Test::new(
-        "holes::files_removed_twice",
-        "each of two tasks that remove the files of a tree waits for a read in progress",
-        files_removed_twice,
+        "holes::files_opened_during_init",
+        "no file can be opened before init has succeeded, so that none is open when a failing init frees the module",
+        files_opened_during_init,
     )
-    .on(Config::smp(4).word("slub_debug=FZPU"))
-    .leaves(Leaves::Used)
     .long(),
     Test::new(
         "holes::tree_dropped_beside_poll",
@@ -174,27 +170,19 @@ fn wait_for_file(vm: &Vm, path: &str) -> Result<()> {
     Ok(())
 }
 
-fn files_removed_twice(vm: &Vm) -> Result<()> {
-    vm.expect_warning("hole_twice: registration was leaked");
-    vm.may_leak();
-    let path = format!("{FOLDER}_twice/slow");
+fn files_opened_during_init(vm: &Vm) -> Result<()> {
     let loading = vm.spawn(insmod(MODULE, "mode=5"))?;
-    wait_for_file(vm, &path)?;
-    let open = Call::Open { path, access: Access::Read };
-    let one_read = Call::ReadHandle { handle: FIRST_HANDLE, max: 100 };
-    let reading = vm.spawn(Call::Batch { calls: vec![open, one_read] })?;
-    assert_eq!(errno(loading.wait(SOON)?)?, Errno::EIO);
-    assert_eq!(last(reading.wait(SOON)?)?, Some(Ok(Value::Bytes(b"42\n".into()))));
-    logged(vm, &line("read 42"), 1)?;
-    nothing_left(vm)
-}
-
-/// What the last of a batch of calls came back with.
-fn last(end: TaskEnd) -> Result<Option<Answer>> {
-    match answered(end)? {
-        Value::Batch(answers) => Ok(answers.into_iter().last()),
-        other => bail!("no batch: {other:?}"),
+    let number = format!("{FOLDER}_early/number");
+    wait_for_file(vm, &number)?;
+    for path in [number, stream()] {
+        assert_eq!(refused(vm.open(&path, Access::Read).map(drop))?, Errno::EAGAIN, "{path}");
     }
+    assert_eq!(loading.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    nothing_left(vm)?;
+    // The next load is not affected.
+    load(vm, 6)?;
+    drop(vm.open(&stream(), Access::Read)?);
+    unload(vm)
 }
 
 fn answered(end: TaskEnd) -> Result<Value> {
