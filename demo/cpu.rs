@@ -8,13 +8,9 @@ use super::{
         Kind,
         Ring, //
     },
-    latency::Histogram,
-    threads::Demo, //
+    latency::Histogram, //
 };
-use crate::{
-    smpboot::Threads,
-    wait::WaitQueue, //
-};
+use crate::wait::WaitQueue;
 use kernel::{
     cpu::CpuId,
     prelude::*,
@@ -116,14 +112,14 @@ impl Cpu {
         self.common.readers.notify();
     }
 
-    /// Wakes the thread. Any context.
-    pub(crate) fn wake(&self, threads: Threads<Demo>) {
+    /// Records a wake of the thread, and has `wake` do it. Any context in which `wake` may run.
+    pub(crate) fn wake(&self, wake: impl FnOnce(CpuId)) {
         let now = self.common.now();
         self.wake.add(1, Relaxed);
         self.record(Kind::Wake, now);
         // A wake that comes on top of another one does not make that one any younger.
         let _ = self.woken_at.cmpxchg(0, now.max(1), Relaxed);
-        threads.wake(self.id);
+        wake(self.id);
     }
 
     /// Whether a wake is pending.
