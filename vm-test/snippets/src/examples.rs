@@ -174,7 +174,7 @@ mod tests {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let examples = all(&source).unwrap();
         for file in [
-            "rust/kernel/debugfs.rs",
+            "rust/kernel/debugfs/number.rs",
             "samples/percpu_workqueue/mod.rs",
             "samples/percpu_workqueue/work.rs",
         ] {
