@@ -9,7 +9,6 @@
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
 use super::seam::waitqueue_active;
-use core::mem::MaybeUninit;
 use kernel::{
     bindings,
     fs::File,
@@ -131,15 +130,14 @@ impl WaitQueue {
         }
 
         let head = self.head.get();
-        let mut entry = MaybeUninit::<bindings::wait_queue_entry>::uninit();
+        let entry = Opaque::<bindings::wait_queue_entry>::uninit();
         // SAFETY: `entry` is valid for writing.
-        unsafe { bindings::init_wait_entry(entry.as_mut_ptr(), 0) };
+        unsafe { bindings::init_wait_entry(entry.get(), 0) };
 
         let result = loop {
             // SAFETY: Both are initialized; `entry` stays in its place until `finish_wait()`.
-            let interrupted = unsafe {
-                bindings::prepare_to_wait_event(head, entry.as_mut_ptr(), state as c_int)
-            };
+            let interrupted =
+                unsafe { bindings::prepare_to_wait_event(head, entry.get(), state as c_int) };
             if condition() {
                 break Ok(());
             }
@@ -151,7 +149,7 @@ impl WaitQueue {
         };
 
         // SAFETY: As above; this takes `entry` out of the queue.
-        unsafe { bindings::finish_wait(head, entry.as_mut_ptr()) };
+        unsafe { bindings::finish_wait(head, entry.get()) };
         result
     }
 

@@ -77,6 +77,12 @@ pub const TESTS: &[Test] = &[
     )
     .long(),
     Test::new(
+        "holes::tree_dropped_beside_two_reads",
+        "of two tasks that read one open stream, both end with EIO when the tree is dropped",
+        tree_dropped_beside_two_reads,
+    )
+    .long(),
+    Test::new(
         "holes::poll_beside_read",
         "poll of a stream that another task reads returns when that read leaves records",
         poll_beside_read,
@@ -84,7 +90,7 @@ pub const TESTS: &[Test] = &[
     .long(),
     Test::new(
         "holes::stream_of_empty_records",
-        "a task can be killed while it reads a stream that has nothing but empty records",
+        "a stream that has nothing but empty records: reading ends when the task is killed or the tree dropped",
         stream_of_empty_records,
     )
     .long(),
@@ -225,17 +231,27 @@ fn shell<'a>(vm: &'a Vm, script: &str) -> Result<Task<'a>> {
 
 /// The process of this applet of busybox, when a function of its stack has this in its name.
 fn inside(vm: &Vm, program: &str, function: &str) -> Result<i32> {
+    let [pid] = all_inside(vm, program, function)?;
+    Ok(pid)
+}
+
+/// The same for several processes.
+fn all_inside<const COUNT: usize>(vm: &Vm, program: &str, function: &str) -> Result<[i32; COUNT]> {
     let (start, limit) = (Instant::now(), vm.limit(SOON));
     loop {
+        let mut found = Vec::new();
         for pid in vm.tasks(|name| !name.contains('/'))? {
             // It may have ended since.
             let file = |name: &str| vm.read(&format!("/proc/{pid}/{name}")).unwrap_or_default();
             let applet = |line: String| line.split('\0').nth(1) == Some(program);
             if applet(file("cmdline")) && file("stack").contains(function) {
-                return Ok(pid);
+                found.push(pid);
             }
         }
-        ensure!(start.elapsed() < limit, "no {program} is in {function}");
+        if let Ok(found) = found.try_into() {
+            return Ok(found);
+        }
+        ensure!(start.elapsed() < limit, "{COUNT} {program} are not in {function}");
     }
 }
 
@@ -269,6 +285,28 @@ fn tree_dropped_beside_read(vm: &Vm) -> Result<()> {
     };
     answered(dropped)?;
     assert_eq!(errno(reader.wait(SOON)?)?, Errno::EIO);
+    unload(vm)
+}
+
+fn tree_dropped_beside_two_reads(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    // Of one open file: one waits for a record, the other for its turn.
+    let script = format!(
+        "exec 3<{}
+        busybox dd bs=1 count=1 <&3 & busybox dd bs=1 count=1 <&3; status=$?
+        wait $! || exit $((10 + status))",
+        stream()
+    );
+    let readers = shell(vm, &script)?;
+    let [_, _] = all_inside(vm, "dd", MODULE)?;
+    answered(vm.spawn(write(&control("drop"), "1"))?.wait(SOON)?)?;
+    let Value::Program { status, output } = answered(readers.wait(SOON)?)? else {
+        bail!("no program")
+    };
+    let output = String::from_utf8_lossy(&output);
+    assert_eq!(status, Exit::Code(11), "{output}");
+    assert_eq!(output.matches("Input/output error").count(), 2, "{output}");
+    vm.set_affinity(0, &vm.cpus("possible")?)?;
     unload(vm)
 }
 
@@ -314,9 +352,17 @@ fn poll_beside_read(vm: &Vm) -> Result<()> {
 
 fn stream_of_empty_records(vm: &Vm) -> Result<()> {
     load(vm, 6)?;
-    let reader = vm.spawn(read(&format!("{FOLDER}/idle")))?;
-    vm.wait_for(&control("held"), Until::AtLeast(2))?;
-    assert_eq!(reader.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    let read_idle = || -> Result<Task<'_>> {
+        let before: u64 = vm.read(&control("held"))?.parse()?;
+        let reader = vm.spawn(read(&format!("{FOLDER}/idle")))?;
+        vm.wait_for(&control("held"), Until::AtLeast(before + 2))?;
+        Ok(reader)
+    };
+    let killed = read_idle()?.kill(SOON)?;
+    assert_eq!(killed, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    let reader = read_idle()?;
+    answered(vm.spawn(write(&control("drop"), "1"))?.wait(SOON)?)?;
+    assert_eq!(errno(reader.wait(SOON)?)?, Errno::EIO);
     unload(vm)
 }
 
