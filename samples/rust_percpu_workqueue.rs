@@ -400,8 +400,8 @@ impl<Q: QueueType, A: Act> Attribute for Each<Q, A> {
             false => ("0", input),
         };
         let copy = |part: &str| CString::try_from_fmt(fmt!("{part}"));
-        let number = Setting::parse(&*copy(number)?)? as u32;
-        let cpus = hotplug::parse_cpu_list(&*copy(list)?)?;
+        let number = Setting::parse(&copy(number)?)? as u32;
+        let cpus = hotplug::parse_cpu_list(&copy(list)?)?;
 
         let mut result = Ok(());
         for (_, items) in trial.items.iter().filter(|(cpu, _)| cpus.test(*cpu)) {

@@ -277,7 +277,7 @@ impl<S: Stream> Operations<S> {
         nonblock: bool,
         writer: &mut UserSliceWriter,
     ) -> Result<isize> {
-        if writer.len() == 0 {
+        if writer.is_empty() {
             return Ok(0);
         }
         let turn = Turn::take(open, nonblock)?;
