@@ -8,16 +8,13 @@ use super::{
         Kind,
         Ring, //
     },
-    latency::Histogram,
-    threads::Demo, //
+    latency::Histogram, //
 };
-use crate::{
-    smpboot::Threads,
-    wait::WaitQueue, //
-};
+use crate::wait::WaitQueue;
 use kernel::{
     cpu::CpuId,
     prelude::*,
+    static_lock_class,
     sync::{
         atomic::{
             Atomic,
@@ -36,20 +33,19 @@ use kernel::{
 pub(crate) type Counter = Atomic<u64>;
 
 /// What all CPUs refer to.
-#[pin_data]
 pub(crate) struct Common {
     /// The time 0 of the events: when the module was loaded.
     epoch: Instant<Monotonic>,
-    /// Where those wait who want to read the next event.
-    #[pin]
-    pub(crate) readers: WaitQueue,
+    /// The readers of the next event.
+    pub(crate) readers: Arc<WaitQueue>,
 }
 
 impl Common {
-    pub(crate) fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
+    pub(crate) fn new() -> Result<Self> {
+        let readers = WaitQueue::new(c"rust_smpboot_demo", static_lock_class!());
+        Ok(Self {
             epoch: Instant::now(),
-            readers <- WaitQueue::new(c"rust_smpboot_demo", kernel::static_lock_class!()),
+            readers: Arc::pin_init(readers, GFP_KERNEL)?,
         })
     }
 
@@ -116,14 +112,14 @@ impl Cpu {
         self.common.readers.notify();
     }
 
-    /// Wakes the thread. Any context.
-    pub(crate) fn wake(&self, threads: Threads<Demo>) {
+    /// Records a wake of the thread, and has `wake` do it. Any context in which `wake` may run.
+    pub(crate) fn wake(&self, wake: impl FnOnce(CpuId)) {
         let now = self.common.now();
         self.wake.add(1, Relaxed);
         self.record(Kind::Wake, now);
         // A wake that comes on top of another one does not make that one any younger.
         let _ = self.woken_at.cmpxchg(0, now.max(1), Relaxed);
-        threads.wake(self.id);
+        wake(self.id);
     }
 
     /// Whether a wake is pending.

@@ -19,6 +19,7 @@ use crate::{
     debugfs::{
         Attribute,
         Dir,
+        Number,
         Table, //
     },
     smpboot::{
@@ -97,11 +98,9 @@ impl Attribute for Wake {
     fn store(demo: &Self::Data, input: &CStr) -> Result {
         let cpus = hotplug::parse_cpu_list(input)?;
 
-        for cpu in hotplug::cpus_of(&cpus) {
-            // A list such as "all" may hold CPUs that are not possible: there is nothing to wake.
-            if let Some(cpu) = demo.cpus.get(cpu) {
-                cpu.wake(demo.threads());
-            }
+        // A list may have CPUs that are not possible: there is nothing to wake.
+        for (_, cpu) in demo.cpus.iter().filter(|(cpu, _)| cpus.test(*cpu)) {
+            cpu.wake(|cpu| demo.wake(cpu));
         }
         Ok(())
     }
@@ -119,14 +118,14 @@ impl Attribute for Period {
     }
 
     fn store(demo: &Self::Data, input: &CStr) -> Result {
-        let period_us = parse_u64(input)?;
+        let period_us = <Number>::parse(input)?;
         if !timer::is_period(period_us) {
-            return Err(EINVAL);
+            return Err(ERANGE);
         }
         demo.period_us.store(period_us, Relaxed);
         // The threads own the timers. Those of CPUs that are offline look when they are back.
         for (_, cpu) in demo.cpus.iter_online() {
-            cpu.wake(demo.threads());
+            cpu.wake(|cpu| demo.wake(cpu));
         }
         Ok(())
     }
@@ -144,32 +143,10 @@ impl Attribute for Latencies {
     }
 
     fn store(cpu: &Cpu, input: &CStr) -> Result {
-        if parse_u64(input)? != 0 {
-            return Err(EINVAL);
-        }
+        Number::<0, 0>::parse(input)?;
         cpu.latencies.reset();
         Ok(())
     }
-}
-
-/// As the kernel's `kstrtoull()`, in base 10: `EINVAL` for what is no number, `ERANGE` for one that
-/// does not fit. One newline at the end is allowed.
-fn parse_u64(input: &CStr) -> Result<u64> {
-    let digits = input.to_bytes();
-    let digits = digits.strip_suffix(b"\n").unwrap_or(digits);
-    let digits = digits.strip_prefix(b"+").unwrap_or(digits);
-    if digits.is_empty() {
-        return Err(EINVAL);
-    }
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return Err(EINVAL);
-    }
-    digits.iter().try_fold(0u64, |number, digit| {
-        number
-            .checked_mul(10)
-            .and_then(|n| n.checked_add((digit - b'0').into()))
-            .ok_or(ERANGE)
-    })
 }
 
 /// The number of the thread of a CPU; 0 if there is none.
@@ -214,8 +191,9 @@ pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
     dir.file::<Summary>(c"summary", demo);
     dir.file::<Wake>(c"wake", demo);
     dir.file::<Period>(c"period_us", demo);
-    dir.stream::<Events<Text>>(c"events", demo);
-    dir.stream::<Events<Binary>>(c"events_binary", demo);
+    let readers = &demo.common.readers;
+    dir.stream::<Events<Text>>(c"events", demo, readers);
+    dir.stream::<Events<Binary>>(c"events_binary", demo, readers);
 
     for (cpu, c) in demo.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));

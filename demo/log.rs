@@ -22,8 +22,7 @@ use crate::{
     smpboot::{
         PerCpu,
         Registration, //
-    },
-    wait::WaitQueue, //
+    }, //
 };
 use core::{
     fmt::Write,
@@ -103,10 +102,6 @@ impl<F: Format> Stream for Events<F> {
 
     fn open(demo: &Self::Data) -> Result<Position> {
         Position::new(&demo.cpus)
-    }
-
-    fn queue(demo: &Self::Data) -> &WaitQueue {
-        &demo.common.readers
     }
 
     fn is_ready(demo: &Self::Data, position: &Position) -> bool {

@@ -56,7 +56,7 @@ impl Demo {
         if !timer::is_period(period_us) {
             return Err(EINVAL);
         }
-        let common = Arc::pin_init(Common::new(), GFP_KERNEL)?;
+        let common = Arc::new(Common::new()?, GFP_KERNEL)?;
         let cpus = PerCpu::new(|id| Cpu::new(id, common.clone()))?;
         Ok(Self {
             cpus: Arc::new(cpus, GFP_KERNEL)?,
@@ -66,17 +66,11 @@ impl Demo {
         })
     }
 
-    fn is_woken(&self, cpu: CpuId) -> bool {
-        self.cpus.get(cpu).is_some_and(|cpu| cpu.is_woken())
-    }
-
-    /// Records a step in the life of the thread of a CPU.
-    fn step(&self, cpu: CpuId, counter: impl FnOnce(&Cpu) -> &Counter, kind: Kind) {
-        if let Some(cpu) = self.cpus.get(cpu) {
-            cpu.step(counter(cpu), kind);
-        }
+    /// Records a callback of the thread of a CPU.
+    fn step(&self, cpu: &Cpu, counter: &Counter, kind: Kind) {
+        cpu.step(counter, kind);
         if self.verbose {
-            pr_info!("cpu{}: {}\n", cpu.as_u32(), kind.name());
+            pr_info!("cpu{}: {}\n", cpu.id.as_u32(), kind.name());
         }
     }
 }
@@ -114,14 +108,17 @@ impl HotplugThread for Demo {
     type Local = Local;
 
     fn create(&self, cpu: CpuId) {
-        self.step(cpu, |c| &c.create, Kind::Create);
+        if let Some(cpu) = self.cpus.get(cpu) {
+            self.step(cpu, &cpu.create, Kind::Create);
+        }
     }
 
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<Local> {
-        self.step(cx.cpu(), |c| &c.setup, Kind::Setup);
+        let cpu = self.cpus.of(cx);
+        self.step(cpu, &cpu.setup, Kind::Setup);
         let mut local = Local {
             latency_max: 0,
-            pending: self.is_woken(cx.cpu()),
+            pending: cpu.is_woken(),
             timer: None,
             period_us: 0,
         };
@@ -149,12 +146,14 @@ impl HotplugThread for Demo {
     fn park(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
         // The timer is pinned: it must not stay behind on a CPU that goes.
         local.set_period(self, cx.cpu(), 0);
-        self.step(cx.cpu(), |c| &c.park, Kind::Park);
+        let cpu = self.cpus.of(cx);
+        self.step(cpu, &cpu.park, Kind::Park);
     }
 
     fn unpark(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
-        self.step(cx.cpu(), |c| &c.unpark, Kind::Unpark);
-        local.pending = self.is_woken(cx.cpu());
+        let cpu = self.cpus.of(cx);
+        self.step(cpu, &cpu.unpark, Kind::Unpark);
+        local.pending = cpu.is_woken();
         local.set_period(self, cx.cpu(), self.period_us.load(Relaxed));
     }
 
@@ -165,7 +164,8 @@ impl HotplugThread for Demo {
         } else {
             Kind::CleanupOffline
         };
-        self.step(cx.cpu(), |c| &c.cleanup, kind);
+        let cpu = self.cpus.of(cx);
+        self.step(cpu, &cpu.cleanup, kind);
     }
 }
 

@@ -33,8 +33,8 @@ use kernel::{
     },
 };
 
-/// Whether that is a period that we take, in microseconds: shorter ones would leave a slow machine no
-/// time for anything else. 0 is none.
+/// Returns whether a period of so many microseconds is allowed: a shorter one would leave a slow machine
+/// no time for anything else. 0 is none.
 pub(crate) fn is_period(period_us: u64) -> bool {
     matches!(period_us, 0 | 100..=60_000_000)
 }
@@ -60,7 +60,9 @@ impl HrTimerCallback for Timer {
     // In interrupt context, on the CPU that started the timer.
     fn run(this: ArcBorrow<'_, Self>, mut cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         if let Some(cpu) = this.cpus.get(this.cpu) {
-            cpu.wake(Threads::<Demo>::new());
+            cpu.wake(|cpu| {
+                Threads::<Demo>::new().wake(cpu);
+            });
         }
         cx.forward_now(this.period);
         HrTimerRestart::Restart

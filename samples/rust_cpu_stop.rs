@@ -30,10 +30,6 @@ use kernel::{
     },
     new_spinlock,
     prelude::*,
-    str::{
-        parse_int::ParseInt,
-        BStr, //
-    },
     sync::{
         atomic::{
             Atomic,
@@ -58,6 +54,7 @@ mod library;
 use debugfs::{
     Attribute,
     Dir,
+    Number,
     Tree, //
 };
 use library::{
@@ -231,7 +228,7 @@ impl Stoppers {
         Ok(this)
     }
 
-    fn submit<F, R>(&self, cpu: CpuId, closure: F) -> Result<Ticket<F, R>>
+    fn submit<F, R>((cpu, stopper): (CpuId, &Stopper), closure: F) -> Result<Ticket<F, R>>
     where
         F: Fn(CpuId) -> R + Send + Sync + 'static,
         R: Copy + Send + Sync + 'static,
@@ -249,38 +246,35 @@ impl Stoppers {
         )?;
         let ticket = Ticket(job.clone_arc());
 
-        match self.cpus.get(cpu) {
-            Some(stopper) => stopper.submit(job),
-            None => job.job.refuse(),
-        }
+        stopper.submit(job);
         // If the CPU went down in between, the job is answered, and the wake one too many.
         Threads::<Self>::new().wake(cpu);
         Ok(ticket)
     }
 
-    /// Runs `closure` on all the CPUs of `mask` at a time, and waits. Tells `each` what it returned
-    /// where. `ENOENT` if it ran nowhere.
+    /// Runs `closure` on all the CPUs of `mask` at a time, and waits. Passes to `each` what it returned,
+    /// and where. `ENOENT` if it ran nowhere.
     ///
     /// May sleep. Not to be called by a closure: the CPU would wait for itself.
     fn stop_cpus<F, R>(
         &self,
         mask: &Cpumask,
         closure: F,
-        mut each: impl FnMut(CpuId, R), //
+        mut each: impl FnMut(CpuId, &Stopper, R), //
     ) -> Result
     where
         F: Fn(CpuId) -> R + Copy + Send + Sync + 'static,
         R: Copy + Send + Sync + 'static,
     {
         let mut tickets = KVec::with_capacity(mask.weight() as usize, GFP_KERNEL)?;
-        for cpu in hotplug::cpus_of(mask) {
-            tickets.push((cpu, self.submit(cpu, closure)?), GFP_KERNEL)?;
+        for to in self.cpus.iter().filter(|(cpu, _)| mask.test(*cpu)) {
+            tickets.push((to, Self::submit(to, closure)?), GFP_KERNEL)?;
         }
 
         let mut result = Err(ENOENT);
-        for (cpu, ticket) in tickets {
+        for ((cpu, stopper), ticket) in tickets {
             if let Ok(returned) = ticket.wait() {
-                each(cpu, returned);
+                each(cpu, stopper, returned);
                 result = Ok(());
             }
         }
@@ -361,10 +355,7 @@ impl Attribute for Stop {
             (ran_on, waited)
         };
 
-        this.stop_cpus(&mask, job, |cpu, (ran_on, waited)| {
-            let Some(stopper) = this.cpus.get(cpu) else {
-                return;
-            };
+        this.stop_cpus(&mask, job, |cpu, stopper, (ran_on, waited)| {
             if ran_on != cpu {
                 stopper.strays.add(1, Relaxed);
             }
@@ -373,25 +364,6 @@ impl Attribute for Stop {
                 stopper.wait_max_us.store(waited, Relaxed);
             }
         })
-    }
-}
-
-struct HoldUs;
-
-#[vtable]
-impl Attribute for HoldUs {
-    type Data = Data;
-
-    fn show(this: &Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", this.hold_us.load(Relaxed))
-    }
-
-    fn store(this: &Data, input: &CStr) -> Result {
-        match u64::from_str(BStr::from_bytes(input.to_bytes().trim_ascii()))? {
-            hold @ 0..=100_000 => this.hold_us.store(hold, Relaxed),
-            _ => return Err(ERANGE),
-        }
-        Ok(())
     }
 }
 
@@ -411,7 +383,7 @@ impl Attribute for State {
 
 fn fill<'data>(this: &'data Data, dir: &Dir<'data>) {
     dir.file::<Stop>(c"stop", this);
-    dir.file::<HoldUs>(c"hold_us", this);
+    dir.file::<Number<0, 100_000>>(c"hold_us", &this.hold_us);
 
     for (cpu, stopper) in this.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));

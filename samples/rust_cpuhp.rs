@@ -23,10 +23,6 @@ use kernel::{
     cpu::CpuId,
     fmt, new_condvar, new_mutex,
     prelude::*,
-    str::{
-        parse_int::ParseInt,
-        BStr, //
-    },
     sync::{
         atomic::{
             Atomic,
@@ -49,6 +45,7 @@ mod library;
 use debugfs::{
     Attribute,
     Dir,
+    Number,
     Tree, //
 };
 use library::{
@@ -293,15 +290,13 @@ impl Shared {
     }
 
     /// Takes the step above, or takes back the one below.
-    fn step(&self, machine: &mut Machine, up: bool, may_fail: bool) -> Result {
+    fn step(&self, cpu: &Cpu, machine: &mut Machine, up: bool, may_fail: bool) -> Result {
         let index = if up {
             machine.state
         } else {
             machine.state.wrapping_sub(1)
         };
-        let (Some(cpu), Some(step)) = (self.cpus.get(machine.cpu), STEPS.get(index)) else {
-            return Err(EINVAL);
-        };
+        let step = STEPS.get(index).ok_or(EINVAL)?;
 
         fsleep(Delta::from_micros(self.step_us.load(Relaxed) as i64));
         let number = index + 1;
@@ -337,7 +332,7 @@ impl Shared {
     }
 
     /// Goes on with a walk by a step. Returns whether it is over.
-    fn walk_on(&self, machine: &mut Machine, walk: &mut Walk) -> bool {
+    fn walk_on(&self, cpu: &Cpu, machine: &mut Machine, walk: &mut Walk) -> bool {
         let (goal, back) = match walk.failed {
             None => (walk.target, false),
             Some(_) => (walk.from, true),
@@ -346,7 +341,7 @@ impl Shared {
             return true;
         }
 
-        match self.step(machine, machine.state < goal, !back) {
+        match self.step(cpu, machine, machine.state < goal, !back) {
             Ok(()) => false,
             Err(e) if !back => {
                 walk.failed = Some(e);
@@ -390,7 +385,7 @@ impl HotplugThread for Shared {
             return;
         };
 
-        machine.walk = if self.walk_on(&mut machine, &mut walk) {
+        machine.walk = if self.walk_on(cpu, &mut machine, &mut walk) {
             cpu.end_walk(walk);
             // Its wake may have been before the last step.
             cpu.next_walk(machine.state)
@@ -400,8 +395,9 @@ impl HotplugThread for Shared {
     }
 
     fn park(&self, mut machine: Pin<&mut Machine>, cx: &Context<'_>) {
-        self.cpus.of(cx).set_down(machine.walk.take());
-        while machine.state > 0 && self.step(&mut machine, false, false).is_ok() {}
+        let cpu = self.cpus.of(cx);
+        cpu.set_down(machine.walk.take());
+        while machine.state > 0 && self.step(cpu, &mut machine, false, false).is_ok() {}
     }
 
     fn unpark(&self, mut machine: Pin<&mut Machine>, cx: &Context<'_>) {
@@ -419,13 +415,8 @@ hotplug_thread!(Shared);
 
 type Data = SelfParkingRegistration<Shared>;
 
-fn number(input: &CStr, max: usize) -> Result<usize> {
-    let number = usize::from_str(BStr::from_bytes(input.to_bytes().trim_ascii()))?;
-    if number > max {
-        return Err(ERANGE);
-    }
-    Ok(number)
-}
+/// A number of steps.
+type State = Number<0, { STEPS.len() as u64 }>;
 
 struct Target;
 
@@ -439,40 +430,7 @@ impl Attribute for Target {
     }
 
     fn store(cpu: &Cpu, input: &CStr) -> Result {
-        cpu.go(number(input, STEPS.len())?)
-    }
-}
-
-struct Fail;
-
-#[vtable]
-impl Attribute for Fail {
-    type Data = Cpu;
-
-    fn show(cpu: &Cpu, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", cpu.fail.load(Relaxed))
-    }
-
-    fn store(cpu: &Cpu, input: &CStr) -> Result {
-        cpu.fail.store(number(input, STEPS.len())? as u64, Relaxed);
-        Ok(())
-    }
-}
-
-struct StepUs;
-
-#[vtable]
-impl Attribute for StepUs {
-    type Data = Data;
-
-    fn show(this: &Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", this.step_us.load(Relaxed))
-    }
-
-    fn store(this: &Data, input: &CStr) -> Result {
-        this.step_us
-            .store(number(input, 1_000_000)? as u64, Relaxed);
-        Ok(())
+        cpu.go(State::parse(input)? as usize)
     }
 }
 
@@ -518,7 +476,7 @@ impl Attribute for Log {
 
 fn fill<'data>(this: &'data Data, dir: &Dir<'data>) {
     dir.file::<Steps>(c"steps", this);
-    dir.file::<StepUs>(c"step_us", this);
+    dir.file::<Number<0, 1_000_000>>(c"step_us", &this.step_us);
     dir.file::<Log>(c"log", this);
     dir.file::<Atomic<u64>>(c"total", &this.total);
 
@@ -526,7 +484,7 @@ fn fill<'data>(this: &'data Data, dir: &Dir<'data>) {
         let dir = dir.dir(fmt!("cpu{}", id.as_u32()));
         dir.file::<Atomic<u64>>(c"state", &cpu.state);
         dir.file::<Target>(c"target", cpu);
-        dir.file::<Fail>(c"fail", cpu);
+        dir.file::<State>(c"fail", &cpu.fail);
     }
 }
 

@@ -20,10 +20,6 @@
 use kernel::{
     fmt, impl_has_hr_timer, new_mutex,
     prelude::*,
-    str::{
-        parse_int::ParseInt,
-        BStr, //
-    },
     sync::{
         atomic::{
             Atomic,
@@ -55,6 +51,7 @@ mod library;
 use debugfs::{
     Attribute,
     Dir,
+    Number,
     Tree, //
 };
 use library::{
@@ -259,10 +256,9 @@ impl Attribute for Enable {
     }
 
     fn store(this: &IdleInject, input: &CStr) -> Result {
-        match number(input)? {
+        match Number::<0, 1>::parse(input)? {
             0 => this.stop(),
-            1 => this.start(),
-            _ => return Err(EINVAL),
+            _ => this.start(),
         }
         Ok(())
     }
@@ -298,31 +294,6 @@ impl Attribute for Cpus {
     }
 }
 
-/// A number of microseconds. It counts from the next period on.
-struct Micros<const MIN: u64, const MAX: u64>;
-
-#[vtable]
-impl<const MIN: u64, const MAX: u64> Attribute for Micros<MIN, MAX> {
-    type Data = Atomic<u64>;
-
-    fn show(value: &Atomic<u64>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", value.load(Relaxed))
-    }
-
-    fn store(value: &Atomic<u64>, input: &CStr) -> Result {
-        let new = number(input)?;
-        if !(MIN..=MAX).contains(&new) {
-            return Err(ERANGE);
-        }
-        value.store(new, Relaxed);
-        Ok(())
-    }
-}
-
-fn number(input: &CStr) -> Result<u64> {
-    u64::from_str(BStr::from_bytes(input.to_bytes().trim_ascii()))
-}
-
 fn micros(value: u64) -> Delta {
     Delta::from_micros(value as i64)
 }
@@ -332,9 +303,10 @@ fn fill<'data>(this: &'data IdleInject, dir: &Dir<'data>) {
 
     dir.file::<Enable>(c"enable", this);
     dir.file::<Cpus>(c"cpus", this);
-    dir.file::<Micros<1_000, 1_000_000>>(c"run_us", &device.run_us);
-    dir.file::<Micros<1, 1_000_000>>(c"idle_us", &device.idle_us);
-    dir.file::<Micros<0, { u32::MAX as u64 }>>(c"latency_us", &device.latency_us);
+    // They count from the next period on.
+    dir.file::<Number<1_000, 1_000_000>>(c"run_us", &device.run_us);
+    dir.file::<Number<1, 1_000_000>>(c"idle_us", &device.idle_us);
+    dir.file::<Number<0, { u32::MAX as u64 }>>(c"latency_us", &device.latency_us);
 
     for (id, cpu) in device.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", id.as_u32()));

@@ -58,6 +58,7 @@ mod library;
 use debugfs::{
     Attribute,
     Dir,
+    Number,
     Table,
     Tree, //
 };
@@ -67,7 +68,6 @@ use library::{
 };
 use smpboot::{
     cpuhp,
-    hotplug,
     seam::param,
     AtomicContext,
     Context,
@@ -146,21 +146,18 @@ impl Softirqs {
         })
     }
 
-    /// The CPU itself, or, if it is off, another one. If all are off, because the module goes, it
-    /// is the CPU itself again.
-    fn place_for(&self, cpu: CpuId) -> CpuId {
-        let is_on = |c: &CpuId| self.cpus.get(*c).is_some_and(|c| !c.off.load(Relaxed));
-        if is_on(&cpu) {
-            return cpu;
+    /// Returns the CPU itself, or, if it is off, another one. If all are off, because the module is being
+    /// unloaded, that is the CPU itself again.
+    fn place_for<'a>(&'a self, this: (CpuId, &'a Cpu)) -> (CpuId, &'a Cpu) {
+        let is_on = |(_, cpu): &(CpuId, &Cpu)| !cpu.off.load(Relaxed);
+        if is_on(&this) {
+            return this;
         }
-        hotplug::online_cpus().find(is_on).unwrap_or(cpu)
+        self.cpus.iter_online().find(is_on).unwrap_or(this)
     }
 
     /// Adds to what is pending on a CPU, and wakes its thread.
-    fn pend(&self, cpu: CpuId, amounts: [u64; VECTORS.len()]) {
-        let Some(to) = self.cpus.get(cpu) else {
-            return;
-        };
+    fn pend(&self, (cpu, to): (CpuId, &Cpu), amounts: [u64; VECTORS.len()]) {
         for (pending, amount) in to.pending.iter().zip(amounts) {
             pending.fetch_add(amount, Release);
         }
@@ -169,10 +166,11 @@ impl Softirqs {
 
     /// One interrupt on this CPU. Called with interrupts off.
     fn interrupt(&self) {
-        let cpu = CpuId::current();
-        if let Some(this) = self.cpus.get(cpu) {
-            this.interrupts.add(1, Relaxed);
-        }
+        let id = CpuId::current();
+        let Some(cpu) = self.cpus.get(id) else {
+            return;
+        };
+        cpu.interrupts.add(1, Relaxed);
 
         let mut left = self.left.load(Relaxed);
         while left > 0 {
@@ -181,7 +179,7 @@ impl Softirqs {
                     for vector in &self.vectors {
                         vector.raised.add(1, Relaxed);
                     }
-                    return self.pend(self.place_for(cpu), [1; VECTORS.len()]);
+                    return self.pend(self.place_for((id, cpu)), [1; VECTORS.len()]);
                 }
                 Err(now) => left = now,
             }
@@ -203,12 +201,10 @@ impl Softirqs {
         any
     }
 
-    /// From now on, everything that is raised on `cpu` goes to other CPUs, and what is pending
+    /// From now on, everything that is raised on the CPU goes to other CPUs, and what is pending
     /// there, too. Called on that CPU.
-    fn take_over(&self, cpu: CpuId) {
-        let Some(this) = self.cpus.get(cpu) else {
-            return;
-        };
+    fn take_over(&self, cx: &Context<'_>) {
+        let this = self.cpus.of(cx);
         // An interrupt on this CPU comes before this, and its work is found below, or after it,
         // and raises elsewhere.
         this.off.store(true, Relaxed);
@@ -216,7 +212,7 @@ impl Softirqs {
         let amounts = this.pending.each_ref().map(|p| p.xchg(0, Acquire));
         if amounts != [0; VECTORS.len()] {
             this.taken_over.add(amounts.iter().sum::<u64>(), Relaxed);
-            self.pend(self.place_for(cpu), amounts);
+            self.pend(self.place_for((cx.cpu(), this)), amounts);
         }
     }
 }
@@ -311,8 +307,8 @@ struct Ksoftirqd {
 
 impl Ksoftirqd {
     /// Lets so many interrupts more raise vectors.
-    fn raise(&self, count: u32) {
-        self.softirqs.left.fetch_add(count.into(), Full);
+    fn raise(&self, count: u64) {
+        self.softirqs.left.fetch_add(count, Full);
         Threads::<Self>::new().wake_all();
     }
 }
@@ -386,7 +382,7 @@ impl cpuhp::Callbacks for Hotplug {
     }
 
     fn teardown(&self, cx: &Context<'_>) {
-        self.softirqs.take_over(cx.cpu());
+        self.softirqs.take_over(cx);
     }
 }
 
@@ -432,8 +428,8 @@ impl Attribute for Raise {
     type Data = Ksoftirqds;
 
     fn store(this: &Ksoftirqds, input: &CStr) -> Result {
-        let count: u32 = input.to_str()?.trim().parse().map_err(|_| EINVAL)?;
-        this.threads.raise(count);
+        this.threads
+            .raise(Number::<0, { u32::MAX as u64 }>::parse(input)?);
         Ok(())
     }
 }

@@ -36,7 +36,6 @@
 use core::marker::PhantomData;
 use kernel::{
     cpu::CpuId,
-    fmt,
     prelude::*,
     str::CString,
     sync::{
@@ -57,6 +56,7 @@ pub mod percpu_workqueue;
 use debugfs::{
     Attribute,
     Dir,
+    Number,
     Tree, //
 };
 use library::{
@@ -149,7 +149,7 @@ impl Counts {
 /// What the items of a queue share.
 struct Shared {
     name: &'static CStr,
-    cpus: PerCpu<Counts>,
+    cpus: PerCpu<Arc<Counts>>,
     hold: Counter,
     hold_us: Counter,
     again: Counter,
@@ -162,7 +162,7 @@ impl Shared {
     fn new(name: &'static CStr) -> Result<Self> {
         Ok(Self {
             name,
-            cpus: PerCpu::new(|_cpu| Counts::new())?,
+            cpus: PerCpu::new(|_cpu| Arc::new(Counts::new(), GFP_KERNEL))?,
             hold: Atomic::new(0),
             hold_us: Atomic::new(0),
             again: Atomic::new(0),
@@ -205,15 +205,10 @@ impl Drop for Shared {
 /// An item that counts.
 struct Item<Q: QueueType> {
     cpu: CpuId,
+    counts: Arc<Counts>,
     shared: Arc<Shared>,
     is_running: Atomic<bool>,
     _queue: PhantomData<fn() -> Q>,
-}
-
-impl<Q: QueueType> Item<Q> {
-    fn counts(&self) -> Option<&Counts> {
-        self.shared.cpus.get(self.cpu)
-    }
 }
 
 impl<Q: QueueType> WorkItem for Item<Q> {
@@ -225,9 +220,7 @@ impl<Q: QueueType> WorkItem for Item<Q> {
         if this.is_running.xchg(true, Full) {
             shared.overlaps.add(1, Relaxed);
         }
-        if let Some(here) = shared.cpus.get(worker.cpu()) {
-            here.here.add(1, Relaxed);
-        }
+        worker.value(&shared.cpus).here.add(1, Relaxed);
 
         worker.sleep(Delta::from_micros(shared.hold_us.load(Relaxed) as i64));
         while shared.hold.load(Relaxed) != 0 && worker.sleep(Delta::from_millis(1)) {}
@@ -235,21 +228,17 @@ impl<Q: QueueType> WorkItem for Item<Q> {
         if worker.cpu() != CpuId::current() {
             shared.strays.add(1, Relaxed);
         }
-        if let Some(counts) = this.counts() {
-            counts.run.add(1, Relaxed);
-            if shared.take_again() {
-                if let Ok(queued) = worker.queue_work_on(worker.cpu(), this.clone()) {
-                    counts.count(queued);
-                }
+        this.counts.run.add(1, Relaxed);
+        if shared.take_again() {
+            if let Ok(queued) = worker.queue_work_on(worker.cpu(), this.clone()) {
+                this.counts.count(queued);
             }
         }
         this.is_running.store(false, Relaxed);
     }
 
     fn refused(this: &Arc<Work<Self>>) {
-        if let Some(counts) = this.counts() {
-            counts.refused.add(1, Relaxed);
-        }
+        this.counts.refused.add(1, Relaxed);
     }
 }
 
@@ -305,10 +294,12 @@ impl<Q: QueueType> Trial<Q> {
     fn new(scope: &'static ModuleScope, name: &'static CStr, offline: Offline) -> Result<Self> {
         let shared = Arc::new(Shared::new(name)?, GFP_KERNEL)?;
         let items = PerCpu::new(|cpu| -> Result<_> {
+            let counts = shared.cpus.get(cpu).ok_or(EINVAL)?;
             let mut items = KVec::with_capacity(ITEMS, GFP_KERNEL)?;
             for _ in 0..ITEMS {
                 let item = Work::new(Item {
                     cpu,
+                    counts: counts.clone(),
                     shared: shared.clone(),
                     is_running: Atomic::new(false),
                     _queue: PhantomData,
@@ -324,17 +315,15 @@ impl<Q: QueueType> Trial<Q> {
         })
     }
 
-    /// Does something with an item that may queue it, and counts that.
+    /// Counts what came of queueing an item.
     fn queueing(&self, item: &Work<Item<Q>>, queued: Result<bool>) -> Result {
-        if let Some(counts) = item.counts() {
-            counts.count(queued?);
-        }
+        item.counts.count(queued?);
         Ok(())
     }
 
     fn cancelled(&self, item: &Work<Item<Q>>, cancelled: bool) {
-        if let (true, Some(counts)) = (cancelled, item.counts()) {
-            counts.cancelled.add(1, Relaxed);
+        if cancelled {
+            item.counts.cancelled.add(1, Relaxed);
         }
     }
 
@@ -405,16 +394,17 @@ impl<Q: QueueType, A: Act> Attribute for Each<Q, A> {
     type Data = Trial<Q>;
 
     fn store(trial: &Trial<Q>, input: &CStr) -> Result {
-        let input = input.to_str()?.trim();
+        let input = input.to_str()?;
         let (number, list) = match A::NUMBER {
             true => input.split_once(' ').ok_or(EINVAL)?,
             false => ("0", input),
         };
-        let number = number.parse().map_err(|_| EINVAL)?;
-        let cpus = hotplug::parse_cpu_list(&CString::try_from_fmt(fmt!("{list}"))?)?;
+        let copy = |part: &str| CString::try_from_fmt(fmt!("{part}"));
+        let number = Setting::parse(&copy(number)?)? as u32;
+        let cpus = hotplug::parse_cpu_list(&copy(list)?)?;
 
         let mut result = Ok(());
-        for items in hotplug::cpus_of(&cpus).filter_map(|cpu| trial.items.get(cpu)) {
+        for (_, items) in trial.items.iter().filter(|(cpu, _)| cpus.test(*cpu)) {
             for item in items {
                 result = result.and(A::act(trial, item, number));
             }
@@ -534,22 +524,7 @@ impl<Q: QueueType> Attribute for Misuse<Q> {
     }
 }
 
-struct Setting;
-
-#[vtable]
-impl Attribute for Setting {
-    type Data = Counter;
-
-    fn show(setting: &Counter, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", setting.load(Relaxed))
-    }
-
-    fn store(setting: &Counter, input: &CStr) -> Result {
-        let number: u32 = input.to_str()?.trim().parse().map_err(|_| EINVAL)?;
-        setting.store(number.into(), Relaxed);
-        Ok(())
-    }
-}
+type Setting = Number<0, { u32::MAX as u64 }>;
 
 struct Trials {
     wait: Trial<Waiting>,

@@ -187,8 +187,8 @@ impl Rcuc {
         })
     }
 
-    /// Publishes a new version, and leaves it to the thread of `cpu` to retire the old one.
-    fn publish(&self, cpu: CpuId) -> Result {
+    /// Publishes a new version, and leaves it to the thread of a CPU to retire the old one.
+    fn publish(&self, to: (CpuId, &Cpu)) -> Result {
         let work = UniqueArc::new_uninit(GFP_KERNEL)?;
         let version = self.current.fetch_add(1, Full);
         self.deferred.add(1, Relaxed);
@@ -200,24 +200,24 @@ impl Rcuc {
         }))?;
         let mut list = List::new();
         list.push_back(ListArc::from(work));
-        self.place(cpu, &mut list);
+        self.place(to, &mut list);
         Ok(())
     }
 
-    /// Moves `work` to the queue of `cpu`, or of another one if that is off.
-    fn place(&self, cpu: CpuId, work: &mut List<Work>) {
-        let placed = self.try_place(cpu, work, false)
-            || hotplug::online_cpus().any(|to| self.try_place(to, work, false));
+    /// Moves `work` to the queue of a CPU, or of another one if that is offline.
+    fn place(&self, to: (CpuId, &Cpu), work: &mut List<Work>) {
+        let placed = Self::try_place(to, work, false)
+            || self
+                .cpus
+                .iter_online()
+                .any(|to| Self::try_place(to, work, false));
         if !placed {
             // No thread has come to run yet. The work stays here until this one does.
-            self.try_place(cpu, work, true);
+            Self::try_place(to, work, true);
         }
     }
 
-    fn try_place(&self, cpu: CpuId, work: &mut List<Work>, even_off: bool) -> bool {
-        let Some(to) = self.cpus.get(cpu) else {
-            return false;
-        };
+    fn try_place((cpu, to): (CpuId, &Cpu), work: &mut List<Work>, even_off: bool) -> bool {
         {
             let mut queue = to.queue.lock();
             // The lock makes this decision hold: a thread that parks moves what it finds after.
@@ -292,7 +292,7 @@ impl HotplugThread for Rcuc {
         };
         if !work.is_empty() {
             cpu.moved.add(work.iter().count() as u64, Relaxed);
-            self.place(cx.cpu(), &mut work);
+            self.place((cx.cpu(), cpu), &mut work);
         }
     }
 
@@ -362,8 +362,8 @@ impl Attribute for Defer {
 
     fn store(rcuc: &Self::Data, input: &CStr) -> Result {
         let cpus = hotplug::parse_cpu_list(input)?;
-        for cpu in hotplug::cpus_of(&cpus).filter(|cpu| hotplug::is_possible(*cpu)) {
-            rcuc.publish(cpu)?;
+        for to in rcuc.cpus.iter().filter(|(cpu, _)| cpus.test(*cpu)) {
+            rcuc.publish(to)?;
         }
         Ok(())
     }

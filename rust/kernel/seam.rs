@@ -40,6 +40,19 @@ const fn code(errno: u32) -> Error {
 /// What C calls `THIS_MODULE`.
 pub(crate) const THIS_MODULE: *mut bindings::module = &raw mut bindings::__this_module;
 
+/// Returns `EAGAIN` unless the module is live: its `init` has succeeded, and its end has not begun.
+#[inline]
+pub(super) fn check_live() -> Result {
+    // SAFETY: The module's own structure is there as long as its code. Aligned; the kernel writes the
+    // state as a whole.
+    let state = unsafe { (&raw const (*THIS_MODULE).state).read_volatile() };
+    if state == bindings::module_state_MODULE_STATE_LIVE {
+        Ok(())
+    } else {
+        Err(EAGAIN)
+    }
+}
+
 /// A full memory barrier between CPUs. The kernel's own takes its ordering as an argument since 7.3.
 #[inline]
 pub(crate) fn smp_mb() {

@@ -99,6 +99,7 @@ mod workers;
 use crate::smpboot::{
     Context,
     ModuleScope,
+    PerCpu,
     Registration,
     SchedPolicy,
     SlotAccess,
@@ -353,6 +354,11 @@ impl<Q: QueueType> Worker<'_, Q> {
     /// The CPU that the item is for, on which it runs.
     pub fn cpu(&self) -> CpuId {
         self.cx.cpu()
+    }
+
+    /// Returns the value of the CPU that the item is for: see [`PerCpu::of`].
+    pub fn value<'a, T>(&self, values: &'a PerCpu<T>) -> &'a T {
+        values.of(self.cx)
     }
 
     /// Whether somebody waits for this thread to park, because its CPU goes down.

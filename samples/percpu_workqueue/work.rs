@@ -113,7 +113,9 @@ pub trait WorkItem: Sized + Send + Sync + 'static {
     /// was offline.
     ///
     /// Mostly called by a thread of the queue or by the task that destroys it, but also by whoever
-    /// queues the item at the moment when the CPU goes: so it must not sleep.
+    /// queues the item at the moment when the CPU goes: so it must not sleep. Right after this, in the
+    /// same context, the queue drops its pointer, and with the last one the item: if interrupts queue
+    /// it, its destructor must not sleep either.
     fn refused(_this: &Self::Pointer) {}
 }
 

@@ -8,8 +8,8 @@
 //! |---|---|
 //! | 1, 2, 3 | registers threads, self-parking threads, a hotplug state while the module ends |
 //! | 4 | fills a tree of files while the module ends |
-//! | 5 | a thread drops a tree while a failing `init` removes its files, and a file is being read |
-//! | 6 | a stream, to be polled while another task reads it |
+//! | 5 | makes files, and fails to load when the loading task gets a signal |
+//! | 6 | a tree with a stream, to be dropped while others poll and read it |
 //! | 7 | registers in a hotplug callback of another subsystem, before any callback of this module ran |
 //! | 8 | a startup that fails when a CPU-down is rolled back |
 //! | 9 | notifies a wait queue in a timer that is not a hard one |
@@ -22,13 +22,13 @@ use kernel::prelude::*;
 mod holes {
     #[cfg(CONFIG_CPU_FREQ)]
     pub(crate) mod cpufreq;
+    pub(crate) mod early;
     pub(crate) mod fill;
     pub(crate) mod memory;
     pub(crate) mod race;
     pub(crate) mod rollback;
     pub(crate) mod stream;
     pub(crate) mod timer;
-    pub(crate) mod twice;
 }
 #[path = "../../rust/kernel/library.rs"]
 mod library;
@@ -36,13 +36,13 @@ mod library;
 #[cfg(CONFIG_CPU_FREQ)]
 use holes::cpufreq;
 use holes::{
+    early,
     fill,
     memory,
     race,
     rollback,
     stream,
-    timer,
-    twice, //
+    timer, //
 };
 use library::{
     debugfs,
@@ -94,7 +94,7 @@ impl ScopedModule for Holes {
             2 => nothing(race::begin(scope, race::Kind::SelfParking)),
             3 => nothing(race::begin(scope, race::Kind::State)),
             4 => nothing(fill::begin(scope)),
-            5 => nothing(twice::begin(scope)),
+            5 => nothing(early::begin(scope)),
             6 => stream::begin(scope).map(Self::Stream),
             #[cfg(CONFIG_CPU_FREQ)]
             7 => cpufreq::begin(scope).map(Self::Cpufreq),

@@ -52,6 +52,7 @@ pub mod percpu_workqueue;
 use debugfs::{
     Attribute,
     Dir,
+    Number,
     Tree, //
 };
 use library::{
@@ -395,8 +396,7 @@ impl<Q: QueueType> Attribute for Act<Q> {
     type Data = Storm<Q>;
 
     fn store(storm: &Storm<Q>, input: &CStr) -> Result {
-        let times: u32 = input.to_str()?.trim().parse().map_err(|_| EINVAL)?;
-        for _ in 0..times {
+        for _ in 0..<Number>::parse(input)? {
             storm.act(Place::Task);
         }
         Ok(())

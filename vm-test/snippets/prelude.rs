@@ -11,7 +11,8 @@ extern crate surroundings;
 use surroundings::{
     debugfs,
     percpu_workqueue,
-    smpboot, //
+    smpboot,
+    wait, //
 };
 
 use kernel::prelude::*;

@@ -2,28 +2,38 @@
 
 //! Files that are read like `trace_pipe`: the records so far, then each new one.
 
-use super::super::{
-    seam::THIS_MODULE,
-    wait::WaitQueue, //
+use super::{
+    super::{
+        seam::{
+            check_live,
+            THIS_MODULE, //
+        },
+        wait::WaitQueue, //
+    },
+    RecordBytes, //
 };
-use core::{
-    fmt::Write,
-    marker::PhantomData, //
-};
+use core::marker::PhantomData;
 use kernel::{
     bindings,
     error::from_result,
     fs::File,
-    new_condvar,
-    new_mutex,
     new_spinlock,
     prelude::*,
+    static_lock_class,
     sync::{
-        CondVar,
-        Mutex,
+        atomic::{
+            AtomicFlag,
+            Full,
+            Relaxed, //
+        },
+        Arc,
+        ArcBorrow,
         SpinLock, //
     },
-    types::ForeignOwnable,
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    },
     uaccess::{
         UserPtr,
         UserSlice,
@@ -31,10 +41,7 @@ use kernel::{
     }, //
 };
 
-/// The longest record, in bytes.
-const MAX_RECORD: usize = 80;
-
-/// What a file streams.
+/// A source of records.
 ///
 /// Each open file has a reader of its own, so every open file gets all records. The file can be
 /// polled, and not sought. For each `read(2)`:
@@ -43,26 +50,34 @@ const MAX_RECORD: usize = 80;
 /// - Without any record it waits for the next one, or fails with `EAGAIN` if the file is
 ///   `O_NONBLOCK`. A buffer without room for one record is `EINVAL`.
 /// - A signal, or a fault of the buffer, ends it after the records copied so far. The next `read`
-///   goes on with the first record that did not arrive.
+///   goes on with the first record that did not arrive. A signal before the first is `EINTR`, unless
+///   the `read` is restarted.
+/// - Records without a byte are skipped. Each is a place where a signal ends the `read`, as a source
+///   may have them without end.
 /// - A second `read` of one open file (after `dup` or `fork`, or in another thread) waits until the
 ///   first has returned, as with `trace_pipe`. A signal ends that wait. With `O_NONBLOCK` it is
 ///   `EAGAIN`.
+/// - Removing the file ends it after the records copied so far. Before the first it is `EIO`.
+///
+/// The functions run in the task that reads, polls or opens, several tasks at a time, and beside the
+/// module's own code. Those in atomic context run under a `spinlock_t` of the open file, which is not
+/// taken in interrupts, so they must not sleep, nor wait for a task that reads this file. What they
+/// answer decides only what is read: a wrong answer cannot do worse than a read without end, which a
+/// signal ends.
 pub trait Stream: 'static {
-    /// What the file is about.
+    /// The value that the file is about.
     type Data: Sync + 'static;
 
     /// The position of one open file.
+    ///
+    /// Dropped, in process context, when the file is closed. The tree may be gone by then.
     type Reader: Send + Unpin + 'static;
 
-    /// A record, not yet converted to bytes.
+    /// A record, not yet converted to bytes. Dropped in process context.
     type Record;
 
-    /// Returns a reader at the first record. Process context.
+    /// Returns a reader at the first record. Process context. `open(2)` fails with the error.
     fn open(data: &Self::Data) -> Result<Self::Reader>;
-
-    /// Returns the queue that readers wait in. Notify it whenever [`is_ready`](Self::is_ready) may
-    /// have changed.
-    fn queue(data: &Self::Data) -> &WaitQueue;
 
     /// Returns whether there is a record to read. Atomic context.
     fn is_ready(data: &Self::Data, reader: &Self::Reader) -> bool;
@@ -76,58 +91,43 @@ pub trait Stream: 'static {
     /// Goes past `record`, which [`peek`](Self::peek) returned last. Atomic context.
     fn advance(reader: &mut Self::Reader, record: &Self::Record);
 
-    /// Converts a record to bytes. Process context.
+    /// Converts a record to bytes. Process context. `read(2)` fails with the error, if it is the first
+    /// record, or ends before it.
     fn write(record: &Self::Record, bytes: &mut RecordBytes) -> Result;
-}
-
-/// The bytes of one record.
-pub struct RecordBytes {
-    bytes: [u8; MAX_RECORD],
-    len: usize,
-}
-
-impl RecordBytes {
-    fn new() -> Self {
-        Self {
-            bytes: [0; MAX_RECORD],
-            len: 0,
-        }
-    }
-
-    /// Appends `bytes`. Returns `EOVERFLOW` if the record gets too long.
-    pub fn push(&mut self, bytes: &[u8]) -> Result {
-        let end = self.len + bytes.len();
-        self.bytes
-            .get_mut(self.len..end)
-            .ok_or(EOVERFLOW)?
-            .copy_from_slice(bytes);
-        self.len = end;
-        Ok(())
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-}
-
-impl Write for RecordBytes {
-    fn write_str(&mut self, s: &str) -> core::fmt::Result {
-        self.push(s.as_bytes()).map_err(|_| core::fmt::Error)
-    }
 }
 
 /// An open file.
 #[pin_data]
 struct Open<S: Stream> {
     data: *const S::Data,
+    /// Here, so that it lives until the file is released.
+    queue: Arc<WaitQueue>,
     /// A spinlock: taken in the condition of a wait, and by a poll beside a `read`.
     #[pin]
     reader: SpinLock<S::Reader>,
     /// Whether a `read` is in progress. Only that `read` advances the reader.
+    is_read: AtomicFlag,
     #[pin]
-    is_read: Mutex<bool>,
-    #[pin]
-    turns: CondVar,
+    turns: WaitQueue,
+    /// Whether the file is being removed.
+    removed: AtomicFlag,
+}
+
+impl<S: Stream> Open<S> {
+    fn is_removed(&self) -> bool {
+        self.removed.load(Relaxed)
+    }
+
+    /// Returns an error if a `read` has to end.
+    fn check(&self) -> Result {
+        if self.is_removed() {
+            return Err(EIO);
+        }
+        if current!().signal_pending() {
+            return Err(ERESTARTSYS);
+        }
+        Ok(())
+    }
 }
 
 /// The right of one `read` to advance the reader.
@@ -135,25 +135,28 @@ struct Turn<'a, S: Stream>(&'a Open<S>);
 
 impl<'a, S: Stream> Turn<'a, S> {
     fn take(open: &'a Open<S>, nonblock: bool) -> Result<Self> {
-        let mut is_read = open.is_read.lock();
-        while *is_read {
-            if nonblock {
-                return Err(EAGAIN);
-            }
-            if open.turns.wait_interruptible(&mut is_read) {
-                return Err(ERESTARTSYS);
-            }
+        let mut taken = false;
+        let mut take = || {
+            taken = !open.is_read.xchg(true, Full);
+            taken
+        };
+        if nonblock {
+            take();
+        } else {
+            open.turns.wait_until(|| open.is_removed() || take())?;
         }
-        *is_read = true;
-        Ok(Self(open))
+        match taken {
+            true => Ok(Self(open)),
+            false if open.is_removed() => Err(EIO),
+            false => Err(EAGAIN),
+        }
     }
 }
 
 impl<S: Stream> Drop for Turn<'_, S> {
     fn drop(&mut self) {
-        *self.0.is_read.lock() = false;
-        // All of them: the first may be about to return because of a signal.
-        self.0.turns.notify_all();
+        self.0.is_read.xchg(false, Full);
+        self.0.turns.notify();
     }
 }
 
@@ -176,16 +179,24 @@ impl<S: Stream> Operations<S> {
     /// removed.
     unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         from_result(|| {
+            check_live()?;
             // SAFETY: The inode is valid while the file is being opened.
             let data = unsafe { (*inode).i_private }.cast_const().cast::<S::Data>();
+            // SAFETY: The file is valid, and of debugfs.
+            let queue = unsafe { bindings::debugfs_get_aux(file) }.cast::<WaitQueue>();
+            // SAFETY: `Dir::stream` got it from an `Arc`, to which there is a reference until the file is
+            // removed.
+            let queue = unsafe { ArcBorrow::from_raw(queue) };
             // SAFETY: It points to the data, which lives until the file is removed.
             let reader = S::open(unsafe { &*data })?;
             let open = KBox::pin_init(
                 pin_init!(Open::<S> {
                     data,
+                    queue: queue.into(),
                     reader <- new_spinlock!(reader),
-                    is_read <- new_mutex!(false),
-                    turns <- new_condvar!(),
+                    is_read: AtomicFlag::new(false),
+                    turns <- WaitQueue::new(c"debugfs turns", static_lock_class!()),
+                    removed: AtomicFlag::new(false),
                 }),
                 GFP_KERNEL,
             )?;
@@ -230,48 +241,85 @@ impl<S: Stream> Operations<S> {
         // SAFETY: The file is valid, and is not being read under `fdget_pos`: it is a stream.
         let flags = unsafe { File::from_raw_file(file) }.flags();
         let nonblock = flags & bindings::O_NONBLOCK != 0;
+        let mut writer = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
 
-        from_result(|| {
-            if count == 0 {
-                return Ok(0);
+        let cancellation = Opaque::new(bindings::debugfs_cancellation {
+            cancel: Some(Self::cancel),
+            cancel_data: core::ptr::from_ref(open).cast_mut().cast(),
+            ..pin_init::zeroed()
+        });
+        // SAFETY: This is an operation on `file`. The cancellation stays in its place until it is left.
+        unsafe { bindings::debugfs_enter_cancellation(file, cancellation.get()) };
+        let result = from_result(|| Self::copy(data, open, nonblock, &mut writer));
+        // SAFETY: Entered above.
+        unsafe { bindings::debugfs_leave_cancellation(file, cancellation.get()) };
+        result
+    }
+
+    /// Ends the `read` operations in progress.
+    ///
+    /// # Safety
+    ///
+    /// Called by debugfs between the enter and the leave in [`Self::read`], with its `open`, by the task
+    /// that removes the file.
+    unsafe extern "C" fn cancel(_dentry: *mut bindings::dentry, open: *mut c_void) {
+        // SAFETY: By the requirements of this function; the file is not released during a `read`.
+        let open = unsafe { &*open.cast::<Open<S>>() };
+        open.removed.xchg(true, Full);
+        open.queue.notify();
+        open.turns.notify();
+    }
+
+    /// Copies records, and waits for the first. Returns their size in bytes.
+    fn copy(
+        data: &S::Data,
+        open: &Open<S>,
+        nonblock: bool,
+        writer: &mut UserSliceWriter,
+    ) -> Result<isize> {
+        if writer.is_empty() {
+            return Ok(0);
+        }
+        let turn = Turn::take(open, nonblock)?;
+        loop {
+            let read = Self::copy_present(data, &turn, writer)?;
+            if read > 0 {
+                return Ok(read as isize);
             }
-            let turn = Turn::take(open, nonblock)?;
-            let mut writer = UserSlice::new(UserPtr::from_ptr(buf.cast()), count).writer();
-            loop {
-                let read = Self::copy(data, &turn, &mut writer)?;
-                if read > 0 {
-                    return Ok(read as isize);
-                }
-                if nonblock {
-                    return Err(EAGAIN);
-                }
-                S::queue(data).wait_until(|| S::is_ready(data, &open.reader.lock()))?;
-                // The wait looks for signals only before it sleeps.
-                if current!().signal_pending() {
-                    return Err(ERESTARTSYS);
-                }
+            if nonblock {
+                return Err(EAGAIN);
             }
-        })
+            let is_ready = || S::is_ready(data, &open.reader.lock());
+            open.queue.wait_until(|| open.is_removed() || is_ready())?;
+            // The wait looks for signals only before it sleeps.
+            open.check()?;
+        }
     }
 
     /// Copies the records that are there. Returns their size in bytes, or the error that came before
     /// the first was copied.
-    fn copy(data: &S::Data, turn: &Turn<'_, S>, writer: &mut UserSliceWriter) -> Result<usize> {
-        let reader = &turn.0.reader;
-        S::begin(data, &mut reader.lock());
+    fn copy_present(
+        data: &S::Data,
+        Turn(open): &Turn<'_, S>,
+        writer: &mut UserSliceWriter,
+    ) -> Result<usize> {
+        S::begin(data, &mut open.reader.lock());
 
         let mut read = 0;
-        while read == 0 || !current!().signal_pending() {
-            let Some(record) = S::peek(data, &reader.lock()) else {
+        let mut result = Ok(());
+        while result.is_ok() {
+            let Some(record) = S::peek(data, &open.reader.lock()) else {
                 break;
             };
-            match Self::copy_record(&record, writer) {
-                Ok(size) => read += size,
-                Err(e) if read == 0 => return Err(e),
-                Err(_) => break,
-            }
-            // Only now: what did not arrive is there for the next `read`.
-            S::advance(&mut reader.lock(), &record);
+            result = Self::copy_record(&record, writer).and_then(|size| {
+                read += size;
+                // Only now: what did not arrive is there for the next `read`.
+                S::advance(&mut open.reader.lock(), &record);
+                open.check()
+            });
+        }
+        if read == 0 {
+            result?;
         }
         Ok(read)
     }
@@ -297,8 +345,10 @@ impl<S: Stream> Operations<S> {
         // SAFETY: By the requirements of this function.
         let (data, open) = unsafe { Self::parts(file) };
 
-        // SAFETY: The file is valid; the table is the one of this poll.
-        unsafe { S::queue(data).poll_wait(File::from_raw_file(file), table) };
+        // SAFETY:
+        // - The file is valid; the table is the one of this poll.
+        // - The open file holds a reference to the queue until `release`.
+        unsafe { open.queue.poll_wait(File::from_raw_file(file), table) };
 
         if S::is_ready(data, &open.reader.lock()) {
             bindings::POLLIN

@@ -17,6 +17,7 @@ pub enum Cell {
 }
 
 impl Cell {
+    #[inline]
     fn width(self) -> usize {
         match self {
             Self::Text(text) => text.len(),
@@ -26,12 +27,14 @@ impl Cell {
 }
 
 impl From<&'static str> for Cell {
+    #[inline]
     fn from(text: &'static str) -> Self {
         Self::Text(text)
     }
 }
 
 impl From<u64> for Cell {
+    #[inline]
     fn from(number: u64) -> Self {
         Self::Number(number)
     }

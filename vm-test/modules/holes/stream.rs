@@ -1,27 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A stream whose readers can be held.
+//! A stream whose tree is dropped while tasks poll and read it.
 //!
-//! In `rust_smpboot_holes/`:
+//! In `rust_smpboot_holes/`, `stream` is the stream, `idle` one that has nothing but empty records. In
+//! `rust_smpboot_holes_control/`:
 //!
 //! | file | takes | |
 //! |---|---|---|
-//! | `stream` | | the stream |
 //! | `push` | number | adds so many records, each a newline |
 //! | `hold` | 0 or 1 | a reader that found a record waits until this is 0 |
-//! | `held` | | how often a reader has found a record |
+//! | `held` | | how often a reader has found a record, in `idle`, too |
+//! | `drop` | anything | drops the tree |
+//! | `spin` | CPU | a FIFO thread keeps that CPU until the tree has been dropped |
+//! | `spinning` | | whether it does |
 
 use crate::{
     debugfs::{
         Attribute,
+        Number,
         RecordBytes,
         Stream,
         Tree, //
     },
-    smpboot::ModuleScope,
+    hotplug_thread,
+    smpboot::{
+        Context,
+        HotplugThread,
+        ModuleScope,
+        Registration,
+        SchedPolicy, //
+    },
     wait::WaitQueue, //
 };
 use kernel::{
+    cpu::CpuId,
+    new_mutex,
     prelude::*,
     static_lock_class,
     sync::{
@@ -30,27 +43,45 @@ use kernel::{
             Full,
             Relaxed, //
         },
-        Arc, //
+        Arc,
+        Mutex, //
     },
     time::{
-        delay::fsleep,
+        delay::{
+            fsleep,
+            udelay, //
+        },
         Delta, //
     }, //
 };
 
-type Number = Atomic<u64>;
+type Counter = Atomic<u64>;
 
-struct State {
-    pushed: Number,
-    hold: Number,
-    held: Number,
+/// What outlives the tree.
+pub(crate) struct State {
+    pushed: Counter,
+    hold: Counter,
+    held: Counter,
+    spinning: Counter,
+    dropped: Atomic<bool>,
 }
 
-#[pin_data]
-struct Source {
+impl State {
+    pub(crate) fn new() -> Result<Arc<Self>> {
+        let state = Self {
+            pushed: Atomic::new(0),
+            hold: Atomic::new(0),
+            held: Atomic::new(0),
+            spinning: Atomic::new(0),
+            dropped: Atomic::new(false),
+        };
+        Ok(Arc::new(state, GFP_KERNEL)?)
+    }
+}
+
+pub(crate) struct Source {
     state: Arc<State>,
-    #[pin]
-    queue: WaitQueue,
+    queue: Arc<WaitQueue>,
 }
 
 struct Reader {
@@ -68,10 +99,6 @@ impl Stream for Records {
 
     fn open(_source: &Source) -> Result<Reader> {
         Ok(Reader { read: 0, end: 0 })
-    }
-
-    fn queue(source: &Source) -> &WaitQueue {
-        &source.queue
     }
 
     fn is_ready(source: &Source, reader: &Reader) -> bool {
@@ -99,59 +126,156 @@ impl Stream for Records {
     }
 }
 
-fn number(input: &CStr) -> Result<u64> {
-    input.to_str()?.trim().parse().map_err(|_| EINVAL)
+/// Has records without end, and no byte in any of them.
+struct Idle;
+
+impl Stream for Idle {
+    type Data = Source;
+    type Reader = ();
+    type Record = Arc<State>;
+
+    fn open(_source: &Source) -> Result {
+        Ok(())
+    }
+
+    fn is_ready(_source: &Source, (): &()) -> bool {
+        true
+    }
+
+    fn begin(_source: &Source, (): &mut ()) {}
+
+    fn peek(source: &Source, (): &()) -> Option<Arc<State>> {
+        Some(source.state.clone())
+    }
+
+    fn advance((): &mut (), _state: &Arc<State>) {}
+
+    fn write(state: &Arc<State>, _bytes: &mut RecordBytes) -> Result {
+        state.held.add(1, Relaxed);
+        Ok(())
+    }
+}
+
+/// Keeps its CPU from all that is not real-time.
+struct Spinner(Arc<State>);
+
+#[vtable]
+impl HotplugThread for Spinner {
+    const NAME: &'static CStr = c"hole_spin";
+
+    type Local = ();
+
+    fn sched_policy(&self) -> SchedPolicy {
+        SchedPolicy::Fifo
+    }
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
+
+    fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
+        self.0.spinning.store(1, Relaxed);
+        while !self.0.dropped.load(Relaxed) && !cx.should_stop() {
+            udelay(Delta::from_micros(100));
+        }
+        self.0.spinning.store(0, Relaxed);
+    }
+}
+
+hotplug_thread!(Spinner);
+
+#[pin_data]
+struct Control {
+    state: Arc<State>,
+    spinner: Registration<Spinner>,
+    #[pin]
+    tree: Mutex<Option<Pin<KBox<Tree<Source>>>>>,
 }
 
 struct Push;
 
 #[vtable]
 impl Attribute for Push {
-    type Data = Source;
+    type Data = Control;
 
-    fn store(source: &Source, input: &CStr) -> Result {
-        source.state.pushed.fetch_add(number(input)?, Full);
-        source.queue.notify();
+    fn store(control: &Control, input: &CStr) -> Result {
+        let tree = control.tree.lock();
+        let tree = tree.as_ref().ok_or(ENOENT)?;
+        tree.state.pushed.fetch_add(<Number>::parse(input)?, Full);
+        tree.queue.notify();
         Ok(())
     }
 }
 
-struct Setting;
+struct Drop;
 
 #[vtable]
-impl Attribute for Setting {
-    type Data = Number;
+impl Attribute for Drop {
+    type Data = Control;
 
-    fn store(setting: &Number, input: &CStr) -> Result {
-        setting.store(number(input)?, Relaxed);
+    fn store(control: &Control, _input: &CStr) -> Result {
+        let tree = control.tree.lock().take();
+        drop(tree);
+        control.state.dropped.store(true, Relaxed);
+        Ok(())
+    }
+}
+
+struct Spin;
+
+#[vtable]
+impl Attribute for Spin {
+    type Data = Control;
+
+    fn store(control: &Control, input: &CStr) -> Result {
+        let cpu = Number::<0, { u32::MAX as u64 }>::parse(input)? as u32;
+        control.spinner.wake(CpuId::from_u32(cpu).ok_or(ERANGE)?);
         Ok(())
     }
 }
 
 pub(crate) struct Held {
-    _tree: Pin<KBox<Tree<Source>>>,
+    _control: Pin<KBox<Tree<Control>>>,
+}
+
+pub(crate) fn tree(
+    scope: &'static ModuleScope,
+    state: &Arc<State>,
+) -> Result<Pin<KBox<Tree<Source>>>> {
+    let queue = WaitQueue::new(c"hole_stream", static_lock_class!());
+    let source = Source {
+        state: state.clone(),
+        queue: Arc::pin_init(queue, GFP_KERNEL)?,
+    };
+    KBox::pin_init(
+        Tree::new(scope, c"rust_smpboot_holes", source, |source, dir| {
+            dir.stream::<Records>(c"stream", source, &source.queue);
+            dir.stream::<Idle>(c"idle", source, &source.queue);
+        }),
+        GFP_KERNEL,
+    )
 }
 
 pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
-    let state = Arc::new(
-        State {
-            pushed: Atomic::new(0),
-            hold: Atomic::new(0),
-            held: Atomic::new(0),
-        },
-        GFP_KERNEL,
-    )?;
-    let source = pin_init!(Source {
+    let state = State::new()?;
+    let stream = tree(scope, &state)?;
+    let control = try_pin_init!(Control {
+        spinner: Registration::new(scope, Spinner(state.clone()))?,
         state,
-        queue <- WaitQueue::new(c"hole_stream", static_lock_class!()),
-    });
-    let tree = Tree::new(scope, c"rust_smpboot_holes", source, |source, dir| {
-        dir.stream::<Records>(c"stream", source);
-        dir.file::<Push>(c"push", source);
-        dir.file::<Setting>(c"hold", &source.state.hold);
-        dir.file::<Number>(c"held", &source.state.held);
-    });
+        tree <- new_mutex!(Some(stream)),
+    }? Error);
+    let control = Tree::new(
+        scope,
+        c"rust_smpboot_holes_control",
+        control,
+        |control, dir| {
+            dir.file::<Push>(c"push", control);
+            dir.file::<Number<0, 1>>(c"hold", &control.state.hold);
+            dir.file::<Counter>(c"held", &control.state.held);
+            dir.file::<Drop>(c"drop", control);
+            dir.file::<Spin>(c"spin", control);
+            dir.file::<Counter>(c"spinning", &control.state.spinning);
+        },
+    );
     Ok(Held {
-        _tree: KBox::pin_init(tree, GFP_KERNEL)?,
+        _control: KBox::pin_init(control, GFP_KERNEL)?,
     })
 }

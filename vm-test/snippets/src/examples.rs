@@ -347,6 +347,7 @@ mod tests {
             "rust/kernel/cpu/hotplug.rs",
             "rust/kernel/library.rs",
             "rust/kernel/smpboot.rs",
+            "rust/kernel/debugfs/number.rs",
             "samples/percpu_workqueue/mod.rs",
             "samples/percpu_workqueue/work.rs",
         ] {

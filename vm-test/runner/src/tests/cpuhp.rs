@@ -270,7 +270,7 @@ fn malformed_input(vm: &Vm) -> Result<()> {
             ("-1", Errno::EINVAL),
             ("", Errno::EINVAL),
             ("up", Errno::EINVAL),
-            ("99999999999999999999", Errno::EINVAL),
+            ("99999999999999999999", Errno::ERANGE),
         ] {
             assert_eq!(refused(vm.write(&file(1, name), input))?, errno, "{input:?} to {name}");
         }

@@ -578,8 +578,10 @@ fn histogram(vm: &Vm) -> Result<()> {
     }
     assert_eq!(sum, 20);
 
-    for rubbish in ["1", "", "x", "00x", "-0"] {
-        assert_eq!(refused(vm.write(&path, rubbish))?, EINVAL, "{rubbish:?}");
+    for (rubbish, errno) in
+        [("1", ERANGE), ("", EINVAL), ("x", EINVAL), ("00x", EINVAL), ("-0", EINVAL)]
+    {
+        assert_eq!(refused(vm.write(&path, rubbish))?, errno, "{rubbish:?}");
     }
     assert_eq!(vm.read(&path)?, text);
     vm.write(&path, "0\n")?;
@@ -644,10 +646,12 @@ fn bad_periods(vm: &Vm) -> Result<()> {
         ("1000x", EINVAL),
         (" 1000", EINVAL),
         ("1000 ", EINVAL),
-        ("0x1000", EINVAL),
-        ("1", EINVAL),
-        ("99", EINVAL),
-        ("60000001", EINVAL),
+        ("0x", EINVAL),
+        ("08", EINVAL),
+        ("1000\n\n", EINVAL),
+        ("1", ERANGE),
+        ("99", ERANGE),
+        ("60000001", ERANGE),
         ("18446744073709551616", ERANGE),
         (&digits, ERANGE),
     ] {
@@ -655,5 +659,13 @@ fn bad_periods(vm: &Vm) -> Result<()> {
         assert_eq!(vm.read(PERIOD)?, "0");
         assert_eq!(demo.all_counts()?, before, "{period:.40} had an effect");
     }
+    // As kstrtou64() reads numbers.
+    for (period, number) in
+        [("+60000000", "60000000"), ("0x1C9C380\n", "30000000"), ("0165160600", "30728576")]
+    {
+        vm.write(PERIOD, period)?;
+        assert_eq!(vm.read(PERIOD)?, number, "{period:?}");
+    }
+    demo.stop_timers()?;
     demo.unload()
 }

@@ -9,6 +9,7 @@ use super::samples::logged;
 use crate::guest::SOON;
 use crate::guest::Task;
 use crate::guest::calls::insmod;
+use crate::guest::calls::read;
 use crate::guest::calls::write;
 use crate::judge::Leaves;
 use crate::judge::Test;
@@ -20,11 +21,10 @@ use anyhow::Result;
 use anyhow::bail;
 use anyhow::ensure;
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use protocol::Access;
-use protocol::Answer;
 use protocol::Call;
 use protocol::Exit;
-use protocol::FIRST_HANDLE;
 use protocol::TaskEnd;
 use protocol::Until;
 use protocol::Value;
@@ -59,17 +59,39 @@ pub const TESTS: &[Test] = &[
     )
     .long(),
     Test::new(
-        "holes::files_removed_twice",
-        "each of two tasks that remove the files of a tree waits for a read in progress",
-        files_removed_twice,
+        "holes::files_opened_during_init",
+        "no file can be opened before init has succeeded, so that none is open when a failing init frees the module",
+        files_opened_during_init,
     )
-    .on(Config::smp(4).word("slub_debug=FZPU"))
-    .leaves(Leaves::Used)
+    .long(),
+    Test::new(
+        "holes::tree_dropped_beside_poll",
+        "poll of a stream returns when the tree is dropped, and uses no freed memory, however late the task runs",
+        tree_dropped_beside_poll,
+    )
+    .long(),
+    Test::new(
+        "holes::tree_dropped_beside_read",
+        "a blocked read of a stream returns EIO when the tree is dropped",
+        tree_dropped_beside_read,
+    )
+    .long(),
+    Test::new(
+        "holes::tree_dropped_beside_two_reads",
+        "of two tasks that read one open stream, both end with EIO when the tree is dropped",
+        tree_dropped_beside_two_reads,
+    )
     .long(),
     Test::new(
         "holes::poll_beside_read",
         "poll of a stream that another task reads returns when that read leaves records",
         poll_beside_read,
+    )
+    .long(),
+    Test::new(
+        "holes::stream_of_empty_records",
+        "a stream that has nothing but empty records: reading ends when the task is killed or the tree dropped",
+        stream_of_empty_records,
     )
     .long(),
     Test::new(
@@ -156,27 +178,19 @@ fn wait_for_file(vm: &Vm, path: &str) -> Result<()> {
     Ok(())
 }
 
-fn files_removed_twice(vm: &Vm) -> Result<()> {
-    vm.expect_warning("hole_twice: registration was leaked");
-    vm.may_leak();
-    let path = format!("{FOLDER}_twice/slow");
+fn files_opened_during_init(vm: &Vm) -> Result<()> {
     let loading = vm.spawn(insmod(MODULE, "mode=5"))?;
-    wait_for_file(vm, &path)?;
-    let open = Call::Open { path, access: Access::Read };
-    let one_read = Call::ReadHandle { handle: FIRST_HANDLE, max: 100 };
-    let reading = vm.spawn(Call::Batch { calls: vec![open, one_read] })?;
-    assert_eq!(errno(loading.wait(SOON)?)?, Errno::EIO);
-    assert_eq!(last(reading.wait(SOON)?)?, Some(Ok(Value::Bytes(b"42\n".into()))));
-    logged(vm, &line("read 42"), 1)?;
-    nothing_left(vm)
-}
-
-/// What the last of a batch of calls came back with.
-fn last(end: TaskEnd) -> Result<Option<Answer>> {
-    match answered(end)? {
-        Value::Batch(answers) => Ok(answers.into_iter().last()),
-        other => bail!("no batch: {other:?}"),
+    let number = format!("{FOLDER}_early/number");
+    wait_for_file(vm, &number)?;
+    for path in [number, stream()] {
+        assert_eq!(refused(vm.open(&path, Access::Read).map(drop))?, Errno::EAGAIN, "{path}");
     }
+    assert_eq!(loading.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    nothing_left(vm)?;
+    // The next load is not affected.
+    load(vm, 6)?;
+    drop(vm.open(&stream(), Access::Read)?);
+    unload(vm)
 }
 
 fn answered(end: TaskEnd) -> Result<Value> {
@@ -199,8 +213,12 @@ fn errno(end: TaskEnd) -> Result<Errno> {
     }
 }
 
-fn file(name: &str) -> String {
-    format!("{FOLDER}/{name}")
+fn stream() -> String {
+    format!("{FOLDER}/stream")
+}
+
+fn control(name: &str) -> String {
+    format!("{FOLDER}_control/{name}")
 }
 
 /// What a shell does on CPU 1. Its `read -t` begins by polling.
@@ -215,18 +233,83 @@ fn shell<'a>(vm: &'a Vm, script: &str) -> Result<Task<'a>> {
 
 /// The process of this applet of busybox, when a function of its stack has this in its name.
 fn inside(vm: &Vm, program: &str, function: &str) -> Result<i32> {
+    let [pid] = all_inside(vm, program, function)?;
+    Ok(pid)
+}
+
+/// The same for several processes.
+fn all_inside<const COUNT: usize>(vm: &Vm, program: &str, function: &str) -> Result<[i32; COUNT]> {
     let (start, limit) = (Instant::now(), vm.limit(SOON));
     loop {
+        let mut found = Vec::new();
         for pid in vm.tasks(|name| !name.contains('/'))? {
             // It may have ended since.
             let file = |name: &str| vm.read(&format!("/proc/{pid}/{name}")).unwrap_or_default();
             let applet = |line: String| line.split('\0').nth(1) == Some(program);
             if applet(file("cmdline")) && file("stack").contains(function) {
-                return Ok(pid);
+                found.push(pid);
             }
         }
-        ensure!(start.elapsed() < limit, "no {program} is in {function}");
+        if let Ok(found) = found.try_into() {
+            return Ok(found);
+        }
+        ensure!(start.elapsed() < limit, "{COUNT} {program} are not in {function}");
     }
+}
+
+fn tree_dropped_beside_poll(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    let poller = shell(vm, &format!("read -t 1000 line <{}", stream()))?;
+    inside(vm, "sh", "poll")?;
+    vm.write(&control("spin"), "1")?;
+    vm.wait_for(&control("spinning"), Until::Is("1".into()))?;
+    // The poller cannot run until the tree has been dropped.
+    let dropper = vm.spawn(write(&control("drop"), "1"))?;
+    answered(dropper.wait(SOON)?)?;
+    vm.wait_for(&control("spinning"), Until::Is("0".into()))?;
+    let Value::Program { status, output } = answered(poller.wait(SOON)?)? else {
+        bail!("the poller is no program");
+    };
+    assert_ne!(status, Exit::Code(0), "{}", String::from_utf8_lossy(&output));
+    vm.set_affinity(0, &vm.cpus("possible")?)?;
+    unload(vm)
+}
+
+fn tree_dropped_beside_read(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    let reader = vm.spawn(read(&stream()))?;
+    vm.wait_for(&format!("/proc/{}/stat", reader.pid), Until::Contains(") S ".into()))?;
+    let dropper = vm.spawn(write(&control("drop"), "1"))?;
+    let dropped = dropper.wait(SOON);
+    let stack = vm.read(&format!("/proc/{}/stack", reader.pid)).unwrap_or_default();
+    let Ok(dropped) = dropped else {
+        bail!("the task that drops the tree waits for the one that reads:\n{stack}");
+    };
+    answered(dropped)?;
+    assert_eq!(errno(reader.wait(SOON)?)?, Errno::EIO);
+    unload(vm)
+}
+
+fn tree_dropped_beside_two_reads(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    // Of one open file: one waits for a record, the other for its turn.
+    let script = format!(
+        "exec 3<{}
+        busybox dd bs=1 count=1 <&3 & busybox dd bs=1 count=1 <&3; status=$?
+        wait $! || exit $((10 + status))",
+        stream()
+    );
+    let readers = shell(vm, &script)?;
+    let [_, _] = all_inside(vm, "dd", MODULE)?;
+    answered(vm.spawn(write(&control("drop"), "1"))?.wait(SOON)?)?;
+    let Value::Program { status, output } = answered(readers.wait(SOON)?)? else {
+        bail!("no program")
+    };
+    let output = String::from_utf8_lossy(&output);
+    assert_eq!(status, Exit::Code(11), "{output}");
+    assert_eq!(output.matches("Input/output error").count(), 2, "{output}");
+    vm.set_affinity(0, &vm.cpus("possible")?)?;
+    unload(vm)
 }
 
 fn switches(vm: &Vm, pid: i32) -> Result<u64> {
@@ -243,22 +326,22 @@ fn poll_beside_read(vm: &Vm) -> Result<()> {
         while [ ! -e /tmp/poll ]; do busybox usleep 1000; done
         read -t 1000 line <&3; status=$?
         busybox rm /tmp/poll; wait; exit $status",
-        file("stream")
+        stream()
     );
     let tasks = shell(vm, &script)?;
     let reader = inside(vm, "dd", MODULE)?;
     vm.run(&["busybox", "touch", "/tmp/poll"])?;
     let poller = inside(vm, "sh", "poll")?;
     let before = switches(vm, poller)?;
-    vm.write(&file("hold"), "1")?;
-    vm.write(&file("push"), "2")?;
-    vm.wait_for(&file("held"), Until::Is("1".into()))?;
+    vm.write(&control("hold"), "1")?;
+    vm.write(&control("push"), "2")?;
+    vm.wait_for(&control("held"), Until::Is("1".into()))?;
     // The poller was woken, too, and sleeps again: in poll or, as it should, in a read of its own.
     let (start, limit) = (Instant::now(), vm.limit(SOON));
     while switches(vm, poller)? == before {
         ensure!(start.elapsed() < limit, "the poller was not woken");
     }
-    vm.write(&file("hold"), "0")?;
+    vm.write(&control("hold"), "0")?;
     let end = tasks.wait(SOON);
     let Ok(end) = end else {
         bail!("task {poller} sleeps in poll though {reader} left a record");
@@ -266,6 +349,22 @@ fn poll_beside_read(vm: &Vm) -> Result<()> {
     let Value::Program { status, .. } = answered(end)? else { bail!("no program") };
     assert_eq!(status, Exit::Code(0));
     vm.set_affinity(0, &vm.cpus("possible")?)?;
+    unload(vm)
+}
+
+fn stream_of_empty_records(vm: &Vm) -> Result<()> {
+    load(vm, 6)?;
+    let read_idle = || -> Result<Task<'_>> {
+        let before: u64 = vm.read(&control("held"))?.parse()?;
+        let reader = vm.spawn(read(&format!("{FOLDER}/idle")))?;
+        vm.wait_for(&control("held"), Until::AtLeast(before + 2))?;
+        Ok(reader)
+    };
+    let killed = read_idle()?.kill(SOON)?;
+    assert_eq!(killed, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    let reader = read_idle()?;
+    answered(vm.spawn(write(&control("drop"), "1"))?.wait(SOON)?)?;
+    assert_eq!(errno(reader.wait(SOON)?)?, Errno::EIO);
     unload(vm)
 }
 
