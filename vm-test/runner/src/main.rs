@@ -15,6 +15,7 @@ mod clock;
 mod console;
 mod demo;
 mod exit;
+mod files;
 mod guest;
 mod hang;
 mod initramfs;
