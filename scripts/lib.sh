@@ -130,14 +130,14 @@ log_of() { printf '%s/build/log/%s.log' "$top" "$1"; }
 # start NAME TEXT COMMAND...: runs COMMAND (or a function) beside us, its output in the log, in a process group of its own
 # so that all of it can be stopped.
 start() {
-    local name=$1 log
+    local name=$1 log why
     text[$name]=$2
     shift 2
     log=$(log_of "$name")
     # Before it is followed.
-    { mkdir -p "${log%/*}" && : >"$log"; } || {
+    why=$({ mkdir -p "${log%/*}" && : >"$log"; } 2>&1) || {
         no_room
-        die "cannot write $log"
+        die "cannot write $log (${why##*: })" "Make $top and everything in build/ writable for $(user), or take a checkout of your own."
     }
     set -m
     (
@@ -281,6 +281,9 @@ trap 'exit 143' TERM
 [[ $EUID = 0 ]] && root_of=() || root_of=(unshare --map-auto --map-root-user --)
 as_root() { "${root_of[@]}" "$@"; }
 
+# user: the name of who runs this, or the number where the host has no name.
+user() { id -un 2>/dev/null || echo $UID; }
+
 # can_be_root: dies with the cause if not. The order is from what is asked for most to what is asked for least.
 can_be_root() {
     local sysctl=/proc/sys/kernel why
@@ -291,6 +294,7 @@ can_be_root() {
     fi
     command -v newuidmap >/dev/null || die "newuidmap is not installed, and you are not root" \
         "As root: apt-get install uidmap"
+    id -un >/dev/null 2>&1 || die "user $UID has no name here, and newuidmap serves none without" "Run this as root, or as a user with a name."
     grep -qE "^($(id -un)|$UID):" /etc/subuid 2>/dev/null || die "you have no sub-uids (/etc/subuid), and are not root" \
         "As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
     why=$(as_root true 2>&1) || {
@@ -313,7 +317,8 @@ remove() {
     while read -r _ _ _ _ mount _; do
         [[ $mount/ != "$path"/* ]] || die "cannot remove $path: $mount is mounted" "Unmount that, or end what runs there."
     done </proc/self/mountinfo
-    as_root rm -rf --one-file-system -- "$path"
+    # A user who cannot be root has no files of sub-uids.
+    rm -rf --one-file-system -- "$path" 2>/dev/null || as_root rm -rf --one-file-system -- "$path"
 }
 
 # --- the cache ------------------------------------------------------------------------------------

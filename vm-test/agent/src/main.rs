@@ -4,6 +4,7 @@
 //! kernel said.
 
 mod calls;
+mod children;
 mod fail_nth;
 mod files;
 mod fuzz;
@@ -47,6 +48,7 @@ fn main() -> io::Result<()> {
     let mut agent = Agent::new()?;
     loop {
         let Request { id, call } = frame::receive(&mut requests)?;
+        children::reap_orphans();
         if call == Call::PowerOff {
             return init::power_off();
         }

@@ -6,6 +6,7 @@
 //! through standard output: that the call begins, and its answer.
 
 use crate::calls::Agent;
+use crate::children;
 use crate::files::errno;
 use crate::programs::exit;
 use nix::errno::Errno;
@@ -46,12 +47,9 @@ struct Task {
 impl Tasks {
     /// Returns when the task is about to make its call.
     pub fn spawn(&mut self, call: &Call) -> nix::Result<i32> {
-        let mut process = Command::new("/proc/self/exe")
-            .arg(ARGUMENT)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .map_err(errno)?;
+        let mut command = Command::new("/proc/self/exe");
+        command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = children::spawn(command).map_err(errno)?;
         let mut stdin = process.stdin.take().ok_or(Errno::EBADF)?;
         let mut stdout = process.stdout.take().ok_or(Errno::EBADF)?;
         frame::send(&mut stdin, call).map_err(errno)?;

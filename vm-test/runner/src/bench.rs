@@ -8,6 +8,7 @@
 
 use crate::arch::Arch;
 use crate::exit;
+use crate::files;
 use crate::guest::calls;
 use crate::link::Limits;
 use crate::output;
@@ -33,7 +34,6 @@ use report::bench::Figure;
 use report::bench::Key;
 use report::bench::Verdict;
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -360,13 +360,11 @@ fn module_data(module: &Path) -> Result<f64> {
 
 fn save(bench: &Bench, folder: &Path) -> Result<()> {
     let base = folder.join(NAME);
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
     let json = serde_json::to_string_pretty(bench)?;
     for (extension, text) in
         [("html", bench::page(bench)), ("txt", bench::text(bench)), ("json", json)]
     {
-        let path = base.with_extension(extension);
-        fs::write(&path, text).with_context(|| path.display().to_string())?;
+        files::write(&base.with_extension(extension), text)?;
     }
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 //! What a guest that hangs can still tell: through the serial line's sysrq, and through QEMU.
 
+use crate::files;
 use crate::link::Link;
 use crate::vm::Vm;
-use anyhow::Context;
 use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
@@ -55,9 +55,7 @@ pub fn autopsy(vm: &Vm, name: &str) -> Result<()> {
     let mut text = vm.console(before..usize::MAX).join("\n");
     let _ = write!(text, "\n{registers}\n");
     let path = path(folder, name);
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::write(&path, text))
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    files::write(&path, text)?;
     vm.autopsy.borrow_mut().path = Some(path);
     Ok(())
 }

@@ -279,10 +279,6 @@ fn unexpected(vm: &Vm, mut found: Vec<Splat>, leaked: bool) -> Vec<Fault> {
         }
     }
     found.retain(|splat| !kinds.iter().any(|kind| splat.is(kind)));
-    // Whoever runs out of memory warns of it in words of its own.
-    if kinds.contains(&NO_MEMORY) {
-        found.retain(|splat| !splat.is_unexpected());
-    }
     faults.extend(found.into_iter().map(Fault::from));
 
     for part in missing {

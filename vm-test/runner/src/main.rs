@@ -17,6 +17,7 @@ mod demo;
 #[cfg(feature = "suite")]
 mod examples;
 mod exit;
+mod files;
 mod guest;
 mod hang;
 mod initramfs;

@@ -2,6 +2,7 @@
 
 //! Records what the demo module and the kernel tell of a run, for the picture.
 
+use crate::files;
 use crate::guest::Handle;
 use crate::guest::MOST;
 use crate::threads;
@@ -158,15 +159,13 @@ impl Recorded {
     pub fn save(&self, folder: &Path, name: &str) -> Result<Saved> {
         let (trace, dat) = (self.trace.is_some(), self.raw.is_some());
         let saved = Saved { base: folder.join(name), trace, dat };
-        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let pictures = [
             ("html", html::page(&self.run).into_bytes()),
             ("json", perfetto::json(&self.run).into_bytes()),
         ];
         let trace = self.trace.clone().map(|trace| ("trace", trace));
         for (extension, bytes) in pictures.into_iter().chain(trace) {
-            let path = saved.base.with_extension(extension);
-            fs::write(&path, bytes).with_context(|| path.display().to_string())?;
+            files::write(&saved.base.with_extension(extension), bytes)?;
         }
         if let Some(raw) = &self.raw {
             raw.restore(&saved.base.with_extension("dat"))?;

@@ -48,7 +48,12 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let vm = ui::boot(&setup, &setup.config(options)?)?;
     let script = match io::stdin().is_terminal() {
         true => None,
-        false => Some(io::read_to_string(io::stdin()).context("standard input")?.into_bytes()),
+        false => {
+            // Of any encoding.
+            let mut script = Vec::new();
+            io::stdin().read_to_end(&mut script).context("standard input")?;
+            Some(script)
+        }
     };
     if script.is_none() {
         say!("`poweroff` or Ctrl-D leaves; Ctrl-] if the guest does not listen any more.\n");

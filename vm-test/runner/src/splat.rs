@@ -145,6 +145,11 @@ const SPLATS: &[Pattern] = &[
     anywhere("no memory", "vmalloc error: size ", Trace),
     start("no memory", "percpu: allocation failed", Trace),
     start("no memory", "SLUB: Unable to allocate memory", Line),
+    anywhere("no memory", "Failed to create a worker thread: -ENOMEM", Line),
+    start("no memory", "workqueue: allocation failed while", Line),
+    start("no memory", "kmemleak: Cannot allocate", Line),
+    // How many of the reports that begin with "page allocation failure" or "vmalloc error" it left out.
+    start("no memory", "warn_alloc: ", Line),
     // Whatever the table does not know by name comes with a trace.
     start("trace", "Call Trace:", Trace),
     start("trace", "Call trace:", Trace),
@@ -211,6 +216,15 @@ const DUMP: &[&str] = &[
     "Mem-Info:",
     "active_anon:",
     "Node ",
+    // As after "Node 0", on a machine without NUMA.
+    "DMA free:",
+    "DMA: ",
+    "DMA32 free:",
+    "DMA32: ",
+    "Normal free:",
+    "Normal: ",
+    "Movable free:",
+    "Movable: ",
     "lowmem_reserve[]: ",
     "Free swap ",
     "Total swap ",
@@ -295,7 +309,12 @@ enum State {
     InTrace,
     /// The last one has ended with the line before.
     After,
+    /// Since the last one there were so many lines that are no warnings: of another CPU, perhaps in the middle of it.
+    Interrupted(usize),
 }
+
+/// So many lines of other CPUs may be in the middle of a splat.
+const INTERRUPTION: usize = 10;
 
 /// Puts the lines of a log together to splats.
 pub struct Scanner {
@@ -364,9 +383,17 @@ impl Scanner {
                 State::After
             }
             (_, None) if is_ruler(text) => State::Outside,
+            (State::Interrupted(_), None) if unexpected && is_dump(text) => {
+                self.add(text, None);
+                State::InTrace
+            }
             (_, None) if unexpected => {
                 self.splats.push(Splat::new(text, None));
                 State::After
+            }
+            (State::InTrace | State::After, None) => State::Interrupted(1),
+            (State::Interrupted(lines), None) if *lines < INTERRUPTION => {
+                State::Interrupted(lines + 1)
             }
             (_, None) => State::Outside,
             (_, Some(found)) => {
@@ -575,6 +602,13 @@ mod tests {
             "[    9.3] percpu: allocation failed, size=8 align=8 atomic=0, no space left",
         ),
         ("no memory", "[    9.3] SLUB: Unable to allocate memory on CPU 1 (of node 0) on node -1"),
+        ("no memory", "[    9.3] workqueue: Failed to create a worker thread: -ENOMEM"),
+        (
+            "no memory",
+            "[    9.3] workqueue: allocation failed while updating CPU pod affinity of \"events\"",
+        ),
+        ("no memory", "[    9.3] kmemleak: Cannot allocate a scan area, scanning the full object"),
+        ("no memory", "[    9.3] warn_alloc: 2 callbacks suppressed"),
         ("trace", "[    9.3] Call Trace:"),
     ];
 
@@ -735,6 +769,13 @@ mod tests {
             )],
         ),
         (
+            include_str!("../logs/no-memory-one-node.log"),
+            &[(
+                "no memory",
+                "kthreadd: vmalloc error: size 32768, align 0x8000, vm_struct allocation failed, mode:0xdc0(GFP_KERNEL|__GFP_ZERO), nodemask=(null)",
+            )],
+        ),
+        (
             include_str!("../logs/rust-panic.log"),
             &[("Rust panic", "rust_kernel: panicked at samples/x.rs:3:5:")],
         ),
@@ -792,6 +833,36 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// The splats of a log in which other CPUs say so many lines after line `at`.
+    fn interrupted(log: &str, at: usize, lines: usize) -> usize {
+        let mut scanner = Scanner::new();
+        let mut record = |level, text: &str| {
+            let text = without_stamp(text).to_owned();
+            scanner.record(&Record { seq: 0, time_us: 0, level, user: false, text });
+        };
+        for (i, line) in log.lines().enumerate() {
+            record(4, line);
+            for _ in (0..lines).filter(|_| i == at) {
+                record(6, "rust_smpboot_demo: cpu1: setup");
+            }
+        }
+        scanner.finish().len()
+    }
+
+    #[test]
+    fn a_line_of_another_cpu_does_not_end_a_splat() {
+        let log = include_str!("../logs/no-memory-one-node.log");
+        let all = log.lines().count();
+        for at in 0..all {
+            for lines in [1, 3, INTERRUPTION] {
+                assert_eq!(interrupted(log, at, lines), 1, "{lines} after line {at}");
+            }
+        }
+        // What comes long after it is of something else.
+        assert_eq!(interrupted(log, all / 2, INTERRUPTION + 1), 2);
+        assert_eq!(kinds(4, &format!("{log}\nx: odd")).len(), 2);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::examples::Examples;
 use crate::exit::HARNESS_FAILED;
 use crate::exit::NOTHING_RAN;
 use crate::exit::TEST_FAILED;
+use crate::files;
 use crate::judge;
 use crate::judge::Fault;
 use crate::judge::Test;
@@ -194,16 +195,15 @@ impl Suite {
     }
 
     fn keep_log(&self, test: &Test, vm: &Vm) -> Option<PathBuf> {
-        let (folder, path) = (self.report.as_ref()?, self.log_path(test)?);
+        let path = self.log_path(test)?;
         let mut log = String::new();
         for line in vm.link.borrow().console.lines() {
             let _ = writeln!(log, "{:8.3} {}", line.at.as_secs_f64(), line.text);
         }
-        let kept = fs::create_dir_all(folder).and_then(|()| fs::write(&path, log));
-        match kept {
+        match files::write(&path, log) {
             Ok(()) => Some(path),
             Err(e) => {
-                note!("vm-test: {}: {e}", path.display());
+                note!("vm-test: {e:#}");
                 None
             }
         }

@@ -79,10 +79,19 @@ impl Raw {
         })
     }
 
-    /// Writes `path`.
+    /// Writes `path`, or nothing.
     pub fn restore(&self, path: &Path) -> Result<()> {
         let folder = path.with_extension("parts");
         let _ = fs::remove_dir_all(&folder);
+        let restored = self.restore_in(&folder, path);
+        let _ = fs::remove_dir_all(&folder);
+        if restored.is_err() {
+            let _ = fs::remove_file(path);
+        }
+        restored
+    }
+
+    fn restore_in(&self, folder: &Path, path: &Path) -> Result<()> {
         for (name, bytes) in &self.descriptions {
             let file = folder.join("tracing").join(name);
             fs::create_dir_all(file.parent().context("no folder")?)?;
@@ -111,8 +120,8 @@ impl Raw {
                 .arg("-o")
                 .arg(path)
                 .args(&cpus),
-        )?;
-        Ok(fs::remove_dir_all(&folder)?)
+        )
+        .map(drop)
     }
 }
 

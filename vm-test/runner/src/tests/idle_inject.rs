@@ -8,7 +8,6 @@ use crate::guest::text;
 use crate::judge::Test;
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
 use nix::errno::Errno;
@@ -116,8 +115,8 @@ fn idle_share_follows(vm: &Vm) -> Result<()> {
     let us = 20_000 * slowness;
     let busy = vm.spawn(Call::Run { argv, limit_ms: 20_000 * u64::from(slowness) })?;
     vm.call(Call::Pause { us: 500_000 })?;
-    // The newest: programs of earlier tests may wait to be reaped.
-    let pid = *vm.tasks(|comm| comm == "busybox")?.last().context("nobody is busy")?;
+    let tasks = vm.tasks(|comm| comm == "busybox")?;
+    let [pid] = tasks[..] else { bail!("not one task is busy: {tasks:?}") };
 
     let none = rest_share(vm, pid)?;
     start(vm, &cpu.to_string(), us, us)?;

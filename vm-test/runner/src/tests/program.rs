@@ -86,9 +86,9 @@ impl This {
     }
 
     /// Runs a script in the guest.
-    fn script(&self, script: &str) -> Result<Output> {
+    fn script(&self, script: impl AsRef<[u8]>) -> Result<Output> {
         let mut child = self.command("shell", &[])?.stdin(Stdio::piped()).spawn()?;
-        child.stdin.take().context("no stdin")?.write_all(script.as_bytes())?;
+        child.stdin.take().context("no stdin")?.write_all(script.as_ref())?;
         Ok(child.wait_with_output()?)
     }
 
@@ -208,7 +208,8 @@ fn checks_the_number_of_cpus(this: &This) -> Result<()> {
 }
 
 fn ends_with_the_status_of_the_script(this: &This) -> Result<()> {
-    ends(&this.script("echo out; exit 7")?, 7, &["out"])
+    // In another encoding than UTF-8.
+    ends(&this.script(b"echo out # \xfc\nexit 7")?, 7, &["out"])
 }
 
 fn ends_when_the_script_powers_off(this: &This) -> Result<()> {

@@ -3,7 +3,9 @@
 //! The runner itself: it must see what is wrong, and call it by its name.
 
 use crate::console::without_stamp;
+use crate::guest::calls::read;
 use crate::guest::calls::write;
+use crate::guest::text;
 use crate::judge;
 use crate::judge::Fault;
 use crate::judge::Leaves;
@@ -17,10 +19,15 @@ use crate::vm::Vm;
 use anyhow::Context;
 use anyhow::Result;
 use anyhow::bail;
+use anyhow::ensure;
+use protocol::Call;
+use protocol::TaskEnd;
 use protocol::Until;
+use protocol::Value;
 use serde_json::Value as Json;
 use std::fs;
 use std::time::Duration;
+use std::time::Instant;
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -53,6 +60,11 @@ pub const TESTS: &[Test] = &[
         a_splat_is_one_fault,
     )
     .leaves(Leaves::Ruins),
+    Test::new(
+        "runner::reaps_orphans",
+        "init reaps programs that outlive who started them, and takes no status from who waits for one",
+        reaps_orphans,
+    ),
 ];
 
 /// Runs it as the suite would.
@@ -200,4 +212,46 @@ fn boots_without_debugfs(vm: &Vm) -> Result<()> {
     }
     assert!(!vm.modules()?.iter().any(|name| name == MODULE));
     Ok(())
+}
+
+fn reaps_orphans(vm: &Vm) -> Result<()> {
+    let script = "for i in 1 2 3; do /bin/busybox true >/dev/null & done";
+    let mut tasks = Vec::new();
+    for _ in 0..5 {
+        // It ends beside the orphans, and is waited for after them.
+        tasks.push(vm.spawn(Call::Stat { path: "/".into() })?);
+        vm.run(&["/bin/busybox", "sh", "-c", script])?;
+    }
+    let start = Instant::now();
+    let ours = |pid: &i32| tasks.iter().any(|task| task.pid == *pid);
+    loop {
+        let zombies = zombies(vm)?;
+        // A task has ended when it is a zombie.
+        if zombies.iter().all(ours) && zombies.len() == tasks.len() {
+            break;
+        }
+        ensure!(start.elapsed() < Duration::from_secs(20), "zombies: {zombies:?}");
+    }
+    for task in tasks {
+        let end = task.wait(Duration::from_secs(20))?;
+        ensure!(matches!(end, TaskEnd::Answered(_)), "{end:?}");
+    }
+    assert_eq!(zombies(vm)?, [0; 0]);
+    Ok(())
+}
+
+/// Processes that have ended and were not waited for.
+fn zombies(vm: &Vm) -> Result<Vec<i32>> {
+    let pids = vm.tasks(|_| true)?;
+    let calls = pids.iter().map(|pid| read(&format!("/proc/{pid}/stat"))).collect();
+    let Value::Batch(stats) = vm.call(Call::Batch { calls })? else { bail!("no batch") };
+    // One that was reaped since has no file.
+    let stats = stats.into_iter().map(|stat| stat.map_or(Ok(String::new()), text));
+    let mut found = Vec::new();
+    for (pid, stat) in pids.into_iter().zip(stats) {
+        if stat?.contains(") Z ") {
+            found.push(pid);
+        }
+    }
+    Ok(found)
 }

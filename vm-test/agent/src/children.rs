@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Children that the agent waits for, and those that it has only as init.
+//!
+//! The kernel gives an orphan to init's first thread. Another thread starts the agent's own children that outlive a call, so
+//! that reaping all children of the first thread takes no status that somebody waits for.
+
+use nix::sys::wait::WaitPidFlag;
+use nix::sys::wait::WaitStatus;
+use nix::sys::wait::waitpid;
+use std::io;
+use std::process::Child;
+use std::process::Command;
+use std::sync::LazyLock;
+use std::sync::mpsc;
+use std::sync::mpsc::Sender;
+use std::thread;
+
+/// Who asked gets the child.
+type Order = (Command, Sender<io::Result<Child>>);
+
+/// Starts a child that [`reap_orphans`] leaves alone.
+pub fn spawn(command: Command) -> io::Result<Child> {
+    static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
+        let (sender, orders) = mpsc::channel::<Order>();
+        // It must not end: its children would become the first thread's.
+        thread::spawn(move || {
+            for (mut command, answer) in orders {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        sender
+    });
+    let (answer, child) = mpsc::channel();
+    STARTER.send((command, answer)).map_err(io::Error::other)?;
+    child.recv().map_err(io::Error::other)?
+}
+
+/// To be called by the first thread, while it waits for no child.
+pub fn reap_orphans() {
+    let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WNOTHREAD;
+    while waitpid(None, Some(flags)).is_ok_and(|status| status != WaitStatus::StillAlive) {}
+}

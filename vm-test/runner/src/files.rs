@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files that the runner leaves to the user.
+
+use anyhow::Context;
+use anyhow::Result;
+use std::fs;
+use std::path::Path;
+
+/// Writes a file as a whole, or not at all: a full disk leaves no half of it.
+pub fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let written = path
+        .parent()
+        .map_or(Ok(()), fs::create_dir_all)
+        .and_then(|()| fs::write(&partial, contents))
+        .and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_full_disk_leaves_no_half_of_a_file() {
+        let folder = std::env::temp_dir().join(format!("vm-test-files-{}", std::process::id()));
+        let path = folder.join("new").join("demo.html");
+        write(&path, "first").unwrap();
+        let partial = path.with_extension("html.partial");
+        symlink("/dev/full", &partial).unwrap();
+        let message = format!("{:#}", write(&path, "second").unwrap_err());
+        assert!(message.contains("demo.html: No space left on device"), "{message}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        assert!(!partial.is_symlink());
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
