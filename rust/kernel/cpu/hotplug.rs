@@ -56,6 +56,13 @@ pub fn is_online(cpu: CpuId) -> bool {
     online_mask().test(cpu)
 }
 
+/// Whether all of the CPU-up of `cpu` is done, and nothing of a CPU-down. It changes with the hotplug
+/// lock held for writing.
+pub(in super::super) fn is_active(cpu: CpuId) -> bool {
+    // SAFETY: As for the mask of online CPUs.
+    unsafe { Cpumask::from_raw(&raw const bindings::__cpu_active_mask) }.test(cpu)
+}
+
 fn all() -> impl Iterator<Item = CpuId> {
     // SAFETY: Below `nr_cpu_ids`, which does not change after boot.
     (0..nr_cpu_ids()).map(|cpu| unsafe { CpuId::from_u32_unchecked(cpu) })

@@ -376,8 +376,10 @@ impl Core {
             let head = unsafe { self.head(cpu) };
             // SAFETY: There is a registration.
             let thread = unsafe { head.info() };
-            // There is no thread, or a parked one, where the CPU is stopped half-way up.
-            if thread.is_some_and(|thread| thread.state != ThreadState::Parked) {
+            // There is no thread, or a parked one, where the CPU is stopped half-way up. Where it is up, the
+            // thread is unparked, and only passes through the state on its way.
+            let is_parked = |state| state == ThreadState::Parked && !hotplug::is_active(cpu);
+            if thread.is_some_and(|thread| !is_parked(thread.state)) {
                 scope.wait_until(|| head.is_up.is_set() || self.slot.state() != REGISTERED)?;
             }
         }

@@ -45,6 +45,7 @@ pub static mut __cpu_possible_mask: cpumask = cpumask {
     bits: [(1 << CPUS) - 1],
 };
 pub static mut __cpu_online_mask: cpumask = cpumask { bits: [1] };
+pub static mut __cpu_active_mask: cpumask = cpumask { bits: [1] };
 pub static __per_cpu_offset: [usize; CPUS] = [0, STRIDE];
 
 pub struct task_struct {
@@ -138,6 +139,16 @@ fn set_online_mask(cpu: u32, on: bool) {
 pub fn set_online(cpu: u32, on: bool) {
     set_online_mask(cpu, on);
     crate::world::changed();
+}
+
+pub(crate) fn set_active(cpu: u32, on: bool) {
+    // SAFETY: As above.
+    unsafe {
+        match on {
+            true => __cpu_active_mask.bits[0] |= 1 << cpu,
+            false => __cpu_active_mask.bits[0] &= !(1 << cpu),
+        }
+    }
 }
 
 pub fn online(cpu: u32) -> bool {

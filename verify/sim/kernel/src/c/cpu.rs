@@ -87,10 +87,14 @@ unsafe fn bring_up(cpu: u32) -> c_int {
             return ret;
         }
     }
+    step();
+    set_active(cpu, true);
     0
 }
 
 unsafe fn take_down(cpu: u32, from: usize) {
+    step();
+    set_active(cpu, false);
     for at in (0..from).rev() {
         cpuhp_invoke_ap_callback(cpu, steps()[at].and_then(|s| s.teardown));
         with(|w| w.cpuhp_reached[cpu as usize] = at);
@@ -267,4 +271,5 @@ pub unsafe fn __cpuhp_remove_state(state: u32, invoke: bool) {
 pub fn boot(cpu1: bool) {
     world::with(|w| w.cpuhp_reached = [4, if cpu1 { 4 } else { 0 }]);
     set_online(1, cpu1);
+    set_active(1, cpu1);
 }
