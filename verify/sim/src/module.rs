@@ -71,6 +71,11 @@ impl Module {
     }
 }
 
+/// How many registrations were leaked, says the log.
+pub fn leaks() -> usize {
+    world::with(|w| w.log.iter().filter(|line| line.contains("was leaked")).count())
+}
+
 /// Takes CPU 1 offline or brings it online, `times` times; each may be refused or fail late.
 pub fn hotplug(times: u32, late: bool) -> world::JoinHandle {
     world::spawn("hotplug", 0, move || {
@@ -132,6 +137,11 @@ pub fn work(of: usize, cpu: usize) -> u32 {
 pub fn until_done(of: usize, cpu: usize, work: u32) {
     note(|| "waits for the run".into());
     wait_until(|| !online(cpu as u32) || seen(of, cpu).done >= work);
+}
+
+/// The same for all work that there is now.
+pub fn until_all_done(of: usize, cpu: usize) {
+    until_done(of, cpu, seen(of, cpu).due);
 }
 
 /// Waits until the thread is created, or `or`.

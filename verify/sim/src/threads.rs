@@ -9,8 +9,6 @@ use kernel::bindings::online;
 use kernel::prelude::*;
 use kernel::time::Delta;
 use kernel::world::{self, spawn};
-use std::cell::Cell;
-use std::rc::Rc;
 
 type A = Worker<0>;
 type B = Worker<1>;
@@ -52,29 +50,43 @@ impl core::ops::Deref for Any {
     }
 }
 
+/// Who wakes.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Who {
+    /// A task that has no registration, as soon as the thread is created: from then on a wake counts.
+    Early,
+    /// The owner, by the registration.
+    Owner,
+    /// An interrupt, without.
+    Interrupt,
+    All,
+}
+
 /// Each wake is followed by a run that sees what was done before it.
-fn wakes(on: bool, times: u32, late: bool, self_parking: bool) {
+fn wakes(on: bool, times: u32, late: bool, self_parking: bool, who: Who) {
+    let is = move |one| who == one || who == Who::All;
     let module = Module::load(on);
     let hotplug = hotplug(times, late);
-    // From when the core knows the threads, that is, from their creation on, a wake counts.
-    let early = Rc::new(Cell::new(0));
-    let theirs = early.clone();
     let waker = spawn("waker", 1, move || {
-        until_created(0, 1, || false);
-        theirs.set(work(0, 1));
-        Threads::<A>::new().wake(cpu(1));
+        if is(Who::Early) {
+            until_created(0, 1, || false);
+            work(0, 1);
+            Threads::<A>::new().wake(cpu(1));
+        }
     });
     let threads = Any::new(&module, self_parking).unwrap();
-    let own = work(0, 1);
-    threads.wake(cpu(1));
-    let from_irq = Rc::new(Cell::new(0));
-    let theirs = from_irq.clone();
     let interrupt = spawn("device", 0, move || {
-        world::interrupt(0, || {
-            theirs.set(work(0, 1));
-            Threads::<A>::new().wake(cpu(1));
-        });
+        if is(Who::Interrupt) {
+            world::interrupt(0, || {
+                work(0, 1);
+                Threads::<A>::new().wake(cpu(1));
+            });
+        }
     });
+    if is(Who::Owner) {
+        work(0, 1);
+        threads.wake(cpu(1));
+    }
     hotplug.join();
     interrupt.join();
     // Wakes that came while the CPU was offline are kept.
@@ -82,7 +94,7 @@ fn wakes(on: bool, times: u32, late: bool, self_parking: bool) {
         assert_eq!(kernel::cpu_up(1, false), 0);
     }
     waker.join();
-    until_done(0, 1, own.max(early.get()).max(from_irq.get()));
+    until_all_done(0, 1);
     drop(threads);
     ended(0);
     module.unload();
@@ -303,8 +315,11 @@ pub fn all() -> Vec<Simulation> {
                 if late && times == 0 {
                     continue;
                 }
-                let name = place(on, times) + word(late, "-late") + word(self_parking, "-self");
-                s.variant(name, move || wakes(on, times, late, self_parking));
+                for who in [Who::Early, Who::Owner, Who::Interrupt, Who::All] {
+                    let name = place(on, times) + word(late, "-late") + word(self_parking, "-self");
+                    let name = format!("{name}-{who:?}");
+                    s.variant(name, move || wakes(on, times, late, self_parking, who));
+                }
             }
         }
     });
