@@ -65,6 +65,8 @@ pub struct task_struct {
     /// What must end before it may sleep.
     pub(crate) atomic: i32,
     pub(crate) interrupt: bool,
+    /// How often it has disabled interrupts, and where.
+    pub(crate) irqs_off: Option<(usize, usize)>,
     pub(crate) name: &'static str,
 }
 
@@ -85,13 +87,16 @@ impl task_struct {
             func: 0,
             atomic: 0,
             interrupt: false,
+            irqs_off: None,
             name,
         }
     }
 
     /// Where it runs: on its own CPU, or, if that is offline, on another one.
     pub(crate) fn on_cpu(&self) -> usize {
-        if online(self.cpu) {
+        if let Some((_, cpu)) = self.irqs_off {
+            cpu
+        } else if online(self.cpu) {
             self.cpu as usize
         } else {
             0

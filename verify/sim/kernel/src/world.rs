@@ -277,10 +277,17 @@ pub fn unlock(which: fn(&mut World) -> &mut bool) {
     changed();
 }
 
-/// Runs `f` as an interrupt on that CPU.
+/// Whether an interrupt may come on that CPU, and whether it may go offline.
+pub fn interruptible(cpu: usize) -> bool {
+    with(|w| w.irqs_off[cpu] == 0 && !w.in_interrupt[cpu])
+}
+
+/// Runs `f` as an interrupt on that CPU, or on another one if it is offline.
 pub fn interrupt(cpu: usize, f: impl FnOnce()) {
     step();
-    block_until(|| with(|w| w.irqs_off[cpu] == 0 && !w.in_interrupt[cpu]));
+    let on = || if crate::bindings::online(cpu as u32) { cpu } else { 0 };
+    block_until(|| interruptible(on()));
+    let cpu = on();
     with(|w| w.in_interrupt[cpu] = true);
     let before = current();
     let mut task = task_struct::new("interrupt", cpu as u32);
@@ -292,16 +299,22 @@ pub fn interrupt(cpu: usize, f: impl FnOnce()) {
     changed();
 }
 
+/// Disables interrupts, or enables them again: on the CPU where the task is, which it then does not leave.
 pub fn irqs(off: bool) {
     let task = current();
     // SAFETY: The current task exists.
-    let cpu = unsafe { (*task).on_cpu() };
-    with(|w| match off {
-        true => w.irqs_off[cpu] += 1,
-        false => w.irqs_off[cpu] -= 1,
-    });
-    atomic(if off { 1 } else { -1 });
-    if !off {
+    let irqs = unsafe { &mut (*task).irqs_off };
+    if off {
+        // SAFETY: The same.
+        let (depth, cpu) = irqs.unwrap_or((0, unsafe { (*task).on_cpu() }));
+        *irqs = Some((depth + 1, cpu));
+        with(|w| w.irqs_off[cpu] += 1);
+        atomic(1);
+    } else {
+        let (depth, cpu) = irqs.unwrap();
+        *irqs = (depth > 1).then_some((depth - 1, cpu));
+        with(|w| w.irqs_off[cpu] -= 1);
+        atomic(-1);
         changed();
     }
 }

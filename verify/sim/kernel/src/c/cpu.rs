@@ -102,6 +102,13 @@ unsafe fn take_down(cpu: u32, from: usize) {
     with(|w| w.cpuhp_reached[cpu as usize] = 0);
 }
 
+/// With interrupts on: `stop_machine()` waits for that.
+fn go_offline(cpu: u32) {
+    step();
+    wait_until(|| world::interruptible(cpu as usize));
+    set_online(cpu, false);
+}
+
 fn hotplug(f: impl FnOnce() -> c_int) -> c_int {
     // C: kernel/cpu.c cpu_up
     //: cpu_maps_update_begin();
@@ -150,8 +157,7 @@ pub fn cpu_up(cpu: u32, late: bool) -> c_int {
         }
         if ret != 0 {
             smpboot_park_threads(cpu);
-            step();
-            set_online(cpu, false);
+            go_offline(cpu);
         }
         note(|| format!("CPU-up ends: {ret}"));
         ret
@@ -173,7 +179,7 @@ pub fn cpu_down(cpu: u32, late: bool) -> c_int {
             bring_up(cpu);
             return -11;
         }
-        set_online(cpu, false);
+        go_offline(cpu);
         note(|| "CPU-down ends".into());
         0
     })
