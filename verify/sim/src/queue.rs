@@ -318,6 +318,25 @@ fn flush_beside_modify(elsewhere: bool) {
     s.end(tasks);
 }
 
+/// A delayed item runs when it is due and its CPU is there, and not before.
+fn delays(on: bool, times: u32, offline: Offline) {
+    let s = setup(on, offline, Kind::Plain);
+    let task = hotplug(times, false);
+    let due = world::with(|w| w.now) + SOON.as_nanos();
+    let queued = submit(&s.queue, &s.items, 0, Some(1), SOON);
+    task.join();
+    if !online(1) {
+        assert_eq!(kernel::cpu_up(1, false), 0);
+    }
+    if queued.is_ok() {
+        world::wait_until(|| fate(0).run + fate(0).refused == 1);
+        let now = world::with(|w| w.now);
+        assert!(fate(0).run == 0 || now >= due, "it ran too early");
+        assert!(fate(0).run == 1 || offline == Offline::Refuse, "given back");
+    }
+    s.end(vec![]);
+}
+
 /// The module ends with a queue that was leaked.
 fn revokes(on: bool, times: u32, offline: Offline) {
     let s = setup(on, offline, Kind::Again);
@@ -340,6 +359,7 @@ pub fn all() -> Vec<Simulation> {
     let mut sync = Simulation::new("queue::cancels_sync");
     let mut modify = Simulation::new("queue::modifies");
     let mut flush = Simulation::new("queue::flushes");
+    let mut delay = Simulation::new("queue::delays");
     let mut revoke = Simulation::new("queue::revokes");
     for times in 0..3 {
         for on in [true, false] {
@@ -352,6 +372,7 @@ pub fn all() -> Vec<Simulation> {
                     let interrupt = kind == Kind::Plain;
                     cancel.variant(name, move || cancels(on, times, offline, kind, interrupt));
                 }
+                delay.variant(place.clone(), move || delays(on, times, offline));
                 modify.variant(place.clone(), move || modifies(on, times, offline));
                 for whole in [true, false] {
                     let name = format!("{place}-{}", if whole { "all" } else { "one" });
@@ -364,5 +385,5 @@ pub fn all() -> Vec<Simulation> {
     let mut beside = Simulation::new("queue::flush_beside_modify");
     beside.variant("late".into(), || flush_beside_modify(false));
     beside.variant("elsewhere".into(), || flush_beside_modify(true));
-    vec![submit, cancel, sync, modify, flush, beside, revoke]
+    vec![submit, cancel, sync, delay, modify, flush, beside, revoke]
 }

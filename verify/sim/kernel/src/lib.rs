@@ -40,6 +40,13 @@ macro_rules! static_lock_class {
     };
 }
 
+#[macro_export]
+macro_rules! current {
+    () => {
+        $crate::task::CurrentTask
+    };
+}
+
 pub mod error {
     use core::ffi::c_int;
     use core::num::NonZeroI32;
@@ -193,6 +200,12 @@ pub mod interrupt {
 pub mod task {
     pub const TASK_NORMAL: u32 = crate::bindings::TASK_NORMAL;
     pub type Pid = i32;
+    pub struct CurrentTask;
+    impl CurrentTask {
+        pub fn as_ptr(&self) -> *mut crate::bindings::task_struct {
+            crate::world::current()
+        }
+    }
     pub struct Task;
     impl Task {
         pub fn current_raw() -> *mut crate::bindings::task_struct {
