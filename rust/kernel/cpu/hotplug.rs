@@ -77,6 +77,13 @@ pub fn is_online(cpu: CpuId) -> bool {
     online_mask().test(cpu)
 }
 
+/// Whether all of the CPU-up of `cpu` is done, and nothing of a CPU-down. It changes with the hotplug
+/// lock held for writing.
+pub(in super::super) fn is_active(cpu: CpuId) -> bool {
+    // SAFETY: As for the mask of online CPUs.
+    unsafe { Cpumask::from_raw(&raw const bindings::__cpu_active_mask) }.test(cpu)
+}
+
 fn all() -> impl Iterator<Item = CpuId> {
     (0..nr_cpu_ids()).filter_map(CpuId::from_u32)
 }

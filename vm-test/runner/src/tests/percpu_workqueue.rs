@@ -74,6 +74,11 @@ pub const TESTS: &[Test] = &[
         flush,
     ),
     Test::new(
+        "percpu_workqueue::flush_beside_mod_delayed",
+        "flush returns when the pending items are modified: they count as queued anew",
+        flush_beside_mod_delayed,
+    ),
+    Test::new(
         "percpu_workqueue::sleeps",
         "a work function sleeps as long as it wants, but a CPU that goes does not wait for that",
         sleeps,
@@ -739,6 +744,22 @@ fn rmmod_drains(vm: &Vm) -> Result<()> {
 fn numbers(line: &str) -> Result<[u64; 4]> {
     let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
     numbers.try_into().map_err(|_| anyhow!("in the log: {line}"))
+}
+
+fn flush_beside_mod_delayed(vm: &Vm) -> Result<()> {
+    let [queue, ..] = Queue::load(vm)?;
+    vm.cpu(1).offline()?;
+    queue.write("queue", "1")?;
+    // Nothing runs on this CPU that would wake flush.
+    let flush = waiting(vm, queue.call("flush", "1"))?;
+    queue.write("mod_delayed", &format!("{FAR} 1"))?;
+    let flushed = flush.wait(SOON);
+    // If it did not return, this wakes it.
+    vm.cpu(1).online()?;
+    ensure!(flushed.is_ok(), "flush waits for items that were modified: {flushed:?}");
+    queue.write("cancel", "1")?;
+    assert_eq!(queue.counts(1)?.cancelled, ITEMS);
+    vm.rmmod(MODULE)
 }
 
 const STORM: &str = "rust_workqueue_storm";

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The project's files as they are, or those of a copy with a bug in it: `SIM_SOURCE=FOLDER`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+fn main() {
+    println!("cargo:rerun-if-env-changed=SIM_SOURCE");
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = std::env::var_os("SIM_SOURCE").map_or_else(|| here.join("../.."), PathBuf::from);
+    let source = source.canonicalize().unwrap();
+    let library = source.join("rust/kernel");
+    let queue = source.join("samples/percpu_workqueue");
+    for folder in [&library, &queue] {
+        println!("cargo:rerun-if-changed={}", folder.display());
+    }
+
+    // The library's root as it is but for debugfs, which has nothing that races; what it names beside it.
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap()).join("modules");
+    let _ = fs::remove_dir_all(&out);
+    fs::create_dir_all(&out).unwrap();
+    let root = fs::read_to_string(library.join("library.rs")).unwrap();
+    let (before, after) = root.split_once("pub mod debugfs;\n").unwrap();
+    let fresh = here.join("src/fresh.rs");
+    let fresh = format!("#[path = {fresh:?}]\npub mod fresh;\n");
+    fs::write(out.join("library.rs"), format!("{before}{after}{fresh}")).unwrap();
+    for entry in fs::read_dir(&library).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_name() != "library.rs" {
+            symlink(entry.path(), out.join(entry.file_name())).unwrap();
+        }
+    }
+    let modules = format!(
+        "#[path = {:?}]\nmod library;\n#[path = {:?}]\npub mod percpu_workqueue;\n",
+        out.join("library.rs"),
+        queue.join("mod.rs"),
+    );
+    fs::write(out.join("modules.rs"), modules).unwrap();
+
+    // All that the library uses of <linux/smpboot.h> is in the simulated kernel crate.
+    fs::write(out.join("bindings_generated.rs"), "").unwrap();
+    let bindings = out.join("bindings_generated.rs");
+    println!("cargo:rustc-env=SMPBOOT_BINDINGS={}", bindings.display());
+
+    // Not x86: there, some atomic operations are instructions, which shuttle cannot see.
+    for cfg in ["CONFIG_SMP", "CONFIG_ARM64", "kernel_has_spin_lock_irq"] {
+        println!("cargo:rustc-cfg={cfg}");
+    }
+    for cfg in ["CONFIG_SMP", "CONFIG_ARM64", "CONFIG_X86_64", "CONFIG_PREEMPT_RT", "kernel_has_raw_init", "kernel_has_spin_lock_irq"] {
+        println!("cargo:rustc-check-cfg=cfg({cfg})");
+    }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! C functions of the kernel, written down in Rust.
+//!
+//! `// C:` names the file and the function that the lines below stand for, `//:` quotes it: `sim quotes`
+//! finds each quote in a kernel's source, in this order.
+
+pub mod cpu;
+pub mod kthread;
+pub mod sched;
+pub mod smpboot;
+pub mod wait;
