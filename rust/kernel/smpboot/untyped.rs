@@ -207,8 +207,7 @@ impl Entry<Threads> {
             let info = thread.info();
             // There is no thread, or a parked one, where the CPU is stopped half-way up. Where it is up,
             // the thread is unparked, and only passes through the state on its way.
-            let is_parked =
-                |state| state == ThreadState::Parked && !hotplug::is_active(cpu.get());
+            let is_parked = |state| state == ThreadState::Parked && !hotplug::is_active(cpu.get());
             if info.is_some_and(|info| !is_parked(info.state)) {
                 scope.wait_until(|| thread.is_up() || self.state() != REGISTERED)?;
             }
