@@ -1,6 +1,6 @@
 //! No token, witness or guard has a destructor by the user's crate, which owns the library's types.
 //~ IN THE LIBRARY'S CRATE
-//~ ERROR conflicting implementations of trait .. impl Drop for ModuleScope
+//~ ERROR conflicting implementations of trait .. MustNotImplDrop` for type `ModuleScope`
 //~ ERROR conflicting implementations of trait .. impl Drop for smpboot::SlotAccess
 //~ ERROR conflicting implementations of trait .. impl Drop for Context<'_>
 //~ ERROR conflicting implementations of trait .. impl Drop for smpboot::AtomicContext<'_>
