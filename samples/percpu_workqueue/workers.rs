@@ -271,7 +271,8 @@ pub struct Workers<Q: QueueType> {
     /// The queue is being destroyed.
     closing: Atomic<bool>,
     /// How often the queue itself sent an item to another CPU. Whoever goes from CPU to CPU to wait for
-    /// all has to go again then.
+    /// all has to go again then. Counted when the item is there, and while the CPU that sent it is not past
+    /// it: so who finds it counted finds it there, and who has to wait for it there finds it counted.
     moves: Atomic<u64>,
     /// Who waits for items to end.
     ended: Pin<KBox<WaitQueue>>,
@@ -386,7 +387,6 @@ impl<Q: QueueType> Workers<Q> {
     /// Puts the entry that waited for the end of another run where it is to go. In a thread.
     #[cold]
     pub(super) fn place_waiting(&self, head: &Head<Q>) {
-        self.moves.fetch_add(1, Full);
         let placed = {
             // As in `submit`.
             let _irq = local_interrupt_disable();
@@ -398,6 +398,7 @@ impl<Q: QueueType> Workers<Q> {
                 }
             })
         };
+        self.moves.fetch_add(1, Full);
         if let Some(placed) = placed {
             self.placed(placed, |cpu| self.wake_from_thread(cpu));
         }
@@ -589,8 +590,9 @@ impl<Q: QueueType> Workers<Q> {
                 let Some(entry) = backlog.pop() else {
                     break;
                 };
+                let placed = self.place_elsewhere(entry);
                 self.moves.fetch_add(1, Full);
-                self.place_elsewhere(entry)
+                placed
             };
             self.placed(placed, |cpu| self.wake_from_thread(cpu));
         }
