@@ -27,8 +27,8 @@
 //! So an operation must not drop its own tree, nor wait for a task that does: it would wait for
 //! itself, and no signal ends that. For the same reason do not drop a tree with a lock held that an
 //! operation takes: the CPU hotplug lock is one if an operation registers threads or makes a
-//! [`CpusReadGuard`](super::cpu::hotplug::CpusReadGuard), so not in a hotplug callback either. Lockdep
-//! reports both.
+//! [`CpusReadGuard`](super::cpu::hotplug::CpusReadGuard), so not in a hotplug callback either. Nothing
+//! refuses or reports either before the kernel's hung task detector does.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
