@@ -56,8 +56,8 @@ impl Common {
 
 /// The counters and events of one CPU.
 ///
-/// Most are written by the CPU's own thread alone. They are atomics because the files read them from
-/// anywhere.
+/// Most are written by the CPU's own thread alone. They are atomics because the files read them
+/// from anywhere.
 #[pin_data]
 pub(crate) struct Cpu {
     pub(crate) id: CpuId,

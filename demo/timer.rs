@@ -33,8 +33,8 @@ use kernel::{
     },
 };
 
-/// Returns whether a period of so many microseconds is allowed: a shorter one would leave a slow machine
-/// no time for anything else. 0 is none.
+/// Returns whether a period of so many microseconds is allowed: a shorter one would leave a slow
+/// machine no time for anything else. 0 is none.
 pub(crate) fn is_period(period_us: u64) -> bool {
     matches!(period_us, 0 | 100..=60_000_000)
 }

@@ -13,7 +13,8 @@
 //!   none of them.
 //! - `hold_us`: for how long the job sleeps, and so keeps others in the queue.
 //! - `cpuN/state`: `up`, `down`, or `absent` if the CPU was never online.
-//! - `cpuN/submitted`, `run`, `refused`: jobs. When nobody waits, the first is the sum of the others.
+//! - `cpuN/submitted`, `run`, `refused`: jobs. When nobody waits, the first is the sum of the
+//!   others.
 //! - `cpuN/strays`: jobs that ran on another CPU. None.
 //! - `cpuN/wait_max_us`: how long a job had to wait before it ran.
 
@@ -252,8 +253,8 @@ impl Stoppers {
         Ok(ticket)
     }
 
-    /// Runs `closure` on all the CPUs of `mask` at a time, and waits. Passes to `each` what it returned,
-    /// and where. `ENOENT` if it ran nowhere.
+    /// Runs `closure` on all the CPUs of `mask` at a time, and waits. Passes to `each` what it
+    /// returned, and where. `ENOENT` if it ran nowhere.
     ///
     /// May sleep. Not to be called by a closure: the CPU would wait for itself.
     fn stop_cpus<F, R>(

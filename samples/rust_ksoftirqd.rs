@@ -146,8 +146,8 @@ impl Softirqs {
         })
     }
 
-    /// Returns the CPU itself, or, if it is off, another one. If all are off, because the module is being
-    /// unloaded, that is the CPU itself again.
+    /// Returns the CPU itself, or, if it is off, another one. If all are off, because the module is
+    /// being unloaded, that is the CPU itself again.
     fn place_for<'a>(&'a self, this: (CpuId, &'a Cpu)) -> (CpuId, &'a Cpu) {
         let is_on = |(_, cpu): &(CpuId, &Cpu)| !cpu.off.load(Relaxed);
         if is_on(&this) {
@@ -234,8 +234,8 @@ impl HrTimerCallback for Source {
         this.softirqs.interrupt();
         if !this.softirqs.is_raising() {
             this.stopped.xchg(true, Full);
-            // The barriers here and in `raise()`: either this sees the new interrupts, or the thread
-            // sees that the timer has stopped.
+            // The barriers here and in `raise()`: either this sees the new interrupts, or the
+            // thread sees that the timer has stopped.
             if !this.is_wanted() {
                 return HrTimerRestart::NoRestart;
             }

@@ -15,20 +15,20 @@
 //!
 //! # Opening, removing, closing
 //!
-//! - Until the module's `init` has succeeded, `open` fails with `EAGAIN`. If `init` fails, the kernel
-//!   frees the module whoever has its files open, so nobody may.
-//! - A directory is removed when its [`Tree`] is dropped, or, if that was leaked, when the module ends.
-//!   Removing waits for the operations in progress, so for the user's code that they run.
-//! - A `read` that waits, for a record of a [`Stream`] or for its turn, does not hold that up: it ends
-//!   with `EIO`. A `poll` ends with `POLLHUP`.
+//! - Until the module's `init` has succeeded, `open` fails with `EAGAIN`. If `init` fails, the
+//!   kernel frees the module whoever has its files open, so nobody may.
+//! - A directory is removed when its [`Tree`] is dropped, or, if that was leaked, when the module
+//!   ends. Removing waits for the operations in progress, so for the user's code that they run.
+//! - A `read` that waits, for a record of a [`Stream`] or for its turn, does not hold that up: it
+//!   ends with `EIO`. A `poll` ends with `POLLHUP`.
 //! - Afterwards every operation on an open file is `EIO`, `POLLHUP` in `poll`; `close` works. What
 //!   `close` needs belongs to the open file, not to the tree.
 //!
 //! So an operation must not drop its own tree, nor wait for a task that does: it would wait for
 //! itself, and no signal ends that. For the same reason do not drop a tree with a lock held that an
 //! operation takes: the CPU hotplug lock is one if an operation registers threads or makes a
-//! [`CpusReadGuard`](super::cpu::hotplug::CpusReadGuard), so not in a hotplug callback either. Lockdep
-//! reports both.
+//! [`CpusReadGuard`](super::cpu::hotplug::CpusReadGuard), so not in a hotplug callback either.
+//! Nothing refuses or reports either before the kernel's hung task detector does.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 

@@ -2,9 +2,9 @@
 
 //! Waiting for a condition that others bring about without a lock.
 //!
-//! The kernel crate's `CondVar` belongs to a lock, which has to be held to change the condition. Here the
-//! condition may change without a lock: this is the kernel's plain wait queue, with `wait_event()` and
-//! `wait_event_interruptible()`.
+//! The kernel crate's `CondVar` belongs to a lock, which has to be held to change the condition.
+//! Here the condition may change without a lock: this is the kernel's plain wait queue, with
+//! `wait_event()` and `wait_event_interruptible()`.
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
@@ -19,8 +19,8 @@ use kernel::{
 
 /// A wait queue.
 ///
-/// Nothing waits in it when it is dropped, in any context, without a word to anybody: a task that waits
-/// borrows it, and a file that is polled holds a reference until it is closed. So a queue of
+/// Nothing waits in it when it is dropped, in any context, without a word to anybody: a task that
+/// waits borrows it, and a file that is polled holds a reference until it is closed. So a queue of
 /// [files](super::debugfs::Dir::stream) is in an [`Arc`](kernel::sync::Arc).
 ///
 /// # Examples
@@ -72,17 +72,19 @@ impl WaitQueue {
 
     /// Wakes all tasks that wait, so that they evaluate their conditions again.
     ///
-    /// Any context in which a `spinlock_t` may be taken. With `PREEMPT_RT` that is a lock that sleeps, so
-    /// neither in NMI nor in a hard timer, nor with preemption or interrupts off. Lockdep reports a hard
-    /// timer on any kernel.
+    /// Any context in which a `spinlock_t` may be taken. With `PREEMPT_RT` that is a lock that
+    /// sleeps, so neither in NMI nor in a hard timer, nor with preemption or interrupts off.
+    /// Lockdep reports a hard timer on any kernel.
     ///
-    /// A full memory barrier must lie between the change of the condition and this call, as an atomic
-    /// operation with the order `Full` is, or both sides must use a lock. Otherwise a wake may be lost,
-    /// but no memory. For that, a call costs next to nothing while nothing waits: it takes no lock.
+    /// A full memory barrier must lie between the change of the condition and this call, as an
+    /// atomic operation with the order `Full` is, or both sides must use a lock. Otherwise a wake
+    /// may be lost, but no memory. For that, a call costs next to nothing while nothing waits: it
+    /// takes no lock.
     #[inline]
     pub fn notify(&self) {
-        // As `waitqueue_active()`. The barrier pairs with the one in `prepare_to_wait_event()`, or in
-        // `poll_wait()`: either this finds the waiter in the queue, or the waiter finds its condition met.
+        // As `waitqueue_active()`. The barrier pairs with the one in `prepare_to_wait_event()`, or
+        // in `poll_wait()`: either this finds the waiter in the queue, or the waiter finds its
+        // condition met.
         // SAFETY: `head` is initialized, by the type invariant.
         if unsafe { waitqueue_active(self.head.get()) } {
             self.wake_all();
@@ -92,7 +94,8 @@ impl WaitQueue {
     /// As [`notify`](Self::notify), without the need for a barrier.
     #[inline]
     pub(super) fn wake_all(&self) {
-        // SAFETY: `head` is initialized, by the type invariant. No key: pollers of all events are woken.
+        // SAFETY: `head` is initialized, by the type invariant. No key: pollers of all events are
+        // woken.
         unsafe {
             bindings::__wake_up(
                 self.head.get(),
@@ -158,8 +161,9 @@ impl WaitQueue {
     /// # Safety
     ///
     /// - `table` is null or the valid table of a poll of `file`.
-    /// - The queue lives until `file` is released. The poller's entry stays in the queue until it stops
-    ///   polling, during which it holds the file; epoll's stays until the file's release begins.
+    /// - The queue lives until `file` is released. The poller's entry stays in the queue until it
+    ///   stops polling, during which it holds the file; epoll's stays until the file's release
+    ///   begins.
     #[inline]
     pub(super) unsafe fn poll_wait(&self, file: &File, table: *mut bindings::poll_table) {
         // SAFETY: By the requirements of this function.

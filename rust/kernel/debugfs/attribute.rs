@@ -28,11 +28,11 @@ pub const MAX_INPUT: usize = 16 << 10;
 
 /// The text of a file.
 ///
-/// Reading the file calls [`show`](Self::show), writing it calls [`store`](Self::store). Without the
-/// one or the other the file's mode has no such permission.
+/// Reading the file calls [`show`](Self::show), writing it calls [`store`](Self::store). Without
+/// the one or the other the file's mode has no such permission.
 ///
-/// Both run in process context with no lock held, in several tasks at a time, and beside the module's
-/// own code. They may sleep. Removing the file waits for them; see
+/// Both run in process context with no lock held, in several tasks at a time, and beside the
+/// module's own code. They may sleep. Removing the file waits for them: see
 /// [the module](super#opening-removing-closing) for what follows from that.
 ///
 /// # Examples
@@ -79,8 +79,8 @@ pub trait Attribute: 'static {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Takes the bytes of one `write(2)`, up to the first NUL. That fails with the error returned, with
-    /// `E2BIG` if there are more than [`MAX_INPUT`] bytes, and with `ENOMEM` or `EFAULT`.
+    /// Takes the bytes of one `write(2)`, up to the first NUL. That fails with the error returned,
+    /// with `E2BIG` if there are more than [`MAX_INPUT`] bytes, and with `ENOMEM` or `EFAULT`.
     fn store(_data: &Self::Data, _input: &CStr) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

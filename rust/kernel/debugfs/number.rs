@@ -27,9 +27,9 @@ impl Attribute for Atomic<u64> {
 
 /// A number from `MIN` to `MAX` that can be written.
 ///
-/// Reading the file gives the decimal number and a newline. Writing stores what [`parse`](Self::parse)
-/// returns, and has no effect if that fails. Loads and stores are relaxed atomics: a file cannot be
-/// used to publish other data.
+/// Reading the file gives the decimal number and a newline. Writing stores what
+/// [`parse`](Self::parse) returns, and has no effect if that fails. Loads and stores are relaxed
+/// atomics: a file cannot be used to publish other data.
 ///
 /// # Examples
 ///
@@ -52,12 +52,13 @@ impl Attribute for Atomic<u64> {
 pub struct Number<const MIN: u64 = 0, const MAX: u64 = { u64::MAX }>;
 
 impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
-    /// Parses a number as C's `kstrtou64()` does in base 0: an optional `+`; digits, hexadecimal after
-    /// `0x`, octal after `0`, decimal otherwise; an optional newline. Any context.
+    /// Parses a number as C's `kstrtou64()` does in base 0: an optional `+`; digits, hexadecimal
+    /// after `0x`, octal after `0`, decimal otherwise; an optional newline. Any context.
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: the input is anything else, such as nothing, a space, a sign `-` or a second line.
+    /// - `EINVAL`: the input is anything else, such as nothing, a space, a sign `-` or a second
+    ///   line.
     /// - `ERANGE`: the number is less than `MIN` or more than `MAX`.
     #[inline]
     pub fn parse(input: &CStr) -> Result<u64> {

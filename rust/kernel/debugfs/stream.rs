@@ -50,20 +50,20 @@ use kernel::{
 /// - Without any record it waits for the next one, or fails with `EAGAIN` if the file is
 ///   `O_NONBLOCK`. A buffer without room for one record is `EINVAL`.
 /// - A signal, or a fault of the buffer, ends it after the records copied so far. The next `read`
-///   goes on with the first record that did not arrive. A signal before the first is `EINTR`, unless
-///   the `read` is restarted.
-/// - Records without a byte are skipped. Each is a place where a signal ends the `read`, as a source
-///   may have them without end.
+///   goes on with the first record that did not arrive. A signal before the first is `EINTR`,
+///   unless the `read` is restarted.
+/// - Records without a byte are skipped. Each is a place where a signal ends the `read`, as a
+///   source may have them without end.
 /// - A second `read` of one open file (after `dup` or `fork`, or in another thread) waits until the
 ///   first has returned, as with `trace_pipe`. A signal ends that wait. With `O_NONBLOCK` it is
 ///   `EAGAIN`.
 /// - Removing the file ends it after the records copied so far. Before the first it is `EIO`.
 ///
-/// The functions run in the task that reads, polls or opens, several tasks at a time, and beside the
-/// module's own code. Those in atomic context run under a `spinlock_t` of the open file, which is not
-/// taken in interrupts, so they must not sleep, nor wait for a task that reads this file. What they
-/// answer decides only what is read: a wrong answer cannot do worse than a read without end, which a
-/// signal ends.
+/// The functions run in the task that reads, polls or opens, several tasks at a time, and beside
+/// the module's own code. Those in atomic context run under a `spinlock_t` of the open file, which
+/// is not taken in interrupts, so they must not sleep, nor wait for a task that reads this file.
+/// What they answer decides only what is read: a wrong answer cannot do worse than a read without
+/// end, which a signal ends.
 pub trait Stream: 'static {
     /// The value that the file is about.
     type Data: Sync + 'static;
@@ -91,8 +91,8 @@ pub trait Stream: 'static {
     /// Goes past `record`, which [`peek`](Self::peek) returned last. Atomic context.
     fn advance(reader: &mut Self::Reader, record: &Self::Record);
 
-    /// Converts a record to bytes. Process context. `read(2)` fails with the error, if it is the first
-    /// record, or ends before it.
+    /// Converts a record to bytes. Process context. `read(2)` fails with the error, if it is the
+    /// first record, or ends before it.
     fn write(record: &Self::Record, bytes: &mut RecordBytes) -> Result;
 }
 
@@ -184,8 +184,8 @@ impl<S: Stream> Operations<S> {
             let data = unsafe { (*inode).i_private }.cast_const().cast::<S::Data>();
             // SAFETY: The file is valid, and of debugfs.
             let queue = unsafe { bindings::debugfs_get_aux(file) }.cast::<WaitQueue>();
-            // SAFETY: `Dir::stream` got it from an `Arc`, to which there is a reference until the file is
-            // removed.
+            // SAFETY: `Dir::stream` got it from an `Arc`, to which there is a reference until the
+            // file is removed.
             let queue = unsafe { ArcBorrow::from_raw(queue) };
             // SAFETY: It points to the data, which lives until the file is removed.
             let reader = S::open(unsafe { &*data })?;
@@ -211,8 +211,8 @@ impl<S: Stream> Operations<S> {
     ///
     /// Called by the VFS when the last user of a file opened by [`Self::open`] is gone.
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `open` put it there, and nobody else uses it any more. The data may be gone; it is
-        // not touched.
+        // SAFETY: `open` put it there, and nobody else uses it any more. The data may be gone; it
+        // is not touched.
         drop(unsafe { Pin::<KBox<Open<S>>>::from_foreign((*file).private_data) });
         0
     }
@@ -248,7 +248,8 @@ impl<S: Stream> Operations<S> {
             cancel_data: core::ptr::from_ref(open).cast_mut().cast(),
             ..pin_init::zeroed()
         });
-        // SAFETY: This is an operation on `file`. The cancellation stays in its place until it is left.
+        // SAFETY: This is an operation on `file`. The cancellation stays in its place until it is
+        // left.
         unsafe { bindings::debugfs_enter_cancellation(file, cancellation.get()) };
         let result = from_result(|| Self::copy(data, open, nonblock, &mut writer));
         // SAFETY: Entered above.
@@ -260,8 +261,8 @@ impl<S: Stream> Operations<S> {
     ///
     /// # Safety
     ///
-    /// Called by debugfs between the enter and the leave in [`Self::read`], with its `open`, by the task
-    /// that removes the file.
+    /// Called by debugfs between the enter and the leave in [`Self::read`], with its `open`, by the
+    /// task that removes the file.
     unsafe extern "C" fn cancel(_dentry: *mut bindings::dentry, open: *mut c_void) {
         // SAFETY: By the requirements of this function; the file is not released during a `read`.
         let open = unsafe { &*open.cast::<Open<S>>() };
@@ -296,8 +297,8 @@ impl<S: Stream> Operations<S> {
         }
     }
 
-    /// Copies the records that are there. Returns their size in bytes, or the error that came before
-    /// the first was copied.
+    /// Copies the records that are there. Returns their size in bytes, or the error that came
+    /// before the first was copied.
     fn copy_present(
         data: &S::Data,
         Turn(open): &Turn<'_, S>,

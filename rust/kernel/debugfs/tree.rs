@@ -42,9 +42,9 @@ type Queues = Cell<KVec<Arc<WaitQueue>>>;
 
 /// A directory to be filled with files about data that lives for `'data`.
 ///
-/// Only [`Tree::new`] makes one, for the time of its `fill`, which nothing of it outlives. What cannot
-/// be made is left out: a name that is taken, empty or has a `/` in it, and a lack of memory, are an
-/// entry in the kernel log, not an error.
+/// Only [`Tree::new`] makes one, for the time of its `fill`, which nothing of it outlives. What
+/// cannot be made is left out: a name that is taken, empty or has a `/` in it, and a lack of
+/// memory, are an entry in the kernel log, not an error.
 ///
 /// Process context, as `fill`; one task at a time, as it is neither [`Send`] nor [`Sync`].
 pub struct Dir<'data> {
@@ -112,8 +112,8 @@ impl<'data> Dir<'data> {
             return;
         }
         let aux = Arc::as_ptr(queue).cast();
-        // SAFETY: The operations take what the `Stream` is about, and as `aux` a queue in an `Arc`, to
-        // which `Root` keeps a reference until the file is removed.
+        // SAFETY: The operations take what the `Stream` is about, and as `aux` a queue in an `Arc`,
+        // to which `Root` keeps a reference until the file is removed.
         unsafe { self.create_file(name, 0o400, data, aux, stream::Operations::<S>::TABLE) };
     }
 
@@ -131,8 +131,8 @@ impl<'data> Dir<'data> {
     ) {
         // SAFETY:
         // - The name is copied; the parent is a directory of debugfs, or an error, which it takes.
-        // - The operations are static, as far as the module is: they name it as their owner, and open no
-        //   file before its `init` has succeeded.
+        // - The operations are static, as far as the module is: they name it as their owner, and
+        //   open no file before its `init` has succeeded.
         // - They find the data valid, because `Tree` removes the file before the data is gone: only
         //   `Tree::new` makes a `Dir`, with the lifetime of a borrow of its data.
         unsafe {
@@ -154,8 +154,8 @@ impl<'data> Dir<'data> {
 /// # Invariants
 ///
 /// - `node` was claimed in `scope`.
-/// - `dentry` and `queues` are written before the node is registered, and used by the task that owns the
-///   node. `dentry` is what `debugfs_create_dir()` returned.
+/// - `dentry` and `queues` are written before the node is registered, and used by the task that
+///   owns the node. `dentry` is what `debugfs_create_dir()` returned.
 #[repr(C)]
 #[pin_data]
 struct Root {
@@ -168,8 +168,8 @@ struct Root {
     _pin: PhantomPinned,
 }
 
-// SAFETY: `dentry` and `queues`, whose elements are `Send`, are used by the task that owns the node,
-// whichever that is.
+// SAFETY: `dentry` and `queues`, whose elements are `Send`, are used by the task that owns the
+// node, whichever that is.
 unsafe impl Send for Root {}
 // SAFETY: As above.
 unsafe impl Sync for Root {}
@@ -177,8 +177,8 @@ unsafe impl Sync for Root {}
 impl Root {
     /// Makes the directory, and has `fill` make its files. `EBUSY` is not possible.
     ///
-    /// The end of the module waits for `fill`. If it has begun by then, the files are removed, and the
-    /// error is `ESHUTDOWN`.
+    /// The end of the module waits for `fill`. If it has begun by then, the files are removed, and
+    /// the error is `ESHUTDOWN`.
     fn new<'a>(
         scope: &'static ModuleScope,
         name: &'a CStr,
@@ -241,8 +241,9 @@ impl Root {
 /// A value with a directory in debugfs that shows it.
 ///
 /// Dropping it removes the files first, and waits for operations on them in progress; then it drops
-/// the value. Process context, may sleep; see [the module](super#opening-removing-closing) for where
-/// that would wait for itself. A task that drops a tree while the module's end removes it waits for that.
+/// the value. Process context, may sleep; see [the module](super#opening-removing-closing) for
+/// where that would wait for itself. A task that drops a tree while the module's end removes it
+/// waits for that.
 ///
 /// A tree that is leaked keeps its files until the module ends, and its value for ever.
 ///
@@ -261,8 +262,8 @@ impl<T> Tree<T> {
     ///
     /// The files may outlive the tree, if that is leaked, so they cannot be about borrowed data.
     ///
-    /// Process context; may sleep. `fill` runs in the calling task, with no lock held. The end of the
-    /// module waits for it.
+    /// Process context; may sleep. `fill` runs in the calling task, with no lock held. The end of
+    /// the module waits for it.
     ///
     /// # Errors
     ///
@@ -283,8 +284,8 @@ impl<T> Tree<T> {
         try_pin_init!(&this in Self {
             data <- data,
             root <- Root::new(scope, name, move |dentry, queues| {
-                // SAFETY: Initialized above, and pinned. The borrow is from here to the end of `drop`,
-                // where the files go first.
+                // SAFETY: Initialized above, and pinned. The borrow is from here to the end of
+                // `drop`, where the files go first.
                 let data = unsafe { &(*this.as_ptr()).data };
                 fill(data, &Dir {
                     dentry,

@@ -2,8 +2,8 @@
 
 //! A stream whose tree is dropped while tasks poll and read it.
 //!
-//! In `rust_smpboot_holes/`, `stream` is the stream, `idle` one that has nothing but empty records. In
-//! `rust_smpboot_holes_control/`:
+//! In `rust_smpboot_holes/`, `stream` is the stream, `idle` one that has nothing but empty records.
+//! In `rust_smpboot_holes_control/`:
 //!
 //! | file | takes | |
 //! |---|---|---|

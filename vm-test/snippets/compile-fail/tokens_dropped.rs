@@ -11,7 +11,7 @@
 //~ ERROR conflicting implementations of trait .. impl<T> Drop for smpboot::PerCpu<T>
 //~ ERROR conflicting implementations of trait .. impl<T> Drop for debugfs::Tree<T>
 //~ ERROR conflicting implementations of trait .. impl Drop for debugfs::Dir<'_>
-//~ ERROR conflicting implementations of trait .. impl Drop for wait::WaitQueue
+//~ ERROR conflicting implementations of trait `wait::_::MustNotImplDrop` for type `WaitQueue` .. #[pin_data]
 //~ ERROR conflicting implementations of trait .. impl<Q: QueueType> Drop for percpu_workqueue::Queue<Q>
 //~ ERROR conflicting implementations of trait .. impl<Q: QueueType> Drop for percpu_workqueue::Worker<'_, Q>
 //~ ERROR conflicting implementations of trait .. impl<Q: QueueType> Drop for percpu_workqueue::Workers<Q>
