@@ -280,7 +280,8 @@ mod tests_of_suite {
         names.extend(program::trials(&Options::default()).iter().map(|t| t.name().into()));
         for entry in fs::read_dir(source.join("vm-test/snippets/compile-fail")).unwrap() {
             let file = entry.unwrap().path();
-            names.push(format!("compile_fail::{}", file.file_stem().unwrap().display()));
+            let stem = file.file_stem().unwrap().to_string_lossy();
+            names.push(format!("compile_fail::{stem}"));
         }
         let family = |name: &str| name.split_once("::").map(|(family, _)| family.to_owned());
         let families: Vec<_> = names.iter().filter_map(|name| family(name)).collect();
