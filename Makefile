@@ -2,18 +2,21 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
+# As one word of the shell.
+quote = '$(subst ','\'',$(1))'
+
 .PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint litmus doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR
-	@scripts/check-kdir "$(KDIR)" $(foreach v,CC RUSTC BINDGEN,$(if $(filter command override,$(origin $v)),$v="$($v)"))
-	$(MAKE) -C "$(KDIR)" M=$(CURDIR) modules
+	@scripts/check-kdir $(call quote,$(KDIR)) $(foreach v,CC RUSTC BINDGEN,$(if $(filter command override,$(origin $v)),$v=$(call quote,$($v))))
+	$(MAKE) -C $(call quote,$(KDIR)) M=$(CURDIR) modules
 
 sign: ## sign the modules that were built: KEY= [CERT=]
-	@scripts/sign "$(KDIR)" "$(KEY)" "$(or $(CERT),$(KEY))" $(wildcard *.ko samples/*.ko)
+	@scripts/sign $(call quote,$(KDIR)) $(call quote,$(KEY)) $(call quote,$(or $(CERT),$(KEY))) $(wildcard *.ko samples/*.ko)
 
 modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
-	$(MAKE) -C "$(KDIR)" M=$(CURDIR) modules_install
+	$(MAKE) -C $(call quote,$(KDIR)) M=$(CURDIR) modules_install
 
 demo: ## watch per-CPU threads follow CPU hotplug, in a VM
 	@scripts/vm demo
@@ -87,7 +90,7 @@ help: ## this
 	@echo "  T=               test: only what contains this"
 	@echo "  V=1              show all output of every step"
 	@echo "Variables of the plain build:"
-	@echo "  KDIR=$(KDIR)"
+	@echo '  KDIR='$(call quote,$(KDIR))
 	@echo "  KEY= CERT=       sign: the key, and its certificate if that is another file"
 	@echo "  TESTS=1          also build the tests' modules, some of which crash the kernel"
 	@echo "  CLIPPY=1 W=e LLVM=1 ARCH=... and all of kbuild's"
