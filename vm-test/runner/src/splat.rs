@@ -148,6 +148,13 @@ const SPLATS: &[Pattern] = &[
     anywhere("no memory", "Failed to create a worker thread: -ENOMEM", Line),
     start("no memory", "workqueue: allocation failed while", Line),
     start("no memory", "kmemleak: Cannot allocate", Line),
+    start("no memory", "execmem: unable to allocate memory", Line),
+    start("no memory", "debugfs: out of free ", Line),
+    // With ENOMEM, which these print as a number.
+    anywhere("no memory", "kobject_add error: -12", Line),
+    anywhere("no memory", "(error: -12 parent: ", Line),
+    start("no memory", "kobject: can not set name properly!", Line),
+    start("no memory", "kunit module: error filtering suites: -12", Line),
     // How many of the reports that begin with "page allocation failure" or "vmalloc error" it left out.
     start("no memory", "warn_alloc: ", Line),
     // Whatever the table does not know by name comes with a trace.
@@ -609,6 +616,15 @@ mod tests {
         ),
         ("no memory", "[    9.3] kmemleak: Cannot allocate a scan area, scanning the full object"),
         ("no memory", "[    9.3] warn_alloc: 2 callbacks suppressed"),
+        ("no memory", "[    9.3] execmem: unable to allocate memory"),
+        ("no memory", "[    9.3] debugfs: out of free dentries, can not create file 'wake'"),
+        ("no memory", "[    9.3] kobject: kobject_create_and_add: kobject_add error: -12"),
+        (
+            "no memory",
+            "[    9.3] kobject: kobject_add_internal failed for holders (error: -12 parent: x)",
+        ),
+        ("no memory", "[    9.3] kobject: can not set name properly!"),
+        ("no memory", "[    9.3] kunit module: error filtering suites: -12"),
         ("trace", "[    9.3] Call Trace:"),
     ];
 
