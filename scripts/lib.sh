@@ -181,14 +181,18 @@ step() {
     finish "$1"
 }
 
+# can_redraw: whether stderr is a terminal on which a line can be written again.
+can_redraw() { [[ -t 2 && ${TERM:-dumb} != dumb ]]; }
+
 # tick TEXT: counts the seconds in place on a terminal, says TEXT once elsewhere; never outlives us.
 tick() {
     trap - EXIT INT TERM HUP
     reset_clock
     sleep 1 >/dev/null 2>&1
-    [[ -t 2 ]] || say "$1 ..."
-    while [[ -t 2 ]] && kill -0 $$ 2>/dev/null; do
-        printf '\r\033[K%s ... %d s' "$1" "$(seconds)" >&2
+    can_redraw || say "$1 ..."
+    while can_redraw && kill -0 $$ 2>/dev/null; do
+        # On one line, however narrow the terminal is.
+        printf '\r\033[K\033[?7l%s ... %d s\033[?7h' "$1" "$(seconds)" >&2
         sleep 1 >/dev/null 2>&1
     done
 }
@@ -198,7 +202,7 @@ stop_ticker() {
     kill -KILL "$ticker" 2>/dev/null || : # it may still have our traps
     wait "$ticker" 2>/dev/null || :
     ticker=
-    [[ ! -t 2 ]] || printf '\r\033[K' >&2
+    ! can_redraw || printf '\r\033[K' >&2
 }
 
 # explain LOG TEXT: the one message for a failed step.

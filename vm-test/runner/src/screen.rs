@@ -42,7 +42,7 @@ pub struct Live {
 impl Screen {
     pub fn new() -> Screen {
         let term = Term::stdout();
-        if !term.is_term() || std::env::var("TERM").is_ok_and(|term| term == "dumb") {
+        if !term.is_term() || terminal::is_dumb() {
             return Screen::Lines;
         }
         terminal::hide_cursor();

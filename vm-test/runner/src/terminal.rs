@@ -18,6 +18,7 @@ use nix::sys::termios::Termios;
 use nix::unistd::getpgrp;
 use nix::unistd::tcgetpgrp;
 use signal_hook::iterator::Signals;
+use std::ffi::OsStr;
 use std::io;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
@@ -60,6 +61,15 @@ impl Changed {
             let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &raw);
         }
     }
+}
+
+/// Whether the user's terminal may lack the means to draw anew.
+pub fn is_dumb() -> bool {
+    is_dumb_type(std::env::var_os("TERM").as_deref())
+}
+
+fn is_dumb_type(term: Option<&OsStr>) -> bool {
+    term.is_none_or(|term| term.is_empty() || term == "dumb")
 }
 
 /// Hides the cursor of the terminal on standard output, until [`restore`].
@@ -138,5 +148,16 @@ fn go_on() {
     changed.resumed = true;
     if is_foreground() {
         changed.redo();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_of_an_unknown_type_is_dumb() {
+        assert!([None, Some("".as_ref()), Some("dumb".as_ref())].into_iter().all(is_dumb_type));
+        assert!(!is_dumb_type(Some("xterm".as_ref())));
     }
 }

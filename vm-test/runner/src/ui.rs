@@ -6,15 +6,20 @@ use crate::output::is_ascii;
 use crate::output::note;
 use crate::qemu::Config;
 use crate::setup::Setup;
+use crate::terminal;
 use crate::vm::Vm;
 use anyhow::Result;
 use indicatif::ProgressBar;
+use indicatif::ProgressDrawTarget;
 use indicatif::ProgressStyle;
 use std::time::Duration;
 
 /// Boots, with something that moves meanwhile.
 pub fn boot(setup: &Setup, config: &Config) -> Result<Vm> {
     let spinner = ProgressBar::new_spinner();
+    if terminal::is_dumb() {
+        spinner.set_draw_target(ProgressDrawTarget::hidden());
+    }
     let style = ProgressStyle::with_template("{spinner} booting, {msg} ... {elapsed}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
     spinner.set_style(if is_ascii() { style.tick_chars("-\\|/ ") } else { style });
