@@ -86,12 +86,12 @@ fn a_weaker_early_wake_is_told_by_the_line_of_its_test() {
 
     let path = checkout.0.join("rust/kernel/smpboot/wake.rs");
     let text = fs::read_to_string(&path).unwrap();
-    let weaker = text.replace("early_wake.xchg(true, Full)", "early_wake.xchg(true, Relaxed)");
+    let weaker = text.replace("rcu_users.xchg(true, Full)", "rcu_users.xchg(true, Relaxed)");
     assert!(text != weaker, "wake.rs has no such line any more");
     fs::write(&path, weaker).unwrap();
 
     let test = fs::read_to_string(checkout.0.join("verify/litmus/early-wake.litmus")).unwrap();
-    let line = test.lines().position(|l| l.contains("early_wake.xchg(true, Full)")).unwrap() + 1;
+    let line = test.lines().position(|l| l.contains("rcu_users.xchg(true, Full)")).unwrap() + 1;
     let wrong = checkout.wrong();
     let expected = format!("verify/litmus/early-wake.litmus:{line}: ");
     assert!(wrong.iter().any(|w| w.starts_with(&expected)), "{wrong:#?}");

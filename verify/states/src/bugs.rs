@@ -13,12 +13,12 @@ pub enum Bug {
     RcuUsersNotSet,
     /// `visit` takes no reference.
     TasksNotKept,
-    /// `dispose` does not disable CPU hotplug when it keeps the tasks.
+    /// `end` does not disable CPU hotplug when it keeps the tasks.
     HotplugNotDisabled,
-    /// `dispose` moves the state to `BUSY` when the threads are gone, not before.
+    /// `end` moves the state to `BUSY` when the threads are gone, not before.
     RetiredLate,
-    /// `register_claimed` does not look at `early_wake`.
-    EarlyWakeIgnored,
+    /// `register` does not visit the threads that were woken before it was complete.
+    EarlyWakesForgotten,
     /// `wait_until_up` does not wait for a thread that is parked, which it may be on its way out of that.
     ParkedNotWaitedFor,
     /// `wake` does not look at the state again.
@@ -47,7 +47,7 @@ pub enum Bug {
     CloseDoesNotWait,
     /// `retire` does not wait while the scope ends the registration.
     RetireDoesNotWait,
-    /// `dispose` frees what its owner has leaked.
+    /// `end` frees what its owner has leaked.
     LeakedFreed,
 }
 
@@ -58,7 +58,7 @@ pub const ALL: [Bug; 22] = [
     Bug::TasksNotKept,
     Bug::HotplugNotDisabled,
     Bug::RetiredLate,
-    Bug::EarlyWakeIgnored,
+    Bug::EarlyWakesForgotten,
     Bug::ParkedNotWaitedFor,
     Bug::NoSecondLook,
     Bug::FlagSetLate,

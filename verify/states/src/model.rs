@@ -268,8 +268,8 @@ impl Protocol {
         if self.waits_until_up { Step::CpusReadGuard } else { Step::Use }
     }
 
-    /// `dispose`, for the task that owns the slot now.
-    fn dispose(&self, s: &mut State, actor: &mut Actor) {
+    /// `end`, for the task that owns the slot now.
+    fn end(&self, s: &mut State, actor: &mut Actor) {
         s.promised = [0; CPUS];
         actor.at = match actor.leak {
             true if self.has(Bug::HotplugNotDisabled) => Step::Keep,
@@ -287,12 +287,11 @@ impl Protocol {
             Step::Claim => {
                 s.node = Node::Busy;
                 s.value = true;
-                a.at = Step::RegisterThreads;
+                a.at = Step::Register;
             }
-            Step::RegisterThreads => {
+            Step::Register => {
                 s.storage = usize::from(s.round) + 1;
                 s.alive[s.storage] = true;
-                s.early_wake = false;
                 s.promised = [0; CPUS];
                 a.at = Step::Open;
             }
@@ -339,11 +338,11 @@ impl Protocol {
                 a.at = match s.closed {
                     true if self.has(Bug::AbandonedUndoneTwice) => Step::WaitForWakers,
                     true => Step::Done,
-                    false => Step::LookEarly,
+                    false => Step::HadRcuUsers,
                 };
             }
-            Step::LookEarly => {
-                a.at = match s.early_wake && !self.has(Bug::EarlyWakeIgnored) {
+            Step::HadRcuUsers => {
+                a.at = match s.rcu_users && !self.has(Bug::EarlyWakesForgotten) {
                     true => Step::Visit,
                     false => self.after_registration(),
                 };
@@ -381,7 +380,7 @@ impl Protocol {
                     if !self.has(Bug::RetiredLate) {
                         s.node = Node::Busy;
                     }
-                    self.dispose(s, &mut a);
+                    self.end(s, &mut a);
                 }
             },
             Step::Abort => {
@@ -399,7 +398,7 @@ impl Protocol {
                 Node::Registered => {
                     s.node = Node::Busy;
                     a.leak = !s.abandoned && !self.has(Bug::LeakedFreed);
-                    self.dispose(s, &mut a);
+                    self.end(s, &mut a);
                 }
                 _ => a.at = Step::Done,
             },
@@ -469,9 +468,9 @@ impl Protocol {
             }
             Step::CpuHotplugEnable => {
                 s.disabled = false;
-                a.at = Step::Leak;
+                a.at = Step::Revoke;
             }
-            Step::Leak => {
+            Step::Revoke => {
                 s.node = Node::Revoked;
                 a.at = Step::Take;
             }
@@ -655,13 +654,10 @@ impl Protocol {
                 }
                 match w.seen {
                     _ if is_end => None,
-                    Node::Registering => Some(Wake::EarlyWake),
+                    Node::Registering if self.has(Bug::NoSecondLook) => None,
+                    Node::Registering => Some(Wake::SecondLook),
                     _ => Some(Wake::Task),
                 }
-            }
-            Wake::EarlyWake => {
-                s.early_wake = true;
-                (!self.has(Bug::NoSecondLook)).then_some(Wake::SecondLook)
             }
             Wake::SecondLook => (s.node == Node::Registered).then_some(Wake::Task),
             Wake::Task => {
@@ -749,7 +745,6 @@ impl Model for Protocol {
             alive: [false; STORAGES],
             store: [[None; CPUS]; STORAGES],
             pending: [[false; CPUS]; STORAGES],
-            early_wake: false,
             is_up: [[false; CPUS]; STORAGES],
             rcu_users: false,
             due: [0; CPUS],

@@ -59,9 +59,9 @@ pub enum Thread {
     // linux/kernel/smpboot.c smpboot_thread_fn: schedule();
     Sleep,
 
-    // rust/kernel/smpboot/table.rs run: this.head.pending.clear();
+    // rust/kernel/smpboot/table.rs run: call.this.head.pending.clear();
     Clear,
-    // rust/kernel/smpboot/table.rs run: shared.run(local, &cx);
+    // rust/kernel/smpboot/table.rs run: call.shared.run(call.local, &call.cx);
     Work,
 
     // linux/kernel/kthread.c kthread: kthread_exit(ret);
@@ -100,15 +100,14 @@ pub enum Node {
 /// The steps of a task that registers, unregisters, or closes the scope.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Step {
-    // rust/kernel/module_scope.rs claim: if list.closed
-    // rust/kernel/module_scope.rs claim: if state.load(Relaxed) != FREE
-    // rust/kernel/module_scope.rs claim: state.store(BUSY, Relaxed);
+    // rust/kernel/module_scope.rs enter: if list.closed
+    // rust/kernel/module_scope.rs enter: if state.load(Relaxed) != FREE
+    // rust/kernel/module_scope.rs enter: state.store(BUSY, Relaxed);
     Claim,
-    // rust/kernel/smpboot/untyped.rs register_threads: RawPerCpu::new_zeroed(self.layout)?
-    // rust/kernel/smpboot/untyped.rs register_threads: *self.storage.get() = Some(storage);
-    // rust/kernel/smpboot/untyped.rs register_threads: self.early_wake.store(false, Relaxed);
-    RegisterThreads,
-    // rust/kernel/cpu/slot.rs open: self.settle(REGISTERING)
+    // rust/kernel/smpboot/untyped.rs register: RawPerCpu::new_zeroed(this.layout)
+    // rust/kernel/smpboot/untyped.rs register: this.storage.set(storage);
+    Register,
+    // rust/kernel/module_scope/node.rs open: Self::settle(self.node(), REGISTERING);
     Open,
     // linux/kernel/smpboot.c smpboot_register_percpu_thread: cpus_read_lock();
     // linux/kernel/smpboot.c smpboot_register_percpu_thread: mutex_lock(&smpboot_threads_lock);
@@ -123,44 +122,44 @@ pub enum Step {
     UnparkThread,
     // linux/kernel/smpboot.c smpboot_register_percpu_thread: list_add(&plug_thread->list, &hotplug_threads);
     ListAdd,
-    // rust/kernel/smpboot/untyped.rs register_claimed: self.slot.publish()
-    // rust/kernel/module_scope.rs settle: node.abandoned.set(list.closed)
-    // rust/kernel/module_scope.rs settle: if state == REGISTERED && list.closed
+    // rust/kernel/smpboot/untyped.rs register: open.publish()?;
+    // rust/kernel/module_scope/node.rs settle: abandoned.set(list.closed)
+    // rust/kernel/module_scope/node.rs publish: if Self::settle(self.node(), REGISTERED)
     Publish,
-    // rust/kernel/smpboot/untyped.rs register_claimed: if self.early_wake.load(Relaxed)
-    LookEarly,
-    // rust/kernel/smpboot/untyped.rs register_claimed: self.for_each_task(false)
-    // rust/kernel/smpboot/wake.rs visit: self.wake_task()
+    // rust/kernel/smpboot/untyped.rs register: if this.had_rcu_users()
+    HadRcuUsers,
+    // rust/kernel/smpboot/untyped.rs register: .visit(false);
+    // rust/kernel/smpboot/wake.rs visit: task.wake_up();
     Visit,
     // rust/kernel/smpboot/untyped.rs wait_until_up: let _cpus = CpusReadGuard::new(scope)?;
     CpusReadGuard,
     // rust/kernel/smpboot/untyped.rs wait_until_up: scope.wait_until(
-    // rust/kernel/smpboot/untyped.rs wait_until_up: if self.slot.state() != REGISTERED
+    // rust/kernel/smpboot/untyped.rs wait_until_up: if self.state() != REGISTERED
     WaitUntilUp,
     /// There is a registration.
     Use,
 
-    // rust/kernel/smpboot/untyped.rs register_threads: self.slot.abort()
+    // rust/kernel/smpboot/untyped.rs register: open.abort()
     Abort,
-    // rust/kernel/smpboot/untyped.rs unregister: self.slot.retire()
+    // rust/kernel/cpu/slot.rs unregister: scope.retire(self.node())
     // rust/kernel/module_scope.rs take: REGISTERED =>
-    // rust/kernel/module_scope.rs take: FREE | REVOKED => return null(),
+    // rust/kernel/module_scope.rs take: FREE | REVOKED => return None,
     // rust/kernel/module_scope.rs take: self.changed.wait(&mut list);
     Retire,
 
     /// The scope is not closed.
     Close,
-    // rust/kernel/module_scope.rs take: if list.is_empty()
-    // rust/kernel/module_scope.rs take: list.newest_registered()
+    // rust/kernel/module_scope.rs take: Some(list.newest?)
+    // rust/kernel/module_scope.rs take: REGISTERED =>
     // rust/kernel/module_scope.rs take: self.changed.wait(&mut list);
     Take,
 
-    // rust/kernel/smpboot/untyped.rs dispose: bindings::cpu_hotplug_disable()
+    // rust/kernel/smpboot/untyped.rs end: bindings::cpu_hotplug_disable()
     CpuHotplugDisable,
-    // rust/kernel/smpboot/untyped.rs dispose: self.for_each_task(true)
-    // rust/kernel/smpboot/wake.rs visit: bindings::get_task_struct(task)
+    // rust/kernel/smpboot/untyped.rs end: .visit(true);
+    // rust/kernel/smpboot/wake.rs visit: core::mem::forget(ARef::from(task));
     Keep,
-    // rust/kernel/smpboot/untyped.rs wait_for_wakers: if self.rcu_users.load(Relaxed)
+    // rust/kernel/smpboot/untyped.rs wait_for_wakers: if self.had_rcu_users()
     WaitForWakers,
     // rust/kernel/smpboot/untyped.rs wait_for_wakers: synchronize_rcu();
     SynchronizeRcu,
@@ -178,15 +177,15 @@ pub enum Step {
     WaitForCompletion,
     // linux/kernel/smpboot.c smpboot_unregister_percpu_thread: cpus_read_unlock();
     CpusReadUnlock,
-    // rust/kernel/smpboot/untyped.rs dispose: bindings::cpu_hotplug_enable();
+    // rust/kernel/smpboot/untyped.rs end: bindings::cpu_hotplug_enable()
     CpuHotplugEnable,
-    // rust/kernel/smpboot/untyped.rs dispose: self.slot.leak();
-    Leak,
-    // rust/kernel/smpboot/untyped.rs free: *self.storage.get() = None;
+    // rust/kernel/smpboot/untyped.rs end: ending.revoke();
+    Revoke,
+    // rust/kernel/smpboot/untyped.rs free: bindings::free_percpu(self.entry().storage.get())
     Free,
-    // rust/kernel/smpboot/untyped.rs free: self.slot.release();
-    // rust/kernel/cpu/slot.rs release: (self.drop_value)(*self.value.get());
-    // rust/kernel/cpu/slot.rs release: self.settle(FREE)
+    // rust/kernel/smpboot/untyped.rs free: self.release();
+    // rust/kernel/cpu/slot.rs release: (entry.drop_value)(entry.value.get())
+    // rust/kernel/module_scope/node.rs free: Self::settle(self.node(), FREE);
     Release,
 
     Done,
@@ -241,19 +240,17 @@ pub enum Wake {
     Idle,
     // rust/kernel/smpboot/wake.rs rcu_state: self.rcu_users.xchg(true, Full);
     RcuUsers,
-    // rust/kernel/smpboot/wake.rs rcu_state: self.slot.state()
+    // rust/kernel/smpboot/wake.rs rcu_state: self.state()
     RcuState,
-    // rust/kernel/smpboot/wake.rs wake: head.pending.set();
+    // rust/kernel/smpboot/wake.rs Core::wake: head.pending.set();
     SetPending,
-    // rust/kernel/smpboot/wake.rs wake: self.early_wake.xchg(true, Full);
-    EarlyWake,
-    // rust/kernel/smpboot/wake.rs wake: state = self.slot.state();
+    // rust/kernel/smpboot/wake.rs Core::wake: self.state() == REGISTERED
     SecondLook,
-    // rust/kernel/smpboot/wake.rs wake_task: let task = self.task();
+    // rust/kernel/smpboot/wake.rs Thread::wake: if let Some(task) = self.task()
     Task,
-    // rust/kernel/smpboot/wake.rs wake_task: task_state(task)
+    // rust/kernel/smpboot/wake.rs Thread::wake: task_state(task)
     TaskState,
-    // rust/kernel/smpboot/wake.rs wake_task: bindings::wake_up_process(task)
+    // rust/kernel/smpboot/wake.rs Thread::wake: task.wake_up();
     WakeUpProcess,
 }
 
@@ -296,7 +293,6 @@ pub struct State {
     pub alive: [bool; STORAGES],
     pub store: [[Option<usize>; CPUS]; STORAGES],
     pub pending: [[bool; CPUS]; STORAGES],
-    pub early_wake: bool,
     pub is_up: [[bool; CPUS]; STORAGES],
     pub rcu_users: bool,
 
