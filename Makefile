@@ -26,6 +26,7 @@ test: ## lint, and all tests; with T=NAME just the tests whose name contains it
 	@scripts/vm test
 
 test-long: ## the tests that take minutes, or a boot of their own
+	@$(if $(T),,scripts/sim test schedules=1000000)
 	@scripts/vm test --ignored
 
 test-matrix: ## the tests on every kernel, of each series that Debian has, or of VERSIONS=
