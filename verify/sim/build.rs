@@ -48,7 +48,14 @@ fn main() {
     for cfg in ["CONFIG_SMP", "CONFIG_ARM64", "kernel_has_spin_lock_irq"] {
         println!("cargo:rustc-cfg={cfg}");
     }
-    for cfg in ["CONFIG_SMP", "CONFIG_ARM64", "CONFIG_X86_64", "CONFIG_PREEMPT_RT", "kernel_has_raw_init", "kernel_has_spin_lock_irq"] {
+    for cfg in [
+        "CONFIG_SMP",
+        "CONFIG_ARM64",
+        "CONFIG_X86_64",
+        "CONFIG_PREEMPT_RT",
+        "kernel_has_raw_init",
+        "kernel_has_spin_lock_irq",
+    ] {
         println!("cargo:rustc-check-cfg=cfg({cfg})");
     }
 }

@@ -168,10 +168,7 @@ impl<const N: usize> Worker<N> {
     }
 
     pub fn also(run: Also) -> Self {
-        Self {
-            alive: Atomic::new(7),
-            run,
-        }
+        Self { alive: Atomic::new(7), run }
     }
 
     /// The shared value is there.
@@ -253,7 +250,11 @@ where
 
     fn cleanup(&self, local: Pin<&mut Alive>, cx: &Context<'_>, online: bool) {
         assert_eq!(local.0, 7);
-        assert_eq!(online, kernel::bindings::online(cx.cpu().as_u32()), "cleanup is told where it runs");
+        assert_eq!(
+            online,
+            kernel::bindings::online(cx.cpu().as_u32()),
+            "cleanup is told where it runs"
+        );
         let from: &[Life] = if online { &[Life::Active, Life::Parked] } else { &[Life::Parked] };
         self.goes(cx, from, Life::None);
     }

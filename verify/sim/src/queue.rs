@@ -124,21 +124,25 @@ fn setup(on: bool, offline: Offline, kind: Kind) -> Setup {
     let clock = world::clock();
     let queue = Queue::new(module.scope(), offline, SchedPolicy::Fifo).unwrap();
     let item = |number| Arc::new(Work::new(Job { number, kind }), GFP_KERNEL).unwrap();
-    Setup {
-        module,
-        queue: Rc::new(queue),
-        items: [item(0), item(1)],
-        clock,
-    }
+    Setup { module, queue: Rc::new(queue), items: [item(0), item(1)], clock }
 }
 
 impl Setup {
-    fn task(&self, name: &'static str, at: usize, f: impl FnOnce(&Queue<Jobs>, &[Item; 2]) + 'static) -> world::JoinHandle {
+    fn task(
+        &self,
+        name: &'static str,
+        at: usize,
+        f: impl FnOnce(&Queue<Jobs>, &[Item; 2]) + 'static,
+    ) -> world::JoinHandle {
         let (queue, items) = (self.queue.clone(), self.items.clone());
         spawn(name, at, move || f(&queue, &items))
     }
 
-    fn interrupt(&self, at: usize, f: impl FnOnce(&Queue<Jobs>, &[Item; 2]) + 'static) -> world::JoinHandle {
+    fn interrupt(
+        &self,
+        at: usize,
+        f: impl FnOnce(&Queue<Jobs>, &[Item; 2]) + 'static,
+    ) -> world::JoinHandle {
         let (queue, items) = (self.queue.clone(), self.items.clone());
         spawn("device", at, move || world::interrupt(at, || f(&queue, &items)))
     }
@@ -173,7 +177,13 @@ const SOON: Delta = Delta::from_millis(1);
 const LATE: Delta = Delta::from_secs(3600);
 
 /// Queues the item, for a run that sees this.
-fn submit(queue: &Queue<Jobs>, items: &[Item; 2], of: usize, at: Option<u32>, delay: Delta) -> Result<bool> {
+fn submit(
+    queue: &Queue<Jobs>,
+    items: &[Item; 2],
+    of: usize,
+    at: Option<u32>,
+    delay: Delta,
+) -> Result<bool> {
     step();
     change(of, |f| f.due += 1);
     let item = items[of].clone();
@@ -366,7 +376,8 @@ pub fn all() -> Vec<Simulation> {
             for offline in [Offline::Wait, Offline::Move, Offline::Refuse] {
                 let place = format!("{offline:?}-on={on}-times={times}");
                 for kind in [Kind::Plain, Kind::Again] {
-                    let name = format!("{place}{}", if kind == Kind::Again { "-again" } else { "" });
+                    let name =
+                        format!("{place}{}", if kind == Kind::Again { "-again" } else { "" });
                     submit.variant(name.clone(), move || submits(on, times, offline, kind));
                     sync.variant(name.clone(), move || cancels_sync(on, times, offline, kind));
                     let interrupt = kind == Kind::Plain;

@@ -45,7 +45,10 @@ pub fn check(arguments: &[String]) -> bool {
                 }
                 None => {
                     bad += 1;
-                    eprintln!("c/{name}:{}: not in {c}() of {file}, or not there: {quote}", number + 1);
+                    eprintln!(
+                        "c/{name}:{}: not in {c}() of {file}, or not there: {quote}",
+                        number + 1
+                    );
                 }
             }
         }

@@ -33,7 +33,8 @@ impl Options {
             names: vec![],
         };
         for argument in arguments {
-            let number = |n: &str| n.parse::<u64>().unwrap_or_else(|_| panic!("{argument}: not a number"));
+            let number =
+                |n: &str| n.parse::<u64>().unwrap_or_else(|_| panic!("{argument}: not a number"));
             match argument.split_once('=') {
                 Some(("schedules", n)) => options.schedules = number(n) as usize,
                 Some(("seed", n)) => options.seed = number(n),
@@ -52,7 +53,9 @@ impl Options {
 
     /// The simulations that are wanted: those whose name begins with one of the names.
     fn wanted(&self) -> Vec<Simulation> {
-        let wanted = |s: &Simulation| self.names.is_empty() || self.names.iter().any(|n| s.name.starts_with(n.as_str()));
+        let wanted = |s: &Simulation| {
+            self.names.is_empty() || self.names.iter().any(|n| s.name.starts_with(n.as_str()))
+        };
         all().into_iter().filter(wanted).collect()
     }
 }

@@ -102,11 +102,7 @@ fn in_callbacks(times: u32, drops: bool) {
     let scope = module.scope();
     let hotplug = hotplug(times, false);
     let others = Registration::new(scope, B::new()).unwrap();
-    HANDS.set(Hands {
-        scope: Some(scope),
-        threads: drops.then_some(others),
-        calls: 0,
-    });
+    HANDS.set(Hands { scope: Some(scope), threads: drops.then_some(others), calls: 0 });
     let threads = Registration::new(
         scope,
         A::also(|_| {
@@ -128,7 +124,8 @@ fn in_callbacks(times: u32, drops: bool) {
     ended(0);
     let mut hands = HANDS.take();
     assert!(hands.calls > 0);
-    let dropped = world::with(|w| w.log.iter().any(|line| line.contains("dropped in a hotplug callback")));
+    let dropped =
+        world::with(|w| w.log.iter().any(|line| line.contains("dropped in a hotplug callback")));
     assert_eq!(dropped, drops);
     hands.threads = None;
     module.close();

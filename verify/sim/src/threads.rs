@@ -279,7 +279,10 @@ fn sleeps(on: bool, times: u32, expires: bool) {
                 let now = world::with(|w| w.now);
                 assert!(now >= before + 1_000_000, "the sleep was too short");
             } else {
-                assert!(waited || cx.should_park() || cx.should_stop(), "the sleep ended for nobody");
+                assert!(
+                    waited || cx.should_park() || cx.should_stop(),
+                    "the sleep ended for nobody"
+                );
             }
         }),
     )
@@ -340,9 +343,13 @@ pub fn all() -> Vec<Simulation> {
     let mut s = Simulation::new("threads::fails");
     for on in [true, false] {
         for times in 0..2 {
-            for (what, at) in [("create", 0), ("create", 1), ("alloc", 0), ("alloc", 1), ("state", 0)] {
+            for (what, at) in
+                [("create", 0), ("create", 1), ("alloc", 0), ("alloc", 1), ("state", 0)]
+            {
                 // The second creation is that of CPU 1.
-                if (what, at, on, times) == ("create", 1, false, 0) || what == "create" && at == 1 && times > 0 {
+                if (what, at, on, times) == ("create", 1, false, 0)
+                    || what == "create" && at == 1 && times > 0
+                {
                     continue;
                 }
                 if times > 0 && what != "create" {

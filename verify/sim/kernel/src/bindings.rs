@@ -41,9 +41,7 @@ pub struct cpumask {
     pub bits: [usize; 1],
 }
 
-pub static mut __cpu_possible_mask: cpumask = cpumask {
-    bits: [(1 << CPUS) - 1],
-};
+pub static mut __cpu_possible_mask: cpumask = cpumask { bits: [(1 << CPUS) - 1] };
 pub static mut __cpu_online_mask: cpumask = cpumask { bits: [1] };
 pub static mut __cpu_active_mask: cpumask = cpumask { bits: [1] };
 pub static __per_cpu_offset: [usize; CPUS] = [0, STRIDE];
@@ -189,12 +187,8 @@ pub unsafe fn _printk(
     what: *const c_char,
 ) -> c_int {
     // SAFETY: Strings.
-    let (name, what) = unsafe {
-        (
-            core::ffi::CStr::from_ptr(name),
-            core::ffi::CStr::from_ptr(what),
-        )
-    };
+    let (name, what) =
+        unsafe { (core::ffi::CStr::from_ptr(name), core::ffi::CStr::from_ptr(what)) };
     crate::world::log(format!("{}: {}", name.to_str().unwrap(), what.to_str().unwrap()));
     0
 }

@@ -32,7 +32,11 @@ pub mod ffi {
 #[macro_export]
 macro_rules! pr_err { ($($t:tt)*) => { $crate::world::log(format!($($t)*)) } }
 #[macro_export]
-macro_rules! build_error { ($e:expr) => { panic!("{}", $e) } }
+macro_rules! build_error {
+    ($e:expr) => {
+        panic!("{}", $e)
+    };
+}
 #[macro_export]
 macro_rules! static_lock_class {
     () => {

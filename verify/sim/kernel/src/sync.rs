@@ -214,9 +214,7 @@ impl<T> Arc<T> {
         };
         let counted = KBox::pin_init(counted, flags)?;
         // SAFETY: It stays there.
-        Ok(Self(KBox::into_raw(unsafe {
-            Pin::into_inner_unchecked(counted)
-        })))
+        Ok(Self(KBox::into_raw(unsafe { Pin::into_inner_unchecked(counted) })))
     }
 
     pub fn into_raw(this: Self) -> *const T {
@@ -225,11 +223,7 @@ impl<T> Arc<T> {
     }
 
     pub unsafe fn from_raw(at: *const T) -> Self {
-        Self(
-            at.byte_sub(core::mem::offset_of!(Counted<T>, value))
-                .cast_mut()
-                .cast(),
-        )
+        Self(at.byte_sub(core::mem::offset_of!(Counted<T>, value)).cast_mut().cast())
     }
 
     /// # Safety

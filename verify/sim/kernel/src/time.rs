@@ -64,7 +64,11 @@ impl<C> Add<Delta> for Instant<C> {
 
 #[macro_export]
 macro_rules! impl_has_hr_timer {
-    ($($t:tt)*) => {};
+    (impl{$($generics:tt)*} HasHrTimer<Self> for $t:ty { mode: $mode:ty, field: self.$field:ident }) => {
+        impl<$($generics)*> $crate::time::hrtimer::HasHrTimer for $t {
+            type Mode = $mode;
+        }
+    };
 }
 
 pub mod hrtimer {
@@ -89,12 +93,13 @@ pub mod hrtimer {
         }
     }
 
+    pub trait HasHrTimer {
+        type Mode;
+    }
+
     pub trait HrTimerCallback: Sized {
         type Pointer<'a>;
-        fn run(
-            this: ArcBorrow<'_, Self>,
-            cx: HrTimerCallbackContext<'_, Self>,
-        ) -> HrTimerRestart;
+        fn run(this: ArcBorrow<'_, Self>, cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart;
     }
 
     pub trait HrTimerPointer: Sized {
@@ -117,13 +122,8 @@ pub mod hrtimer {
             step();
             // SAFETY: The current task exists.
             let cpu = unsafe { (*current()).on_cpu() };
-            let timer = Timer {
-                id: self.id(),
-                expires: expires.0,
-                cpu,
-                running: false,
-                fire: fire::<T>,
-            };
+            let timer =
+                Timer { id: self.id(), expires: expires.0, cpu, running: false, fire: fire::<T> };
             with(|w| {
                 assert!(!w.timers.iter().any(|t| t.id == timer.id && !t.running), "set twice");
                 w.timers.push(timer);

@@ -36,6 +36,7 @@ pub struct World {
     run: u64,
     /// The `task_struct` of each of shuttle's tasks.
     current: Vec<*mut task_struct>,
+    #[allow(clippy::vec_box, reason = "others have their addresses")]
     tasks: Vec<Box<task_struct>>,
     waiting: Vec<(usize, Waker, Condition)>,
     readers: Vec<(usize, u64)>,
@@ -87,11 +88,7 @@ pub fn begin() {
             unsafe { std::alloc::dealloc(at, layout) };
         }
         let run = w.run + 1;
-        *w = World {
-            run,
-            horizon: i64::MAX,
-            ..World::default()
-        };
+        *w = World { run, horizon: i64::MAX, ..World::default() };
     });
     crate::bindings::reset();
 }
@@ -196,7 +193,9 @@ pub fn touch<T>(at: *mut T) {
 /// Ends the run if that memory is free.
 pub fn check<T>(at: *mut T) {
     let at = at as usize;
-    if with(|w| w.freed.iter().any(|(from, to)| (*from..*to).contains(&at))) && !std::thread::panicking() {
+    if with(|w| w.freed.iter().any(|(from, to)| (*from..*to).contains(&at)))
+        && !std::thread::panicking()
+    {
         panic!("memory is used after it was freed");
     }
 }
@@ -255,7 +254,9 @@ pub fn changed() {
         return;
     }
     let mut at = 0;
-    while let Some((waker, condition)) = with(|w| w.waiting.get(at).map(|(_, waker, c)| (waker.clone(), *c))) {
+    while let Some((waker, condition)) =
+        with(|w| w.waiting.get(at).map(|(_, waker, c)| (waker.clone(), *c)))
+    {
         // SAFETY: In the list as long as it is valid.
         if unsafe { (*condition)() } {
             waker.wake();

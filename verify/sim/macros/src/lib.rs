@@ -29,13 +29,11 @@ pub fn vtable(_: TokenStream, item: TokenStream) -> TokenStream {
     let Some(TokenTree::Group(body)) = tokens.pop() else {
         panic!("a trait or an implementation was expected");
     };
-    let constants: String = functions(body.stream())
-        .iter()
-        .map(|name| {
-            let name = name.to_uppercase();
-            format!("#[allow(missing_docs)] const HAS_{name}: bool = {};", !is_trait)
-        })
-        .collect();
+    let mut constants = String::new();
+    for name in functions(body.stream()) {
+        let name = name.to_uppercase();
+        constants += &format!("#[allow(missing_docs)] const HAS_{name}: bool = {};", !is_trait);
+    }
     let mut all: TokenStream = constants.parse().unwrap();
     all.extend(body.stream());
     tokens.push(TokenTree::Group(Group::new(Delimiter::Brace, all)));
@@ -46,9 +44,7 @@ pub fn vtable(_: TokenStream, item: TokenStream) -> TokenStream {
 /// Types with parameters do without.
 #[proc_macro_attribute]
 pub fn pin_data(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    let mut all: TokenStream = format!("#[::pinned_init::pin_data({arguments})]")
-        .parse()
-        .unwrap();
+    let mut all: TokenStream = format!("#[::pinned_init::pin_data({arguments})]").parse().unwrap();
     all.extend(item.clone());
 
     let tokens: Vec<TokenTree> = item.into_iter().collect();

@@ -5,6 +5,7 @@
 use super::samples::Class;
 use super::samples::class;
 use super::samples::logged;
+use crate::guest::SOON;
 use crate::guest::Task;
 use crate::guest::calls::offline;
 use crate::guest::calls::online;

@@ -7,8 +7,8 @@ use super::smpboot::{
 };
 use crate::bindings::*;
 use crate::world::{
-    self, changed, current, lock, new_task, note, set_current, step, unlock, wait_until, with, Step,
-    World, CPUS,
+    self, changed, current, lock, new_task, note, set_current, step, unlock, wait_until, with,
+    Step, World, CPUS,
 };
 use core::ffi::{c_char, c_int, c_uint};
 

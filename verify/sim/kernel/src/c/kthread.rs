@@ -3,7 +3,9 @@
 //! Kernel threads, parking and stopping.
 
 use crate::bindings::*;
-use crate::world::{self, changed, current, new_task, note, set_current, step, wait_until, with, Sendable};
+use crate::world::{
+    self, changed, current, new_task, note, set_current, step, wait_until, with, Sendable,
+};
 use core::ffi::{c_int, c_void};
 
 /// Ends the run if the task is gone. Its memory stays, so that this can be told.

@@ -63,15 +63,7 @@ pub unsafe fn schedule_hrtimeout_range(expires: *mut i64, _delta: u64, _mode: u3
     //: hrtimer_sleeper_start_expires(&t, mode);
     step();
     let (expires, cpu) = (*expires, (*this).on_cpu());
-    with(|w| {
-        w.timers.push(Timer {
-            id,
-            expires,
-            cpu,
-            running: false,
-            fire,
-        })
-    });
+    with(|w| w.timers.push(Timer { id, expires, cpu, running: false, fire }));
     changed();
     //: schedule();
     schedule();

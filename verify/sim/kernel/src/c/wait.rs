@@ -84,7 +84,12 @@ pub unsafe fn finish_wait(head: *mut wait_queue_head, entry: *mut wait_queue_ent
     }
 }
 
-pub unsafe fn __wake_up(head: *mut wait_queue_head, mode: c_uint, _exclusive: c_int, _key: *mut c_void) -> c_int {
+pub unsafe fn __wake_up(
+    head: *mut wait_queue_head,
+    mode: c_uint,
+    _exclusive: c_int,
+    _key: *mut c_void,
+) -> c_int {
     touch(head);
     // C: kernel/sched/wait.c __wake_up_common
     //: list_for_each_entry_safe_from(curr, next, &wq_head->head, entry) {
