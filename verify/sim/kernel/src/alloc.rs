@@ -5,6 +5,7 @@
 use crate::error::{code::ENOMEM, Error, Result};
 use crate::world;
 use core::alloc::Layout;
+use core::ffi::c_void;
 use core::ops::{Deref, DerefMut};
 use core::pin::Pin;
 use pin_init::PinInit;
@@ -80,6 +81,30 @@ impl<T> Drop for KBox<T> {
         // SAFETY: Initialized, and not used again.
         unsafe { self.0.drop_in_place() };
         world::free(self.0.cast(), room::<T>());
+    }
+}
+
+pub trait ForeignOwnable: Sized {
+    type Borrowed<'a>;
+    fn into_foreign(self) -> *mut c_void;
+    unsafe fn from_foreign(at: *mut c_void) -> Self;
+    unsafe fn borrow<'a>(at: *mut c_void) -> Self::Borrowed<'a>;
+}
+
+impl<T: 'static> ForeignOwnable for Pin<KBox<T>> {
+    type Borrowed<'a> = Pin<&'a T>;
+
+    fn into_foreign(self) -> *mut c_void {
+        // SAFETY: What is behind it stays where it is.
+        KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) }).cast()
+    }
+    unsafe fn from_foreign(at: *mut c_void) -> Self {
+        Pin::new_unchecked(KBox::from_raw(at.cast()))
+    }
+    unsafe fn borrow<'a>(at: *mut c_void) -> Pin<&'a T> {
+        let at: *mut T = at.cast();
+        world::check(at);
+        Pin::new_unchecked(&*at)
     }
 }
 

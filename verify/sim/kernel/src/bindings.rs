@@ -117,8 +117,11 @@ pub struct smp_hotplug_thread {
     pub thread_comm: *const u8,
 }
 
-pub struct module;
-pub static mut __this_module: module = module;
+pub struct module {
+    pub state: c_uint,
+}
+pub const module_state_MODULE_STATE_LIVE: c_uint = 0;
+pub static mut __this_module: module = module { state: module_state_MODULE_STATE_LIVE };
 pub struct lock_class_key;
 pub struct file;
 pub struct poll_table;
@@ -169,7 +172,11 @@ pub unsafe fn pcpu_alloc_noprof(size: usize, _: usize, _: bool, _: u32) -> *mut 
 }
 
 pub unsafe fn free_percpu(at: *mut c_void) {
-    crate::world::free(at.cast(), percpu());
+    // C: mm/percpu.c free_percpu
+    //: if (!ptr)
+    if !at.is_null() {
+        crate::world::free(at.cast(), percpu());
+    }
 }
 
 pub unsafe fn smp_mb() {

@@ -131,6 +131,8 @@ pub mod types {
     use core::mem::MaybeUninit;
     use pin_init::PinInit;
 
+    pub use crate::alloc::ForeignOwnable;
+
     pub type NotThreadSafe = PhantomData<*mut ()>;
     pub const NotThreadSafe: NotThreadSafe = PhantomData;
 
@@ -142,6 +144,13 @@ pub mod types {
     }
 
     impl<T> Opaque<T> {
+        pub const fn uninit() -> Self {
+            Self {
+                value: UnsafeCell::new(MaybeUninit::uninit()),
+                _pin: PhantomPinned,
+            }
+        }
+
         pub fn ffi_init(init: impl FnOnce(*mut T)) -> impl PinInit<Self> {
             // SAFETY: `init` initializes it.
             unsafe {
@@ -210,10 +219,24 @@ pub mod task {
             crate::world::current()
         }
     }
-    pub struct Task;
+
+    #[repr(transparent)]
+    pub struct Task(core::cell::UnsafeCell<crate::bindings::task_struct>);
+
     impl Task {
         pub fn current_raw() -> *mut crate::bindings::task_struct {
             crate::world::current()
+        }
+        pub fn as_ptr(&self) -> *mut crate::bindings::task_struct {
+            self.0.get()
+        }
+        pub fn pid(&self) -> Pid {
+            // SAFETY: Tasks take turns.
+            unsafe { (*self.as_ptr()).pid }
+        }
+        pub fn wake_up(&self) {
+            // SAFETY: The caller says that the task is valid, which is looked at.
+            unsafe { crate::bindings::wake_up_process(self.as_ptr()) };
         }
     }
 }

@@ -281,6 +281,21 @@ impl<T> Deref for ArcBorrow<'_, T> {
     }
 }
 
+pub mod aref {
+    use crate::{bindings, task::Task};
+
+    /// A counted reference to a task, which the library keeps for ever.
+    pub struct ARef<T>(core::marker::PhantomData<T>);
+
+    impl From<&Task> for ARef<Task> {
+        fn from(task: &Task) -> Self {
+            // SAFETY: The caller says that the task is valid, which is looked at.
+            unsafe { bindings::get_task_struct(task.as_ptr()) };
+            Self(core::marker::PhantomData)
+        }
+    }
+}
+
 pub mod rcu {
     pub struct Guard(());
 
