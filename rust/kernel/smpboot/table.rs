@@ -215,7 +215,7 @@ struct ThreadCall<'a, T: HotplugThread> {
     cx: Context<'a>,
 }
 
-impl<'a, T: HotplugThread> ThreadCall<'a, T> {
+impl<T: HotplugThread> ThreadCall<'_, T> {
     /// # Safety
     ///
     /// Called by the thread of `cpu` in a callback that may sleep, and lasts for `'a`. `setup` came

@@ -145,10 +145,7 @@ pub mod types {
 
     impl<T> Opaque<T> {
         pub const fn uninit() -> Self {
-            Self {
-                value: UnsafeCell::new(MaybeUninit::uninit()),
-                _pin: PhantomPinned,
-            }
+            Self { value: UnsafeCell::new(MaybeUninit::uninit()), _pin: PhantomPinned }
         }
 
         pub fn ffi_init(init: impl FnOnce(*mut T)) -> impl PinInit<Self> {

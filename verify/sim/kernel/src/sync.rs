@@ -284,8 +284,14 @@ impl<T> Deref for ArcBorrow<'_, T> {
 pub mod aref {
     use crate::{bindings, task::Task};
 
-    /// A counted reference to a task, which the library keeps for ever.
+    /// A counted reference to a task.
     pub struct ARef<T>(core::marker::PhantomData<T>);
+
+    impl<T> Drop for ARef<T> {
+        fn drop(&mut self) {
+            unreachable!("the library keeps them for ever");
+        }
+    }
 
     impl From<&Task> for ARef<Task> {
         fn from(task: &Task) -> Self {
