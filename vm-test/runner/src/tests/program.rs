@@ -305,6 +305,9 @@ fn fits_a_small_terminal(this: &This) -> Result<()> {
     // Ctrl-Z gives the cursor back, `fg` hides it again.
     signal(&child, Signal::SIGTSTP)?;
     shown.wait(b"\x1b[?25h")?;
+    // As a shell does, which continues only what has stopped.
+    let stat = format!("/proc/{}/stat", child.id());
+    wait_for("the stop", || Ok(fs::read_to_string(&stat)?.contains(") T ").then_some(())))?;
     signal(&child, Signal::SIGCONT)?;
     shown.wait(b"\x1b[?25l")?;
     let status = child.wait()?;
