@@ -247,7 +247,7 @@ impl Model {
                 None => return refuse(Errno::ENOENT),
             },
             Op::Period(us) => match &mut self.loaded {
-                Some(_) if us == TOO_SHORT => return refuse(Errno::EINVAL),
+                Some(_) if us == TOO_SHORT => return refuse(Errno::ERANGE),
                 Some(loaded) => {
                     loaded.period_us = us;
                     // The threads see to their timers.
@@ -439,7 +439,7 @@ mod tests {
         let mut model = model();
         assert_eq!(model.apply(&Op::Period(LONG), false).errno, Some(Errno::ENOENT));
         model.apply(&Op::Insmod { verbose: true }, false);
-        assert_eq!(model.apply(&Op::Period(TOO_SHORT), false).errno, Some(Errno::EINVAL));
+        assert_eq!(model.apply(&Op::Period(TOO_SHORT), false).errno, Some(Errno::ERANGE));
         let answered = [(0, vec![Wake, Run]), (1, vec![Wake, Run])].into();
         assert_eq!(model.apply(&Op::Period(LONG), false).events, answered);
         assert!(model.ticking().is_empty());
