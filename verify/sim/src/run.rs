@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 use std::time::Instant;
 
 /// No run is as long, but one that does not end.
@@ -69,7 +70,7 @@ pub fn list() -> bool {
     true
 }
 
-/// All of it, on all processors. Stops at the first fault of each.
+/// All of it, on all processors. Stops at the first fault.
 pub fn test(arguments: &[String]) -> bool {
     let began = Instant::now();
     let options = Options::parse(arguments);
@@ -79,7 +80,7 @@ pub fn test(arguments: &[String]) -> bool {
         return false;
     }
     let jobs = std::thread::available_parallelism().map_or(1, |n| n.get()).min(variants);
-    let children: Vec<_> = (0..jobs)
+    let mut children: Vec<_> = (0..jobs)
         .map(|job| {
             let mut command = Command::new(std::env::current_exe().unwrap());
             command.arg("part").args(arguments);
@@ -88,20 +89,21 @@ pub fn test(arguments: &[String]) -> bool {
         })
         .collect();
 
+    // What each has printed, when it has ended.
+    let (ended, end) = mpsc::channel();
+    for (job, child) in children.iter_mut().enumerate() {
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let ended = ended.clone();
+        std::thread::spawn(move || {
+            let lines: Vec<String> = out.lines().map_while(Result::ok).collect();
+            let _ = ended.send((job, lines));
+        });
+    }
+    drop(ended);
+
     let mut runs: BTreeMap<String, usize> = BTreeMap::new();
     let mut ok = true;
-    let readers: Vec<_> = children
-        .into_iter()
-        .map(|mut child| {
-            let out = BufReader::new(child.stdout.take().unwrap());
-            std::thread::spawn(move || {
-                let lines: Vec<String> = out.lines().map_while(Result::ok).collect();
-                (lines, child.wait().unwrap())
-            })
-        })
-        .collect();
-    for reader in readers {
-        let (lines, status) = reader.join().unwrap();
+    for (job, lines) in end {
         let mut at = String::new();
         for line in lines {
             match line.split_once(' ') {
@@ -112,10 +114,15 @@ pub fn test(arguments: &[String]) -> bool {
                 _ => println!("{line}"),
             }
         }
-        if !status.success() {
+        let status = children[job].wait().unwrap();
+        if ok && !status.success() {
             ok = false;
             if status.code().is_none() {
-                eprintln!("sim: {at}: {status} (seed={}): a crash is a fault, too", options.seed);
+                let seed = options.seed;
+                eprintln!("sim: {at}: {status} (seed={seed}): a crash is a fault, too");
+            }
+            for child in &mut children {
+                let _ = child.kill();
             }
         }
     }
@@ -217,7 +224,7 @@ fn exit_on_panic() {
     std::panic::set_hook(Box::new(|info| {
         let at = AT.with_borrow(|at| at.clone());
         eprintln!("sim: {at}: {info}");
-        eprintln!("To see it step by step: scripts/sim replay {at} FILE");
+        eprintln!("To repeat it step by step: scripts/sim replay {at} FILE");
         std::process::exit(1);
     }));
 }

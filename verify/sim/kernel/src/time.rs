@@ -71,6 +71,14 @@ macro_rules! impl_has_hr_timer {
     };
 }
 
+pub mod delay {
+    /// Others have a turn.
+    pub fn fsleep(_: super::Delta) {
+        crate::world::might_sleep();
+        crate::world::step();
+    }
+}
+
 pub mod hrtimer {
     use super::Instant;
     use crate::sync::{Arc, ArcBorrow};
