@@ -108,9 +108,6 @@ impl ScopedModule for Holes {
 
 /// Whether the scope takes no more registrations.
 pub(crate) fn is_closed(scope: &'static ModuleScope) -> bool {
-    let probe = KBox::pin_init(
-        debugfs::Tree::new(scope, c"rust_smpboot_holes_probe", (), |(), _| {}),
-        GFP_KERNEL,
-    );
+    let probe = debugfs::Tree::new(scope, c"rust_smpboot_holes_probe", (), |(), _| {});
     probe.err() == Some(ESHUTDOWN)
 }
