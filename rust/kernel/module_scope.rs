@@ -141,6 +141,8 @@ impl Registrations {
                     REGISTERED => {
                         // INVARIANT: The lock is held. This task is the owner now.
                         state.store(BUSY, Relaxed);
+                        // Who waits for these threads to be up holds the hotplug lock.
+                        self.changed.notify_all();
                         return Some(Owned(candidate));
                     }
                     FREE | REVOKED => return None,
