@@ -191,8 +191,9 @@ impl Root {
             queues: Cell::new(KVec::new()),
             _pin: PhantomPinned,
             _: {
-                // SAFETY: Pinned, and the address is that of all of `Root`. The node is free, or
-                // the scope has revoked it, when the `Tree` is gone.
+                // SAFETY: Pinned, and the address is that of all of `Root`. It is in the memory of
+                // a `Files`, which only dropping the `Tree` frees, or failing to make it. Then the
+                // node is free, or revoked.
                 let owned = scope.claim(unsafe { NodeRef::new(this.cast()) })?;
                 let this = this.as_ptr();
                 // SAFETY: The name is copied; null is the root of debugfs.
