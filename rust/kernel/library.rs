@@ -24,6 +24,11 @@
 //! Here `ext` is a directory below that of the module, with a copy of this repository or of its `rust/`.
 //! The macros look for `smpboot` at the root of the crate. The module's `Kbuild` has a line
 //! `include $(src)/ext/rust/smpboot.mk`.
+//!
+//! The library is compiled as a part of the module's crate, so it trusts the root of that crate:
+//! that `kernel`, `pin_init` and `smpboot` are there what they are here, and that no macro has a
+//! name that the library uses. A `macro_rules!` above `mod library;` hides the kernel crate's
+//! macro of that name in the library, too. So put `mod library;` above all of them.
 
 #![allow(
     dead_code,

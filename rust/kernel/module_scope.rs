@@ -141,6 +141,8 @@ impl Registrations {
                     REGISTERED => {
                         // INVARIANT: The lock is held. This task is the owner now.
                         state.store(BUSY, Relaxed);
+                        // Who waits for these threads to be up holds the hotplug lock.
+                        self.changed.notify_all();
                         return Some(Owned(candidate));
                     }
                     FREE | REVOKED => return None,
@@ -343,15 +345,18 @@ macro_rules! scoped_module {
             fn init(
                 module: &'static ::kernel::ThisModule,
             ) -> impl ::kernel::prelude::PinInit<Self, ::kernel::error::Error> {
-                static CLAIMED: ::kernel::sync::atomic::AtomicFlag =
-                    ::kernel::sync::atomic::AtomicFlag::new(false);
-
                 // The scope is the first to be initialized: if the rest fails, `pin_init` drops it.
                 ::kernel::prelude::try_pin_init!(&this in Self {
-                    // SAFETY: This type is the `type` of `module!` below, which drops it in
-                    // `__exit`. Another value of this type cannot get a scope: `module!` calls
-                    // this function before any other code of the module runs.
-                    scope <- unsafe { $crate::smpboot::ModuleScope::new(&CLAIMED) },
+                    scope <- {
+                        // In a block of its own: `$type` is code of the user's, which could name it.
+                        static CLAIMED: ::kernel::sync::atomic::AtomicFlag =
+                            ::kernel::sync::atomic::AtomicFlag::new(false);
+
+                        // SAFETY: This type is the `type` of `module!` below, which drops it in
+                        // `__exit`. Another value of this type cannot get a scope: `module!` calls
+                        // this function before any other code of the module runs.
+                        unsafe { $crate::smpboot::ModuleScope::new(&CLAIMED) }
+                    },
                     module <- <$type as $crate::smpboot::ScopedModule>::init(
                         module,
                         // SAFETY: Initialized just now, in the static of `module!`, as above.

@@ -14,6 +14,8 @@
 //! | 8 | a startup that fails when a CPU-down is rolled back |
 //! | 9 | notifies a wait queue in a timer that is not a hard one |
 //! | 10 | makes registrations and files out of values that own registrations, when told to |
+//! | 11 | a tree whose memory is freed without a drop |
+//! | 12 | waits for threads to be up while a CPU goes offline and the module ends |
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 
@@ -29,6 +31,8 @@ mod holes {
     pub(crate) mod rollback;
     pub(crate) mod stream;
     pub(crate) mod timer;
+    pub(crate) mod undropped;
+    pub(crate) mod waits;
 }
 #[path = "../../rust/kernel/library.rs"]
 mod library;
@@ -42,7 +46,9 @@ use holes::{
     race,
     rollback,
     stream,
-    timer, //
+    timer,
+    undropped,
+    waits, //
 };
 use library::{
     debugfs,
@@ -81,6 +87,7 @@ enum Holes {
     Cpufreq(cpufreq::Held),
     Rollback(rollback::Held),
     Memory(memory::Held),
+    Undropped(undropped::Held),
 }
 
 impl ScopedModule for Holes {
@@ -101,6 +108,8 @@ impl ScopedModule for Holes {
             8 => rollback::begin(scope).map(Self::Rollback),
             9 => nothing(timer::begin()),
             10 => memory::begin(scope).map(Self::Memory),
+            11 => undropped::begin(scope).map(Self::Undropped),
+            12 => nothing(waits::begin(scope)),
             _ => Err(EINVAL),
         }
     }
@@ -108,9 +117,6 @@ impl ScopedModule for Holes {
 
 /// Whether the scope takes no more registrations.
 pub(crate) fn is_closed(scope: &'static ModuleScope) -> bool {
-    let probe = KBox::pin_init(
-        debugfs::Tree::new(scope, c"rust_smpboot_holes_probe", (), |(), _| {}),
-        GFP_KERNEL,
-    );
+    let probe = debugfs::Tree::new(scope, c"rust_smpboot_holes_probe", (), |(), _| {});
     probe.err() == Some(ESHUTDOWN)
 }

@@ -106,6 +106,16 @@ impl<K: Kind> Deref for Entry<K> {
     }
 }
 
+/// What `module!` makes at the root of the crate for messages. It may be the user's own.
+const LOG_PREFIX: &[u8] = {
+    let prefix = crate::__LOG_PREFIX;
+    assert!(
+        matches!(prefix, [.., 0]),
+        "`__LOG_PREFIX` does not end with a NUL"
+    );
+    prefix
+};
+
 /// Reports what its owner has done to a registration. As `pr_err!`, for a fifth of the code.
 #[cold]
 #[inline]
@@ -114,7 +124,7 @@ fn report(name: &CStr, what: &CStr) {
     unsafe {
         bindings::_printk(
             c"\x013%s: %s: registration %s; it ends with the module\n".as_char_ptr(),
-            crate::__LOG_PREFIX.as_ptr(),
+            LOG_PREFIX.as_ptr(),
             name.as_char_ptr(),
             what.as_char_ptr(),
         )

@@ -59,12 +59,9 @@ pub const MAX_INPUT: usize = 16 << 10;
 ///     }
 /// }
 ///
-/// let files = KBox::pin_init(
-///     Tree::new(scope, c"example", Atomic::<u64>::new(7), |limit, dir| {
-///         dir.file::<Limit>(c"limit", limit);
-///     }),
-///     GFP_KERNEL,
-/// )?;
+/// let files = Tree::new(scope, c"example", Atomic::<u64>::new(7), |limit, dir| {
+///     dir.file::<Limit>(c"limit", limit);
+/// })?;
 /// # drop(files);
 /// ```
 #[vtable]

@@ -37,12 +37,9 @@ impl Attribute for Atomic<u64> {
 /// use debugfs::{Number, Tree};
 /// use kernel::sync::atomic::{Atomic, Relaxed};
 ///
-/// let files = KBox::pin_init(
-///     Tree::new(scope, c"example", Atomic::<u64>::new(10), |percent, dir| {
-///         dir.file::<Number<0, 100>>(c"percent", percent);
-///     }),
-///     GFP_KERNEL,
-/// )?;
+/// let files = Tree::new(scope, c"example", Atomic::<u64>::new(10), |percent, dir| {
+///     dir.file::<Number<0, 100>>(c"percent", percent);
+/// })?;
 /// assert_eq!(files.load(Relaxed), 10);
 ///
 /// assert_eq!(Number::<0, 100>::parse(c"0x10\n"), Ok(16));

@@ -191,8 +191,9 @@ impl Root {
             queues: Cell::new(KVec::new()),
             _pin: PhantomPinned,
             _: {
-                // SAFETY: Pinned, and the address is that of all of `Root`. The node is free, or
-                // the scope has revoked it, when the `Tree` is gone.
+                // SAFETY: Pinned, and the address is that of all of `Root`. It is in the memory of
+                // a `Files`, which only dropping the `Tree` frees, or failing to make it. Then the
+                // node is free, or revoked.
                 let owned = scope.claim(unsafe { NodeRef::new(this.cast()) })?;
                 let this = this.as_ptr();
                 // SAFETY: The name is copied; null is the root of debugfs.
@@ -247,10 +248,14 @@ impl Root {
 ///
 /// A tree that is leaked keeps its files until the module ends, and its value for ever.
 ///
-/// The files have the tree's address, so it is pinned whatever `T` is, and the value is shared: no
-/// `&mut T` is to be had. [`Send`] and [`Sync`] are `T`'s, and each file demands [`Sync`] data.
-#[pin_data(PinnedDrop)]
-pub struct Tree<T> {
+/// The value has memory of its own, in which it is pinned, so the tree may be moved, and the files
+/// find the value also when the memory of the tree goes away without a drop. The value is shared:
+/// no `&mut T` is to be had. [`Send`] and [`Sync`] are `T`'s, and each file demands [`Sync`] data.
+pub struct Tree<T>(Pin<KBox<Files<T>>>);
+
+/// What the files and the scope have the address of.
+#[pin_data]
+struct Files<T> {
     #[pin]
     root: Root,
     #[pin]
@@ -267,25 +272,26 @@ impl<T> Tree<T> {
     ///
     /// # Errors
     ///
+    /// - `ENOMEM`: no memory for the value.
     /// - `ESHUTDOWN`: the module is going away, or began to while this ran. The files are gone.
     /// - the error of `data`.
     ///
     /// That a file or a directory could not be made is no error: see [`Dir`].
-    pub fn new<'a, E>(
+    pub fn new<E>(
         scope: &'static ModuleScope,
-        name: &'a CStr,
-        data: impl PinInit<T, E> + 'a,
-        fill: impl for<'data> FnOnce(&'data T, &Dir<'data>) + 'a,
-    ) -> impl PinInit<Self, Error> + 'a
+        name: &CStr,
+        data: impl PinInit<T, E>,
+        fill: impl for<'data> FnOnce(&'data T, &Dir<'data>),
+    ) -> Result<Self>
     where
         Error: From<E>,
         T: 'static,
     {
-        try_pin_init!(&this in Self {
+        let files = try_pin_init!(&this in Files {
             data <- data,
             root <- Root::new(scope, name, move |dentry, queues| {
                 // SAFETY: Initialized above, and pinned. The borrow is from here to the end of
-                // `drop`, where the files go first.
+                // `drop`, where the files go first; without that, the memory stays.
                 let data = unsafe { &(*this.as_ptr()).data };
                 fill(data, &Dir {
                     dentry,
@@ -294,15 +300,15 @@ impl<T> Tree<T> {
                     _data: PhantomData,
                 });
             }),
-        }? Error)
+        }? Error);
+        KBox::pin_init::<Error>(files, GFP_KERNEL).map(Self)
     }
 }
 
-#[pinned_drop]
-impl<T> PinnedDrop for Tree<T> {
+impl<T> Drop for Tree<T> {
     #[inline]
-    fn drop(self: Pin<&mut Self>) {
-        self.root.close();
+    fn drop(&mut self) {
+        self.0.root.close();
     }
 }
 
@@ -312,6 +318,6 @@ impl<T> core::ops::Deref for Tree<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        &self.data
+        &self.0.data
     }
 }

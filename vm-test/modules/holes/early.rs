@@ -22,16 +22,13 @@ use kernel::{
 
 pub(crate) fn begin(scope: &'static ModuleScope) -> Result {
     let _streams = stream::tree(scope, &stream::State::new()?)?;
-    let _number = KBox::pin_init(
-        Tree::new(
-            scope,
-            c"rust_smpboot_holes_early",
-            Atomic::<u64>::new(42),
-            |number, dir| {
-                dir.file::<Atomic<u64>>(c"number", number);
-            },
-        ),
-        GFP_KERNEL,
+    let _number = Tree::new(
+        scope,
+        c"rust_smpboot_holes_early",
+        Atomic::<u64>::new(42),
+        |number, dir| {
+            dir.file::<Atomic<u64>>(c"number", number);
+        },
     )?;
     let queue = Arc::pin_init(
         WaitQueue::new(c"hole_early", static_lock_class!()),

@@ -30,18 +30,15 @@ impl HotplugThread for Filler {
     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        let tree = KBox::pin_init(
-            Tree::new(
-                self.0,
-                c"rust_smpboot_holes_fill",
-                Atomic::<u64>::new(42),
-                |number, dir| {
-                    dir.file::<Atomic<u64>>(c"before", number);
-                    while cx.sleep(Delta::from_millis(1)) {}
-                    dir.file::<Atomic<u64>>(c"after", number);
-                },
-            ),
-            GFP_KERNEL,
+        let tree = Tree::new(
+            self.0,
+            c"rust_smpboot_holes_fill",
+            Atomic::<u64>::new(42),
+            |number, dir| {
+                dir.file::<Atomic<u64>>(c"before", number);
+                while cx.sleep(Delta::from_millis(1)) {}
+                dir.file::<Atomic<u64>>(c"after", number);
+            },
         );
         pr_info!("filled while the module ends: {:?}\n", tree.map(drop));
     }

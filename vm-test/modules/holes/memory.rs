@@ -92,13 +92,8 @@ impl Make for State {
 
 impl Make for Files {
     fn make(scope: &'static ModuleScope) -> Result {
-        let tree = Tree::new(
-            scope,
-            c"rust_smpboot_holes_tree",
-            Owner::new(scope)?,
-            |_, _| {},
-        );
-        KBox::pin_init(tree, GFP_KERNEL).map(drop)
+        let owner = Owner::new(scope)?;
+        Tree::new(scope, c"rust_smpboot_holes_tree", owner, |_, _| {}).map(drop)
     }
 }
 
@@ -114,7 +109,7 @@ impl<M: Make> Attribute for File<M> {
 }
 
 pub(crate) struct Held {
-    _files: Pin<KBox<Tree<&'static ModuleScope>>>,
+    _files: Tree<&'static ModuleScope>,
 }
 
 pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
@@ -122,8 +117,6 @@ pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
         dir.file::<File<Threads>>(c"threads", scope);
         dir.file::<File<State>>(c"state", scope);
         dir.file::<File<Files>>(c"tree", scope);
-    });
-    Ok(Held {
-        _files: KBox::pin_init(files, GFP_KERNEL)?,
-    })
+    })?;
+    Ok(Held { _files: files })
 }

@@ -187,7 +187,7 @@ struct Control {
     state: Arc<State>,
     spinner: Registration<Spinner>,
     #[pin]
-    tree: Mutex<Option<Pin<KBox<Tree<Source>>>>>,
+    tree: Mutex<Option<Tree<Source>>>,
 }
 
 struct Push;
@@ -233,25 +233,19 @@ impl Attribute for Spin {
 }
 
 pub(crate) struct Held {
-    _control: Pin<KBox<Tree<Control>>>,
+    _control: Tree<Control>,
 }
 
-pub(crate) fn tree(
-    scope: &'static ModuleScope,
-    state: &Arc<State>,
-) -> Result<Pin<KBox<Tree<Source>>>> {
+pub(crate) fn tree(scope: &'static ModuleScope, state: &Arc<State>) -> Result<Tree<Source>> {
     let queue = WaitQueue::new(c"hole_stream", static_lock_class!());
     let source = Source {
         state: state.clone(),
         queue: Arc::pin_init(queue, GFP_KERNEL)?,
     };
-    KBox::pin_init(
-        Tree::new(scope, c"rust_smpboot_holes", source, |source, dir| {
-            dir.stream::<Records>(c"stream", source, &source.queue);
-            dir.stream::<Idle>(c"idle", source, &source.queue);
-        }),
-        GFP_KERNEL,
-    )
+    Tree::new(scope, c"rust_smpboot_holes", source, |source, dir| {
+        dir.stream::<Records>(c"stream", source, &source.queue);
+        dir.stream::<Idle>(c"idle", source, &source.queue);
+    })
 }
 
 pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
@@ -274,8 +268,6 @@ pub(crate) fn begin(scope: &'static ModuleScope) -> Result<Held> {
             dir.file::<Spin>(c"spin", control);
             dir.file::<Counter>(c"spinning", &control.state.spinning);
         },
-    );
-    Ok(Held {
-        _control: KBox::pin_init(control, GFP_KERNEL)?,
-    })
+    )?;
+    Ok(Held { _control: control })
 }

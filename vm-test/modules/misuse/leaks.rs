@@ -88,14 +88,11 @@ pub(crate) fn leak(scope: &'static ModuleScope, _: &mut crate::Held, _count: u64
         cpuhp::Invoke::Yes,
         LeakedState,
     )?);
-    core::mem::forget(KBox::pin_init(
-        Tree::new(
-            scope,
-            c"rust_smpboot_misuse_leaked",
-            Atomic::<u64>::new(7),
-            fill,
-        ),
-        GFP_KERNEL,
+    core::mem::forget(Tree::new(
+        scope,
+        c"rust_smpboot_misuse_leaked",
+        Atomic::<u64>::new(7),
+        fill,
     )?);
     Ok(())
 }

@@ -7,11 +7,8 @@ pub struct Borrower<'a>(&'a Atomic<u64>);
 
 pub fn leak(scope: &'static ModuleScope) -> Result {
     let counter = Atomic::<u64>::new(0);
-    core::mem::forget(KBox::pin_init(
-        Tree::new(scope, c"borrower", Borrower(&counter), |borrower, dir| {
-            dir.file::<Atomic<u64>>(c"counter", borrower.0)
-        }),
-        GFP_KERNEL,
-    )?);
+    core::mem::forget(Tree::new(scope, c"borrower", Borrower(&counter), |borrower, dir| {
+        dir.file::<Atomic<u64>>(c"counter", borrower.0)
+    })?);
     Ok(())
 }

@@ -1,12 +1,4 @@
 //! What is pinned is not made `Unpin` by the user's crate, which owns the library's types.
 //~ IN THE LIBRARY'S CRATE
 //~ ERROR conflicting implementations of trait `Unpin` .. impl Unpin for wait::WaitQueue
-//~ ERROR conflicting implementations of trait `Unpin` .. impl Unpin for debugfs::Tree<Pinned>
-use core::marker::PhantomPinned;
-
-/// What does not move.
-pub struct Pinned(PhantomPinned);
-
 impl Unpin for wait::WaitQueue {}
-
-impl Unpin for debugfs::Tree<Pinned> {}

@@ -66,7 +66,8 @@ fn must_fail(compiler: &Compiler, name: &str, snippet: &str) -> Result<()> {
         true => prelude_in_one_crate()?,
         false => PRELUDE.into(),
     };
-    let errors = compiler.errors(name, &format!("{prelude}\n{body}\n{MODULE}"))?;
+    let module = if snippet.contains("scoped_module!") { "" } else { MODULE };
+    let errors = compiler.errors(name, &format!("{prelude}\n{body}\n{module}"))?;
 
     let says = |error: &str, text: &str| text.split(" .. ").all(|part| error.contains(part));
     let mut missing = expected.clone();

@@ -6,7 +6,7 @@ use crate::{PRELUDE, compiler::Compiler};
 use anyhow::{Result, bail, ensure};
 
 /// Each with a name. One whose name begins with `accepted` both macros accept.
-pub const ALL: [(&str, &str); 9] = [
+pub const ALL: [(&str, &str); 10] = [
     (
         "accepted_all_keys",
         r#"type: M, name: "m", authors: ["A", "B",], description: "d", license: "GPL", alias: ["x"],
@@ -14,6 +14,11 @@ pub const ALL: [(&str, &str); 9] = [
     ),
     ("accepted_required_keys", r#"type: M, name: "m", license: "GPL","#),
     ("accepted_path", r#"type: crate::M, name: "m", license: "GPL","#),
+    // Items of a macro are visible to the code that it is given.
+    (
+        "accepted_name_of_the_macros",
+        r#"type: <[M; CLAIMED] as Element>::Type, name: "m", license: "GPL","#,
+    ),
     ("no_comma_at_the_end", r#"type: M, name: "m", license: "GPL""#),
     ("type_alone", "type: M"),
     ("type_not_first", r#"name: "m", type: M, license: "GPL","#),
@@ -22,6 +27,19 @@ pub const ALL: [(&str, &str); 9] = [
     ("unknown_key", r#"type: M, name: "m", license: "GPL", version: "1","#),
 ];
 
+/// What the keys name.
+const ITEMS: &str = "pub struct M;
+
+pub const CLAIMED: usize = 1;
+
+pub trait Element {
+    type Type;
+}
+
+impl<T, const LEN: usize> Element for [T; LEN] {
+    type Type = T;
+}
+";
 /// The module that is declared, and how.
 const PLAIN: &str = "impl kernel::Module for M {
     fn init(_module: &'static ThisModule) -> Result<Self> {
@@ -39,7 +57,7 @@ scoped_module!";
 /// Fails unless both macros accept `keys`, or neither does.
 pub fn same(compiler: &Compiler, name: &str, keys: &str) -> Result<()> {
     let errors = |suffix: &str, declaration: &str| {
-        let code = format!("{PRELUDE}\npub struct M;\n{declaration} {{ {keys} }}\n");
+        let code = format!("{PRELUDE}\n{ITEMS}\n{declaration} {{ {keys} }}\n");
         compiler.errors(&format!("{name}-{suffix}"), &code)
     };
     let (plain, scoped) = (errors("plain", PLAIN)?, errors("scoped", SCOPED)?);

@@ -10,6 +10,7 @@ use crate::guest::SOON;
 use crate::guest::Task;
 use crate::guest::calls::insmod;
 use crate::guest::calls::read;
+use crate::guest::calls::rmmod;
 use crate::guest::calls::write;
 use crate::judge::Leaves;
 use crate::judge::Test;
@@ -121,6 +122,18 @@ pub const TESTS: &[Test] = &[
         no_memory_for_owners,
     )
     .needs(&[FAILSLAB])
+    .long(),
+    Test::new(
+        "holes::tree_freed_without_a_drop",
+        "the files of a tree whose memory was freed without a drop work, and end with the module",
+        tree_freed_without_a_drop,
+    )
+    .long(),
+    Test::new(
+        "holes::waits_for_threads_at_the_end",
+        "a task that waits for threads to be up, while a CPU waits to go offline, returns when the module ends",
+        waits_for_threads_at_the_end,
+    )
     .long(),
 ];
 
@@ -417,4 +430,41 @@ fn no_memory_for_owners(vm: &Vm) -> Result<()> {
         ensure!(failures >= least, "{file}: only {failures} allocations failed");
     }
     unload(vm)
+}
+
+fn tree_freed_without_a_drop(vm: &Vm) -> Result<()> {
+    vm.may_leak();
+    load(vm, 11)?;
+    for _ in 0..3 {
+        assert_eq!(vm.read(&format!("{FOLDER}/number"))?, "42");
+    }
+    unload(vm)
+}
+
+fn waits_for_threads_at_the_end(vm: &Vm) -> Result<()> {
+    vm.expect_warning("hole_up: registration was leaked");
+    vm.expect_warning("hole_end: registration was leaked");
+    vm.may_leak();
+    load(vm, 12)?;
+    let task_in = |name: &str, function: &str| -> Result<()> {
+        let (start, limit) = (Instant::now(), vm.limit(SOON));
+        let is_in = |pid: &i32| {
+            vm.read(&format!("/proc/{pid}/stack")).is_ok_and(|stack| stack.contains(function))
+        };
+        while !vm.tasks(|comm| comm.starts_with(name))?.iter().any(is_in) {
+            ensure!(start.elapsed() < limit, "no task {name} is in {function}");
+        }
+        Ok(())
+    };
+    // The work item holds the hotplug lock for reading.
+    task_in("kworker/", MODULE)?;
+    let offline = vm.spawn(write("/sys/devices/system/cpu/cpu1/online", "0"))?;
+    let stack = format!("/proc/{}/stack", offline.pid);
+    vm.wait_for(&stack, Until::Contains("percpu_down_write".into()))?;
+    let ending = vm.spawn(rmmod(MODULE))?;
+    answered(ending.wait(SOON)?)?;
+    answered(offline.wait(SOON)?)?;
+    vm.write("/sys/devices/system/cpu/cpu1/online", "1")?;
+    logged(vm, &line("waited while the module ends: Err(ESHUTDOWN)"), 1)?;
+    nothing_left(vm)
 }
