@@ -460,7 +460,7 @@ fn waits_for_threads_at_the_end(vm: &Vm) -> Result<()> {
     task_in("kworker/", MODULE)?;
     let offline = vm.spawn(write("/sys/devices/system/cpu/cpu1/online", "0"))?;
     let stack = format!("/proc/{}/stack", offline.pid);
-    vm.wait_for(&stack, Until::Contains("percpu_down_write".into()))?;
+    vm.wait_for(&stack, Until::Contains("_cpu_down".into()))?;
     let ending = vm.spawn(rmmod(MODULE))?;
     answered(ending.wait(SOON)?)?;
     answered(offline.wait(SOON)?)?;
