@@ -60,7 +60,6 @@ scoped_module! {
 /// The module: the registration, and the files about it, which go first when it is dropped.
 #[pin_data]
 struct DemoModule {
-    #[pin]
     files: Tree<Registration<Demo>>,
 }
 

@@ -403,7 +403,6 @@ fn fill<'data>(this: &'data Data, dir: &Dir<'data>) {
 
 #[pin_data]
 struct CpuStopModule {
-    #[pin]
     files: Tree<Data>,
 }
 

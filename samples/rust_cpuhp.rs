@@ -490,7 +490,6 @@ fn fill<'data>(this: &'data Data, dir: &Dir<'data>) {
 
 #[pin_data]
 struct CpuhpModule {
-    #[pin]
     files: Tree<Data>,
 }
 

@@ -317,7 +317,6 @@ fn fill<'data>(this: &'data IdleInject, dir: &Dir<'data>) {
 
 #[pin_data]
 struct IdleInjectModule {
-    #[pin]
     files: Tree<IdleInject>,
 }
 

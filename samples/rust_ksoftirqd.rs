@@ -477,7 +477,6 @@ impl Ksoftirqds {
 
 #[pin_data]
 struct KsoftirqdModule {
-    #[pin]
     files: Tree<Ksoftirqds>,
 }
 

@@ -564,7 +564,6 @@ impl Attribute for Greet {
 
 #[pin_data]
 struct WorkqueueModule {
-    #[pin]
     files: Tree<Trials>,
 }
 

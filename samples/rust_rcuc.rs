@@ -394,7 +394,6 @@ fn fill<'data>(rcuc: &'data Registration<Rcuc>, dir: &Dir<'data>) {
 
 #[pin_data]
 struct RcucModule {
-    #[pin]
     files: Tree<Registration<Rcuc>>,
 }
 

@@ -5,7 +5,7 @@
 //! `trace-cmd restore` makes it, of the ring buffers' pages and of what describes their contents.
 
 use crate::recorder::TRACING;
-use crate::recorder::drain;
+use crate::recorder::read_now;
 use crate::vm::Vm;
 use anyhow::Context;
 use anyhow::Result;
@@ -68,8 +68,16 @@ impl Raw {
         let mut pages = Vec::new();
         for cpu in vm.cpus("possible")? {
             let path = format!("{TRACING}/per_cpu/cpu{cpu}/trace_pipe_raw");
+            let file = vm.open(&path, Access::ReadNow)?;
             let mut buffer = Vec::new();
-            drain(&vm.open(&path, Access::ReadNow)?, &mut buffer)?;
+            // A read returns a page at most.
+            loop {
+                let page = read_now(&file)?;
+                if page.is_empty() {
+                    break;
+                }
+                buffer.extend(page);
+            }
             pages.push(buffer);
         }
         Ok(Raw {

@@ -14,6 +14,7 @@ use report::html;
 use report::model::About;
 use report::model::Kind;
 use report::perfetto;
+use std::fs;
 
 pub const TESTS: &[Test] = &[Test::new(
     "picture::of_a_run",
@@ -65,6 +66,10 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     assert!(perfetto::json(run).contains("smpboot_park_threads"));
     let saved = recorded.save(folder, "test")?;
     let report = saved.trace_cmd_report()?;
+    let events = |text: &str| {
+        text.lines().filter(|l| !l.starts_with('#') && !l.starts_with("cpus=")).count()
+    };
+    assert_eq!(events(&report), events(&fs::read_to_string(folder.join("test.trace"))?));
     for word in ["smpboot_park_threads", "rust_demo/1", "cpu1 offline"] {
         assert!(report.contains(word), "trace-cmd does not say {word}:\n{report:.2000}");
     }
