@@ -2,6 +2,7 @@
 
 //! `rust_idle_inject`: CPUs are idle for the share of the time that was asked for.
 
+use crate::guest::SOON;
 use crate::guest::calls::read;
 use crate::guest::calls::write;
 use crate::guest::text;
@@ -10,11 +11,13 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::Result;
 use anyhow::bail;
+use anyhow::ensure;
 use nix::errno::Errno;
 use protocol::Call;
 use protocol::Until;
 use protocol::Value;
 use std::time::Duration;
+use std::time::Instant;
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -114,9 +117,17 @@ fn idle_share_follows(vm: &Vm) -> Result<()> {
     let slowness = vm.built_with.slowness();
     let us = 20_000 * slowness;
     let busy = vm.spawn(Call::Run { argv, limit_ms: 20_000 * u64::from(slowness) })?;
-    vm.call(Call::Pause { us: 500_000 })?;
-    let tasks = vm.tasks(|comm| comm == "busybox")?;
-    let [pid] = tasks[..] else { bail!("not one task is busy: {tasks:?}") };
+    let (began, limit) = (Instant::now(), vm.limit(SOON));
+    let pid = loop {
+        let tasks = vm.tasks(|comm| comm == "busybox")?;
+        if let [pid] = tasks[..] {
+            if cpu_time(&vm.read(&format!("/proc/{pid}/stat"))?)? > 0.5 {
+                break pid;
+            }
+        }
+        ensure!(began.elapsed() < limit, "not one task is busy: {tasks:?}");
+        vm.call(Call::Pause { us: 10_000 })?;
+    };
 
     let none = rest_share(vm, pid)?;
     start(vm, &cpu.to_string(), us, us)?;
