@@ -16,7 +16,7 @@
 //! # Opening, removing, closing
 //!
 //! - Until the module's `init` has succeeded, `open` fails with `EAGAIN`. If `init` fails, the
-//!   kernel frees the module whoever has its files open, so nobody may.
+//!   kernel frees the module even while its files are open.
 //! - A directory is removed when its [`Tree`] is dropped, or, if that was leaked, when the module
 //!   ends. Removing waits for the operations in progress, so for the user's code that they run.
 //! - A `read` that waits, for a record of a [`Stream`] or for its turn, does not hold that up: it

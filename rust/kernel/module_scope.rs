@@ -150,7 +150,7 @@ impl Registrations {
                 }
                 at = if node.is_none() { older.get() } else { None };
             }
-            // Other tasks own what is left. None of them waits for the caller.
+            // Other tasks own the remaining nodes. None of them waits for the caller.
             self.changed.wait(&mut list);
         }
     }

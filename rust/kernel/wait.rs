@@ -120,7 +120,7 @@ impl WaitQueue {
     }
 
     /// As [`wait_until`](Self::wait_until), whatever signals are pending: the task cannot be killed
-    /// meanwhile. Only for conditions that come true by themselves.
+    /// while it waits. Only for conditions that come true by themselves.
     #[inline]
     pub fn wait_uninterruptibly(&self, condition: impl FnMut() -> bool) {
         // Only a signal makes it fail.

@@ -304,7 +304,7 @@ impl<Q: QueueType> Queue<Q> {
     }
 
     /// Waits until an item that is pending or running has ended: run, or been taken or given back.
-    /// If it is delayed, it runs now. Being queued anew meanwhile is not waited for. Of an item that
+    /// If it is delayed, it runs now. Being queued again during the wait is not waited for. Of an item that
     /// is given back, [`WorkItem::refused`] may still be running.
     ///
     /// Process context; may sleep. `EDEADLK` in a work function, or any other callback of a hotplug
@@ -317,7 +317,7 @@ impl<Q: QueueType> Queue<Q> {
     }
 
     /// Waits until all items have ended that are queued now, on all CPUs; delayed ones only if their
-    /// time has come: `flush_workqueue()`. One that is modified meanwhile counts as queued anew. Of an
+    /// time has come: `flush_workqueue()`. One that is modified during the wait counts as queued again. Of an
     /// item that is given back, [`WorkItem::refused`] may still be running.
     ///
     /// Process context; may sleep. `EDEADLK` in a work function, or any other callback of a hotplug

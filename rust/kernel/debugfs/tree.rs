@@ -99,7 +99,7 @@ impl<'data> Dir<'data> {
     ///
     /// Its readers and pollers wait in `queue`. [Notify](WaitQueue::notify) it whenever
     /// [`S::is_ready`](Stream::is_ready) may have changed. The file holds a reference until it is
-    /// removed, and so does whoever has it open; files may share a queue.
+    /// removed, and so does each open file; files may share a queue.
     ///
     /// As for [`file`](Self::file).
     #[inline]

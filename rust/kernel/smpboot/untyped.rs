@@ -271,7 +271,7 @@ impl Claim<Threads> {
         // found here.
         if this.had_rcu_users() {
             // SAFETY: No other task frees the storage: this one is about to return the registration. If
-            // the scope ends that meanwhile, storage and tasks stay.
+            // the scope ends it during the visit, storage and tasks stay.
             unsafe { this.live() }.visit(false);
         }
         Ok(())

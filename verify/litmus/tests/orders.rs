@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whoever weakens an ordering of the library or of the work queue is told which litmus test stands for it.
+//! A weaker ordering in the library or in the work queue breaks the quote of a litmus test.
 
 use std::{
     fs,

@@ -33,7 +33,7 @@ use kernel::{
     }, //
 };
 
-/// Up when somebody waits for the thread to park or stop.
+/// Up once the thread is to park or stop.
 struct Slow;
 
 #[vtable]

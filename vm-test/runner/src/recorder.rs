@@ -230,8 +230,8 @@ pub fn conforms(violations: Vec<Violation>) -> Result<()> {
     Ok(())
 }
 
-/// Reads what is there now. Events may come faster than they are read: what is there is not more than the module can
-/// hold, and comes first.
+/// Reads the present events. Events may come faster than they are read: the present ones are at most as many as the
+/// module can hold, and come first.
 pub fn drain(file: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
     let to = bytes.len() + module::capacity(file.vm.config.cpus);
     while bytes.len() < to {
