@@ -3,35 +3,17 @@
 //! From a call to who does it.
 
 use crate::fail_nth::FailNth;
-use crate::files;
-use crate::files::Handles;
-use crate::fuzz;
+use crate::files::{self, Handles};
 use crate::kmsg::Kmsg;
-use crate::modules;
-use crate::programs;
-use crate::shell;
 use crate::tasks::Tasks;
+use crate::{fuzz, modules, programs, shell};
 use nix::errno::Errno;
-use nix::mount::MsFlags;
-use nix::mount::mount;
-use nix::sched::CpuSet;
-use nix::sched::sched_getaffinity;
-use nix::sched::sched_setaffinity;
-use nix::unistd::Gid;
-use nix::unistd::Pid;
-use nix::unistd::Uid;
-use nix::unistd::setgroups;
-use nix::unistd::setresgid;
-use nix::unistd::setresuid;
-use protocol::Call;
-use protocol::Rounds;
-use protocol::Stopped;
-use protocol::Tally;
-use protocol::Value;
-use std::io;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
+use protocol::{Call, Rounds, Stopped, Tally, Value};
+use std::time::{Duration, Instant};
+use std::{io, thread};
 
 pub struct Agent {
     handles: Handles,

@@ -5,16 +5,11 @@
 //! The kernel gives an orphan to init's first thread. Another thread starts the agent's own children that outlive a call, so
 //! that reaping all children of the first thread takes no status that somebody waits for.
 
-use nix::sys::wait::WaitPidFlag;
-use nix::sys::wait::WaitStatus;
-use nix::sys::wait::waitpid;
-use std::io;
-use std::process::Child;
-use std::process::Command;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use std::process::{Child, Command};
 use std::sync::LazyLock;
-use std::sync::mpsc;
-use std::sync::mpsc::Sender;
-use std::thread;
+use std::sync::mpsc::{self, Sender};
+use std::{io, thread};
 
 /// Who asked gets the child.
 type Order = (Command, Sender<io::Result<Child>>);

@@ -3,37 +3,21 @@
 //! Files: read, written, watched, held open.
 
 use nix::errno::Errno;
-use nix::fcntl::FcntlArg;
-use nix::fcntl::OFlag;
-use nix::fcntl::fcntl;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
-use nix::sys::mman::MapFlags;
-use nix::sys::mman::ProtFlags;
-use nix::sys::mman::mmap_anonymous;
-use nix::sys::mman::mprotect;
-use nix::sys::mman::munmap;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use nix::unistd::gettid;
-use protocol::Access;
-use protocol::FIRST_HANDLE;
-use protocol::Until;
-use protocol::Value;
 use protocol::stopwatch::Stopwatch;
-use std::collections::BTreeMap;
-use std::collections::HashSet;
-use std::fs;
-use std::fs::File;
-use std::io;
-use std::io::Read;
-use std::io::Write;
+use protocol::{Access, FIRST_HANDLE, Until, Value};
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::num::NonZero;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
-use std::os::unix::fs::OpenOptionsExt;
-use std::slice;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use std::{slice, thread};
 
 pub fn errno(error: io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)

@@ -2,23 +2,14 @@
 
 //! What an init has to do before and after everything else.
 
-use crate::files;
-use crate::files::errno;
-use nix::mount::MsFlags;
-use nix::mount::mount;
-use nix::sys::reboot::RebootMode;
-use nix::sys::reboot::reboot;
-use nix::sys::signal::SaFlags;
-use nix::sys::signal::SigAction;
-use nix::sys::signal::SigHandler;
-use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal;
-use nix::sys::signal::sigaction;
+use crate::files::{self, errno};
+use nix::mount::{MsFlags, mount};
+use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::termios::tcdrain;
 use protocol::Missing;
 use std::convert::Infallible;
-use std::fs;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 
 const REQUIRED: &[(&str, &str)] =

@@ -4,12 +4,10 @@
 
 use crate::files::errno;
 use nix::errno::Errno;
-use nix::libc::O_NONBLOCK;
-use nix::libc::klogctl;
+use nix::libc::{O_NONBLOCK, klogctl};
 use protocol::Record;
 use std::fs::File;
-use std::io;
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
 

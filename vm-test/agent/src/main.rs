@@ -19,13 +19,7 @@ mod top;
 
 use calls::Agent;
 use port::Port;
-use protocol::Call;
-use protocol::Hello;
-use protocol::Message;
-use protocol::Request;
-use protocol::VERSION;
-use protocol::Value;
-use protocol::frame;
+use protocol::{Call, Hello, Message, Request, VERSION, Value, frame};
 use std::io;
 
 fn main() -> io::Result<()> {

@@ -4,10 +4,7 @@
 
 use crate::files::errno;
 use nix::errno::Errno;
-use nix::kmod::DeleteModuleFlags;
-use nix::kmod::ModuleInitFlags;
-use nix::kmod::delete_module;
-use nix::kmod::finit_module;
+use nix::kmod::{DeleteModuleFlags, ModuleInitFlags, delete_module, finit_module};
 use std::ffi::CString;
 use std::fs::File;
 

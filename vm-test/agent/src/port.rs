@@ -2,20 +2,13 @@
 
 //! The virtio-serial port to the runner.
 
-use protocol::Message;
-use protocol::PORT_NAME;
-use protocol::frame;
 use protocol::stopwatch::Stopwatch;
-use std::fs;
-use std::fs::File;
-use std::io;
-use std::path::Path;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::thread;
+use protocol::{Message, PORT_NAME, frame};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use std::{io, thread};
 
 #[derive(Clone)]
 pub struct Port(Arc<Mutex<File>>);

@@ -4,20 +4,14 @@
 
 use crate::files::errno;
 use nix::errno::Errno;
-use nix::sys::signal::Signal;
-use nix::sys::signal::killpg;
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use protocol::Exit;
-use protocol::Value;
 use protocol::stopwatch::receive;
+use protocol::{Exit, Value};
 use std::fs::File;
-use std::io;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
-use std::os::unix::process::ExitStatusExt;
-use std::process::Command;
-use std::process::ExitStatus;
-use std::process::Stdio;
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;

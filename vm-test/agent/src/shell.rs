@@ -5,14 +5,11 @@
 use crate::files::errno;
 use nix::errno::Errno;
 use nix::sys::termios::tcdrain;
-use nix::sys::wait::WaitStatus;
-use nix::sys::wait::wait;
+use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
-use protocol::Exit;
-use protocol::Value;
+use protocol::{Exit, Value};
 use std::env;
-use std::fs;
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::Command;
 
 const BUSYBOX: &str = "/bin/busybox";

@@ -10,21 +10,13 @@ use crate::children;
 use crate::files::errno;
 use crate::programs::exit;
 use nix::errno::Errno;
-use protocol::Answer;
-use protocol::Call;
-use protocol::TaskEnd;
-use protocol::frame;
 use protocol::stopwatch::receive;
+use protocol::{Answer, Call, TaskEnd, frame};
 use std::collections::BTreeMap;
-use std::io;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
-use std::sync::mpsc;
-use std::sync::mpsc::Receiver;
-use std::sync::mpsc::RecvTimeoutError;
-use std::thread;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
+use std::{io, thread};
 
 pub const ARGUMENT: &str = "task";
 

@@ -3,22 +3,15 @@
 //! `smpboot-top`: the demo's threads as a table that stays up to date.
 
 use nix::fcntl::OFlag;
-use report::ascii;
-use report::module;
-use report::module::Events;
-use report::table;
+use report::module::{self, Events};
+use report::{ascii, table};
 use std::collections::BTreeMap;
-use std::env;
-use std::fs;
-use std::fs::File;
-use std::io;
-use std::io::IsTerminal;
-use std::io::Read;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::thread;
 use std::time::Duration;
+use std::{env, thread};
 
 /// The agent under this name is this program.
 pub const NAME: &str = "smpboot-top";

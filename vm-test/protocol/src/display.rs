@@ -2,11 +2,8 @@
 
 //! Calls as a person would say them, for messages.
 
-use crate::Call;
-use crate::Missing;
-use std::fmt;
-use std::fmt::Display;
-use std::fmt::Formatter;
+use crate::{Call, Missing};
+use std::fmt::{self, Display, Formatter};
 
 impl Display for Call {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

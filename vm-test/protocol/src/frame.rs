@@ -4,11 +4,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io;
-use std::io::Error;
-use std::io::ErrorKind;
-use std::io::Read;
-use std::io::Write;
+use std::io::{self, Error, ErrorKind, Read, Write};
 
 /// More than any message has; a length beyond it is garbage on the line.
 const MAX: usize = 64 << 20;
@@ -44,8 +40,7 @@ pub fn receive<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Call;
-    use crate::Request;
+    use crate::{Call, Request};
 
     fn request(data: &[u8]) -> Request {
         Request { id: 7, call: Call::Write { path: "/f".into(), data: data.into() } }

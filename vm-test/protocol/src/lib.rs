@@ -10,8 +10,7 @@ mod display;
 pub mod frame;
 pub mod stopwatch;
 
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Changes with every change of a type in this file.

@@ -5,10 +5,8 @@
 //! A process can be stopped (Ctrl-Z, `SIGSTOP`, the cgroup freezer), and so can the machine below it. No clock of the kernel
 //! excludes all of these. A limit must not count them: the user's pause is not the guest's delay.
 
-use std::sync::mpsc::Receiver;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 /// Counts the time between two looks at it, but no gap as more than [`Stopwatch::LONGEST`].
 #[derive(Debug)]

@@ -4,8 +4,7 @@
 
 use crate::latency::Latencies;
 use crate::model::Cpu;
-use crate::module;
-use crate::module::Events;
+use crate::module::{self, Events};
 use crate::spark::{Histogram, time};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;

@@ -7,15 +7,12 @@
 
 use crate::link::Limits;
 use crate::output::note;
-use crate::qemu::Accel;
-use crate::qemu::Config;
+use crate::qemu::{Accel, Config};
 use crate::setup::Setup;
 use crate::vm::Vm;
-use serde::Deserialize;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::time::Duration;

@@ -7,39 +7,21 @@
 //! `smpboot_bench.ko`, the twins in turns, see `bench/smpboot_bench.c`.
 
 use crate::arch::Arch;
-use crate::exit;
-use crate::files;
 use crate::guest::calls;
 use crate::link::Limits;
-use crate::output;
-use crate::output::note;
-use crate::output::say;
-use crate::qemu;
-use crate::qemu::Accel;
-use crate::qemu::Config;
-use crate::recorder;
-use crate::setup::Options;
-use crate::setup::Setup;
+use crate::output::{self, note, say};
+use crate::qemu::{self, Accel, Config};
+use crate::setup::{Options, Setup};
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use crate::{exit, files, recorder};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use protocol::Call;
-use report::bench;
-use report::bench::Bench;
-use report::bench::Conditions;
-use report::bench::Figure;
-use report::bench::Key;
-use report::bench::Verdict;
+use report::bench::{self, Bench, Conditions, Figure, Key, Verdict};
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::path::PathBuf;
-use std::process::Command;
-use std::process::ExitCode;
-use std::time::Duration;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
 const FOLDER: &str = "/sys/kernel/debug/smpboot_bench";
 

@@ -3,9 +3,7 @@
 //! The clock of all limits: the time during which the runner ran.
 
 use protocol::stopwatch::Stopwatch;
-use std::sync::LazyLock;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 

@@ -2,8 +2,7 @@
 
 //! The serial console: bytes in, time-stamped lines out.
 
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {

@@ -6,36 +6,20 @@
 //! logged. Next to the module runs a model of it: what it must have counted and logged by then.
 //! All of it is recorded, too, for the picture that is written at the end.
 
-use crate::exit;
-use crate::judge;
-use crate::judge::Leaves;
+use crate::judge::{self, Leaves};
 use crate::output::say;
-use crate::recorder;
-use crate::recorder::Recorded;
-use crate::recorder::Recorder;
+use crate::recorder::{self, Recorded, Recorder};
 use crate::screen::Screen;
-use crate::setup::Options;
-use crate::setup::Setup;
-use crate::threads;
-use crate::threads::AllCounts;
-use crate::threads::Counts;
-use crate::threads::Demo;
-use crate::threads::FOLDER;
-use crate::threads::MODULE;
-use crate::threads::PERIOD;
-use crate::threads::Step;
-use crate::threads::WAKE;
-use crate::ui;
+use crate::setup::{Options, Setup};
+use crate::threads::{self, AllCounts, Counts, Demo, FOLDER, MODULE, PERIOD, Step, WAKE};
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
+use crate::{exit, ui};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use console::style;
 use report::model::About;
 use std::process::ExitCode;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How long an action can be looked at on a terminal, if nothing else is asked for.
 const PACE: Duration = Duration::from_millis(500);

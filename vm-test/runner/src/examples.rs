@@ -2,24 +2,16 @@
 
 //! Runs the examples of the documentation, all in one VM with one CPU and in one with more.
 
-use crate::judge;
-use crate::judge::Test;
-use crate::pool::Ending;
-use crate::pool::Pool;
+use crate::judge::{self, Test};
+use crate::pool::{Ending, Pool};
 use crate::qemu::Config;
 use crate::setup::Options;
 use crate::trouble::Refused;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
-use snippets::examples;
-use snippets::examples::Example;
-use snippets::examples::Kind;
-use snippets::examples::MODULE;
+use anyhow::{Context, Result, ensure};
+use snippets::examples::{self, Example, Kind, MODULE};
 use std::cell::RefCell;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;

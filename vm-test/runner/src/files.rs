@@ -2,8 +2,7 @@
 
 //! Files that the runner leaves to the user.
 
-use anyhow::Context;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 

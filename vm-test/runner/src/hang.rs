@@ -9,8 +9,7 @@ use anyhow::Result;
 use serde_json::json;
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Backtraces of the CPUs that run something, blocked tasks, all tasks.

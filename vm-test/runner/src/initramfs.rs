@@ -2,18 +2,13 @@
 
 //! The guest's files: the agent as init, busybox, the modules.
 
-use anyhow::Context;
-use anyhow::Result;
-use cpio::newc::Builder;
-use cpio::newc::trailer;
-use nix::sys::memfd::MFdFlags;
-use nix::sys::memfd::memfd_create;
-use std::fs;
-use std::fs::File;
+use anyhow::{Context, Result};
+use cpio::newc::{Builder, trailer};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub struct Contents {
     pub agent: PathBuf,

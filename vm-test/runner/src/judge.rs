@@ -6,20 +6,14 @@
 //! and the kernel has no new taint, and nothing has leaked, and all is as it was: CPUs, modules.
 //! What cannot be found out counts as bad.
 
-use crate::hang;
 use crate::kernel::Symbol;
-use crate::leaks;
-use crate::leaks::Leak;
-use crate::panics;
+use crate::leaks::{self, Leak};
 use crate::qemu::Config;
-use crate::splat::Scanner;
-use crate::splat::Splat;
-use crate::vm::TAIL;
-use crate::vm::Vm;
+use crate::splat::{Scanner, Splat};
+use crate::vm::{TAIL, Vm};
+use crate::{hang, panics};
 use anyhow::Result;
-use std::fmt;
-use std::fmt::Display;
-use std::fmt::Formatter;
+use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
 
 pub struct Test {

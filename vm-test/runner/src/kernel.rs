@@ -2,12 +2,10 @@
 
 //! The kernel that is booted: which it is, and what it was built to check.
 
-use anyhow::Context;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A folder as scripts/kernel prepares it.

@@ -7,18 +7,12 @@
 //! when that was allocated), and before the VM goes, or a test that is to leak has ended, all is scanned when old enough.
 
 use crate::clock;
-use crate::guest::calls::read;
-use crate::guest::calls::write;
+use crate::guest::calls::{read, write};
 use crate::kernel::KMEMLEAK;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
-use protocol::Call;
-use protocol::Value;
-use std::fmt;
-use std::fmt::Display;
-use std::fmt::Formatter;
+use anyhow::{Context, Result, ensure};
+use protocol::{Call, Value};
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";

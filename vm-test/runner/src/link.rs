@@ -2,25 +2,16 @@
 
 //! The runner's end of one QEMU: what was heard, what is waited for, and for how long.
 
-use crate::console::Console;
-use crate::console::without_stamp;
+use crate::console::{Console, without_stamp};
 use crate::kernel::BuiltWith;
-use crate::process::Event;
-use crate::process::Process;
+use crate::process::{Event, Process};
 use crate::trouble::Trouble;
-use protocol::Answer;
-use protocol::Call;
-use protocol::Hello;
-use protocol::Message;
-use protocol::Request;
-use protocol::frame;
-use protocol::stopwatch::Stopwatch;
-use protocol::stopwatch::receive;
+use protocol::stopwatch::{Stopwatch, receive};
+use protocol::{Answer, Call, Hello, Message, Request, frame};
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io;
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::mpsc::RecvTimeoutError;
@@ -373,8 +364,7 @@ fn is_halt(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use nix::sys::signal::Signal;
-    use nix::sys::signal::kill;
+    use nix::sys::signal::{Signal, kill};
     use protocol::Value;
     use std::fs::File;
     use std::thread;

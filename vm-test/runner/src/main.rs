@@ -52,8 +52,7 @@ mod ui;
 mod vm;
 
 use anyhow::Result;
-use clap::Parser;
-use clap::Subcommand;
+use clap::{Parser, Subcommand};
 use output::note;
 use setup::Options;
 use std::process::ExitCode;

@@ -5,23 +5,13 @@
 //! [`Model::apply`] says for each [`Op`] what the guest must answer, which callbacks run and in
 //! which order, and so what the counters are. Nothing here knows of a VM.
 
-use crate::threads::AllCounts;
-use crate::threads::Counts;
-use crate::threads::FOLDER;
-use crate::threads::MODULE;
-use crate::threads::PERIOD;
-use crate::threads::WAKE;
-use anyhow::Context;
-use anyhow::Error;
-use anyhow::bail;
+use crate::threads::{AllCounts, Counts, FOLDER, MODULE, PERIOD, WAKE};
+use anyhow::{Context, Error, bail};
 use nix::errno::Errno;
 use report::model::Kind;
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
-use std::fmt;
-use std::fmt::Display;
-use std::fmt::Formatter;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
 /// Something to do.

@@ -2,21 +2,16 @@
 
 //! Standard output and standard error. `println!` would panic where the reader has gone or the disk is full.
 
-use crate::exit;
-use crate::terminal;
+use crate::{exit, terminal};
 use nix::sys::signal::Signal;
 use report::ascii;
 use std::fmt::Arguments;
 use std::fs::File;
-use std::io;
-use std::io::ErrorKind;
-use std::io::Read;
-use std::io::Write;
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::thread;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 /// Prints a line on standard output. If that fails, ends the runner and its VMs.
 macro_rules! say {

@@ -3,8 +3,7 @@
 //! A failed assertion is a message, not the end of the runner.
 
 use std::cell::RefCell;
-use std::panic;
-use std::panic::AssertUnwindSafe;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {

@@ -2,21 +2,15 @@
 
 //! VMs for tests: booted when one is needed, passed on while they are clean.
 
-use crate::judge;
-use crate::judge::Fault;
-use crate::judge::Leaves;
-use crate::judge::Test;
+use crate::judge::{self, Fault, Leaves, Test};
 use crate::output::note;
 use crate::qemu::Config;
-use crate::setup::Options;
-use crate::setup::Setup;
+use crate::setup::{Options, Setup};
 use crate::vm::Vm;
 use anyhow::Result;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub struct Pool {
     setup: Setup,

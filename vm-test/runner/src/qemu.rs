@@ -3,15 +3,9 @@
 //! QEMU's command line, as pure functions of the machine that is wanted.
 
 use crate::arch::Arch;
-use crate::kernel::BuiltWith;
-use crate::kernel::KASAN;
-use crate::kernel::KMEMLEAK;
-use crate::kernel::KUNIT;
-use crate::kernel::Kernel;
+use crate::kernel::{BuiltWith, KASAN, KMEMLEAK, KUNIT, Kernel};
 use protocol::PORT_NAME;
-use std::fmt;
-use std::fmt::Display;
-use std::fmt::Formatter;
+use std::fmt::{self, Display, Formatter};
 use std::os::fd::RawFd;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,44 +3,23 @@
 //! Records what the demo module and the kernel tell of a run, for the picture.
 
 use crate::files;
-use crate::guest::Handle;
-use crate::guest::MOST;
-use crate::threads;
-use crate::threads::EVENTS_BINARY;
-use crate::threads::FOLDER;
-use crate::threads::WAKE;
-use crate::threads::file;
-use crate::tracedat;
-use crate::tracedat::Raw;
+use crate::guest::{Handle, MOST};
+use crate::threads::{self, EVENTS_BINARY, FOLDER, WAKE, file};
+use crate::tracedat::{self, Raw};
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::Access;
-use protocol::Until;
-use report::Recording;
-use report::Run;
-use report::conform;
-use report::conform::Violation;
-use report::ftrace;
-use report::ftrace::Marker;
-use report::html;
+use protocol::{Access, Until};
+use report::conform::{self, Violation};
+use report::ftrace::{self, Marker};
 use report::model::About;
-use report::module;
-use report::module::Events;
-use report::perfetto;
-use report::table;
-use report::table::Row;
-use std::fmt;
-use std::fmt::Display;
-use std::fmt::Formatter;
-use std::fs;
-use std::io;
-use std::path::Path;
-use std::path::PathBuf;
+use report::module::{self, Events};
+use report::table::{self, Row};
+use report::{Recording, Run, html, perfetto};
+use std::fmt::{self, Display, Formatter};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 pub const TRACING: &str = "/sys/kernel/tracing";
 

@@ -2,19 +2,13 @@
 
 //! What the demo shows: on a terminal a table that stays in its place, elsewhere lines.
 
-use crate::clock;
-use crate::output;
-use crate::output::say;
+use crate::output::{self, say};
 use crate::recorder::Recorder;
-use crate::terminal;
+use crate::{clock, terminal};
 use anyhow::Result;
-use console::Term;
-use console::colors_enabled;
-use console::style;
-use console::truncate_str;
+use console::{Term, colors_enabled, style, truncate_str};
 use protocol::Call;
-use report::table;
-use report::table::Row;
+use report::table::{self, Row};
 use std::collections::VecDeque;
 use std::time::Duration;
 

@@ -2,28 +2,20 @@
 
 //! What all VMs of a run share: the kernel, the initramfs, QEMU, the accelerator.
 
-use crate::accel;
-use crate::accel::Choice;
+use crate::accel::{self, Choice};
 use crate::arch::Arch;
 use crate::initramfs;
 use crate::kernel::Kernel;
 use crate::qemu::Config;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
-use clap::Args;
-use clap::ValueEnum;
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
 use report::model::About;
 use std::ffi::OsString;
-use std::fs;
-use std::io;
-use std::os::fd::AsRawFd;
-use std::os::fd::OwnedFd;
-use std::path::Path;
-use std::path::PathBuf;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
+use std::{fs, io};
 
 #[derive(Args, Clone, Default)]
 pub struct Options {

@@ -2,32 +2,18 @@
 
 //! `vm-test shell`: the guest's console on this terminal, with a shell.
 
-use crate::exit;
 use crate::link::HALTED;
-use crate::output;
-use crate::output::note;
-use crate::output::say;
-use crate::setup::Options;
-use crate::setup::Setup;
-use crate::splat::Scanner;
-use crate::splat::Splat;
-use crate::terminal;
+use crate::output::{self, note, say};
+use crate::setup::{Options, Setup};
+use crate::splat::{Scanner, Splat};
 use crate::trouble::Trouble;
-use crate::ui;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
+use crate::{exit, terminal, ui};
+use anyhow::{Context, Result, bail};
 use console::Term;
-use protocol::Answer;
-use protocol::Call;
-use protocol::Exit;
-use protocol::Value;
+use protocol::{Answer, Call, Exit, Value};
 use std::collections::BTreeMap;
-use std::io;
-use std::io::IsTerminal;
-use std::io::Read;
-use std::io::Write;
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::thread;

@@ -3,41 +3,25 @@
 //! `vm-test test`: the suite, in the format of `cargo test`.
 
 use crate::examples::Examples;
-use crate::exit::HARNESS_FAILED;
-use crate::exit::NOTHING_RAN;
-use crate::exit::TEST_FAILED;
+use crate::exit::{HARNESS_FAILED, NOTHING_RAN, TEST_FAILED};
 use crate::files;
-use crate::judge;
-use crate::judge::Fault;
-use crate::judge::Test;
+use crate::judge::{self, Fault, Test};
 use crate::kernel::Kernel;
-use crate::output::Funnel;
-use crate::output::note;
-use crate::output::say;
-use crate::pool::Ending;
-use crate::pool::Pool;
-use crate::setup::Options;
-use crate::setup::Setup;
-use crate::tests;
-use crate::tests::program;
+use crate::output::{Funnel, note, say};
+use crate::pool::{Ending, Pool};
+use crate::setup::{Options, Setup};
+use crate::tests::{self, program};
 use crate::vm::Vm;
 use anyhow::Result;
-use libtest_mimic::Arguments;
-use libtest_mimic::ColorSetting;
-use libtest_mimic::Failed;
-use libtest_mimic::Trial;
+use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What is worth being told, boot included.
 const SLOW: Duration = Duration::from_secs(10);

@@ -2,28 +2,16 @@
 
 //! The user's terminal, which is to be as it was whenever the runner does not use it: at its end, and while it is stopped.
 
-use crate::exit;
-use crate::process;
+use crate::{exit, process};
 use anyhow::Result;
 use console::Term;
-use nix::sys::signal;
-use nix::sys::signal::SaFlags;
-use nix::sys::signal::SigAction;
-use nix::sys::signal::SigHandler;
-use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal;
-use nix::sys::termios;
-use nix::sys::termios::SetArg;
-use nix::sys::termios::Termios;
-use nix::unistd::getpgrp;
-use nix::unistd::tcgetpgrp;
+use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
+use nix::sys::termios::{self, SetArg, Termios};
+use nix::unistd::{getpgrp, tcgetpgrp};
 use signal_hook::iterator::Signals;
 use std::ffi::OsStr;
-use std::io;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::thread;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
 
 /// What the runner has changed.
 struct Changed {

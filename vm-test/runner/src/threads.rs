@@ -2,23 +2,16 @@
 
 //! The demo module as tests see it: what its threads have counted, and what they have logged.
 
-use crate::clock;
 use crate::guest::calls::read;
 use crate::guest::text;
-use crate::recorder;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
-use protocol::Record;
-use protocol::Until;
+use crate::{clock, recorder};
+use anyhow::{Context, Result, bail, ensure};
+use protocol::{Record, Until};
 use report::module;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fmt;
-use std::fmt::Display;
-use std::fmt::Formatter;
+use std::fmt::{self, Display, Formatter};
 
 pub const MODULE: &str = "rust_smpboot_demo";
 pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";

@@ -4,22 +4,15 @@
 //!
 //! `trace-cmd restore` makes it, of the ring buffers' pages and of what describes their contents.
 
-use crate::recorder::TRACING;
-use crate::recorder::read_now;
+use crate::recorder::{TRACING, read_now};
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
-use protocol::Access;
-use protocol::Call;
-use protocol::Value;
+use anyhow::{Context, Result, ensure};
+use protocol::{Access, Call, Value};
 use report::Run;
-use report::ftrace;
-use report::ftrace::What;
+use report::ftrace::{self, What};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TRACE_CMD: &str = "trace-cmd";

@@ -4,9 +4,7 @@
 
 use nix::errno::Errno;
 use std::error::Error;
-use std::fmt;
-use std::fmt::Display;
-use std::fmt::Formatter;
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 /// After one of these there is no more talking to the VM.

@@ -2,16 +2,13 @@
 
 //! For the eyes.
 
-use crate::output::is_ascii;
-use crate::output::note;
+use crate::output::{is_ascii, note};
 use crate::qemu::Config;
 use crate::setup::Setup;
 use crate::terminal;
 use crate::vm::Vm;
 use anyhow::Result;
-use indicatif::ProgressBar;
-use indicatif::ProgressDrawTarget;
-use indicatif::ProgressStyle;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::Duration;
 
 /// Boots, with something that moves meanwhile.

@@ -2,8 +2,7 @@
 
 //! CPUs of the guest.
 
-use super::calls::offline;
-use super::calls::online;
+use super::calls::{offline, online};
 use crate::vm::Vm;
 use anyhow::Result;
 use std::time::Duration;

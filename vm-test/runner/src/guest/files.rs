@@ -3,18 +3,12 @@
 //! Files of the guest.
 
 use super::SOON;
-use super::calls::read;
-use super::calls::write;
+use super::calls::{read, write};
 use crate::trouble::Refused;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::Access;
-use protocol::Call;
-use protocol::Until;
-use protocol::Value;
+use protocol::{Access, Call, Until, Value};
 use std::time::Duration;
 
 impl Vm {

@@ -4,9 +4,7 @@
 
 use crate::vm::Vm;
 use anyhow::Result;
-use protocol::Call;
-use protocol::Kmsg;
-use protocol::Value;
+use protocol::{Call, Kmsg, Value};
 
 impl Vm {
     /// What came since the last time.

@@ -22,22 +22,14 @@ mod log;
 mod modules;
 mod tasks;
 
-pub use files::Handle;
-pub use files::MOST;
-pub use files::text;
+pub use files::{Handle, MOST, text};
 pub use tasks::Task;
 
 use crate::trouble::Refused;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::Answer;
-use protocol::Call;
-use protocol::Rounds;
-use protocol::Stopped;
-use protocol::Value;
+use protocol::{Answer, Call, Rounds, Stopped, Value};
 use std::time::Duration;
 
 /// Long enough for what should happen at once.

@@ -2,8 +2,7 @@
 
 //! Modules of the guest's kernel.
 
-use super::calls::insmod;
-use super::calls::rmmod;
+use super::calls::{insmod, rmmod};
 use crate::vm::Vm;
 use anyhow::Result;
 

@@ -2,18 +2,12 @@
 
 //! Tasks of the guest: kernel threads, programs, calls in processes of their own.
 
-use super::SOON;
 use super::calls::read;
-use super::text;
+use super::{SOON, text};
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use protocol::Call;
-use protocol::Exit;
-use protocol::TaskEnd;
-use protocol::Value;
+use protocol::{Call, Exit, TaskEnd, Value};
 use std::time::Duration;
 
 /// Pid 0 is the agent.

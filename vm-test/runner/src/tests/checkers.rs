@@ -5,23 +5,12 @@
 
 use crate::guest::SOON;
 use crate::guest::calls::write;
-use crate::judge;
-use crate::judge::Fault;
-use crate::judge::LEAK;
-use crate::judge::Leaves;
-use crate::judge::Test;
-use crate::kernel::ATOMIC_SLEEP;
-use crate::kernel::KASAN;
-use crate::kernel::KCSAN;
-use crate::kernel::KMEMLEAK;
-use crate::kernel::LOCKDEP;
-use crate::kernel::OBJECTS;
+use crate::judge::{self, Fault, LEAK, Leaves, Test};
+use crate::kernel::{ATOMIC_SLEEP, KASAN, KCSAN, KMEMLEAK, LOCKDEP, OBJECTS};
 use crate::leaks;
 use crate::qemu::Config;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Result, bail, ensure};
 
 const MODULE: &str = "rust_smpboot_faulty";
 const DO: &str = "/sys/kernel/debug/rust_smpboot_faulty/do";

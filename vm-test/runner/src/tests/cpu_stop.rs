@@ -2,20 +2,13 @@
 
 //! `rust_cpu_stop`: every job is answered, whatever the CPUs do.
 
-use crate::guest::calls::insmod;
-use crate::guest::calls::write;
+use crate::guest::calls::{insmod, write};
 use crate::judge::Test;
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::bail;
+use anyhow::{Result, bail};
 use nix::errno::Errno;
-use protocol::Call;
-use protocol::Rounds;
-use protocol::Stopped;
-use protocol::TaskEnd;
-use protocol::Until;
-use protocol::Value;
+use protocol::{Call, Rounds, Stopped, TaskEnd, Until, Value};
 use std::time::Duration;
 
 pub const TESTS: &[Test] = &[

@@ -2,17 +2,13 @@
 
 //! `rust_cpuhp`: a ladder of steps per CPU, and the way back when one of them fails.
 
-use crate::guest::calls::insmod;
-use crate::guest::calls::rmmod;
-use crate::guest::calls::write;
+use crate::guest::calls::{insmod, rmmod, write};
 use crate::judge::Test;
 use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::Result;
 use nix::errno::Errno;
-use protocol::Call;
-use protocol::TaskEnd;
-use protocol::Until;
+use protocol::{Call, TaskEnd, Until};
 use std::time::Duration;
 
 pub const TESTS: &[Test] = &[

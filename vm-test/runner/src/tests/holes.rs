@@ -2,33 +2,20 @@
 
 //! Safe code that once broke the kernel: the modes of vm-test/modules/rust_smpboot_holes.rs.
 
-use super::memory;
-use super::memory::CALLER;
+use super::memory::{self, CALLER};
 use super::rollback;
 use super::samples::logged;
-use crate::guest::SOON;
-use crate::guest::Task;
-use crate::guest::calls::insmod;
-use crate::guest::calls::read;
-use crate::guest::calls::rmmod;
-use crate::guest::calls::write;
-use crate::judge::Leaves;
-use crate::judge::Test;
+use crate::guest::calls::{insmod, read, rmmod, write};
+use crate::guest::{SOON, Task};
+use crate::judge::{Leaves, Test};
 use crate::kernel::FAILSLAB;
 use crate::qemu::Config;
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use protocol::Access;
-use protocol::Call;
-use protocol::Exit;
-use protocol::TaskEnd;
-use protocol::Until;
-use protocol::Value;
+use protocol::{Access, Call, Exit, TaskEnd, Until, Value};
 use std::time::Instant;
 
 const MODULE: &str = "rust_smpboot_holes";

@@ -2,19 +2,14 @@
 
 //! CPUs go off and on: which callback is called, on which CPU, how often.
 
-use crate::judge::Leaves;
-use crate::judge::Test;
+use crate::judge::{Leaves, Test};
 use crate::kernel::STATE_CONTROL;
 use crate::output::note;
 use crate::qemu::Config;
 use crate::tests::rollback;
-use crate::threads::Counts;
-use crate::threads::Demo;
-use crate::threads::Step;
+use crate::threads::{Counts, Demo, Step};
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
+use anyhow::{Context, Result, ensure};
 
 pub const TESTS: &[Test] = &[
     Test::new(

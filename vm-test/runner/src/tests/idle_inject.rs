@@ -2,22 +2,15 @@
 
 //! `rust_idle_inject`: CPUs are idle for the share of the time that was asked for.
 
-use crate::guest::SOON;
-use crate::guest::calls::read;
-use crate::guest::calls::write;
-use crate::guest::text;
+use crate::guest::calls::{read, write};
+use crate::guest::{SOON, text};
 use crate::judge::Test;
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::Call;
-use protocol::Until;
-use protocol::Value;
-use std::time::Duration;
-use std::time::Instant;
+use protocol::{Call, Until, Value};
+use std::time::{Duration, Instant};
 
 pub const TESTS: &[Test] = &[
     Test::new(

@@ -4,21 +4,11 @@
 
 use crate::guest::calls::write;
 use crate::judge::Test;
-use crate::threads::Counts;
-use crate::threads::Demo;
-use crate::threads::FOLDER;
-use crate::threads::WAKE;
-use crate::threads::file;
-use crate::trouble::Refused;
-use crate::trouble::refused;
+use crate::threads::{Counts, Demo, FOLDER, WAKE, file};
+use crate::trouble::{Refused, refused};
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use nix::errno::Errno;
-use nix::errno::Errno::E2BIG;
-use nix::errno::Errno::EINVAL;
-use nix::errno::Errno::EOVERFLOW;
-use nix::errno::Errno::ERANGE;
+use anyhow::{Context, Result};
+use nix::errno::Errno::{self, E2BIG, EINVAL, EOVERFLOW, ERANGE};
 
 pub const TESTS: &[Test] = &[
     Test::new(

@@ -2,19 +2,14 @@
 
 //! The sample rust_ksoftirqd: what interrupts raise is run, wherever their CPU went.
 
-use super::samples::Class;
-use super::samples::class;
-use super::samples::logged;
+use super::samples::{Class, class, logged};
 use crate::guest::calls::rmmod;
 use crate::judge::Test;
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use protocol::Call;
-use protocol::Until;
+use protocol::{Call, Until};
 
 const MODULE: &str = "rust_ksoftirqd";
 const FOLDER: &str = "/sys/kernel/debug/rust_ksoftirqd";

@@ -7,8 +7,7 @@ use crate::kernel::KUNIT;
 use crate::output::note;
 use crate::threads::MODULE;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 
 pub const TESTS: &[Test] = &[Test::new(
     "kunit::suites_pass",

@@ -6,20 +6,15 @@
 //! threads for either. Of what smpboot.c and kthread.c call nothing is on the list of what
 //! fail_function may fail (`ALLOW_ERROR_INJECTION`), so allocations are all there is to fail.
 
-use crate::guest::calls::insmod;
-use crate::guest::calls::online;
-use crate::judge::NO_MEMORY;
-use crate::judge::Test;
+use crate::guest::calls::{insmod, online};
+use crate::judge::{NO_MEMORY, Test};
 use crate::kernel::FAILSLAB;
 use crate::output::note;
 use crate::tests::rollback::runs_again;
-use crate::threads::Demo;
-use crate::threads::MODULE;
+use crate::threads::{Demo, MODULE};
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
 use protocol::Call;
 

@@ -2,20 +2,13 @@
 
 //! What safe code must not be able to break: the checks of vm-test/modules/rust_smpboot_misuse.rs.
 
-use super::samples::Class;
-use super::samples::class;
-use super::samples::logged;
-use crate::guest::calls::offline;
-use crate::guest::calls::write;
-use crate::judge::Leaves;
-use crate::judge::Test;
+use super::samples::{Class, class, logged};
+use crate::guest::calls::{offline, write};
+use crate::judge::{Leaves, Test};
 use crate::qemu::Config;
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use protocol::TaskEnd;
 use std::time::Duration;

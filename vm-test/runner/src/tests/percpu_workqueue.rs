@@ -2,29 +2,15 @@
 
 //! The sample rust_percpu_workqueue: what is queued is run, cancelled or refused, once, and nothing else.
 
-use super::samples::Class;
-use super::samples::class;
-use super::samples::logged;
-use crate::guest::SOON;
-use crate::guest::Task;
-use crate::guest::calls::offline;
-use crate::guest::calls::online;
-use crate::guest::calls::read;
-use crate::guest::calls::rmmod;
-use crate::guest::calls::write;
-use crate::guest::text;
+use super::samples::{Class, class, logged};
+use crate::guest::calls::{offline, online, read, rmmod, write};
+use crate::guest::{SOON, Task, text};
 use crate::judge::Test;
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::anyhow;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Result, anyhow, bail, ensure};
 use nix::errno::Errno;
-use protocol::Call;
-use protocol::TaskEnd;
-use protocol::Until;
-use protocol::Value;
+use protocol::{Call, TaskEnd, Until, Value};
 use std::ops::Add;
 use std::time::Duration;
 

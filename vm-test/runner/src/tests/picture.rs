@@ -3,17 +3,12 @@
 //! A run that is recorded: for the picture, and to compare what the module and the kernel tell of it.
 
 use crate::judge::Test;
-use crate::recorder;
-use crate::recorder::Recorder;
-use crate::threads::Demo;
-use crate::threads::PERIOD;
+use crate::recorder::{self, Recorder};
+use crate::threads::{Demo, PERIOD};
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use report::html;
-use report::model::About;
-use report::model::Kind;
-use report::perfetto;
+use anyhow::{Context, Result};
+use report::model::{About, Kind};
+use report::{html, perfetto};
 use std::fs;
 
 pub const TESTS: &[Test] = &[Test::new(

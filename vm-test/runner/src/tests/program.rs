@@ -4,32 +4,19 @@
 
 use crate::exit;
 use crate::setup::Options;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
-use nix::pty::Winsize;
-use nix::pty::openpty;
-use nix::sys::signal::Signal;
-use nix::sys::signal::kill;
+use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsString;
-use std::fs;
-use std::fs::File;
-use std::io::BufRead;
-use std::io::BufReader;
-use std::io::Read;
-use std::io::Write;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::Child;
-use std::process::Command;
-use std::process::Output;
-use std::process::Stdio;
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// In seconds, for the runs that are stopped; each is stopped for longer.
 const LIMIT: u64 = 30;

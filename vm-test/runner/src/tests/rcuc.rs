@@ -2,21 +2,14 @@
 
 //! The sample rust_rcuc: work waits for its grace period, and none of it is lost.
 
-use super::samples::Class;
-use super::samples::class;
-use super::samples::logged;
-use crate::guest::calls::read;
-use crate::guest::calls::rmmod;
-use crate::guest::calls::write;
+use super::samples::{Class, class, logged};
+use crate::guest::calls::{read, rmmod, write};
 use crate::judge::Test;
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::ensure;
+use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use protocol::Call;
-use protocol::Until;
+use protocol::{Call, Until};
 use std::time::Duration;
 
 const MODULE: &str = "rust_rcuc";

@@ -2,22 +2,14 @@
 
 //! insmod: which threads there are then, and what holds them where they are.
 
-use crate::guest::calls::insmod;
-use crate::guest::calls::rmmod;
+use crate::guest::calls::{insmod, rmmod};
 use crate::judge::Test;
-use crate::threads;
-use crate::threads::COMM;
-use crate::threads::Counts;
-use crate::threads::Demo;
-use crate::threads::MODULE;
-use crate::threads::Step;
+use crate::threads::{self, COMM, Counts, Demo, MODULE, Step};
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::bail;
+use anyhow::{Result, bail};
 use nix::errno::Errno;
-use protocol::Exit;
-use protocol::TaskEnd;
+use protocol::{Exit, TaskEnd};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

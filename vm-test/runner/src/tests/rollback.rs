@@ -3,12 +3,10 @@
 //! An offline or online that fails half-way and is rolled back, at every step where it can fail.
 
 use crate::judge::Test;
-use crate::threads::Counts;
-use crate::threads::Demo;
+use crate::threads::{Counts, Demo};
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use nix::errno::Errno;
 
 pub const TESTS: &[Test] = &[

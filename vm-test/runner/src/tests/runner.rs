@@ -3,31 +3,18 @@
 //! The runner itself: it must see what is wrong, and call it by its name.
 
 use crate::console::without_stamp;
-use crate::guest::calls::read;
-use crate::guest::calls::write;
+use crate::guest::calls::{read, write};
 use crate::guest::text;
-use crate::judge;
-use crate::judge::Fault;
-use crate::judge::Leaves;
-use crate::judge::Test;
-use crate::qemu::Config;
-use crate::qemu::log_kb;
-use crate::threads::Demo;
-use crate::threads::MODULE;
+use crate::judge::{self, Fault, Leaves, Test};
+use crate::qemu::{Config, log_kb};
+use crate::threads::{Demo, MODULE};
 use crate::trouble::Trouble;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
-use protocol::Call;
-use protocol::TaskEnd;
-use protocol::Until;
-use protocol::Value;
+use anyhow::{Context, Result, bail, ensure};
+use protocol::{Call, TaskEnd, Until, Value};
 use serde_json::Value as Json;
 use std::fs;
-use std::time::Duration;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub const TESTS: &[Test] = &[
     Test::new(

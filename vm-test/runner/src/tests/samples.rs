@@ -5,9 +5,7 @@
 use crate::clock;
 use crate::guest::SOON;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
+use anyhow::{Context, Result, bail};
 
 /// How a task competes for its CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,35 +3,18 @@
 //! Who may do what, and what a hostile one can do to the kernel: nothing.
 
 use crate::guest::SOON;
-use crate::guest::calls::insmod;
-use crate::guest::calls::module_path;
-use crate::guest::calls::offline;
-use crate::guest::calls::read;
-use crate::guest::calls::rmmod;
-use crate::guest::calls::write;
+use crate::guest::calls::{insmod, module_path, offline, read, rmmod, write};
 use crate::judge::Test;
-use crate::kernel::KASAN;
-use crate::kernel::LOCKDOWN;
-use crate::kernel::MODULE_SIG;
+use crate::kernel::{KASAN, LOCKDOWN, MODULE_SIG};
 use crate::output::note;
 use crate::qemu::Config;
-use crate::threads;
-use crate::threads::Demo;
-use crate::threads::FOLDER;
-use crate::threads::MODULE;
-use crate::threads::WAKE;
+use crate::threads::{self, Demo, FOLDER, MODULE, WAKE};
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
+use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use protocol::Call;
-use protocol::Tally;
-use protocol::TaskEnd;
-use protocol::Value;
+use protocol::{Call, Tally, TaskEnd, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(

@@ -4,16 +4,12 @@
 
 use crate::guest::SOON;
 use crate::judge::Test;
-use crate::kernel::ACPI_SLEEP;
-use crate::kernel::PM_DEBUG;
-use crate::kernel::Symbol;
+use crate::kernel::{ACPI_SLEEP, PM_DEBUG, Symbol};
 use crate::qemu::Config;
 use crate::tests::rollback::runs_again;
-use crate::threads::Counts;
-use crate::threads::Demo;
+use crate::threads::{Counts, Demo};
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use protocol::Call;
 use serde_json::Value as Json;
 

@@ -8,19 +8,12 @@
 
 use crate::clock;
 use crate::judge::Test;
-use crate::kernel::LOCK_TORTURE;
-use crate::kernel::RCU_TORTURE;
+use crate::kernel::{LOCK_TORTURE, RCU_TORTURE};
 use crate::output::note;
-use crate::threads::Demo;
-use crate::threads::PERIOD;
+use crate::threads::{Demo, PERIOD};
 use crate::vm::Vm;
-use anyhow::Context;
-use anyhow::Result;
-use anyhow::bail;
-use anyhow::ensure;
-use protocol::Call;
-use protocol::Exit;
-use protocol::Value;
+use anyhow::{Context, Result, bail, ensure};
+use protocol::{Call, Exit, Value};
 use std::time::Duration;
 
 pub const TESTS: &[Test] = &[

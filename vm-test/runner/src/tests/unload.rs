@@ -4,12 +4,7 @@
 
 use crate::judge::Test;
 use crate::kernel::KMEMLEAK;
-use crate::threads;
-use crate::threads::Demo;
-use crate::threads::FOLDER;
-use crate::threads::Step;
-use crate::threads::WAKE;
-use crate::threads::file;
+use crate::threads::{self, Demo, FOLDER, Step, WAKE, file};
 use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::Result;

@@ -4,17 +4,12 @@
 
 use crate::guest::calls::write;
 use crate::judge::Test;
-use crate::threads::Counts;
-use crate::threads::Demo;
-use crate::threads::WAKE;
-use crate::threads::file;
+use crate::threads::{Counts, Demo, WAKE, file};
 use crate::trouble::refused;
 use crate::vm::Vm;
-use anyhow::Result;
-use anyhow::bail;
+use anyhow::{Result, bail};
 use nix::errno::Errno;
-use protocol::Call;
-use protocol::Until;
+use protocol::{Call, Until};
 use std::time::Duration;
 
 pub const TESTS: &[Test] = &[
