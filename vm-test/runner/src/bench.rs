@@ -16,12 +16,12 @@ use crate::vm::Vm;
 use crate::{exit, files, recorder};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use protocol::Call;
 use report::bench::{self, Bench, Conditions, Figure, Key, Verdict};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
+use wire::Call;
 
 const FOLDER: &str = "/sys/kernel/debug/smpboot_bench";
 

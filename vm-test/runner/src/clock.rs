@@ -2,10 +2,10 @@
 
 //! The clock of all limits: the time during which the runner ran.
 
-use protocol::stopwatch::Stopwatch;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
+use wire::stopwatch::Stopwatch;
 
 /// Since the first call. Stands still while the runner, or the machine, is stopped.
 pub fn now() -> Duration {

@@ -11,9 +11,9 @@ use crate::guest::calls::{read, write};
 use crate::kernel::KMEMLEAK;
 use crate::vm::Vm;
 use anyhow::{Context, Result, ensure};
-use protocol::{Call, Value};
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
+use wire::{Call, Value};
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
 

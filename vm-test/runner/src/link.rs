@@ -6,8 +6,6 @@ use crate::console::{Console, without_stamp};
 use crate::kernel::BuiltWith;
 use crate::process::{Event, Process};
 use crate::trouble::Trouble;
-use protocol::stopwatch::{Stopwatch, receive};
-use protocol::{Answer, Call, Hello, Message, Request, frame};
 use serde_json::Value as Json;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -16,6 +14,8 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
+use wire::stopwatch::{Stopwatch, receive};
+use wire::{Answer, Call, Hello, Message, Request, frame};
 
 /// How long things may take, by [`Link::now`]. Every wait has one of these.
 #[derive(Debug, Clone, Copy)]
@@ -365,10 +365,10 @@ fn is_halt(line: &str) -> bool {
 mod tests {
     use super::*;
     use nix::sys::signal::{Signal, kill};
-    use protocol::Value;
     use std::fs::File;
     use std::thread;
     use std::time::Instant;
+    use wire::Value;
 
     #[test]
     fn the_limit_of_a_boot_follows_the_cpus() {

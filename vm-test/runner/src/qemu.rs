@@ -4,9 +4,9 @@
 
 use crate::arch::Arch;
 use crate::kernel::{BuiltWith, KASAN, KMEMLEAK, KUNIT, Kernel};
-use protocol::PORT_NAME;
 use std::fmt::{self, Display, Formatter};
 use std::os::fd::RawFd;
+use wire::PORT_NAME;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {

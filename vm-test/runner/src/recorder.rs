@@ -10,7 +10,6 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::{Access, Until};
 use report::conform::{self, Violation};
 use report::ftrace::{self, Marker};
 use report::model::About;
@@ -20,6 +19,7 @@ use report::{Recording, Run, html, perfetto};
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
+use wire::{Access, Until};
 
 pub const TRACING: &str = "/sys/kernel/tracing";
 

@@ -7,10 +7,10 @@ use crate::recorder::Recorder;
 use crate::{clock, terminal};
 use anyhow::Result;
 use console::{Term, colors_enabled, style, truncate_str};
-use protocol::Call;
 use report::table::{self, Row};
 use std::collections::VecDeque;
 use std::time::Duration;
+use wire::Call;
 
 /// How often the table is made anew while nothing else happens.
 const REFRESH: Duration = Duration::from_millis(200);

@@ -208,7 +208,7 @@ impl Options {
         let profile = exe.parent().context("no folder around this program")?;
         let target = profile.parent().and_then(Path::parent).context("not in a target folder")?;
         let name = profile.file_name().context("no profile")?;
-        Ok(target.join(self.arch.target()).join(name).join("vm-test-agent"))
+        Ok(target.join(self.arch.target()).join(name).join("guest"))
     }
 
     fn busybox(&self) -> PathBuf {

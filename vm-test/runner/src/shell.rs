@@ -11,13 +11,13 @@ use crate::vm::Vm;
 use crate::{exit, terminal, ui};
 use anyhow::{Context, Result, bail};
 use console::Term;
-use protocol::{Answer, Call, Exit, Value};
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
+use wire::{Answer, Call, Exit, Value};
 
 /// Ctrl-] as in telnet: for a guest that does not listen any more.
 const ESCAPE: u8 = 0x1d;

@@ -7,7 +7,7 @@
 //! are one splat.
 
 use crate::console::without_stamp;
-use protocol::Record;
+use wire::Record;
 
 /// The level of `pr_warn()`.
 const WARNING: u8 = 4;

@@ -7,11 +7,11 @@ use crate::guest::text;
 use crate::vm::Vm;
 use crate::{clock, recorder};
 use anyhow::{Context, Result, bail, ensure};
-use protocol::{Record, Until};
 use report::module;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
+use wire::{Record, Until};
 
 pub const MODULE: &str = "rust_smpboot_demo";
 pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";

@@ -19,12 +19,12 @@ use crate::vm::Vm;
 use crate::{clock, exit, recorder, splat, ui};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
-use protocol::{Access, Call, Tally, TaskEnd, Value};
 use report::model::Kind;
 use report::{conform, module};
 use std::fmt::{self, Display, Formatter};
 use std::process::ExitCode;
 use std::time::Duration;
+use wire::{Access, Call, Tally, TaskEnd, Value};
 
 #[derive(Args)]
 pub struct How {

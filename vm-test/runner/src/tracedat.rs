@@ -7,13 +7,13 @@
 use crate::recorder::{TRACING, read_now};
 use crate::vm::Vm;
 use anyhow::{Context, Result, ensure};
-use protocol::{Access, Call, Value};
 use report::Run;
 use report::ftrace::{self, What};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use wire::{Access, Call, Value};
 
 const TRACE_CMD: &str = "trace-cmd";
 

@@ -12,13 +12,13 @@ use crate::qemu::{self, Accel, Config};
 use crate::setup::Setup;
 use crate::trouble::Trouble;
 use anyhow::{Context, Result, anyhow, ensure};
-use protocol::{Call, Missing, Record};
 use report::model::About;
 use serde_json::Value as Json;
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
+use wire::{Call, Missing, Record};
 
 /// How much of the log a failure shows.
 pub const TAIL: usize = 40;
@@ -65,10 +65,10 @@ impl Vm {
         let boot_time = link.now() - start;
         link.limits = limits.measured(boot_time).at_most(setup.limit);
         ensure!(
-            hello.version == protocol::VERSION,
+            hello.version == wire::VERSION,
             "the agent speaks version {} of the protocol, the runner {}: build both again",
             hello.version,
-            protocol::VERSION
+            wire::VERSION
         );
         ensure!(
             hello.release == setup.kernel.release,

@@ -3,7 +3,7 @@
 //! Calls to be put into batches, loops and tasks.
 
 use super::cpus::online_file;
-use protocol::Call;
+use wire::Call;
 
 pub fn read(path: &str) -> Call {
     Call::Read { path: path.into() }

@@ -8,8 +8,8 @@ use crate::trouble::Refused;
 use crate::vm::Vm;
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::{Access, Call, Until, Value};
 use std::time::Duration;
+use wire::{Access, Call, Until, Value};
 
 impl Vm {
     pub fn read_bytes(&self, path: &str) -> Result<Vec<u8>> {

@@ -4,7 +4,7 @@
 
 use crate::vm::Vm;
 use anyhow::Result;
-use protocol::{Call, Kmsg, Value};
+use wire::{Call, Kmsg, Value};
 
 impl Vm {
     /// What came since the last time.

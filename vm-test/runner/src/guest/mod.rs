@@ -29,8 +29,8 @@ use crate::trouble::Refused;
 use crate::vm::Vm;
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::{Answer, Call, Rounds, Stopped, Value};
 use std::time::Duration;
+use wire::{Answer, Call, Rounds, Stopped, Value};
 
 /// Long enough for what should happen at once.
 pub const SOON: Duration = Duration::from_secs(10);

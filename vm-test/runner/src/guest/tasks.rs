@@ -7,8 +7,8 @@ use super::{SOON, text};
 use crate::vm::Vm;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use protocol::{Call, Exit, TaskEnd, Value};
 use std::time::Duration;
+use wire::{Call, Exit, TaskEnd, Value};
 
 /// Pid 0 is the agent.
 impl Vm {

@@ -8,8 +8,8 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Result, bail};
 use nix::errno::Errno;
-use protocol::{Call, Rounds, Stopped, TaskEnd, Until, Value};
 use std::time::Duration;
+use wire::{Call, Rounds, Stopped, TaskEnd, Until, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(

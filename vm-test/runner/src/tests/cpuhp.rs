@@ -8,8 +8,8 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::Result;
 use nix::errno::Errno;
-use protocol::{Call, TaskEnd, Until};
 use std::time::Duration;
+use wire::{Call, TaskEnd, Until};
 
 pub const TESTS: &[Test] = &[
     Test::new(

@@ -14,10 +14,10 @@ use crate::vm::Vm;
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno::{EAGAIN, EFAULT, EINVAL, ERANGE};
 use nix::sys::signal::Signal;
-use protocol::{Access, Call, Exit, FIRST_HANDLE, TaskEnd, Until, Value};
 use report::module;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use wire::{Access, Call, Exit, FIRST_HANDLE, TaskEnd, Until, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(

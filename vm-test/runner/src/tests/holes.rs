@@ -15,8 +15,8 @@ use crate::vm::Vm;
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use protocol::{Access, Call, Exit, TaskEnd, Until, Value};
 use std::time::Instant;
+use wire::{Access, Call, Exit, TaskEnd, Until, Value};
 
 const MODULE: &str = "rust_smpboot_holes";
 const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_holes";

@@ -9,8 +9,8 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::{Call, Until, Value};
 use std::time::{Duration, Instant};
+use wire::{Call, Until, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(

@@ -9,7 +9,7 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use protocol::{Call, Until};
+use wire::{Call, Until};
 
 const MODULE: &str = "rust_ksoftirqd";
 const FOLDER: &str = "/sys/kernel/debug/rust_ksoftirqd";

@@ -16,7 +16,7 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use protocol::Call;
+use wire::Call;
 
 const FAILSLAB_DIR: &str = "/sys/kernel/debug/failslab";
 

@@ -10,8 +10,8 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
-use protocol::TaskEnd;
 use std::time::Duration;
+use wire::TaskEnd;
 
 const MODULE: &str = "rust_smpboot_misuse";
 const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_misuse";

@@ -17,13 +17,13 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use protocol::{Access, Call, Until};
 use report::conform;
 use report::model::Kind;
 use report::module::Events;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
+use wire::{Access, Call, Until};
 
 pub const TESTS: &[Test] = &[
     Test::new(

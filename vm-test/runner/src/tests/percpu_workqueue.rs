@@ -10,9 +10,9 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Result, anyhow, bail, ensure};
 use nix::errno::Errno;
-use protocol::{Call, TaskEnd, Until, Value};
 use std::ops::Add;
 use std::time::Duration;
+use wire::{Call, TaskEnd, Until, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(

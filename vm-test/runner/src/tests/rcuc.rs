@@ -9,8 +9,8 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use protocol::{Call, Until};
 use std::time::Duration;
+use wire::{Call, Until};
 
 const MODULE: &str = "rust_rcuc";
 const DEFER: &str = "/sys/kernel/debug/rust_rcuc/defer";

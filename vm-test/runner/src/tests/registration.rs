@@ -9,9 +9,9 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Result, bail};
 use nix::errno::Errno;
-use protocol::{Exit, TaskEnd};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use wire::{Exit, TaskEnd};
 
 pub const TESTS: &[Test] = &[
     Test::new(

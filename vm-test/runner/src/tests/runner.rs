@@ -11,10 +11,10 @@ use crate::threads::{Demo, MODULE};
 use crate::trouble::Trouble;
 use crate::vm::Vm;
 use anyhow::{Context, Result, bail, ensure};
-use protocol::{Call, TaskEnd, Until, Value};
 use serde_json::Value as Json;
 use std::fs;
 use std::time::{Duration, Instant};
+use wire::{Call, TaskEnd, Until, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(

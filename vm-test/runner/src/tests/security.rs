@@ -14,7 +14,7 @@ use crate::vm::Vm;
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use protocol::{Call, Tally, TaskEnd, Value};
+use wire::{Call, Tally, TaskEnd, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(

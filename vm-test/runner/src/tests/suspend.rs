@@ -10,8 +10,8 @@ use crate::tests::rollback::runs_again;
 use crate::threads::{Counts, Demo};
 use crate::vm::Vm;
 use anyhow::{Result, ensure};
-use protocol::Call;
 use serde_json::Value as Json;
+use wire::Call;
 
 pub const TESTS: &[Test] = &[
     Test::new(

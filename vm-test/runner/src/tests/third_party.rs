@@ -13,8 +13,8 @@ use crate::output::note;
 use crate::threads::{Demo, PERIOD};
 use crate::vm::Vm;
 use anyhow::{Context, Result, bail, ensure};
-use protocol::{Call, Exit, Value};
 use std::time::Duration;
+use wire::{Call, Exit, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(

@@ -9,7 +9,7 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::Result;
 use nix::errno::Errno;
-use protocol::Access;
+use wire::Access;
 
 pub const TESTS: &[Test] = &[
     Test::new(

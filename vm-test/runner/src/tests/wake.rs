@@ -9,8 +9,8 @@ use crate::trouble::refused;
 use crate::vm::Vm;
 use anyhow::{Result, bail};
 use nix::errno::Errno;
-use protocol::{Call, Until};
 use std::time::Duration;
+use wire::{Call, Until};
 
 pub const TESTS: &[Test] = &[
     Test::new("wake::one_wake_is_one_run", "a wake runs that CPU's thread once, and no other", one),

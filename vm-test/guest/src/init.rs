@@ -7,10 +7,10 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::termios::tcdrain;
-use protocol::Missing;
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io;
+use wire::Missing;
 
 const REQUIRED: &[(&str, &str)] =
     &[("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp")];

@@ -11,9 +11,9 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
-use protocol::{Call, Rounds, Stopped, Tally, Value};
 use std::time::{Duration, Instant};
 use std::{io, thread};
+use wire::{Call, Rounds, Stopped, Tally, Value};
 
 pub struct Agent {
     handles: Handles,

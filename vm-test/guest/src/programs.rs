@@ -6,8 +6,6 @@ use crate::files::errno;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use protocol::stopwatch::receive;
-use protocol::{Exit, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -15,6 +13,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
+use wire::stopwatch::receive;
+use wire::{Exit, Value};
 
 pub fn exit(status: ExitStatus) -> Exit {
     match status.signal() {

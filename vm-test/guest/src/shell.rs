@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use nix::sys::termios::tcdrain;
 use nix::sys::wait::{WaitStatus, wait};
 use nix::unistd::Pid;
-use protocol::{Exit, Value};
 use std::env;
 use std::fs::{self, File};
 use std::process::Command;
+use wire::{Exit, Value};
 
 const BUSYBOX: &str = "/bin/busybox";
 

@@ -10,13 +10,13 @@ use crate::children;
 use crate::files::errno;
 use crate::programs::exit;
 use nix::errno::Errno;
-use protocol::stopwatch::receive;
-use protocol::{Answer, Call, TaskEnd, frame};
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use std::{io, thread};
+use wire::stopwatch::receive;
+use wire::{Answer, Call, TaskEnd, frame};
 
 pub const ARGUMENT: &str = "task";
 

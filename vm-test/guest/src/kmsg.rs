@@ -5,11 +5,11 @@
 use crate::files::errno;
 use nix::errno::Errno;
 use nix::libc::{O_NONBLOCK, klogctl};
-use protocol::Record;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
+use wire::Record;
 
 /// The kernel's own limit for one record (`PRINTK_MESSAGE_MAX`).
 const RECORD_MAX: usize = 2048;
@@ -23,8 +23,8 @@ impl Kmsg {
 
     /// Everything since the last time. Records may come faster than they are read: what is there now is not more than
     /// the kernel can hold.
-    pub fn drain(&mut self) -> nix::Result<protocol::Kmsg> {
-        let mut log = protocol::Kmsg::default();
+    pub fn drain(&mut self) -> nix::Result<wire::Kmsg> {
+        let mut log = wire::Kmsg::default();
         let mut buffer = [0; RECORD_MAX];
         let most = capacity()?;
         while log.records.len() < most {

@@ -19,8 +19,8 @@ mod top;
 
 use calls::Agent;
 use port::Port;
-use protocol::{Call, Hello, Message, Request, VERSION, Value, frame};
 use std::io;
+use wire::{Call, Hello, Message, Request, VERSION, Value, frame};
 
 fn main() -> io::Result<()> {
     if std::env::args().next().is_some_and(|name| name.ends_with(top::NAME)) {

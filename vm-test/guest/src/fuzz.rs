@@ -5,9 +5,9 @@
 use crate::files::errno;
 use fastrand::Rng;
 use nix::errno::Errno;
-use protocol::Tally;
 use std::fs::File;
 use std::io::Write;
+use wire::Tally;
 
 /// More than any file of the kernel wants in one piece.
 const LONG: usize = 70_000;

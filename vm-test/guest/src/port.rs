@@ -2,13 +2,13 @@
 
 //! The virtio-serial port to the runner.
 
-use protocol::stopwatch::Stopwatch;
-use protocol::{Message, PORT_NAME, frame};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
+use wire::stopwatch::Stopwatch;
+use wire::{Message, PORT_NAME, frame};
 
 #[derive(Clone)]
 pub struct Port(Arc<Mutex<File>>);

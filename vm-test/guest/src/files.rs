@@ -7,8 +7,6 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use nix::unistd::gettid;
-use protocol::stopwatch::Stopwatch;
-use protocol::{Access, FIRST_HANDLE, Until, Value};
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -18,6 +16,8 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{slice, thread};
+use wire::stopwatch::Stopwatch;
+use wire::{Access, FIRST_HANDLE, Until, Value};
 
 pub fn errno(error: io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
