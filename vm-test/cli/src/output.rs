@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Standard output and standard error. `println!` would panic where the reader has gone or the disk is full.
+
+use crate::{exit, note, terminal};
+use nix::sys::signal::Signal;
+use report::ascii;
+use std::fmt::Arguments;
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::thread::{self, JoinHandle};
+
+/// Prints a line on standard output. If that fails, ends the runner and its VMs.
+#[macro_export]
+macro_rules! say {
+    ($($arg:tt)*) => { $crate::output::line(format_args!($($arg)*)) };
+}
+
+/// Prints a line on standard error. If that fails, nobody is left to be informed.
+#[macro_export]
+macro_rules! note {
+    ($($arg:tt)*) => { $crate::output::error_line(format_args!($($arg)*)) };
+}
+
+/// Whether the user's terminal shows ASCII only: scripts/lib.sh sets this, and runs all programs in UTF-8.
+pub fn is_ascii() -> bool {
+    static ASCII: LazyLock<bool> =
+        LazyLock::new(|| std::env::var_os("RUST_SMPBOOT_ASCII").is_some());
+    *ASCII
+}
+
+/// The text as the user's terminal can show it.
+pub fn shown(text: String) -> String {
+    if is_ascii() { ascii::of(&text) } else { text }
+}
+
+pub fn line(text: Arguments<'_>) {
+    write(shown(format!("{text}\n")).as_bytes());
+}
+
+pub fn error_line(text: Arguments<'_>) {
+    let _ = io::stderr().lock().write_all(shown(format!("{text}\n")).as_bytes());
+}
+
+/// Writes to standard output, as [`say!`].
+pub fn write(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    if let Err(e) = out.write_all(bytes).and_then(|()| out.flush()) {
+        failed(&e);
+    }
+}
+
+/// Ends the runner because standard output takes no more; QEMU ends with it.
+pub fn failed(error: &io::Error) -> ! {
+    terminal::restore();
+    if error.kind() == ErrorKind::BrokenPipe {
+        // `make demo | head` has what it wanted.
+        std::process::exit(exit::by_signal(Signal::SIGPIPE));
+    }
+    note!("vm-test: standard output: {error}");
+    std::process::exit(exit::OUTPUT_FAILED.into());
+}
+
+/// A file whose contents go to standard output, for libraries that print and unwrap.
+pub struct Funnel {
+    writer: File,
+    thread: JoinHandle<()>,
+}
+
+impl Funnel {
+    pub fn new() -> io::Result<Funnel> {
+        let (reader, writer) = nix::unistd::pipe()?;
+        let mut reader = File::from(reader);
+        let thread = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = reader.read(&mut buffer) {
+                write(&buffer[..n]);
+            }
+        });
+        Ok(Funnel { writer: writer.into(), thread })
+    }
+
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.writer.as_raw_fd()).into()
+    }
+
+    /// Waits until all of it has been printed.
+    pub fn finish(self) {
+        drop(self.writer);
+        let _ = self.thread.join();
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shows the progress that `host` reports.
+
+use crate::output::is_ascii;
+use crate::{note, terminal};
+use anyhow::Result;
+use host::{Config, Event, Machine, Observer, Vm};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Prints a line for what a user must know; boots happen in silence.
+pub fn observer() -> Observer {
+    Arc::new(print)
+}
+
+fn print(event: &Event<'_>) {
+    match event {
+        Event::Booting { .. } | Event::Booted { .. } | Event::BootFailed => {}
+        Event::FileSystemMissing { missing, lost } => note!("vm-test: {missing}: {lost}"),
+        Event::KvmTried { limit } => {
+            note!("vm-test: trying KVM with a real boot, once (up to {} s)", limit.as_secs());
+        }
+        Event::KvmVerdictNotKept { path, error } => note!("vm-test: {}: {error}", path.display()),
+    }
+}
+
+/// Boots, with something that moves meanwhile.
+pub fn boot(machine: &Machine, config: &Config) -> Result<Vm> {
+    let spinner = Mutex::new(None);
+    let observer: Observer = Arc::new(move |event| {
+        let mut spinner = spinner.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Booting { config } => *spinner = Some(spin(config)),
+            Event::Booted { .. } | Event::BootFailed => {
+                if let Some(spinner) = spinner.take() {
+                    spinner.finish_and_clear();
+                }
+            }
+            event => print(event),
+        }
+    });
+    Vm::boot(&Machine { observer, ..machine.clone() }, config)
+}
+
+fn spin(config: &Config) -> ProgressBar {
+    let spinner = ProgressBar::new_spinner();
+    if terminal::is_dumb() {
+        spinner.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    let style = ProgressStyle::with_template("{spinner} booting, {msg} ... {elapsed}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+    spinner.set_style(if is_ascii() { style.tick_chars("-\\|/ ") } else { style });
+    spinner.set_message(config.to_string());
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    if spinner.is_hidden() {
+        note!("booting, {config} ...");
+    }
+    spinner
+}

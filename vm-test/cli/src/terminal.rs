@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The user's terminal, which is to be as it was whenever the runner does not use it: at its end, and while it is stopped.
+
+use crate::exit;
+use anyhow::Result;
+use console::Term;
+use host::vm;
+use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
+use nix::sys::termios::{self, SetArg, Termios};
+use nix::unistd::{getpgrp, tcgetpgrp};
+use signal_hook::iterator::Signals;
+use std::ffi::OsStr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{io, thread};
+
+/// What the runner has changed.
+struct Changed {
+    cursor_hidden: bool,
+    /// As it was before every key went to the guest.
+    before_raw: Option<Termios>,
+    /// Something else has drawn on the terminal since [`take_resumed`].
+    resumed: bool,
+}
+
+static CHANGED: Mutex<Changed> =
+    Mutex::new(Changed { cursor_hidden: false, before_raw: None, resumed: false });
+
+fn changed() -> MutexGuard<'static, Changed> {
+    CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Changed {
+    fn undo(&self) {
+        if self.cursor_hidden {
+            let _ = Term::stdout().show_cursor();
+        }
+        if let Some(before) = &self.before_raw {
+            let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, before);
+        }
+    }
+
+    fn redo(&self) {
+        if self.cursor_hidden {
+            let _ = Term::stdout().hide_cursor();
+        }
+        if let Some(before) = &self.before_raw {
+            let mut raw = before.clone();
+            termios::cfmakeraw(&mut raw);
+            let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &raw);
+        }
+    }
+}
+
+/// Whether the user's terminal may lack the means to draw anew.
+pub fn is_dumb() -> bool {
+    is_dumb_type(std::env::var_os("TERM").as_deref())
+}
+
+fn is_dumb_type(term: Option<&OsStr>) -> bool {
+    term.is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+/// Hides the cursor of the terminal on standard output, until [`restore`].
+pub fn hide_cursor() {
+    let mut changed = changed();
+    changed.cursor_hidden = true;
+    changed.redo();
+}
+
+/// Lets the terminal on standard input pass on every key, Ctrl-C too, until [`restore`].
+pub fn raw() -> Result<()> {
+    let mut changed = changed();
+    changed.before_raw = Some(termios::tcgetattr(io::stdin())?);
+    changed.redo();
+    Ok(())
+}
+
+/// Puts the terminal back as it was.
+pub fn restore() {
+    let mut changed = changed();
+    changed.undo();
+    changed.cursor_hidden = false;
+    changed.before_raw = None;
+}
+
+/// Whether the runner was stopped and goes on, since the last call.
+pub fn take_resumed() -> bool {
+    std::mem::take(&mut changed().resumed)
+}
+
+/// Whether the runner may draw: a job in the background leaves its terminal to the shell.
+pub fn is_foreground() -> bool {
+    // Another session's terminal has no jobs of this one.
+    tcgetpgrp(io::stdout()).map_or(true, |foreground| foreground == getpgrp())
+}
+
+/// Handles the signals that end, stop and continue the runner, from a thread of its own.
+pub fn handle_signals() -> Result<()> {
+    const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
+    let handled = ENDING.iter().chain(&[Signal::SIGTSTP, Signal::SIGCONT]);
+    let mut signals = Signals::new(handled.map(|signal| *signal as i32))?;
+    thread::spawn(move || {
+        for number in signals.forever() {
+            match Signal::try_from(number) {
+                Ok(Signal::SIGTSTP) => stop(),
+                Ok(Signal::SIGCONT) => go_on(),
+                // QEMU ends with the runner.
+                Ok(signal) => {
+                    restore();
+                    std::process::exit(exit::by_signal(signal));
+                }
+                Err(_) => {}
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Ctrl-Z: stops the VMs by QEMU's command, which stops their clocks too, then the runner.
+fn stop() {
+    changed().undo();
+    vm::tell_all("stop");
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    // SAFETY: the default action runs no code of this process.
+    if let Ok(ours) = unsafe { signal::sigaction(Signal::SIGTSTP, &default) } {
+        let _ = signal::raise(Signal::SIGTSTP);
+        // SAFETY: the handler that was installed before.
+        let _ = unsafe { signal::sigaction(Signal::SIGTSTP, &ours) };
+    }
+    vm::tell_all("cont");
+    go_on();
+}
+
+fn go_on() {
+    let mut changed = changed();
+    changed.resumed = true;
+    if is_foreground() {
+        changed.redo();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_of_an_unknown_type_is_dumb() {
+        assert!([None, Some("".as_ref()), Some("dumb".as_ref())].into_iter().all(is_dumb_type));
+        assert!(!is_dumb_type(Some("xterm".as_ref())));
+    }
+}

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The demo module as tests see it: what its threads have counted, and what they have logged.
+
+pub mod recorder;
+mod trace_dat;
+
+use anyhow::{Context, Result, bail, ensure};
+use host::guest::calls::read;
+use host::guest::{SOON, text};
+use host::{Vm, clock};
+use report::model::About;
+use report::module;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+use std::process::Command;
+use wire::{Record, Until};
+
+pub const MODULE: &str = "rust_smpboot_demo";
+pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";
+pub const WAKE: &str = "/sys/kernel/debug/rust_smpboot_demo/wake";
+pub const PERIOD: &str = "/sys/kernel/debug/rust_smpboot_demo/period_us";
+pub const EVENTS_BINARY: &str = "/sys/kernel/debug/rust_smpboot_demo/events_binary";
+pub const COMM: &str = "rust_demo/";
+
+/// What the thread of one CPU has counted.
+///
+/// `should_run` is not here: the kernel asks as often as it likes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub create: u64,
+    pub setup: u64,
+    pub run: u64,
+    pub park: u64,
+    pub unpark: u64,
+    pub cleanup: u64,
+    pub wake: u64,
+}
+
+impl Counts {
+    pub const NAMES: [&str; 7] = ["create", "setup", "run", "park", "unpark", "cleanup", "wake"];
+
+    /// Of a thread that was made, set up, and has done nothing yet.
+    pub const BORN: Counts =
+        Counts { create: 1, setup: 1, run: 0, park: 0, unpark: 0, cleanup: 0, wake: 0 };
+
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        Counts::NAMES.into_iter().zip(self.values())
+    }
+
+    pub fn total(&self) -> u64 {
+        self.values().iter().sum()
+    }
+
+    /// In the order of the names.
+    fn values(&self) -> [u64; 7] {
+        [self.create, self.setup, self.run, self.park, self.unpark, self.cleanup, self.wake]
+    }
+
+    fn from_values(values: [u64; 7]) -> Counts {
+        let [create, setup, run, park, unpark, cleanup, wake] = values;
+        Counts { create, setup, run, park, unpark, cleanup, wake }
+    }
+}
+
+/// By CPU, for every possible one.
+pub type AllCounts = BTreeMap<u32, Counts>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    Create,
+    Setup,
+    Park,
+    Unpark,
+    CleanupOnline,
+    CleanupOffline,
+}
+
+impl Step {
+    const ALL: [(Step, &str); 6] = [
+        (Step::Create, "create"),
+        (Step::Setup, "setup"),
+        (Step::Park, "park"),
+        (Step::Unpark, "unpark"),
+        (Step::CleanupOnline, "cleanup(online)"),
+        (Step::CleanupOffline, "cleanup(offline)"),
+    ];
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let name = Step::ALL.iter().find(|(step, _)| step == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+/// The CPU and the step, if the record tells of one.
+pub fn step(record: &Record) -> Option<(u32, Step)> {
+    let text = record.text.strip_prefix(MODULE)?.strip_prefix(": cpu")?;
+    let (cpu, name) = text.split_once(": ")?;
+    let step = Step::ALL.iter().find(|(_, known)| *known == name)?;
+    Some((cpu.parse().ok()?, step.0))
+}
+
+pub struct Demo<'a> {
+    pub vm: &'a Vm,
+    possible: Vec<u32>,
+    /// The number of the first record that `steps` has not yet looked at.
+    next_record: Cell<u64>,
+}
+
+impl<'a> Demo<'a> {
+    /// insmod, and all threads of CPUs that are online have begun.
+    pub fn load(vm: &'a Vm) -> Result<Demo<'a>> {
+        let demo = Demo::attach(vm)?;
+        vm.insmod(MODULE, "")?;
+        let online = vm.cpus("online")?;
+        demo.wait_for(online.iter().map(|cpu| (*cpu, "setup", 1)))?;
+        Ok(demo)
+    }
+
+    /// For a module that somebody else loads; steps count from now on.
+    pub fn attach(vm: &'a Vm) -> Result<Demo<'a>> {
+        vm.require("debugfs")?;
+        vm.kmsg()?;
+        let next = vm.records().last().map_or(0, |record| record.seq + 1);
+        Ok(Demo { vm, possible: vm.cpus("possible")?, next_record: Cell::new(next) })
+    }
+
+    /// Whatever the test was about, the threads have led lives that can be.
+    pub fn unload(&self) -> Result<()> {
+        recorder::lives_conform(self.vm)?;
+        self.vm.rmmod(MODULE)
+    }
+
+    pub fn possible(&self) -> &[u32] {
+        &self.possible
+    }
+
+    pub fn is_loaded(&self) -> Result<bool> {
+        Ok(self.vm.modules()?.iter().any(|name| name == MODULE))
+    }
+
+    pub fn wake(&self, list: &str) -> Result<()> {
+        self.vm.write(WAKE, list)
+    }
+
+    pub fn summary(&self) -> Result<String> {
+        self.vm.read(&format!("{FOLDER}/summary"))
+    }
+
+    /// Period 0: each thread stops its own timer when it runs next. That wake was the last.
+    pub fn stop_timers(&self) -> Result<()> {
+        self.vm.write(PERIOD, "0")?;
+        self.all_sleep()
+    }
+
+    /// When the thread sleeps after the last wake, nothing is left to do.
+    pub fn all_sleep(&self) -> Result<()> {
+        let online = self.vm.cpus("online")?.into_iter();
+        self.vm.wait_for_all(
+            online.map(|cpu| (file(cpu, "state"), Until::Is("sleeping".into()))).collect(),
+        )
+    }
+
+    pub fn pid(&self, cpu: u32) -> Result<i32> {
+        Ok(self.vm.read(&file(cpu, "pid"))?.parse()?)
+    }
+
+    pub fn state(&self, cpu: u32) -> Result<String> {
+        self.vm.read(&file(cpu, "state"))
+    }
+
+    pub fn counts(&self, cpu: u32) -> Result<Counts> {
+        self.all_counts()?.remove(&cpu).with_context(|| format!("CPU {cpu} is not possible"))
+    }
+
+    /// Of the summary, which is one file for all CPUs.
+    pub fn all_counts(&self) -> Result<AllCounts> {
+        let table = module::summary(&self.summary()?)?;
+        let number = |row: &[String], name: &str| -> Result<u64> {
+            let column = table.columns.iter().position(|column| column == name);
+            let column = column.with_context(|| format!("summary: no column {name}"))?;
+            row[column].parse().with_context(|| format!("summary: {name} is no number"))
+        };
+        let counts = |row: &Vec<String>| {
+            let mut values = [0; Counts::NAMES.len()];
+            for (value, name) in values.iter_mut().zip(Counts::NAMES) {
+                *value = number(row, name)?;
+            }
+            Ok((number(row, "cpu")? as u32, Counts::from_values(values)))
+        };
+        table.rows.iter().map(counts).collect()
+    }
+
+    /// The same, of the files of each CPU.
+    pub fn counts_of_files(&self) -> Result<AllCounts> {
+        let files = self.possible.iter().flat_map(|cpu| Counts::NAMES.map(|name| file(*cpu, name)));
+        let values = self.vm.batch(files.map(|file| read(&file)).collect())?;
+        let numbers: Vec<u64> =
+            values.into_iter().map(|v| Ok(text(v)?.parse()?)).collect::<Result<_>>()?;
+        let mut all = AllCounts::new();
+        for (cpu, values) in self.possible.iter().zip(numbers.chunks_exact(Counts::NAMES.len())) {
+            let values = values.try_into().context("a count for each name")?;
+            all.insert(*cpu, Counts::from_values(values));
+        }
+        Ok(all)
+    }
+
+    /// Until each of these counters has got so far.
+    pub fn wait_for(&self, wanted: impl Iterator<Item = (u32, &'static str, u64)>) -> Result<()> {
+        let wanted = wanted.map(|(cpu, name, least)| (file(cpu, name), Until::AtLeast(least)));
+        self.vm.wait_for_all(wanted.collect())
+    }
+
+    /// The counters get exactly there, all of them, and no further.
+    pub fn settles_at(&self, wanted: &AllCounts) -> Result<()> {
+        let now = self.all_counts()?;
+        let mut behind = Vec::new();
+        for (cpu, wanted) in wanted {
+            let now = now.get(cpu).copied().unwrap_or_default();
+            for ((name, now), (_, wanted)) in now.named().zip(wanted.named()) {
+                if now < wanted {
+                    behind.push((*cpu, name, wanted));
+                }
+            }
+        }
+        if !behind.is_empty() {
+            self.wait_for(behind.into_iter())?;
+        }
+        let now = self.all_counts()?;
+        let differences = differences(wanted, &now);
+        ensure!(differences.is_empty(), "{}", differences.join("; "));
+        Ok(())
+    }
+
+    /// The steps in the kernel log since the last time; waits for this many.
+    pub fn steps(&self, least: usize) -> Result<Vec<(u32, Step)>> {
+        let start = clock::now();
+        let limit = self.vm.limit(SOON);
+        loop {
+            self.vm.kmsg()?;
+            let records = self.vm.records();
+            let new = records.iter().filter(|record| record.seq >= self.next_record.get());
+            let steps: Vec<_> = new.filter_map(step).collect();
+            if steps.len() >= least {
+                self.next_record.set(records.last().map_or(0, |record| record.seq + 1));
+                return Ok(steps);
+            }
+            if clock::now() - start > limit {
+                bail!("only {} of {least} steps in the kernel log: {steps:?}", steps.len());
+            }
+        }
+    }
+
+    /// Exactly these steps were logged since the last time; between CPUs there is no order.
+    pub fn logged(&self, wanted: &[(u32, Step)]) -> Result<()> {
+        let mut seen = self.steps(wanted.len())?;
+        let mut wanted = wanted.to_vec();
+        seen.sort_by_key(|(cpu, _)| *cpu);
+        wanted.sort_by_key(|(cpu, _)| *cpu);
+        ensure!(seen == wanted, "the log has {}, not {}", show(&seen), show(&wanted));
+        Ok(())
+    }
+}
+
+/// What a picture of a run in this VM is about.
+pub fn about(vm: &Vm, title: impl Into<String>) -> About {
+    let machine = vm.machine();
+    About {
+        title: title.into(),
+        release: machine.kernel.release.clone(),
+        arch: machine.arch.name().into(),
+        cpus: vm.config().cpus,
+        accelerator: machine.accel.accel.to_string(),
+        date: date(),
+    }
+}
+
+/// The present time, for people.
+pub fn date() -> String {
+    let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
+    date.map(|date| String::from_utf8_lossy(&date.stdout).trim().into()).unwrap_or_default()
+}
+
+/// How many times as long as with four CPUs, or fewer, an emulator takes for something that each CPU does.
+pub fn share(cpus: usize) -> u64 {
+    cpus.div_ceil(4) as u64
+}
+
+/// All threads of the module, whoever knows of them, in ascending order.
+pub fn pids(vm: &Vm) -> Result<Vec<i32>> {
+    let mut pids = vm.tasks(|comm| comm.starts_with(COMM))?;
+    pids.sort();
+    Ok(pids)
+}
+
+/// The text of `summary`, and that of each CPU's `latency_hist`.
+pub fn tables(vm: &Vm) -> Result<(String, BTreeMap<u32, String>)> {
+    let possible = vm.cpus("possible")?;
+    let mut calls = vec![read(&format!("{FOLDER}/summary"))];
+    calls.extend(possible.iter().map(|cpu| read(&file(*cpu, "latency_hist"))));
+    let mut values = vm.batch(calls)?.into_iter().map(text);
+    let summary = values.next().context("no summary")??;
+    let latencies = possible.into_iter().zip(values).map(|(cpu, text)| Ok((cpu, text?)));
+    Ok((summary, latencies.collect::<Result<_>>()?))
+}
+
+pub fn file(cpu: u32, name: &str) -> String {
+    format!("{FOLDER}/cpu{cpu}/{name}")
+}
+
+fn show(steps: &[(u32, Step)]) -> String {
+    let words: Vec<_> = steps.iter().map(|(cpu, step)| format!("cpu{cpu}: {step}")).collect();
+    format!("[{}]", words.join(", "))
+}
+
+pub fn differences(wanted: &AllCounts, seen: &AllCounts) -> Vec<String> {
+    let mut differences = Vec::new();
+    for (cpu, wanted) in wanted {
+        let Some(seen) = seen.get(cpu) else {
+            differences.push(format!("cpu{cpu}: no counters"));
+            continue;
+        };
+        for ((name, wanted), (_, seen)) in wanted.named().zip(seen.named()) {
+            if wanted != seen {
+                differences.push(format!("cpu{cpu}: {name} is {seen}, not {wanted}"));
+            }
+        }
+    }
+    differences
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(text: &str) -> Record {
+        Record { seq: 0, time_us: 0, level: 6, user: false, text: text.into() }
+    }
+
+    #[test]
+    fn steps_are_read_from_the_log() {
+        let got = step(&record("rust_smpboot_demo: cpu12: cleanup(offline)"));
+        assert_eq!(got, Some((12, Step::CleanupOffline)));
+        for (wanted, name) in Step::ALL {
+            let got = step(&record(&format!("rust_smpboot_demo: cpu0: {name}")));
+            assert_eq!(got, Some((0, wanted)));
+            assert_eq!(wanted.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn other_lines_are_no_steps() {
+        for text in [
+            "smpboot: CPU 1 is now offline",
+            "rust_smpboot_demo: cpux: park",
+            "rust_smpboot_demo: x",
+        ] {
+            assert_eq!(step(&record(text)), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_and_values_go_together() {
+        let counts = Counts::from_values([1, 2, 3, 4, 5, 6, 7]);
+        let by_name = |name| {
+            let i = Counts::NAMES.iter().position(|n| *n == name).unwrap();
+            counts.values()[i]
+        };
+        assert_eq!(by_name("create"), counts.create);
+        assert_eq!(by_name("unpark"), counts.unpark);
+        assert_eq!(by_name("wake"), counts.wake);
+    }
+
+    #[test]
+    fn a_difference_names_cpu_counter_and_both_values() {
+        let wanted = AllCounts::from([(0, Counts::BORN), (1, Counts::BORN)]);
+        let mut seen = wanted.clone();
+        assert!(differences(&wanted, &seen).is_empty());
+        seen.insert(1, Counts { park: 2, ..Counts::BORN });
+        assert_eq!(differences(&wanted, &seen), ["cpu1: park is 2, not 0"]);
+        seen.remove(&1);
+        assert_eq!(differences(&wanted, &seen), ["cpu1: no counters"]);
+    }
+}

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Records what the demo module and the kernel tell of a run, for the picture.
+
+use crate::trace_dat::{self, Raw};
+use crate::{EVENTS_BINARY, FOLDER, WAKE, file, tables};
+use anyhow::{Context, Result, bail, ensure};
+use host::errors::refused;
+use host::guest::{Handle, MOST};
+use host::{Vm, files};
+use nix::errno::Errno;
+use report::conform::{self, Violation};
+use report::ftrace::{self, Marker};
+use report::model::About;
+use report::module::{self, Events};
+use report::table::{self, Row};
+use report::{Recording, Run, html, perfetto};
+use std::fmt::{self, Display, Formatter};
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+use wire::{Access, Until};
+
+pub const TRACING: &str = "/sys/kernel/tracing";
+
+pub struct Recorder<'a> {
+    pub vm: &'a Vm,
+    /// `events_binary`, while the module is there.
+    events: Option<Handle<'a>>,
+    /// What was read of it.
+    read: Events,
+    recording: Recording,
+}
+
+impl<'a> Recorder<'a> {
+    /// Before the module is loaded.
+    pub fn start(vm: &'a Vm, about: About) -> Result<Recorder<'a>> {
+        if vm.has("tracefs") {
+            vm.write(&format!("{TRACING}/tracing_on"), "1")?;
+            for (file, value) in ftrace::setup() {
+                vm.write(&format!("{TRACING}/{file}"), value)?;
+            }
+        }
+        let (possible, online) = (vm.cpus("possible")?, vm.cpus("online")?);
+        let offline = possible.into_iter().filter(|cpu| !online.contains(cpu)).collect();
+        let recording = Recording { about, offline, ..Recording::default() };
+        Ok(Recorder { vm, events: None, read: Events::default(), recording })
+    }
+
+    /// When the module is loaded, before its first thread is woken: wakes that of `cpu`, which tells how the clock of the
+    /// trace and that of the module are related.
+    pub fn loaded(&mut self, cpu: u32) -> Result<()> {
+        self.events = Some(self.vm.open(EVENTS_BINARY, Access::ReadNow)?);
+        self.action(&Marker::sync(cpu), || {
+            self.vm.write(WAKE, cpu.to_string())?;
+            self.vm.wait_for(&file(cpu, "run"), Until::AtLeast(1))?;
+            self.vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))
+        })
+    }
+
+    /// Does something that the picture is to name.
+    pub fn action<T>(&self, label: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.begin(label)?;
+        let done = act()?;
+        self.end(label)?;
+        Ok(done)
+    }
+
+    pub fn begin(&self, label: &str) -> Result<()> {
+        self.mark(Marker::Begin(label.into()))
+    }
+
+    pub fn end(&self, label: &str) -> Result<()> {
+        self.mark(Marker::End(label.into()))
+    }
+
+    fn mark(&self, marker: Marker) -> Result<()> {
+        if !self.vm.has("tracefs") {
+            return Ok(());
+        }
+        self.vm.write(&format!("{TRACING}/trace_marker"), marker.to_string())
+    }
+
+    /// Reads the events so far, so that the rings need not hold more than happens until the next time.
+    pub fn drain(&mut self) -> Result<()> {
+        let Some(events) = &self.events else { return Ok(()) };
+        let bytes = &mut self.recording.events_binary;
+        let from = bytes.len();
+        drain(events, bytes)?;
+        self.read.add(&bytes[from..])
+    }
+
+    /// The table of the threads as they are now; nothing if the module is not loaded.
+    pub fn table(&mut self, width: usize) -> Result<Vec<Row>> {
+        if !self.vm.exists(&format!("{FOLDER}/summary"))? {
+            return Ok(Vec::new());
+        }
+        self.drain()?;
+        let (summary, latencies) = tables(self.vm)?;
+        table::rows(&summary, &latencies, &self.read, width)
+    }
+
+    /// Before the module is unloaded: an open file would keep it.
+    pub fn unloading(&mut self) -> Result<()> {
+        self.drain()?;
+        self.events = None;
+        (self.recording.summary, self.recording.latency_hist) = tables(self.vm)?;
+        Ok(())
+    }
+
+    /// Fails if the run is not one that can be. `dat`: makes a `trace.dat`, too, which takes a second.
+    pub fn finish(mut self, dat: bool) -> Result<Recorded> {
+        if !self.vm.has("tracefs") {
+            let run = self.recording.run()?;
+            conforms(conform::violations(&run))?;
+            return Ok(Recorded { run, trace: None, raw: None });
+        }
+        self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
+        let trace = self.vm.read_bytes(&format!("{TRACING}/trace"))?;
+        self.recording.trace = Some(trace.clone());
+        let run = self.recording.run()?;
+        let raw = if dat { Some(Raw::take(self.vm, &run)?) } else { None };
+        self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
+        conforms(conform::violations(&run))?;
+        Ok(Recorded { run, trace: Some(trace), raw })
+    }
+}
+
+pub struct Recorded {
+    pub run: Run,
+    /// The kernel's text.
+    trace: Option<Vec<u8>>,
+    raw: Option<Raw>,
+}
+
+impl Recorded {
+    /// Writes the run as the files that [`Saved`] explains.
+    pub fn save(&self, folder: &Path, name: &str) -> Result<Saved> {
+        let (trace, dat) = (self.trace.is_some(), self.raw.is_some());
+        let saved = Saved { base: folder.join(name), trace, dat };
+        let pictures = [
+            ("html", html::page(&self.run).into_bytes()),
+            ("json", perfetto::json(&self.run).into_bytes()),
+        ];
+        let trace = self.trace.clone().map(|trace| ("trace", trace));
+        for (extension, bytes) in pictures.into_iter().chain(trace) {
+            files::write(&saved.base.with_extension(extension), bytes)?;
+        }
+        if let Some(raw) = &self.raw {
+            raw.restore(&saved.base.with_extension("dat"))?;
+        }
+        Ok(saved)
+    }
+}
+
+/// Removes the files of an earlier run, so that nobody takes them for those of a run that fails.
+pub fn remove_saved(folder: &Path, name: &str) -> Result<()> {
+    for extension in ["html", "json", "trace", "dat", "txt"] {
+        let path = folder.join(name).with_extension(extension);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                return Err(e).with_context(|| format!("cannot remove {}", path.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The files of a run.
+pub struct Saved {
+    base: PathBuf,
+    trace: bool,
+    dat: bool,
+}
+
+impl Saved {
+    /// What trace-cmd finds in the trace.dat.
+    pub fn trace_cmd_report(&self) -> Result<String> {
+        trace_dat::report(&self.base.with_extension("dat"))
+    }
+}
+
+impl Display for Saved {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let base = self.base.display();
+        writeln!(f, "{base}.html   the picture, for a browser")?;
+        write!(f, "{base}.json   for ui.perfetto.dev")?;
+        if self.trace {
+            write!(f, "\n{base}.trace  the kernel's own trace")?;
+        }
+        match self.dat {
+            true => write!(f, "\n{base}.dat    the same for trace-cmd and kernelshark"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Checks the callbacks of all threads by the module's events.
+pub fn lives_conform(vm: &Vm) -> Result<()> {
+    let mut bytes = Vec::new();
+    drain(&vm.open(EVENTS_BINARY, Access::ReadNow)?, &mut bytes)?;
+    conforms(conform::life(&module::events(&bytes)?))
+}
+
+pub fn conforms(violations: Vec<Violation>) -> Result<()> {
+    let lines: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    ensure!(lines.is_empty(), "illegal sequence of callbacks:\n{}", lines.join("\n"));
+    Ok(())
+}
+
+/// Reads the present events. Events may come faster than they are read: the present ones are at most as many as the
+/// module can hold, and come first.
+pub fn drain(file: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
+    let to = bytes.len() + module::capacity(file.vm.config().cpus);
+    while bytes.len() < to {
+        let more = read_now(file)?;
+        bytes.extend(&more);
+        // There was no more.
+        if more.len() + module::RECORD <= MOST as usize {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One read; nothing if there is nothing.
+pub fn read_now(file: &Handle<'_>) -> Result<Vec<u8>> {
+    match file.read_bytes() {
+        Ok(bytes) => Ok(bytes),
+        Err(e) => match refused::<()>(Err(e))? {
+            Errno::EAGAIN => Ok(Vec::new()),
+            errno => bail!("{errno}"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_files_of_an_earlier_run_go_and_no_others() {
+        let folder = std::env::temp_dir().join(format!("vm-test-saved-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for file in ["demo.html", "demo.json", "demo.trace", "demo.dat", "test.html", "demo.rs"] {
+            fs::write(folder.join(file), "").unwrap();
+        }
+        remove_saved(&folder, "demo").unwrap();
+        let mut left: Vec<_> =
+            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["demo.rs", "test.html"]);
+        remove_saved(&folder, "demo").unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        remove_saved(&folder, "demo").unwrap();
+    }
+}

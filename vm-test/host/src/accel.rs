@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KVM or TCG?
+//!
+//! That `/dev/kvm` is there, and even that it opens, says little: so a guest is really booted with
+//! it, once, and the outcome is kept.
+
+use crate::Event;
+use crate::machine::{Choice, Config, Machine};
+use crate::vm::{Limits, Vm};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A guest that works under KVM is up in one or two.
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
+
+const DEVICE: &str = "/dev/kvm";
+
+pub fn choose(machine: &Machine, cache: Option<&Path>) -> Choice {
+    if !machine.arch.is_native() {
+        return Choice::tcg(format!("the host's CPU is no {} one", machine.arch.name()));
+    }
+    if let Err(e) = File::options().read(true).write(true).open(DEVICE) {
+        return Choice::tcg(match e.kind() {
+            io::ErrorKind::NotFound => format!("there is no {DEVICE}"),
+            _ => format!("{DEVICE}: {e}"),
+        });
+    }
+    let file = cache.map(|folder| folder.join("kvm-verdict.json"));
+    let mut known = file.as_deref().map(Verdicts::read).unwrap_or_default();
+    let key = format!("{}, QEMU {}, {}", machine.kernel.release, machine.qemu_version, cpu_model());
+    let verdict = known.0.entry(key).or_insert_with(|| probe(machine));
+    let choice = verdict.choice();
+    if let Some(file) = &file {
+        // Without it, the next run probes again: slower, not wrong.
+        if let Err(e) = known.write(file) {
+            machine.observe(Event::KvmVerdictNotKept { path: file.clone(), error: e });
+        }
+    }
+    choice
+}
+
+fn probe(machine: &Machine) -> Verdict {
+    machine.observe(Event::KvmTried { limit: PROBE_LIMIT });
+    let limits = Limits { boot: PROBE_LIMIT, ..Limits::BASE };
+    // Whoever shows the progress of a boot shows that one above.
+    let quiet =
+        Machine { accel: Choice::kvm("tried"), observer: Arc::new(|_| {}), ..machine.clone() };
+    match Vm::boot_with(&quiet, &Config::smp(2), limits) {
+        Ok(vm) => {
+            vm.kill();
+            Verdict { works: true, why: "a guest booted with it".into() }
+        }
+        Err(e) => Verdict { works: false, why: first_line(&e.root_cause().to_string()) },
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().into()
+}
+
+fn cpu_model() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name"));
+    model.map_or("unknown CPU", |m| m.trim_start_matches([' ', '\t', ':'])).into()
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Verdict {
+    works: bool,
+    why: String,
+}
+
+impl Verdict {
+    fn choice(&self) -> Choice {
+        match self.works {
+            true => Choice::kvm(&self.why),
+            false => Choice::tcg(format!("{DEVICE} does not work: {}", self.why)),
+        }
+    }
+}
+
+/// By kernel, QEMU and CPU: any of the three can make the difference.
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Verdicts(BTreeMap<String, Verdict>);
+
+impl Verdicts {
+    /// A file that cannot be understood is as good as none.
+    fn read(path: &Path) -> Verdicts {
+        let text = fs::read(path).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
+    /// Another run may do the same at the same time.
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let partial = path.with_extension(format!("partial.{}", std::process::id()));
+        fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
+        fs::rename(&partial, path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Accel;
+
+    #[test]
+    fn a_verdict_says_why() {
+        let no = Verdict { works: false, why: "no output for 10.0 s".into() };
+        assert_eq!(no.choice().accel, Accel::Tcg);
+        assert_eq!(no.choice().why, "/dev/kvm does not work: no output for 10.0 s");
+        assert_eq!(Verdict { works: true, why: String::new() }.choice().accel, Accel::Kvm);
+    }
+
+    #[test]
+    fn verdicts_are_kept_and_rubbish_is_not_believed() {
+        let path = std::env::temp_dir().join(format!("kvm-verdict-{}.json", std::process::id()));
+        assert_eq!(Verdicts::read(&path), Verdicts::default());
+        let mut verdicts = Verdicts::default();
+        verdicts.0.insert("7.3".into(), Verdict { works: true, why: "x".into() });
+        verdicts.write(&path).unwrap();
+        assert_eq!(Verdicts::read(&path), verdicts);
+        fs::write(&path, "{\"7.3\": {\"works\"").unwrap();
+        assert_eq!(Verdicts::read(&path), Verdicts::default());
+        fs::remove_file(&path).unwrap();
+    }
+}

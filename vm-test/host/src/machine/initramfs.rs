@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The guest's files: the agent as init, busybox, the modules.
+
+use anyhow::{Context, Result};
+use cpio::newc::{Builder, trailer};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+pub struct Contents {
+    pub agent: PathBuf,
+    pub busybox: PathBuf,
+    pub modules: Vec<PathBuf>,
+    /// A folder whose files are the guest's, too, at the same places.
+    pub files: Option<PathBuf>,
+}
+
+const FOLDERS: &[&str] =
+    &["bin", "dev", "etc", "modules", "proc", "sbin", "sys", "tmp", "usr", "usr/bin", "usr/sbin"];
+
+const FOLDER: u32 = 0o040755;
+const PROGRAM: u32 = 0o100755;
+const FILE: u32 = 0o100644;
+const LINK: u32 = 0o120777;
+
+/// What the shell of `make vm` begins with.
+const PROFILE: &str = include_str!("../../../guest/assets/profile.sh");
+
+/// In memory only, so that there is nothing to clean up.
+pub fn build(contents: &Contents) -> Result<OwnedFd> {
+    let mut archive = Archive(Vec::new());
+    for name in FOLDERS {
+        archive.add(name, FOLDER, b"")?;
+    }
+    archive.copy("init", PROGRAM, &contents.agent)?;
+    archive.add("bin/smpboot-top", LINK, b"/init")?;
+    archive.copy("bin/busybox", PROGRAM, &contents.busybox)?;
+    for module in &contents.modules {
+        let name = module.file_name().context("a module without a name")?.to_string_lossy();
+        archive.copy(&format!("modules/{name}"), FILE, module)?;
+    }
+    archive.add("etc/profile", FILE, PROFILE.as_bytes())?;
+    if let Some(files) = &contents.files {
+        archive.copy_all("", files)?;
+    }
+
+    let fd = memfd_create("initramfs", MFdFlags::MFD_CLOEXEC)?;
+    let mut file = File::from(fd);
+    file.write_all(&trailer(archive.0)?)?;
+    Ok(file.into())
+}
+
+struct Archive(Vec<u8>);
+
+impl Archive {
+    fn add(&mut self, name: &str, mode: u32, data: &[u8]) -> Result<()> {
+        let mut entry = Builder::new(name).mode(mode).write(&mut self.0, data.len() as u32);
+        entry.write_all(data)?;
+        entry.finish()?;
+        Ok(())
+    }
+
+    fn copy(&mut self, name: &str, mode: u32, from: &PathBuf) -> Result<()> {
+        let data = fs::read(from).with_context(|| format!("for the VM: {}", from.display()))?;
+        self.add(name, mode, &data)
+    }
+
+    fn copy_all(&mut self, prefix: &str, folder: &Path) -> Result<()> {
+        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+            let entry = entry?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.file_type()?.is_dir() {
+                self.add(&name, FOLDER, b"")?;
+                self.copy_all(&format!("{name}/"), &entry.path())?;
+            } else {
+                self.copy(&name, PROGRAM, &entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpio::newc::Reader;
+
+    #[test]
+    fn a_program_comes_out_as_it_went_in() {
+        let mut archive = Archive(Vec::new());
+        archive.add("bin", FOLDER, b"").unwrap();
+        archive.add("bin/x", PROGRAM, b"\x7fELF").unwrap();
+        let bytes = trailer(archive.0).unwrap();
+
+        let folder = Reader::new(bytes.as_slice()).unwrap();
+        assert_eq!((folder.entry().name(), folder.entry().mode()), ("bin", FOLDER));
+        let rest = folder.finish().unwrap();
+        let mut program = Reader::new(rest).unwrap();
+        assert_eq!((program.entry().name(), program.entry().mode()), ("bin/x", PROGRAM));
+        let mut data = Vec::new();
+        std::io::Read::read_to_end(&mut program, &mut data).unwrap();
+        assert_eq!(data, b"\x7fELF");
+    }
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! QEMU as a process: started with its wires, heard until it ends, and never left behind.
+
+use crate::clock;
+use crate::machine::qemu::Wires;
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::sys::prctl;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::{Pid, getppid};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use wire::{Message, frame};
+
+/// Whatever comes out of QEMU, in the order in which it came.
+pub enum Event {
+    Console(Vec<u8>),
+    Agent(Message),
+    /// A frame that nobody can read.
+    Garbled(io::Error),
+    Qmp(serde_json::Value),
+    /// The last event: all that was said before has been heard.
+    Exited {
+        status: ExitStatus,
+        stderr: String,
+    },
+}
+
+pub struct Process {
+    pid: Running,
+    stops: Stops,
+    pub events: Receiver<Event>,
+    pub console: UnixStream,
+    pub qmp: UnixStream,
+    pub agent: UnixStream,
+}
+
+/// The process id, for as long as it is certain that it is QEMU's.
+#[derive(Clone, Default)]
+struct Running(Arc<Mutex<Option<Pid>>>);
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, Option<Pid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Time during which QEMU was stopped by a signal.
+#[derive(Clone, Default)]
+struct Stops(Arc<Mutex<Stopped>>);
+
+#[derive(Default)]
+struct Stopped {
+    earlier: Duration,
+    since: Option<Duration>,
+}
+
+impl Stops {
+    fn lock(&self) -> MutexGuard<'_, Stopped> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stopped(&self) {
+        self.lock().since.get_or_insert_with(clock::now);
+    }
+
+    fn continued(&self) {
+        let mut stopped = self.lock();
+        if let Some(since) = stopped.since.take() {
+            stopped.earlier += clock::now() - since;
+        }
+    }
+
+    fn total(&self) -> Duration {
+        let stopped = self.lock();
+        stopped.earlier + stopped.since.map_or(Duration::ZERO, |since| clock::now() - since)
+    }
+}
+
+/// The QMP wires of all QEMUs that run.
+static QMP: Mutex<Vec<(Pid, UnixStream)>> = Mutex::new(Vec::new());
+
+fn qmp_wires() -> MutexGuard<'static, Vec<(Pid, UnixStream)>> {
+    QMP.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sends a QMP command to all QEMUs. Nothing waits for the answers.
+pub fn tell_all(command: &str) {
+    for (_, wire) in qmp_wires().iter_mut() {
+        // In one write: it must not end up inside another command.
+        let _ = wire.write_all(format!("{{\"execute\": \"{command}\"}}\n").as_bytes());
+    }
+}
+
+impl Process {
+    pub fn start(
+        program: &str,
+        initrd: &OwnedFd,
+        arguments: impl FnOnce(&Wires) -> Vec<String>,
+    ) -> Result<Process> {
+        let (console, console_end) = UnixStream::pair()?;
+        let (qmp, qmp_end) = UnixStream::pair()?;
+        let (agent, agent_end) = UnixStream::pair()?;
+        let wires = Wires {
+            initrd: initrd.as_raw_fd(),
+            console: console_end.as_raw_fd(),
+            qmp: qmp_end.as_raw_fd(),
+            agent: agent_end.as_raw_fd(),
+        };
+        let mut command = Command::new(program);
+        command
+            .args(arguments(&wires))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            // Ctrl-C is for the runner.
+            .process_group(0);
+        inherit(&mut command, vec![wires.initrd, wires.console, wires.qmp, wires.agent]);
+
+        let (sender, events) = mpsc::channel();
+        let readers = Readers {
+            console: console.try_clone()?,
+            qmp: qmp.try_clone()?,
+            agent: agent.try_clone()?,
+        };
+        let (pid, stops) = (Running::default(), Stops::default());
+        let theirs = [console_end, qmp_end, agent_end];
+        let (started, wait_started) = mpsc::channel();
+        thread::spawn({
+            let (pid, stops) = (pid.clone(), stops.clone());
+            move || supervise(command, theirs, readers, (pid, stops), started, sender)
+        });
+        wait_started.recv()?.with_context(|| format!("cannot start {program}"))?;
+        Ok(Process { pid, stops, events, console, qmp, agent })
+    }
+
+    /// The runner's clock without the time during which QEMU was stopped by a signal.
+    pub fn now(&self) -> Duration {
+        clock::now() - self.stops.total()
+    }
+
+    #[cfg(test)]
+    pub fn id(&self) -> Option<Pid> {
+        *self.pid.lock()
+    }
+
+    pub fn kill(&self) {
+        self.killer()();
+    }
+
+    /// The same, for another thread.
+    pub fn killer(&self) -> impl Fn() + Send + use<> {
+        let pid = self.pid.clone();
+        move || {
+            if let Some(pid) = *pid.lock() {
+                // It may be gone already; `supervise` will say so.
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Lets the child have these files, and die with the runner even if that is killed.
+fn inherit(command: &mut Command, files: Vec<RawFd>) {
+    let runner = nix::unistd::getpid();
+    let prepare = move || {
+        prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if getppid() != runner {
+            return Err(io::Error::other("the runner is gone"));
+        }
+        for fd in &files {
+            // SAFETY: `Process::start` and its caller keep the files open until the child runs.
+            let fd = unsafe { BorrowedFd::borrow_raw(*fd) };
+            fcntl(fd, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec this makes system calls only; nothing allocates or locks.
+    unsafe { command.pre_exec(prepare) };
+}
+
+struct Readers {
+    console: UnixStream,
+    qmp: UnixStream,
+    agent: UnixStream,
+}
+
+/// The life of one QEMU. It has a thread of its own because the death signal is sent when the
+/// thread ends that started the child.
+fn supervise(
+    mut command: Command,
+    their_ends: [UnixStream; 3],
+    readers: Readers,
+    (pid, stops): (Running, Stops),
+    started: Sender<io::Result<()>>,
+    events: Sender<Event>,
+) {
+    let mut child = match command.spawn() {
+        Ok(child) => child,
+        Err(e) => {
+            let _ = started.send(Err(e));
+            return;
+        }
+    };
+    drop(their_ends); // so that the readers see the end of file when QEMU ends
+    let id = Pid::from_raw(child.id() as i32);
+    *pid.lock() = Some(id);
+    let _ = started.send(Ok(()));
+
+    if let Ok(wire) = readers.qmp.try_clone() {
+        qmp_wires().push((id, wire));
+    }
+    let stderr = child.stderr.take();
+    let stderr = thread::spawn(move || {
+        let mut text = String::new();
+        if let Some(mut stderr) = stderr {
+            let _ = stderr.read_to_string(&mut text);
+        }
+        text
+    });
+    let (console, qmp, agent) = (events.clone(), events.clone(), events.clone());
+    let threads = [
+        thread::spawn(move || read_console(readers.console, console)),
+        thread::spawn(move || read_qmp(readers.qmp, qmp)),
+        thread::spawn(move || read_agent(readers.agent, agent)),
+    ];
+    wait_exited(id, &stops);
+    qmp_wires().retain(|(pid, _)| *pid != id);
+    let status = reap(&mut child, &pid);
+    for thread in threads {
+        let _ = thread.join();
+    }
+    let stderr = stderr.join().unwrap_or_default();
+    if let Ok(status) = status {
+        let _ = events.send(Event::Exited { status, stderr });
+    }
+}
+
+/// Waits until the child has ended, and leaves it a zombie. Measures how long it is stopped until then.
+fn wait_exited(id: Pid, stops: &Stops) {
+    let stop = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED;
+    loop {
+        match waitid(Id::Pid(id), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | stop) {
+            Ok(WaitStatus::Stopped(..) | WaitStatus::Continued(_)) | Err(Errno::EINTR) => {}
+            _ => return,
+        }
+        match waitid(Id::Pid(id), WaitPidFlag::WNOHANG | stop) {
+            Ok(WaitStatus::Stopped(..)) => stops.stopped(),
+            Ok(WaitStatus::Continued(_)) => stops.continued(),
+            _ => {}
+        }
+    }
+}
+
+/// Forgets the process id before it can be given to somebody else.
+fn reap(child: &mut Child, pid: &Running) -> io::Result<ExitStatus> {
+    *pid.lock() = None;
+    child.wait()
+}
+
+// The readers end when QEMU does, or when nobody wants to hear of it any more.
+
+fn read_console(mut from: UnixStream, to: Sender<Event>) {
+    let mut buffer = [0; 4096];
+    while let Ok(n @ 1..) = from.read(&mut buffer) {
+        if to.send(Event::Console(buffer[..n].to_vec())).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_qmp(from: UnixStream, to: Sender<Event>) {
+    for line in BufReader::new(from).lines().map_while(Result::ok) {
+        let event = match serde_json::from_str(&line) {
+            Ok(value) => Event::Qmp(value),
+            Err(e) => Event::Garbled(e.into()),
+        };
+        if to.send(event).is_err() {
+            return;
+        }
+    }
+}
+
+fn read_agent(from: UnixStream, to: Sender<Event>) {
+    let mut from = BufReader::new(from);
+    loop {
+        let event = match frame::receive(&mut from) {
+            Ok(message) => Event::Agent(message),
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => Event::Garbled(e),
+            Err(_) => return,
+        };
+        let garbled = matches!(event, Event::Garbled(_));
+        if to.send(event).is_err() || garbled {
+            return;
+        }
+    }
+}

@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vm-test demo`: the life of per-CPU threads, shown and checked.
+//!
+//! Each action is shown as the command that one would type in `make vm`, then what the kernel
+//! logged. Next to the module runs a model of it: what it must have counted and logged by then.
+//! All of it is recorded, too, for the picture that is written at the end.
+
+use crate::screen::Screen;
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use cli::{Options, exit, progress, say};
+use console::style;
+use demo_module::recorder::{self, Recorded, Recorder};
+use demo_module::{AllCounts, Counts, Demo, FOLDER, MODULE, PERIOD, Step, WAKE};
+use host::Vm;
+use host::verdict::{self, Leaves};
+use report::model::About;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How long an action can be looked at on a terminal, if nothing else is asked for.
+const PACE: Duration = Duration::from_millis(500);
+
+/// Of the files in the folder of reports.
+const NAME: &str = "demo";
+
+const TITLE: &str = "Per-CPU threads follow their CPUs";
+
+/// What is done with so many CPUs fits into a test's usual limit.
+const CPUS_PER_LIMIT: u32 = 8;
+
+/// Of the timers of the small `cyclictest`, and how often each fires before the next action.
+fn timers(cpus: usize) -> (u64, u64) {
+    let share = demo_module::share(cpus);
+    (5000 * share, (20 / share).max(4))
+}
+
+/// The guest's command that prints the table of the live view.
+const TOP: &str = "smpboot-top | cat";
+
+#[derive(Args)]
+pub struct How {
+    /// Seconds to look at each action; default: 0.5 on a terminal, else 0
+    #[arg(long, value_name = "SECONDS")]
+    pace: Option<f64>,
+    /// Write a trace.dat, too, for trace-cmd and KernelShark
+    #[arg(long)]
+    dat: bool,
+}
+
+pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
+    let start = Instant::now();
+    let pace = match how.pace {
+        Some(pace) => Some(Duration::try_from_secs_f64(pace).context("--pace")?),
+        None => None,
+    };
+    let machine = options.machine()?;
+    if let Some(folder) = &machine.report {
+        recorder::remove_saved(folder, NAME)?;
+    }
+    say!("{}", style(machine.banner()).dim());
+    let config = options.config(&machine)?;
+    let vm = progress::boot(&machine, &config)?;
+    say!("{}", style(format!("{config}, up in {:.1} s\n", vm.boot_time().as_secs_f64())).dim());
+    let screen = Screen::new();
+    let pace = pace.unwrap_or(if screen.is_live() { PACE } else { Duration::ZERO });
+
+    let mut done = Done::default();
+    let mut shown = None;
+    let mut faults = verdict::judge(&vm, NAME, Leaves::Clean, |vm| {
+        let about = demo_module::about(vm, TITLE);
+        vm.set_test_limit(Some(1 + config.cpus / CPUS_PER_LIMIT));
+        shown = Some(done.show(vm, screen, pace, about, how.dat)?);
+        Ok(())
+    });
+    if vm.is_running() && faults.is_empty() {
+        if let Err(e) = vm.shut_down() {
+            faults.push(verdict::Fault::Unclean(format!("{e:#}")));
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    if let (true, Some(recorded)) = (faults.is_empty(), shown) {
+        let Done { threads, cycles, wakes, steps } = done;
+        say!(
+            "\n{}: {threads} threads, {cycles} times a CPU off and on, {wakes} wakes: every counter and all \
+             {steps} steps in the log were as they must be. {seconds:.1} s",
+            style("ok").green().bold()
+        );
+        if let Some(folder) = &machine.report {
+            say!("{}", recorded.save(folder, NAME)?);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    say!("\n{}: what was seen is not what must be seen", style("FAILED").red().bold());
+    say!("{}", verdict::report(&vm, &faults));
+    Ok(ExitCode::from(exit::TEST_FAILED))
+}
+
+/// What there was to see.
+#[derive(Default)]
+struct Done {
+    threads: usize,
+    cycles: usize,
+    wakes: u64,
+    steps: usize,
+}
+
+impl Done {
+    fn show(
+        &mut self,
+        vm: &Vm,
+        screen: Screen,
+        pace: Duration,
+        about: About,
+        dat: bool,
+    ) -> Result<Recorded> {
+        let online = vm.cpus("online")?;
+        // The last CPU cannot go offline.
+        let cpus = if online.len() > 1 { vm.hotpluggable()? } else { Vec::new() };
+        let mut show = Show::new(vm, self, screen, pace, about)?;
+
+        show.act(
+            "One thread for each CPU: created parked, then set up by itself",
+            &[&format!("insmod {MODULE}.ko")],
+            |show| {
+                vm.insmod(MODULE, "")?;
+                for cpu in &online {
+                    show.model.insert(*cpu, Counts::BORN);
+                    show.steps.extend([(*cpu, Step::Create), (*cpu, Step::Setup)]);
+                }
+                Ok(())
+            },
+        )?;
+        show.done.threads = online.len();
+        show.summary()?;
+
+        show.first_wake(online[0])?;
+        show.wake("A wake of each", "all", &online)?;
+        for (i, cpu) in cpus.iter().enumerate() {
+            show.offline(*cpu)?;
+            show.wake_later(*cpu)?;
+            if i == 0 {
+                show.summary()?;
+            }
+            show.online(*cpu)?;
+        }
+        show.cyclictest(&online, cpus.last().copied())?;
+        if cpus.is_empty() {
+            show.screen.log("This VM has no second CPU that could go offline.".into());
+        }
+        show.wake("Everybody again", "all", &online)?;
+        show.summary()?;
+
+        show.recorder.unloading()?;
+        show.act("The threads clean up, and go", &[&format!("rmmod {MODULE}")], |show| {
+            show.demo.unload()?;
+            show.steps.extend(online.iter().map(|cpu| (*cpu, Step::CleanupOnline)));
+            show.model.clear();
+            Ok(())
+        })?;
+        let Show { recorder, .. } = show;
+        recorder.finish(dat)
+    }
+}
+
+struct Show<'a> {
+    vm: &'a Vm,
+    demo: Demo<'a>,
+    done: &'a mut Done,
+    screen: Screen,
+    pace: Duration,
+    recorder: Recorder<'a>,
+    /// What must have been counted.
+    model: AllCounts,
+    /// What must have been logged by the present action.
+    steps: Vec<(u32, Step)>,
+    /// How many records were printed.
+    printed: usize,
+}
+
+impl<'a> Show<'a> {
+    fn new(
+        vm: &'a Vm,
+        done: &'a mut Done,
+        screen: Screen,
+        pace: Duration,
+        about: About,
+    ) -> Result<Show<'a>> {
+        let demo = Demo::attach(vm)?;
+        let model = demo.possible().iter().map(|cpu| (*cpu, Counts::default())).collect();
+        let printed = vm.records().len();
+        let recorder = Recorder::start(vm, about)?;
+        Ok(Show { vm, demo, done, screen, pace, recorder, model, steps: Vec::new(), printed })
+    }
+
+    /// Says it, does it, shows what came of it, and compares that with the model, which `act` has
+    /// brought forward.
+    fn act(
+        &mut self,
+        why: &str,
+        commands: &[&str],
+        act: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        self.screen.action(why, commands);
+        let before = self.model.clone();
+        let label = commands.first().copied().unwrap_or(why);
+        self.recorder.begin(label)?;
+        let result = act(self).and_then(|()| self.check());
+        self.print_log();
+        if result.is_ok() {
+            self.recorder.end(label)?;
+            self.recorder.drain()?;
+            self.print_changes(&before);
+            self.screen.pause(&mut self.recorder, self.pace)?;
+        }
+        result
+    }
+
+    fn check(&mut self) -> Result<()> {
+        if !self.model.is_empty() {
+            self.demo.settles_at(&self.model)?;
+        }
+        let steps = std::mem::take(&mut self.steps);
+        self.demo.logged(&steps)?;
+        self.done.steps += steps.len();
+        Ok(())
+    }
+
+    fn print_log(&mut self) {
+        let records = self.vm.records();
+        for record in &records[self.printed..] {
+            let (seconds, us) = (record.time_us / 1_000_000, record.time_us % 1_000_000);
+            let stamp = style(format!("[{seconds:5}.{us:06}]")).dim();
+            self.screen.log(match record.text.strip_prefix(MODULE) {
+                Some(text) => format!("{stamp} {MODULE}{}", style(text).bold()),
+                None => format!("{stamp} {}", record.text),
+            });
+        }
+        self.printed = records.len();
+    }
+
+    /// What has been counted; it was compared with the model.
+    fn print_changes(&mut self, before: &AllCounts) {
+        for (cpu, counts) in &self.model {
+            let old = before.get(cpu).copied().unwrap_or_default();
+            let changes: Vec<_> = counts
+                .named()
+                .zip(old.named())
+                .filter(|((_, new), (_, old))| new != old)
+                .map(|((name, new), _)| format!("{name} {new}"))
+                .collect();
+            if !changes.is_empty() {
+                self.screen
+                    .log(style(format!("cpu{cpu}: {}", changes.join(", "))).green().to_string());
+            }
+        }
+    }
+
+    fn summary(&mut self) -> Result<()> {
+        let summary = self.demo.summary()?;
+        self.screen.output(&format!("cat {FOLDER}/summary"), &summary);
+        Ok(())
+    }
+
+    fn count_wake(&mut self, cpu: u32) {
+        let counts = self.model.entry(cpu).or_default();
+        counts.wake += 1;
+        counts.run += 1;
+        self.done.wakes += 1;
+    }
+
+    /// By which the recorder finds the module's time in the kernel's trace.
+    fn first_wake(&mut self, cpu: u32) -> Result<()> {
+        self.act("A wake, a run", &[&format!("echo {cpu} > {WAKE}")], |show| {
+            show.recorder.loaded(cpu)?;
+            show.count_wake(cpu);
+            Ok(())
+        })
+    }
+
+    fn wake(&mut self, why: &str, list: &str, cpus: &[u32]) -> Result<()> {
+        self.act(why, &[&format!("echo {list} > {WAKE}")], |show| {
+            show.demo.wake(list)?;
+            cpus.iter().for_each(|cpu| show.count_wake(*cpu));
+            Ok(())
+        })
+    }
+
+    fn offline(&mut self, cpu: u32) -> Result<()> {
+        let why = format!("CPU {cpu} goes: its thread parks first");
+        self.act(&why, &[&toggle(cpu, 0)], |show| {
+            show.vm.cpu(cpu).offline()?;
+            show.model.entry(cpu).or_default().park += 1;
+            show.steps.push((cpu, Step::Park));
+            Ok(())
+        })
+    }
+
+    fn wake_later(&mut self, cpu: u32) -> Result<()> {
+        let why = format!("A wake of CPU {cpu}, which is not there, is kept");
+        self.act(&why, &[&format!("echo {cpu} > {WAKE}")], |show| {
+            show.demo.wake(&cpu.to_string())?;
+            show.model.entry(cpu).or_default().wake += 1;
+            show.done.wakes += 1;
+            Ok(())
+        })
+    }
+
+    fn online(&mut self, cpu: u32) -> Result<()> {
+        let why = format!("CPU {cpu} comes back: the same thread goes on, and runs for that wake");
+        self.act(&why, &[&toggle(cpu, 1)], |show| {
+            show.vm.cpu(cpu).online()?;
+            show.cycled(cpu);
+            show.model.entry(cpu).or_default().run += 1;
+            show.steps.push((cpu, Step::Unpark));
+            Ok(())
+        })
+    }
+
+    fn cycled(&mut self, cpu: u32) {
+        self.model.entry(cpu).or_default().unpark += 1;
+        self.done.cycles += 1;
+    }
+
+    /// How often the timers fire is not known before; all else is.
+    fn cyclictest(&mut self, online: &[u32], toggled: Option<u32>) -> Result<()> {
+        let (period_us, times) = timers(online.len());
+        let mut why = format!("A timer on each CPU wakes its thread every {period_us} µs");
+        let mut commands = vec![format!("echo {period_us} > {PERIOD}")];
+        if let Some(cpu) = toggled {
+            why += &format!(", while CPU {cpu} goes off and on");
+            commands.extend([toggle(cpu, 0), toggle(cpu, 1)]);
+        }
+        commands.push(format!("echo 0 > {PERIOD}"));
+        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+        self.act(&why, &commands, |show| {
+            let before = show.demo.all_counts()?;
+            let fired = |show: &mut Self, cpus: &[u32], times: u64| -> Result<()> {
+                let now = show.demo.all_counts()?;
+                let wanted = cpus.iter().map(|cpu| (*cpu, "run", now[cpu].run + times));
+                show.demo.wait_for(wanted)?;
+                show.screen.refresh(&mut show.recorder)?;
+                show.recorder.drain()
+            };
+            show.vm.write(PERIOD, period_us.to_string())?;
+            for _ in 0..2 {
+                fired(show, online, times)?;
+            }
+            if let Some(cpu) = toggled {
+                show.recorder.action(&toggle(cpu, 0), || show.vm.cpu(cpu).offline())?;
+                let others: Vec<u32> = online.iter().copied().filter(|n| *n != cpu).collect();
+                fired(show, &others, times)?;
+                show.recorder.action(&toggle(cpu, 1), || show.vm.cpu(cpu).online())?;
+                show.model.entry(cpu).or_default().park += 1;
+                show.steps.extend([(cpu, Step::Park), (cpu, Step::Unpark)]);
+                show.cycled(cpu);
+                for _ in 0..2 {
+                    fired(show, online, times)?;
+                }
+            }
+            show.demo.stop_timers()?;
+
+            let after = show.demo.all_counts()?;
+            for (cpu, after) in &after {
+                let before = before[cpu];
+                let (wakes, runs) = (after.wake - before.wake, after.run - before.run);
+                ensure!(runs <= wakes, "cpu{cpu}: {runs} runs for {wakes} wakes");
+                let model = show.model.entry(*cpu).or_default();
+                (model.wake, model.run) = (after.wake, after.run);
+                show.done.wakes += wakes;
+            }
+            Ok(())
+        })?;
+        let table: Vec<String> =
+            self.recorder.table(usize::MAX)?.into_iter().map(|row| row.text).collect();
+        self.screen.output(TOP, &table.join("\n"));
+        Ok(())
+    }
+}
+
+fn toggle(cpu: u32, online: u8) -> String {
+    format!("echo {online} > /sys/devices/system/cpu/cpu{cpu}/online")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_timers_together_fire_no_more_often_on_a_larger_machine() {
+        assert_eq!(timers(1), (5000, 20));
+        assert_eq!(timers(4), (5000, 20));
+        assert_eq!(timers(64), (80_000, 4));
+        for cpus in 4..=255 {
+            let (period_us, _) = timers(cpus);
+            assert!(cpus as u64 * 1_000_000 / period_us <= 4 * 1_000_000 / 5000, "{cpus}");
+        }
+    }
+}

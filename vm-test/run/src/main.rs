@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shows the modules in a VM with a stock kernel, or gives a shell there.
+
+// They panic where output.rs does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+mod demo;
+mod screen;
+mod shell;
+
+use clap::{Parser, Subcommand};
+use cli::Options;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(about = "Runs the modules in a VM with a stock kernel")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the threads follow their CPUs, and check all that is seen
+    Demo {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        how: demo::How,
+    },
+    /// A shell in the VM, on this terminal
+    Shell {
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    cli::exit_code(|| match command {
+        Command::Demo { options, how } => demo::run(&options, &how),
+        Command::Shell { options } => shell::run(&options),
+    })
+}

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vm-test shell`: the guest's console on this terminal, with a shell.
+
+use anyhow::{Context, Result, bail};
+use cli::{Options, exit, note, output, progress, say, terminal};
+use console::Term;
+use host::Vm;
+use host::errors::Trouble;
+use host::kernel_log::splat::{Scanner, Splat};
+use host::vm::{HALTED, Limits};
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+use wire::{Answer, Call, Exit, Value};
+
+/// Ctrl-] as in telnet: for a guest that does not listen any more.
+const ESCAPE: u8 = 0x1d;
+
+/// What the guest's programs need to know of this terminal.
+const VARS: [&str; 3] = ["TERM", "NO_COLOR", "RUST_SMPBOOT_ASCII"];
+
+/// Of a kernel that ends. After that it stops the CPUs, and may warn that a program still uses one.
+const LAST_WORDS: [&str; 3] = ["reboot: Power down", "reboot: Restarting system", HALTED];
+
+pub fn run(options: &Options) -> Result<ExitCode> {
+    let machine = options.machine()?;
+    say!("{}", machine.banner());
+    let vm = progress::boot(&machine, &options.config(&machine)?)?;
+    let script = match io::stdin().is_terminal() {
+        true => None,
+        false => {
+            // Of any encoding.
+            let mut script = Vec::new();
+            io::stdin().read_to_end(&mut script).context("standard input")?;
+            Some(script)
+        }
+    };
+    if script.is_none() {
+        say!("`poweroff` or Ctrl-D leaves; Ctrl-] if the guest does not listen any more.\n");
+    }
+
+    // What is late of the boot's log is no part of the session.
+    let from = vm.console_len();
+    vm.mark("vm-test: shell")?;
+    vm.wait_line(from, "vm-test: shell")?;
+    vm.kmsg()?;
+    vm.clear_records();
+    let from = vm.console_len();
+
+    let is_script = script.is_some();
+    let answer = session(&vm, machine.arch.console(), script);
+    terminal::restore();
+    output::write(b"\n");
+    let splats = splats(&vm, from);
+    for splat in &splats {
+        note!("vm-test: splat in the guest's kernel log ({}): {}", splat.kind(), splat.line);
+    }
+    let ended = vm.ended();
+    let status = match (answer?, ended) {
+        (Ok(Ok(Value::Program { status, .. })), _) => {
+            vm.shut_down()?;
+            as_a_shell(status)
+        }
+        (Ok(other), _) => bail!("no shell: {other:?}"),
+        // Their cause: the guest reboots after a panic.
+        (Err(Trouble::Died { .. }), _) if !splats.is_empty() => exit::TEST_FAILED,
+        (Err(Trouble::Died { .. }), Some(how)) if is_script => {
+            note!("vm-test: the guest {how} before the script ended");
+            exit::GUEST_ENDED
+        }
+        // `poweroff` is a way to leave.
+        (Err(Trouble::Died { .. }), Some(how)) => {
+            note!("vm-test: the guest {how}");
+            0
+        }
+        (Err(trouble), _) => return Err(trouble.into()),
+    };
+    Ok(ExitCode::from(if splats.is_empty() { status } else { exit::TEST_FAILED }))
+}
+
+fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Answer, Trouble>> {
+    vm.ends_when_suspended();
+    vm.echo_console(Box::new(output::write));
+    if script.is_none() {
+        // A person sees that nothing happens, and has Ctrl-].
+        vm.set_limits(Limits { silence: Duration::MAX / 2, ..vm.limits() });
+        terminal::raw()?;
+        let (input, killer) = (vm.console_input()?, vm.killer());
+        thread::spawn(move || type_all(input, killer));
+    }
+
+    let (rows, columns) = Term::stdout().size();
+    let mut vars: BTreeMap<String, String> = [("TERM".into(), "vt100".into())].into();
+    vars.extend(VARS.iter().filter_map(|name| Some((name.to_string(), std::env::var(name).ok()?))));
+    let vars = vars.into_iter().collect();
+    let tty = format!("/dev/{console}");
+    Ok(vm.try_call(Call::Shell { tty, rows, columns, vars, script }))
+}
+
+/// The splats since that line of the console. A script may print what it wants: only the kernel's own lines count.
+fn splats(vm: &Vm, from: usize) -> Vec<Splat> {
+    let mut scanner = Scanner::new();
+    if vm.is_running() && vm.kmsg().is_ok() {
+        vm.records().iter().filter(|record| !record.user).for_each(|r| scanner.record(r));
+    } else {
+        let lines = vm.console(from..usize::MAX);
+        let told =
+            lines.iter().take_while(|line| !LAST_WORDS.iter().any(|last| line.contains(last)));
+        told.filter(|line| line.starts_with('[')).for_each(|line| scanner.line(line));
+    }
+    scanner.finish()
+}
+
+/// As a shell would report it.
+fn as_a_shell(status: Exit) -> u8 {
+    match status {
+        Exit::Code(code) => code as u8,
+        Exit::Signal(signal) => 128 + signal as u8,
+    }
+}
+
+fn type_all(mut guest: UnixStream, kill: impl Fn()) {
+    let mut buffer = [0; 256];
+    loop {
+        match io::stdin().read(&mut buffer) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => return kill(), // the terminal is gone
+            Ok(n) if buffer[..n].contains(&ESCAPE) => kill(),
+            Ok(n) => {
+                if guest.write_all(&buffer[..n]).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `vm-test test`: the suite, in the format of `cargo test`.
+
+use crate::examples::Examples;
+use crate::pool::{Ending, Pool};
+use crate::test::Test;
+use crate::tests::{self, program};
+use anyhow::Result;
+use cli::exit::{HARNESS_FAILED, NOTHING_RAN, TEST_FAILED};
+use cli::output::Funnel;
+use cli::{Options, note, say};
+use host::machine::Kernel;
+use host::verdict::{self, Fault};
+use host::{Machine, Vm, files};
+use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What is worth being told, boot included.
+const SLOW: Duration = Duration::from_secs(10);
+
+/// Two VMs on two cores take the wall time of one.
+const VMS: usize = 2;
+
+pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
+    let mut tests = tests::all();
+    tests.retain(|test| test.third_party.is_some() == options.files.is_some());
+    // This program is built in the checkout whose modules it tests.
+    let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    // What needs no VM of the pool.
+    let mut others = Vec::new();
+    let mut examples = None;
+    if let (Some(modules), None) = (&options.modules, &options.files) {
+        others.extend(snippets::trials(source, modules)?);
+        others.extend(program::trials(options));
+        examples = Some(Examples::new(source, options)?);
+    }
+    if arguments.list {
+        list(&tests, &others);
+        for name in examples.iter().flat_map(Examples::names) {
+            say!("{name}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let machine = options.machine()?;
+    arguments.test_threads.get_or_insert(VMS);
+    say!("{}", machine.banner());
+    tests.retain(|test| {
+        let lacks = kernel_lacks(test, &machine.kernel)
+            .or_else(|| files_lack(test, options.files.as_deref()));
+        if let Some(why) = lacks.as_ref().filter(|_| is_wanted(&arguments, test.name, test.long)) {
+            say!("left out: {} ({why})", test.name);
+        }
+        lacks.is_none()
+    });
+    let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test.name, test.long));
+    if let Some(examples) = &mut examples {
+        examples.select(|name| is_wanted(&arguments, name, false));
+    }
+    let suite = Arc::new(Suite {
+        repeat: repeat_command(options, &machine),
+        report: machine.report.clone(),
+        pool: Pool::new(machine, wanted),
+        examples,
+        times: Mutex::default(),
+        test_failed: AtomicBool::new(false),
+        harness_failed: AtomicBool::new(false),
+    });
+    let trials = tests.into_iter().map(|test| {
+        let suite = suite.clone();
+        Trial::test(test.name, move || suite.run(test)).with_ignored_flag(test.long)
+    });
+    for name in suite.examples.iter().flat_map(Examples::names) {
+        let suite = suite.clone();
+        others.push(Trial::test(name.clone(), move || suite.example(&name)));
+    }
+    let funnel = Funnel::new()?;
+    arguments.color.get_or_insert(match console::colors_enabled() {
+        true => ColorSetting::Always,
+        false => ColorSetting::Never,
+    });
+    arguments.logfile = Some(funnel.path().display().to_string());
+    let conclusion = libtest_mimic::run(&arguments, trials.chain(others).collect());
+    funnel.finish();
+    suite.tell_slowest();
+
+    // A test that failed says more than the harness that failed beside it.
+    Ok(ExitCode::from(if suite.test_failed.load(Relaxed) {
+        TEST_FAILED
+    } else if suite.harness_failed.load(Relaxed) {
+        HARNESS_FAILED
+    } else if conclusion.has_failed() {
+        TEST_FAILED
+    } else if conclusion.num_passed == 0 {
+        note!("vm-test: nothing ran: no test for this kernel has that name; --list shows them all");
+        NOTHING_RAN
+    } else {
+        0
+    }))
+}
+
+struct Suite {
+    pool: Pool,
+    examples: Option<Examples>,
+    /// The command that repeats a test, but for its name.
+    repeat: String,
+    report: Option<PathBuf>,
+    times: Mutex<Vec<(Duration, &'static str)>>,
+    test_failed: AtomicBool,
+    harness_failed: AtomicBool,
+}
+
+impl Suite {
+    fn run(&self, test: &Test) -> Result<(), Failed> {
+        if let Some(path) = self.log_path(test) {
+            let _ = fs::remove_file(path); // of an earlier run
+        }
+        let begun = Instant::now();
+        let ending = self.pool.run(test);
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push((begun.elapsed(), test.name));
+        drop(times);
+        match ending {
+            Ending::Passed => Ok(()),
+            Ending::Failed { faults, vm } => {
+                self.test_failed.store(true, Relaxed);
+                Err(self.failure(test, &faults, &vm).into())
+            }
+            Ending::NoVm(e) => {
+                self.harness_failed.store(true, Relaxed);
+                Err(format!("the harness failed, not the test: {e:#}").into())
+            }
+        }
+    }
+
+    fn example(&self, name: &str) -> Result<(), Failed> {
+        let Some(examples) = &self.examples else { return Ok(()) };
+        examples.test(name, &self.pool).map_err(|e| {
+            self.test_failed.store(true, Relaxed);
+            format!("{e:#}\nagain, this test alone: {} T={name}", self.repeat).into()
+        })
+    }
+
+    /// Where the time went, if it took much.
+    fn tell_slowest(&self) {
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.sort();
+        times.retain(|(time, _)| *time >= SLOW);
+        for (time, name) in times.iter().rev().take(10) {
+            note!("vm-test: {name} took {:.1} s", time.as_secs_f64());
+        }
+    }
+
+    fn failure(&self, test: &Test, faults: &[Fault], vm: &Vm) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let mut line = |line: String| {
+            let _ = writeln!(text, "{line}");
+        };
+        line(format!("it is to prove: {}", test.proves));
+        line(verdict::report(vm, faults));
+        if let Some(path) = self.keep_log(test, vm) {
+            line(format!("all of the log: {}", path.display()));
+        }
+        line(format!("again, this test alone: {} T={}", self.repeat, test.name));
+        text
+    }
+
+    fn log_path(&self, test: &Test) -> Option<PathBuf> {
+        let folder = self.report.as_ref()?;
+        Some(folder.join(format!("{}.log", test.name.replace("::", "-"))))
+    }
+
+    fn keep_log(&self, test: &Test, vm: &Vm) -> Option<PathBuf> {
+        let path = self.log_path(test)?;
+        match files::write(&path, vm.console_log()) {
+            Ok(()) => Some(path),
+            Err(e) => {
+                note!("vm-test: {e:#}");
+                None
+            }
+        }
+    }
+}
+
+fn repeat_command(options: &Options, machine: &Machine) -> String {
+    let target = if options.files.is_some() { "test-thirdparty" } else { "test" };
+    let mut command = format!("make {target}");
+    if !options.make_vars.is_empty() {
+        command.push(' ');
+        command.push_str(&options.make_vars);
+    } else if machine.arch.name() != "amd64" {
+        command.push_str(" ARCH=");
+        command.push_str(machine.arch.name());
+    }
+    command
+}
+
+/// What of a test's needs this kernel has not.
+fn kernel_lacks(test: &Test, kernel: &Kernel) -> Option<String> {
+    if test.config.suspends && !kernel.suspends() {
+        return Some("this kernel does not resume".into());
+    }
+    let symbol = kernel.built_with.lacks(test.needs)?;
+    Some(format!("this kernel is built without {symbol}"))
+}
+
+/// What of other people's tests is not among `--files`.
+fn files_lack(test: &Test, files: Option<&Path>) -> Option<String> {
+    let path = test.third_party?;
+    let there = files.is_some_and(|files| files.join(path).exists());
+    (!there).then(|| format!("there is no {path} to run"))
+}
+
+/// As libtest-mimic will decide; that it keeps to itself.
+fn is_wanted(arguments: &Arguments, name: &str, long: bool) -> bool {
+    let matches = |filter: &str| match arguments.exact {
+        true => name == filter,
+        false => name.contains(filter),
+    };
+    (arguments.include_ignored || arguments.ignored == long)
+        && arguments.filter.as_deref().is_none_or(matches)
+        && !arguments.skip.iter().any(|skip| matches(skip))
+}
+
+fn list(tests: &[&Test], others: &[Trial]) {
+    let width = tests.iter().map(|test| test.name.len()).max().unwrap_or_default();
+    for test in tests {
+        say!("{:width$}  {}", test.name, test.proves);
+    }
+    for other in others {
+        say!("{}", other.name());
+    }
+}
+
+#[cfg(test)]
+mod tests_of_suite {
+    use super::*;
+
+    #[test]
+    fn every_test_has_a_name_of_its_own_and_says_what_it_proves() {
+        let tests = tests::all();
+        for (i, test) in tests.iter().enumerate() {
+            assert!(test.name.contains("::") && !test.proves.is_empty(), "{}", test.name);
+            assert!(tests[i + 1..].iter().all(|other| other.name != test.name), "{}", test.name);
+        }
+    }
+
+    #[test]
+    fn every_test_that_a_document_names_exists() {
+        let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        let mut names: Vec<String> = tests::all().iter().map(|test| test.name.into()).collect();
+        names.extend(program::trials(&Options::default()).iter().map(|t| t.name().into()));
+        for entry in fs::read_dir(source.join("vm-test/snippets/compile-fail")).unwrap() {
+            let file = entry.unwrap().path();
+            let stem = file.file_stem().unwrap().to_string_lossy();
+            names.push(format!("compile_fail::{stem}"));
+        }
+        let family = |name: &str| name.split_once("::").map(|(family, _)| family.to_owned());
+        let families: Vec<_> = names.iter().filter_map(|name| family(name)).collect();
+
+        let mut seen = 0;
+        for document in fs::read_dir(source.join("doc")).unwrap() {
+            let document = document.unwrap().path();
+            if document.extension().is_none_or(|extension| extension != "md") {
+                continue;
+            }
+            let text = fs::read_to_string(&document).unwrap();
+            // `family::name`, or `family::*`.
+            for named in text.split('`').skip(1).step_by(2) {
+                if !family(named).is_some_and(|family| families.contains(&family)) {
+                    continue;
+                }
+                // A path in the library has the same form.
+                if named.contains(char::is_uppercase) {
+                    continue;
+                }
+                seen += 1;
+                let exists = match named.strip_suffix('*') {
+                    Some(beginning) => names.iter().any(|name| name.starts_with(beginning)),
+                    None => names.iter().any(|name| name == named),
+                };
+                assert!(exists, "{}: there is no test {named}", document.display());
+            }
+        }
+        assert!(seen > 60, "only {seen} tests are named");
+    }
+
+    #[test]
+    fn a_test_whose_files_are_not_there_is_left_out() {
+        let lacks = |test: &Test| files_lack(test, Some(Path::new("/nonexistent")));
+        for test in tests::all() {
+            assert_eq!(lacks(test).is_some(), test.third_party.is_some(), "{}", test.name);
+        }
+        let ltp = tests::all().into_iter().find(|test| test.third_party == Some("ltp"));
+        assert_eq!(ltp.and_then(lacks).unwrap(), "there is no ltp to run");
+    }
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rust_cpu_stop`: every job is answered, whatever the CPUs do.
+
+use crate::test::Test;
+use anyhow::{Result, bail};
+use host::Vm;
+use host::errors::refused;
+use host::guest::calls::{insmod, write};
+use nix::errno::Errno;
+use std::time::Duration;
+use wire::{Call, Rounds, Stopped, TaskEnd, Until, Value};
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "cpu_stop::runs_where_it_should",
+        "right after insmod, a job runs on each of the chosen CPUs, there and nowhere else",
+        runs_where_it_should,
+    ),
+    Test::new(
+        "cpu_stop::offline_is_refused",
+        "a job for a CPU that is down is refused at once, and runs when the CPU is back",
+        offline_is_refused,
+    ),
+    Test::new(
+        "cpu_stop::absent_is_refused",
+        "a CPU that was offline at insmod has no stopper, and gets one when it comes online",
+        absent_is_refused,
+    ),
+    Test::new(
+        "cpu_stop::no_job_is_lost",
+        "while CPUs go off and on, each job of many callers either runs or is refused",
+        no_job_is_lost,
+    ),
+    Test::new(
+        "cpu_stop::rmmod_while_busy",
+        "callers keep the module until they have their answers; then it goes",
+        rmmod_while_busy,
+    ),
+    Test::new(
+        "cpu_stop::self_parking_cycles",
+        "a self-parking thread goes off and on with each CPU 100 times (25 on a slow kernel), and still works",
+        self_parking_cycles,
+    ),
+];
+
+const MODULE: &str = "rust_cpu_stop";
+const FOLDER: &str = "/sys/kernel/debug/rust_cpu_stop";
+const STOP: &str = "/sys/kernel/debug/rust_cpu_stop/stop";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Jobs {
+    submitted: u64,
+    run: u64,
+    refused: u64,
+    strays: u64,
+}
+
+impl Jobs {
+    fn new(run: u64, refused: u64) -> Jobs {
+        Jobs { submitted: run + refused, run, refused, strays: 0 }
+    }
+}
+
+fn jobs(vm: &Vm, cpu: u32) -> Result<Jobs> {
+    let count = |name| -> Result<u64> { Ok(vm.read(&file(cpu, name))?.parse()?) };
+    Ok(Jobs {
+        submitted: count("submitted")?,
+        run: count("run")?,
+        refused: count("refused")?,
+        strays: count("strays")?,
+    })
+}
+
+fn file(cpu: u32, name: &str) -> String {
+    format!("{FOLDER}/cpu{cpu}/{name}")
+}
+
+/// The thread is unparked when the CPU is online, and says itself when it is up.
+fn is_up(vm: &Vm, cpu: u32) -> Result<()> {
+    vm.wait_for(&file(cpu, "state"), Until::Is("up".into()))
+}
+
+fn runs_where_it_should(vm: &Vm) -> Result<()> {
+    for _ in 0..10 {
+        vm.batch(vec![insmod(MODULE, ""), write(STOP, "all")])?;
+        for cpu in vm.cpus("online")? {
+            assert_eq!(jobs(vm, cpu)?, Jobs::new(1, 0));
+        }
+        vm.rmmod(MODULE)?;
+    }
+
+    vm.insmod(MODULE, "")?;
+    vm.write(STOP, "1,3")?;
+    for (cpu, run) in [(0, 0), (1, 1), (2, 0), (3, 1)] {
+        assert_eq!(jobs(vm, cpu)?, Jobs::new(run, 0));
+    }
+    assert_eq!(refused(vm.write(STOP, "x"))?, Errno::EINVAL);
+    assert_eq!(refused(vm.write(STOP, "0-4096"))?, Errno::ERANGE);
+    assert_eq!(refused(vm.write(STOP, ""))?, Errno::ENOENT);
+    vm.rmmod(MODULE)
+}
+
+fn offline_is_refused(vm: &Vm) -> Result<()> {
+    vm.insmod(MODULE, "")?;
+    vm.cpu(3).offline()?;
+    assert_eq!(vm.read(&file(3, "state"))?, "down");
+    assert_eq!(refused(vm.write(STOP, "3"))?, Errno::ENOENT);
+    vm.write(STOP, "2-3")?;
+    assert_eq!(jobs(vm, 2)?, Jobs::new(1, 0));
+    assert_eq!(jobs(vm, 3)?, Jobs::new(0, 2));
+
+    vm.cpu(3).online()?;
+    is_up(vm, 3)?;
+    vm.write(STOP, "3")?;
+    assert_eq!(jobs(vm, 3)?, Jobs::new(1, 2));
+    vm.rmmod(MODULE)
+}
+
+fn absent_is_refused(vm: &Vm) -> Result<()> {
+    vm.cpu(2).offline()?;
+    vm.insmod(MODULE, "")?;
+    assert_eq!(vm.read(&file(2, "state"))?, "absent");
+    assert_eq!(refused(vm.write(STOP, "2"))?, Errno::ENOENT);
+    vm.cpu(2).online()?;
+    is_up(vm, 2)?;
+    vm.write(STOP, "2")?;
+    assert_eq!(jobs(vm, 2)?, Jobs::new(1, 1));
+    vm.rmmod(MODULE)
+}
+
+/// A caller that goes on until something is refused, or for a while.
+fn caller(pause_us: u64) -> Call {
+    let calls = vec![write(STOP, "all"), Call::Pause { us: pause_us }];
+    Call::Repeat { times: 1_000_000, calls, limit_ms: 8_000 }
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What made a caller end.
+fn rounds(end: TaskEnd) -> Result<Rounds> {
+    match end {
+        TaskEnd::Answered(answer) => match *answer {
+            Ok(Value::Rounds(rounds)) => Ok(rounds),
+            other => bail!("a caller got {other:?}"),
+        },
+        TaskEnd::Died(exit) => bail!("a caller died: {exit:?}"),
+    }
+}
+
+fn no_job_is_lost(vm: &Vm) -> Result<()> {
+    vm.insmod(MODULE, "")?;
+    // So that there is a queue when a CPU goes down.
+    vm.write(&format!("{FOLDER}/hold_us"), "2000")?;
+    let callers = (0..4).map(|_| vm.spawn(caller(0))).collect::<Result<Vec<_>>>()?;
+    let cpus = vm.removable()?;
+    for _ in 0..3 {
+        for cpu in &cpus {
+            vm.cycle(*cpu, 2)?;
+        }
+        for cpu in &cpus {
+            vm.cpu(*cpu).offline()?;
+        }
+        for cpu in &cpus {
+            vm.cpu(*cpu).online()?;
+        }
+    }
+    for caller in callers {
+        // CPU 0 is up all the time: no list of all CPUs is refused.
+        let rounds = rounds(caller.wait(PATIENCE)?)?;
+        assert_eq!(rounds.stopped, Some(Stopped::Limit));
+        assert!(rounds.done > 10, "{rounds:?}");
+    }
+    let total = jobs(vm, 0)?;
+    assert_eq!(total, Jobs::new(total.run, 0));
+    for cpu in cpus {
+        let jobs = jobs(vm, cpu)?;
+        assert_eq!(jobs, Jobs { submitted: total.run, ..Jobs::new(jobs.run, jobs.refused) });
+        assert!(jobs.run > 0 && jobs.refused > 0, "CPU {cpu}: {jobs:?}");
+    }
+    vm.rmmod(MODULE)
+}
+
+fn rmmod_while_busy(vm: &Vm) -> Result<()> {
+    for offline in [None, Some(2)] {
+        vm.insmod(MODULE, "")?;
+        vm.write(&format!("{FOLDER}/hold_us"), "200")?;
+        if let Some(cpu) = offline {
+            vm.cpu(cpu).offline()?;
+        }
+        let callers = (0..2).map(|_| vm.spawn(caller(2_000))).collect::<Result<Vec<_>>>()?;
+        vm.wait_for(&file(0, "run"), Until::AtLeast(50))?;
+        // It is refused while somebody has the file open.
+        while let Err(e) = vm.rmmod(MODULE) {
+            assert_eq!(refused(Err::<(), _>(e))?, Errno::EAGAIN);
+        }
+        for caller in callers {
+            // ENXIO: the folder is still there, and the module on its way.
+            match rounds(caller.wait(PATIENCE)?)?.stopped {
+                Some(Stopped::Failed { call: 0, errno }) => {
+                    let errno = Errno::from_raw(errno);
+                    assert!(matches!(errno, Errno::ENOENT | Errno::ENXIO), "{errno}");
+                }
+                other => bail!("a caller: {other:?}"),
+            }
+        }
+        assert!(vm.tasks(|name| name.starts_with("rust_stop/"))?.is_empty());
+        if let Some(cpu) = offline {
+            vm.cpu(cpu).online()?;
+        }
+    }
+    Ok(())
+}
+
+fn self_parking_cycles(vm: &Vm) -> Result<()> {
+    vm.insmod(MODULE, "")?;
+    let cpus = vm.hotpluggable()?;
+    for cpu in &cpus {
+        vm.cycle(*cpu, 100 / vm.built_with().slowness())?;
+    }
+    for cpu in &cpus {
+        is_up(vm, *cpu)?;
+    }
+    vm.write(STOP, "all")?;
+    for cpu in cpus {
+        assert_eq!(jobs(vm, cpu)?, Jobs::new(1, 0));
+    }
+    vm.rmmod(MODULE)
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! CPUs go off and on: which callback is called, on which CPU, how often.
+
+use crate::test::Test;
+use crate::tests::rollback;
+use anyhow::{Context, Result, ensure};
+use cli::note;
+use demo_module::{Counts, Demo, Step};
+use host::machine::kernel::STATE_CONTROL;
+use host::verdict::Leaves;
+use host::{Config, Vm};
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "hotplug::offline_parks",
+        "when the offline is done its thread has parked, once, and no other thread noticed",
+        offline_parks,
+    ),
+    Test::new(
+        "hotplug::online_unparks",
+        "back online, the same thread goes on: unpark, no second setup",
+        online_unparks,
+    ),
+    Test::new(
+        "hotplug::all_cpus_down_but_one",
+        "with every CPU down that can go down, each thread has parked by itself; all come back",
+        all_cpus_down_but_one,
+    ),
+    Test::new(
+        "hotplug::fifty_cycles",
+        "50 times off and on are 50 parks and 50 unparks, and still one setup",
+        fifty_cycles,
+    ),
+    Test::new(
+        "hotplug::insmod_with_a_cpu_offline",
+        "a CPU that is down at insmod gets its thread when it comes online, without an unpark",
+        insmod_with_a_cpu_offline,
+    ),
+    Test::new(
+        "hotplug::first_online_after_maxcpus",
+        "CPUs kept down by maxcpus= get a thread, and answer their wake, at their first online",
+        first_online_after_maxcpus,
+    )
+    .on(Config::smp(4).maxcpus(2))
+    .leaves(Leaves::Used),
+    Test::new(
+        "hotplug::stopped_at_each_state",
+        "with an offline or online stopped at any state, rmmod and insmod work, and so do the threads when it goes on",
+        stopped_at_each_state,
+    )
+    .needs(&[STATE_CONTROL]),
+];
+
+fn offline_parks(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let mut wanted = demo.all_counts()?;
+    demo.steps(2 * wanted.len())?;
+    for cpu in vm.hotpluggable()? {
+        vm.cpu(cpu).offline()?;
+        // No waiting: the kernel waits for the thread.
+        assert_eq!(demo.state(cpu)?, "parked");
+        wanted.insert(cpu, Counts { park: 1, ..Counts::BORN });
+        assert_eq!(demo.all_counts()?, wanted);
+        demo.logged(&[(cpu, Step::Park)])?;
+
+        vm.cpu(cpu).online()?;
+        wanted.insert(cpu, Counts { park: 1, unpark: 1, ..Counts::BORN });
+        demo.settles_at(&wanted)?;
+        demo.logged(&[(cpu, Step::Unpark)])?;
+    }
+    demo.unload()
+}
+
+fn online_unparks(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    for cpu in vm.hotpluggable()? {
+        let pid = demo.pid(cpu)?;
+        vm.cpu(cpu).offline()?;
+        assert_eq!(demo.pid(cpu)?, pid);
+        vm.cpu(cpu).online()?;
+        demo.wait_for([(cpu, "unpark", 1)].into_iter())?;
+        let counts = demo.counts(cpu)?;
+        assert_eq!(counts, Counts { park: 1, unpark: 1, ..Counts::BORN });
+        assert_eq!(demo.pid(cpu)?, pid);
+        assert_eq!(vm.affinity(pid)?, [cpu]);
+    }
+    demo.unload()
+}
+
+fn all_cpus_down_but_one(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let mut wanted = demo.all_counts()?;
+    let mut cpus = vm.hotpluggable()?;
+    if cpus.contains(&0) {
+        cpus.remove(0); // one has to stay
+    }
+    for cpu in &cpus {
+        vm.cpu(*cpu).offline()?;
+        wanted.insert(*cpu, Counts { park: 1, ..Counts::BORN });
+    }
+    assert_eq!(vm.cpus("online")?, [0]);
+    assert_eq!(demo.all_counts()?, wanted);
+    for cpu in &cpus {
+        vm.cpu(*cpu).online()?;
+        wanted.insert(*cpu, Counts { park: 1, unpark: 1, ..Counts::BORN });
+    }
+    demo.settles_at(&wanted)?;
+    demo.unload()
+}
+
+fn fifty_cycles(vm: &Vm) -> Result<()> {
+    const TIMES: u32 = 50;
+    let demo = Demo::load(vm)?;
+    let mut wanted = demo.all_counts()?;
+    let cpu = *vm.hotpluggable()?.last().unwrap();
+    vm.cycle(cpu, TIMES)?;
+    let n = u64::from(TIMES);
+    wanted.insert(cpu, Counts { park: n, unpark: n, ..Counts::BORN });
+    demo.settles_at(&wanted)?;
+    demo.unload()
+}
+
+fn insmod_with_a_cpu_offline(vm: &Vm) -> Result<()> {
+    let cpu = *vm.hotpluggable()?.last().unwrap();
+    vm.cpu(cpu).offline()?;
+    let demo = Demo::load(vm)?;
+    assert_eq!((demo.pid(cpu)?, demo.state(cpu)?.as_str()), (0, "none"));
+    assert_eq!(demo.counts(cpu)?, Counts::default());
+    demo.steps(2 * (demo.possible().len() - 1))?;
+
+    vm.cpu(cpu).online()?;
+    demo.wait_for([(cpu, "setup", 1)].into_iter())?;
+    assert_eq!(demo.counts(cpu)?, Counts::BORN);
+    assert_eq!(vm.affinity(demo.pid(cpu)?)?, [cpu]);
+    demo.logged(&[(cpu, Step::Create), (cpu, Step::Setup)])?;
+    demo.unload()
+}
+
+fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
+    assert_eq!((vm.cpus("online")?, vm.cpus("possible")?), (vec![0, 1], vec![0, 1, 2, 3]));
+    let demo = Demo::load(vm)?;
+    let mut wanted = demo.all_counts()?;
+    for cpu in [2, 3] {
+        assert_eq!((demo.pid(cpu)?, demo.state(cpu)?.as_str()), (0, "none"));
+        assert_eq!(wanted[&cpu], Counts::default());
+    }
+    demo.logged(&[(0, Step::Create), (0, Step::Setup), (1, Step::Create), (1, Step::Setup)])?;
+    demo.wake("3")?;
+    wanted.insert(3, Counts { wake: 1, ..Counts::default() });
+    demo.settles_at(&wanted)?;
+
+    for (cpu, run) in [(2, 0), (3, 1)] {
+        vm.cpu(cpu).online()?;
+        wanted.insert(cpu, Counts { wake: run, run, ..Counts::BORN });
+        demo.settles_at(&wanted)?;
+        demo.logged(&[(cpu, Step::Create), (cpu, Step::Setup)])?;
+        assert_eq!(vm.comm(demo.pid(cpu)?)?, format!("rust_demo/{cpu}"));
+        assert_eq!(vm.affinity(demo.pid(cpu)?)?, [cpu]);
+    }
+    demo.unload()
+}
+
+/// `CPUHP_OFFLINE`.
+const OFFLINE: i32 = 0;
+
+/// Between `OFFLINE` and `cpu:teardown` the kernel itself cannot stop: RCU has closed the CPU's list of callbacks, and opens
+/// it in a state that was not left ("Callback enqueued on offline CPU!"); and see hazard 34.
+///
+/// Going on is always upwards: a module that is loaded while the CPU stands between being online and
+/// the state of the threads gets one that nobody would park on the way down (smpboot.c goes by the
+/// mask of online CPUs). Only this lever of debug kernels can make that.
+fn stopped_at_each_state(vm: &Vm) -> Result<()> {
+    let states = rollback::states(vm)?;
+    let of = |wanted: &str| states.iter().find(|(name, _)| name == wanted).map(|(_, n)| *n);
+    let online = of("online").context("no state is called online")?;
+    let smpboot = rollback::smpboot_state(vm)?;
+    let teardown = of("cpu:teardown").context("no state is called cpu:teardown")?;
+    let cpu = *vm.removable()?.last().unwrap();
+    let mut stopped = 0;
+    for (name, state) in states.iter().filter(|(_, n)| *n == OFFLINE || *n >= teardown) {
+        let demo = Demo::load(vm)?;
+        if vm.cpu(cpu).stop_at(*state).is_ok() {
+            let at = || format!("stopped at {name}");
+            match *state < smpboot {
+                true => assert_eq!(demo.state(cpu)?, "parked", "{name}"),
+                false => rollback::runs_again(&demo, cpu).with_context(at)?,
+            }
+            demo.unload().with_context(at)?;
+            let demo = Demo::load(vm).with_context(at)?;
+            vm.cpu(cpu).stop_at(online).with_context(at)?;
+            rollback::runs_again(&demo, cpu).with_context(at)?;
+            stopped += 1;
+        }
+        demo.unload()?;
+    }
+    note!("vm-test: stopped at {stopped} of {} states", states.len());
+    ensure!(stopped >= 15, "only {stopped} states could be stopped at");
+    Ok(())
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Bad input: refused as the kernel's own files refuse it, and without effect.
+
+use crate::test::Test;
+use anyhow::{Context, Result};
+use demo_module::{Counts, Demo, FOLDER, WAKE, file};
+use host::Vm;
+use host::errors::{Refused, refused};
+use host::guest::calls::write;
+use nix::errno::Errno::{self, E2BIG, EINVAL, EOVERFLOW, ERANGE};
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "input::malformed_cpu_lists",
+        "each malformed list is refused with the errno of the kernel's own parser; nothing changes",
+        malformed_cpu_lists,
+    ),
+    Test::new(
+        "input::too_long",
+        "a write beyond the file's limit is refused with E2BIG; nothing changes",
+        too_long,
+    ),
+    Test::new(
+        "input::read_only_and_write_only_files",
+        "what is not to be written refuses writes, `wake` refuses reads; the modes say so",
+        read_only_and_write_only_files,
+    ),
+];
+
+fn malformed_cpu_lists(vm: &Vm) -> Result<()> {
+    let digits = "9".repeat(4096);
+    let lists: &[(&str, Errno)] = &[
+        ("x", EINVAL),
+        ("-", EINVAL),
+        ("-1", EINVAL),
+        ("1-", EINVAL),
+        ("3-1", EINVAL),
+        ("0--1", EINVAL),
+        ("0x1", EINVAL),
+        ("1;2", EINVAL),
+        ("1.5", EINVAL),
+        ("+1", EINVAL),
+        ("0-3:", EINVAL),
+        ("0-3:2", EINVAL),
+        ("0-3:2/", EINVAL),
+        ("0-3:3/2", EINVAL),
+        ("0-3:1/0", EINVAL),
+        ("none", EINVAL),
+        ("allx", EINVAL),
+        ("\u{661}", EINVAL),
+        ("0,x", EINVAL),
+        ("4096", ERANGE),
+        ("0-4096", ERANGE),
+        ("0,1,2,3,4096", ERANGE),
+        ("4294967296", EOVERFLOW),
+        ("18446744073709551616", EOVERFLOW),
+        (&digits, EOVERFLOW),
+    ];
+    let demo = Demo::load(vm)?;
+    let before = demo.all_counts()?;
+    let kernels = kernels_own_file(vm)?;
+    for (list, errno) in lists {
+        let ours = refused(demo.wake(list)).with_context(|| format!("{list:.40}"))?;
+        assert_eq!(ours, *errno, "{list:.40}");
+        let theirs = refused(vm.write(&kernels, list)).with_context(|| format!("{list:.40}"))?;
+        assert_eq!(theirs, *errno, "{kernels} takes {list:.40} differently");
+        assert_eq!(demo.all_counts()?, before, "{list:.40} had an effect");
+    }
+    demo.unload()
+}
+
+/// A file of the kernel that parses a CPU list: of the first interrupt that can be moved.
+fn kernels_own_file(vm: &Vm) -> Result<String> {
+    let numbers = vm.list("/proc/irq")?.into_iter().filter(|name| name.parse::<u32>().is_ok());
+    let files: Vec<String> = numbers.map(|n| format!("/proc/irq/{n}/smp_affinity_list")).collect();
+    let parses = |file: &&String| {
+        let errno = vm.call(write(file, "x")).unwrap_err().downcast::<Refused>();
+        errno.is_ok_and(|refused| refused.errno == EINVAL)
+    };
+    files.iter().find(parses).cloned().context("no interrupt can be moved")
+}
+
+fn too_long(vm: &Vm) -> Result<()> {
+    const MAX: usize = 16 << 10;
+    let demo = Demo::load(vm)?;
+    let mut wanted = demo.all_counts()?;
+    let list = |length: usize| format!("{}0", "0,".repeat(length / 2))[..length].to_string();
+
+    for length in [MAX + 1, 2 * MAX, 1 << 20] {
+        assert_eq!(refused(demo.wake(&list(length)))?, E2BIG, "{length} bytes");
+        assert_eq!(demo.all_counts()?, wanted);
+    }
+    demo.wake(&list(MAX))?;
+    wanted.insert(0, Counts { wake: 1, run: 1, ..Counts::BORN });
+    demo.settles_at(&wanted)?;
+    demo.unload()
+}
+
+fn read_only_and_write_only_files(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let before = demo.all_counts()?;
+    let mut files = vec![format!("{FOLDER}/summary")];
+    for cpu in demo.possible() {
+        let names = vm.list(&file(*cpu, ""))?;
+        let read_only = names.iter().filter(|name| *name != "latency_hist");
+        files.extend(read_only.map(|name| file(*cpu, name)));
+    }
+    assert!(files.len() > 40, "{files:?}");
+    for path in &files {
+        assert_eq!(vm.mode(path)?, 0o400, "{path}");
+        assert_eq!(refused(vm.write(path, "0"))?, EINVAL, "{path}");
+    }
+    for (name, mode) in [("wake", 0o200), ("period_us", 0o600), ("cpu0/latency_hist", 0o600)] {
+        assert_eq!(vm.mode(&format!("{FOLDER}/{name}"))?, mode, "{name}");
+    }
+    for name in ["events", "events_binary"] {
+        let path = format!("{FOLDER}/{name}");
+        assert_eq!(vm.mode(&path)?, 0o400, "{name}");
+        assert_eq!(refused(vm.write(&path, "0"))?, EINVAL, "{name}");
+    }
+    assert_eq!(refused(vm.read(WAKE))?, EINVAL);
+    assert_eq!(demo.all_counts()?, before);
+    demo.unload()
+}

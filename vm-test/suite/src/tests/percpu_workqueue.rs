@@ -1,0 +1,881 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The sample rust_percpu_workqueue: what is queued is run, cancelled or refused, once, and nothing else.
+
+use super::samples::{Class, class, logged};
+use crate::test::Test;
+use anyhow::{Result, anyhow, bail, ensure};
+use host::Vm;
+use host::errors::refused;
+use host::guest::calls::{offline, online, read, rmmod, write};
+use host::guest::{SOON, Task, text};
+use nix::errno::Errno;
+use std::ops::Add;
+use std::time::Duration;
+use wire::{Call, TaskEnd, Until, Value};
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "percpu_workqueue::runs_where_it_should",
+        "each item runs once, on the CPU that it was queued for; also one that was made at compile time",
+        runs_where_it_should,
+    ),
+    Test::new(
+        "percpu_workqueue::twice_is_once",
+        "an item that is queued again before it runs runs once; while it runs, it is queued for once more",
+        twice_is_once,
+    ),
+    Test::new(
+        "percpu_workqueue::queues_itself",
+        "a work function that queues itself again runs so often more, and CPUs go meanwhile",
+        queues_itself,
+    ),
+    Test::new(
+        "percpu_workqueue::sleeping_work",
+        "items of one CPU that sleep run one after the other, those of others at the same time",
+        sleeping_work,
+    ),
+    Test::new(
+        "percpu_workqueue::delayed",
+        "a delayed item is pending all the time, does not run before its time, and does then, or when it is waited for",
+        delayed,
+    ),
+    Test::new(
+        "percpu_workqueue::mod_delayed",
+        "mod_delayed_work brings a far time near, for which the CPU's timer is set anew, and a near one far, and queues what is not pending",
+        mod_delayed,
+    ),
+    Test::new(
+        "percpu_workqueue::cancel",
+        "cancel takes back what is pending, delayed or not, and nothing that runs",
+        cancel,
+    ),
+    Test::new(
+        "percpu_workqueue::cancel_sync",
+        "cancel_sync comes back when the item has ended, and meanwhile nobody can queue it, itself included",
+        cancel_sync,
+    ),
+    Test::new(
+        "percpu_workqueue::flush",
+        "flush_work and flush come back when what was queued has run, and not before",
+        flush,
+    ),
+    Test::new(
+        "percpu_workqueue::flush_beside_mod_delayed",
+        "flush returns when the pending items are modified: they count as queued anew",
+        flush_beside_mod_delayed,
+    ),
+    Test::new(
+        "percpu_workqueue::sleeps",
+        "a work function sleeps as long as it wants, but a CPU that goes does not wait for that",
+        sleeps,
+    ),
+    Test::new(
+        "percpu_workqueue::not_on_two_cpus",
+        "an item that runs on one CPU and is queued on another waits, and then runs there",
+        not_on_two_cpus,
+    ),
+    Test::new(
+        "percpu_workqueue::cannot_wait_for_itself",
+        "a work function that flushes or cancels itself, or flushes the queue, gets EDEADLK",
+        cannot_wait_for_itself,
+    ),
+    Test::new(
+        "percpu_workqueue::offline_wait",
+        "items of a CPU that is down wait for it, delayed ones too, and can be cancelled meanwhile",
+        offline_wait,
+    ),
+    Test::new(
+        "percpu_workqueue::offline_move",
+        "items of a CPU that goes down run elsewhere, in time, and so do those that are queued for it then",
+        offline_move,
+    ),
+    Test::new(
+        "percpu_workqueue::offline_refuse",
+        "items of a CPU that goes down are given back, and to queue one for it is ENODEV",
+        offline_refuse,
+    ),
+    Test::new(
+        "percpu_workqueue::rmmod_drains",
+        "rmmod runs what is queued, also what is delayed, or gives it back if its CPU is offline",
+        rmmod_drains,
+    ),
+    Test::new(
+        "percpu_workqueue::torture",
+        "with all operations on all queues at random, while CPUs go and come, queued = run + cancelled + refused",
+        torture,
+    ),
+    Test::new(
+        "percpu_workqueue::storm",
+        "timers and tasks use all queues at once while CPUs go offline and online: queued = run + cancelled + refused",
+        |vm| storm(vm, "hard=0"),
+    )
+    .long(),
+    Test::new(
+        "percpu_workqueue::storm_of_hard_timers",
+        "the same with timers that queue in hard-irq context",
+        |vm| storm(vm, "hard=1"),
+    )
+    .long(),
+];
+
+const MODULE: &str = "rust_percpu_workqueue";
+const FOLDER: &str = "/sys/kernel/debug/rust_percpu_workqueue";
+
+/// Items of each CPU.
+const ITEMS: u64 = 8;
+
+/// One of the module's queues.
+#[derive(Clone, Copy)]
+struct Queue<'a> {
+    vm: &'a Vm,
+    name: &'static str,
+}
+
+/// What became of the items of a CPU.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    queued: u64,
+    merged: u64,
+    run: u64,
+    cancelled: u64,
+    refused: u64,
+    here: u64,
+}
+
+impl Counts {
+    /// Nothing is pending.
+    fn is_even(&self) -> bool {
+        self.queued == self.run + self.cancelled + self.refused
+    }
+}
+
+impl Add for Counts {
+    type Output = Counts;
+
+    fn add(self, other: Counts) -> Counts {
+        Counts {
+            queued: self.queued + other.queued,
+            merged: self.merged + other.merged,
+            run: self.run + other.run,
+            cancelled: self.cancelled + other.cancelled,
+            refused: self.refused + other.refused,
+            here: self.here + other.here,
+        }
+    }
+}
+
+impl<'a> Queue<'a> {
+    /// All three, of a module that was loaded just now.
+    fn load(vm: &'a Vm) -> Result<[Queue<'a>; 3]> {
+        vm.insmod(MODULE, "")?;
+        Ok(["wait", "move", "refuse"].map(|name| Queue { vm, name }))
+    }
+
+    fn file(&self, name: &str) -> String {
+        format!("{FOLDER}/{}/{name}", self.name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        self.vm.write(&self.file(name), text)
+    }
+
+    fn call(&self, name: &str, text: &str) -> Call {
+        write(&self.file(name), text)
+    }
+
+    fn counts(&self, cpu: u32) -> Result<Counts> {
+        let names = ["queued", "merged", "run", "cancelled", "refused", "here"];
+        let calls = names.map(|name| read(&self.file(&format!("cpu{cpu}/{name}"))));
+        let values = self.vm.batch(calls.into())?.into_iter();
+        let numbers: Vec<u64> =
+            values.map(|value| Ok(text(value)?.parse()?)).collect::<Result<_>>()?;
+        let [queued, merged, run, cancelled, refused, here] = numbers[..] else {
+            bail!("{numbers:?}");
+        };
+        Ok(Counts { queued, merged, run, cancelled, refused, here })
+    }
+
+    fn total(&self) -> Result<Counts> {
+        let cpus = self.vm.cpus("possible")?;
+        cpus.into_iter().try_fold(Counts::default(), |sum, cpu| Ok(sum + self.counts(cpu)?))
+    }
+
+    fn until(&self, cpu: u32, counter: &str, value: u64) -> Result<()> {
+        self.vm.wait_for(&self.file(&format!("cpu{cpu}/{counter}")), Until::Is(value.to_string()))
+    }
+
+    /// Queues the items of a CPU, and returns when the first runs and sleeps: the others are pending.
+    fn hold(&self, cpu: u32) -> Result<()> {
+        let here = self.counts(cpu)?.here;
+        self.write("hold", "1")?;
+        self.write("queue", &cpu.to_string())?;
+        self.until(cpu, "here", here + 1)
+    }
+
+    fn release(&self) -> Result<()> {
+        self.write("hold", "0")
+    }
+
+    /// Nothing ran on another CPU than its thread's, or twice at a time.
+    fn nothing_odd(&self) -> Result<()> {
+        for name in ["strays", "overlaps"] {
+            assert_eq!(self.vm.read(&self.file(name))?, "0", "{} {name}", self.name);
+        }
+        Ok(())
+    }
+}
+
+/// Everybody was queued, and has run, and where it should.
+fn all_ran(counts: Counts, times: u64) {
+    let n = ITEMS * times;
+    assert_eq!(counts, Counts { queued: n, run: n, here: n, ..counts }, "of {n}");
+}
+
+fn runs_where_it_should(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        let prefix = format!("rust_wq_{}", &queue.name[..1]);
+        assert_eq!(class(vm, &format!("{prefix}/1"))?, Class { fifo: 0, nice: 0 });
+        queue.write("queue", "all")?;
+        queue.write("flush", "1")?;
+        for cpu in vm.cpus("online")? {
+            all_ran(queue.counts(cpu)?, 1);
+        }
+        // From one CPU, on another one, and without naming any.
+        vm.set_affinity(0, &[1])?;
+        queue.write("queue_on", "2 0")?;
+        queue.write("flush", "1")?;
+        assert_eq!(queue.counts(2)?.here, 2 * ITEMS);
+        queue.write("queue_here", "0,3")?;
+        queue.write("flush", "1")?;
+        assert_eq!(queue.counts(1)?.here, 3 * ITEMS);
+        vm.set_affinity(0, &vm.cpus("possible")?)?;
+        assert!(queue.total()?.is_even());
+        queue.nothing_odd()?;
+
+        for wrong in ["", "x", "1", "4096 1", "1 4096"] {
+            let errno = refused(queue.write("queue_on", wrong))?;
+            assert!(matches!(errno, Errno::EINVAL | Errno::ERANGE), "{wrong}: {errno}");
+        }
+    }
+    for _ in 0..3 {
+        vm.write(&format!("{FOLDER}/hello"), "1")?;
+    }
+    assert_eq!(vm.read(&format!("{FOLDER}/greeted"))?, "3");
+    vm.rmmod(MODULE)
+}
+
+fn twice_is_once(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        queue.hold(1)?;
+        queue.write("queue", "1")?;
+        // The first one runs, and is queued anew; the others are pending still.
+        let counts = queue.counts(1)?;
+        assert_eq!((counts.queued, counts.merged), (ITEMS + 1, ITEMS - 1));
+        queue.write("queue", "1")?;
+        assert_eq!(queue.counts(1)?.merged, 2 * ITEMS - 1);
+        queue.release()?;
+        queue.write("flush", "1")?;
+        let counts = queue.counts(1)?;
+        assert_eq!((counts.run, counts.queued), (ITEMS + 1, ITEMS + 1));
+        queue.nothing_odd()?;
+    }
+    vm.rmmod(MODULE)
+}
+
+fn queues_itself(vm: &Vm) -> Result<()> {
+    const TIMES: u64 = 2000;
+    for queue in Queue::load(vm)? {
+        queue.write("again", &TIMES.to_string())?;
+        queue.write("queue", "1-3")?;
+        for cpu in [1, 2, 3] {
+            vm.cycle(cpu, 2)?;
+        }
+        vm.wait_for(&queue.file("again"), Until::Is("0".into()))?;
+        queue.write("flush", "1")?;
+        let total = queue.total()?;
+        let all = 3 * ITEMS + TIMES;
+        // What was taken from the number and could not be queued was refused with an error.
+        assert!(total.is_even() && total.queued <= all, "{}: {total:?}", queue.name);
+        if queue.name != "refuse" {
+            assert_eq!((total.queued, total.refused), (all, 0), "{}: {total:?}", queue.name);
+        }
+        queue.nothing_odd()?;
+    }
+    vm.rmmod(MODULE)
+}
+
+fn sleeping_work(vm: &Vm) -> Result<()> {
+    let [queue, ..] = Queue::load(vm)?;
+    for cpu in [1, 2] {
+        queue.hold(cpu)?;
+    }
+    for cpu in [1, 2] {
+        let counts = queue.counts(cpu)?;
+        assert_eq!((counts.here, counts.run), (1, 0), "CPU {cpu}");
+    }
+    queue.release()?;
+    queue.write("flush", "1")?;
+    for cpu in [1, 2] {
+        all_ran(queue.counts(cpu)?, 1);
+    }
+    vm.rmmod(MODULE)
+}
+
+/// So far away that no test meets it.
+const FAR: &str = "3600000";
+
+fn delayed(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        // The guest's clock tells when: uptime, in hundredths of a second.
+        let before = uptime(vm)?;
+        queue.write("queue_delayed", "300 1")?;
+        queue.write("queue_delayed", &format!("{FAR} 2"))?;
+        // Pending all the time.
+        queue.write("queue", "1-2")?;
+        assert_eq!((queue.counts(1)?.merged, queue.counts(2)?.merged), (ITEMS, ITEMS));
+        queue.until(1, "run", ITEMS)?;
+        let took = uptime(vm)? - before;
+        ensure!(took >= 0.29, "{}: after {took} s, not 0.3", queue.name);
+        assert_eq!(queue.counts(2)?.run, 0);
+
+        queue.write("queue_delayed", &format!("{FAR} 3"))?;
+        queue.write("cancel", "2")?;
+        // CPU 3 runs others meanwhile.
+        queue.write("queue_on", "3 0")?;
+        queue.until(0, "run", ITEMS)?;
+        assert_eq!(queue.counts(3)?.run, 0);
+        queue.write("flush_work", "3")?;
+        assert_eq!(queue.counts(3)?.run, ITEMS);
+        assert!(queue.total()?.is_even());
+    }
+    vm.rmmod(MODULE)
+}
+
+fn uptime(vm: &Vm) -> Result<f64> {
+    let uptime = vm.read("/proc/uptime")?;
+    Ok(uptime.split(' ').next().unwrap_or_default().parse()?)
+}
+
+fn mod_delayed(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        queue.write("queue_delayed", &format!("{FAR} 1"))?;
+        queue.write("mod_delayed", "10 1")?;
+        queue.until(1, "run", ITEMS)?;
+        assert_eq!((queue.counts(1)?.queued, queue.counts(1)?.merged), (ITEMS, ITEMS));
+
+        queue.write("queue_delayed", "100 1")?;
+        queue.write("mod_delayed", &format!("{FAR} 1"))?;
+        // Items of the same CPU and with the same delay: when they have run, the others would have, too.
+        queue.write("queue_on", "1 2")?;
+        queue.write("queue_delayed", "200 0")?;
+        queue.until(0, "run", ITEMS)?;
+        assert_eq!(queue.counts(1)?.run, ITEMS);
+        queue.write("mod_delayed", "0 1")?;
+        queue.until(1, "run", 2 * ITEMS)?;
+
+        // Not pending.
+        queue.write("mod_delayed", "10 3")?;
+        queue.until(3, "run", ITEMS)?;
+        assert_eq!(queue.counts(3)?.merged, 0);
+        assert!(queue.total()?.is_even());
+        queue.nothing_odd()?;
+    }
+    vm.rmmod(MODULE)
+}
+
+fn cancel(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        queue.hold(1)?;
+        queue.write("cancel", "1")?;
+        let counts = queue.counts(1)?;
+        assert_eq!((counts.cancelled, counts.here), (ITEMS - 1, 1), "{}", queue.name);
+        queue.release()?;
+        queue.write("flush", "1")?;
+        assert_eq!((queue.counts(1)?.run, queue.counts(1)?.here), (1, 1));
+
+        queue.write("queue_delayed", &format!("{FAR} 1-3"))?;
+        queue.write("cancel", "1-3")?;
+        assert_eq!(queue.total()?.cancelled, 4 * ITEMS - 1);
+        // There is nothing left to cancel, and all can be queued again.
+        queue.write("cancel", "all")?;
+        queue.write("queue", "1-3")?;
+        queue.write("flush", "1")?;
+        let total = queue.total()?;
+        assert_eq!((total.run, total.cancelled), (3 * ITEMS + 1, 4 * ITEMS - 1));
+        assert!(total.is_even());
+    }
+    vm.rmmod(MODULE)
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a call in a task of its own came back with.
+fn answered(end: TaskEnd) -> Result<Value> {
+    match end {
+        TaskEnd::Answered(answer) => answer.map_err(|errno| anyhow!("a task: errno {errno}")),
+        TaskEnd::Died(exit) => bail!("a task died: {exit:?}"),
+    }
+}
+
+/// A call in a task of its own, which has begun to wait.
+fn waiting(vm: &Vm, call: Call) -> Result<Task<'_>> {
+    let task = vm.spawn(call)?;
+    vm.wait_for(&format!("/proc/{}/stat", task.pid), Until::Contains(") D ".into()))?;
+    Ok(task)
+}
+
+/// What the last of a batch of calls has read.
+fn last_read(value: Value) -> Result<u64> {
+    let Value::Batch(answers) = value else { bail!("no batch: {value:?}") };
+    match answers.into_iter().last() {
+        Some(Ok(value)) => Ok(text(value)?.parse()?),
+        other => bail!("read: {other:?}"),
+    }
+}
+
+fn cancel_sync(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        queue.hold(1)?;
+        // Behind the item that is held, these are pending; there is nothing to wait for.
+        queue.write("queue_on", "1 2")?;
+        queue.write("cancel_sync", "2")?;
+        let counts = queue.counts(2)?;
+        assert_eq!((counts.run, counts.cancelled), (0, ITEMS), "{}", queue.name);
+        queue.write("again", "1000000")?;
+        let run = queue.file("cpu1/run");
+        let calls = vec![queue.call("cancel_sync", "1"), read(&run)];
+        let task = waiting(vm, Call::Batch { calls })?;
+        // It waits for the first item, which nobody can queue meanwhile.
+        assert_eq!(refused(queue.write("queue", "1"))?, Errno::ECANCELED);
+        assert_eq!(queue.counts(1)?.run, 0);
+        queue.release()?;
+        let value = answered(task.wait(PATIENCE)?)?;
+        assert!(last_read(value)? > 0, "it did not wait");
+        // The others may have been queued in between, and queue themselves.
+        queue.write("cancel_sync", "1")?;
+        let counts = queue.counts(1)?;
+        assert!(counts.is_even() && counts.run > 0, "{counts:?}");
+        assert_eq!(queue.counts(1)?, counts, "they still run");
+        queue.write("again", "0")?;
+        queue.write("queue", "1")?;
+        queue.write("flush", "1")?;
+        assert_eq!(queue.counts(1)?.run, counts.run + ITEMS);
+        queue.nothing_odd()?;
+    }
+    vm.rmmod(MODULE)
+}
+
+fn flush(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        let run = queue.file("cpu1/run");
+        // It waits until the item that is held is released; then as many have run.
+        let run_after = |what: &str| {
+            let task = waiting(vm, Call::Batch { calls: vec![queue.call(what, "1"), read(&run)] })?;
+            queue.release()?;
+            last_read(answered(task.wait(PATIENCE)?)?)
+        };
+        for (round, what) in ["flush", "flush_work"].into_iter().enumerate() {
+            queue.hold(1)?;
+            assert_eq!(run_after(what)?, (round as u64 + 1) * ITEMS, "{}: {what}", queue.name);
+        }
+        // Right after each of them all have run, without sleeping, too.
+        for round in 3..100 {
+            let calls = vec![queue.call("queue", "1"), queue.call("flush", "1"), read(&run)];
+            assert_eq!(last_read(vm.call(Call::Batch { calls })?)?, round * ITEMS);
+        }
+        // For the item that is running, too, with nothing behind it.
+        for what in ["flush", "flush_work"] {
+            queue.hold(1)?;
+            queue.write("cancel", "1")?;
+            let before = queue.counts(1)?.run;
+            assert_eq!(run_after(what)?, before + 1, "{}: {what}", queue.name);
+        }
+        // Nothing to wait for.
+        queue.write("flush_work", "2")?;
+        // A delayed item runs at once if it is waited for itself, and not for all.
+        queue.write("queue_delayed", &format!("{FAR} 2"))?;
+        queue.write("flush", "1")?;
+        assert_eq!(queue.counts(2)?.run, 0);
+        queue.write("flush_work", "2")?;
+        all_ran(queue.counts(2)?, 1);
+    }
+    vm.rmmod(MODULE)
+}
+
+fn sleeps(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        // A CPU that goes does not wait for the hour.
+        queue.write("hold_us", "3600000000")?;
+        queue.write("queue", "1")?;
+        queue.until(1, "here", 1)?;
+        queue.write("cancel", "1")?;
+        vm.cpu(1).offline()?;
+        assert_eq!(queue.counts(1)?.run, 1);
+        vm.cpu(1).online()?;
+
+        // Else each sleeps for all its time, though the thread is woken.
+        queue.write("hold_us", "100000")?;
+        let before = uptime(vm)?;
+        queue.write("queue", "2")?;
+        queue.until(2, "here", 1)?;
+        while queue.counts(2)?.run < ITEMS {
+            queue.write("queue_on", "2 3")?;
+            queue.write("cancel", "3")?;
+        }
+        let took = uptime(vm)? - before;
+        assert!(took >= 0.79, "{ITEMS} items slept 0.1 s each in {took} s");
+        queue.write("hold_us", "0")?;
+        queue.write("flush", "1")?;
+        queue.nothing_odd()?;
+    }
+    vm.rmmod(MODULE)
+}
+
+fn not_on_two_cpus(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        queue.hold(1)?;
+        queue.write("cancel", "1")?;
+        // CPU 2 finds the first item running on CPU 1, and runs the other seven: the first of them
+        // sleeps. To see that it got so far, there is one more on the same CPU, behind them.
+        queue.write("queue_on", "2 1")?;
+        queue.until(2, "here", 1)?;
+        assert_eq!(queue.counts(1)?.here, 1);
+        queue.release()?;
+        queue.write("flush", "1")?;
+        assert_eq!((queue.counts(1)?.here, queue.counts(2)?.here), (1, ITEMS));
+        assert!(queue.counts(1)?.is_even());
+
+        // The same, and the one that waits is cancelled.
+        queue.hold(1)?;
+        queue.write("cancel", "1")?;
+        queue.write("queue_on", "2 1")?;
+        queue.until(2, "here", ITEMS + 1)?;
+        queue.write("cancel", "1")?;
+        queue.release()?;
+        queue.write("flush", "1")?;
+        let counts = queue.counts(1)?;
+        assert_eq!((counts.here, queue.counts(2)?.here), (2, ITEMS + 1));
+        assert!(counts.is_even(), "{counts:?}");
+        queue.nothing_odd()?;
+    }
+    vm.rmmod(MODULE)
+}
+
+fn cannot_wait_for_itself(vm: &Vm) -> Result<()> {
+    for queue in Queue::load(vm)? {
+        for round in 1..=3 {
+            queue.write("misuse", "1")?;
+            assert_eq!(vm.read(&queue.file("deadlocks"))?, (round * 3).to_string());
+        }
+    }
+    vm.rmmod(MODULE)
+}
+
+fn offline_wait(vm: &Vm) -> Result<()> {
+    let [queue, ..] = Queue::load(vm)?;
+    // What is pending when the CPU goes; the item that runs is not to hold it up.
+    queue.hold(1)?;
+    queue.write("queue_delayed", "1 2")?;
+    queue.until(2, "here", 1)?;
+    queue.write("queue_delayed", "1 3")?;
+    vm.cpu(1).offline()?;
+    assert_eq!((queue.counts(1)?.run, queue.counts(1)?.here), (1, 1));
+    queue.release()?;
+    queue.write("queue", "1")?;
+    queue.write("cancel_sync", "1")?;
+    let counts = queue.counts(1)?;
+    assert_eq!((counts.run, counts.cancelled, counts.refused), (1, ITEMS, 0));
+    // For the CPU while it is down, one with a delay that passes meanwhile.
+    queue.write("queue", "1")?;
+    queue.write("mod_delayed", "1 1")?;
+    queue.until(3, "run", ITEMS)?;
+    queue.write("queue_delayed", "20 0")?;
+    queue.until(0, "run", ITEMS)?;
+    assert_eq!(queue.counts(1)?.run, 1);
+    vm.cpu(1).online()?;
+    queue.until(1, "run", 1 + ITEMS)?;
+    queue.write("flush", "1")?;
+    let counts = queue.counts(1)?;
+    assert!(counts.is_even() && counts.here == counts.run, "{counts:?}");
+
+    // The timer of a CPU that went starts anew.
+    queue.write("queue_delayed", "200 1")?;
+    vm.cycle(1, 1)?;
+    queue.until(1, "run", 1 + 2 * ITEMS)?;
+    queue.nothing_odd()?;
+    vm.rmmod(MODULE)?;
+
+    // A CPU that was offline at insmod.
+    vm.cpu(2).offline()?;
+    let [queue, ..] = Queue::load(vm)?;
+    queue.write("queue", "2")?;
+    vm.cpu(2).online()?;
+    queue.until(2, "run", ITEMS)?;
+    all_ran(queue.counts(2)?, 1);
+    vm.rmmod(MODULE)
+}
+
+fn offline_move(vm: &Vm) -> Result<()> {
+    let [_, queue, _] = Queue::load(vm)?;
+    queue.hold(1)?;
+    vm.cpu(1).offline()?;
+    queue.release()?;
+    queue.until(1, "run", ITEMS)?;
+    assert_eq!(queue.counts(1)?.here, 1);
+    // For a CPU that is down.
+    queue.write("queue", "1")?;
+    queue.until(1, "run", 2 * ITEMS)?;
+    vm.cpu(1).online()?;
+    queue.write("flush", "1")?;
+    queue.write("queue", "1")?;
+    queue.until(1, "run", 3 * ITEMS)?;
+    assert!(queue.counts(1)?.here > 1, "CPU 1 takes none");
+    // Delayed ones take their time with them.
+    queue.write("queue_delayed", &format!("{FAR} 3"))?;
+    let mut ms = 200 * vm.built_with().slowness();
+    loop {
+        let counts = queue.counts(2)?;
+        queue.write("queue_delayed", &format!("{ms} 2"))?;
+        vm.cpu(2).offline()?;
+        let here = queue.counts(2)?.here;
+        vm.cpu(3).offline()?;
+        queue.until(2, "run", counts.run + ITEMS)?;
+        assert_eq!((queue.counts(2)?.here, queue.counts(3)?.run), (here, 0));
+        if here == counts.here {
+            break;
+        }
+        // Their time came before the CPU had gone.
+        vm.cpu(2).online()?;
+        vm.cpu(3).online()?;
+        ms *= 2;
+    }
+    queue.write("cancel", "3")?;
+    vm.cpu(2).online()?;
+    vm.cpu(3).online()?;
+    let total = queue.total()?;
+    assert_eq!((total.is_even(), total.cancelled, total.refused), (true, ITEMS, 0));
+    queue.nothing_odd()?;
+    vm.rmmod(MODULE)
+}
+
+fn offline_refuse(vm: &Vm) -> Result<()> {
+    let [_, _, queue] = Queue::load(vm)?;
+    queue.hold(1)?;
+    queue.write("queue_delayed", &format!("{FAR} 2"))?;
+    vm.cpu(1).offline()?;
+    vm.cpu(2).offline()?;
+    queue.release()?;
+    let counts = queue.counts(1)?;
+    assert_eq!((counts.run, counts.refused), (1, ITEMS - 1));
+    assert_eq!(queue.counts(2)?.refused, ITEMS);
+    for what in ["queue", "queue_delayed", "mod_delayed"] {
+        let input = if what == "queue" { "1" } else { "5 1" };
+        assert_eq!(refused(queue.write(what, input))?, Errno::ENODEV, "{what}");
+    }
+    // Without a wish there is always a CPU.
+    queue.write("queue_here", "1")?;
+    queue.write("flush", "1")?;
+    assert_eq!(queue.counts(1)?.run, 1 + ITEMS);
+    vm.cpu(1).online()?;
+    vm.cpu(2).online()?;
+    vm.wait_for(&queue.file("cpu1/queued"), Until::Is((2 * ITEMS).to_string()))?;
+    // It takes items from when its thread is up.
+    while let Err(e) = queue.write("queue", "1") {
+        assert_eq!(refused(Err::<(), _>(e))?, Errno::ENODEV);
+    }
+    queue.write("flush", "1")?;
+    assert!(queue.total()?.is_even());
+    assert!(queue.counts(1)?.here > 1);
+    queue.nothing_odd()?;
+    vm.rmmod(MODULE)
+}
+
+fn rmmod_drains(vm: &Vm) -> Result<()> {
+    const ROUNDS: usize = 6;
+    for round in 0..ROUNDS {
+        let queues = Queue::load(vm)?;
+        let mut calls = vec![];
+        for queue in queues {
+            calls.push(queue.call("hold_us", "500"));
+            calls.push(queue.call("again", "50"));
+            calls.push(queue.call("queue", "0-2"));
+            calls.push(queue.call("queue_delayed", &format!("{FAR} 3")));
+        }
+        if round % 2 == 1 {
+            calls.push(offline(3));
+        }
+        calls.push(rmmod(MODULE));
+        vm.batch(calls)?;
+        if round % 2 == 1 {
+            vm.cpu(3).online()?;
+        }
+        assert!(vm.tasks(|name| name.starts_with("rust_wq_"))?.is_empty());
+    }
+    // "rust_percpu_workqueue: wait: 33 queued, 30 run, 1 cancelled, 2 refused"
+    for name in ["wait", "move", "refuse"] {
+        let ends = logged(vm, &format!("{MODULE}: {name}: "), ROUNDS)?;
+        for (round, end) in ends.iter().enumerate() {
+            let [queued, run, cancelled, refused] = numbers(end)?;
+            assert!(queued >= 4 * ITEMS, "{end}");
+            assert_eq!((queued, cancelled), (run + refused, 0), "{end}");
+            // CPU 3 was offline, and its items had nowhere to run.
+            let lost = if round % 2 == 1 && name != "move" { ITEMS } else { 0 };
+            assert_eq!(refused, lost, "{end}");
+        }
+    }
+    Ok(())
+}
+
+/// The four numbers of the line that says what became of a queue's items.
+fn numbers(line: &str) -> Result<[u64; 4]> {
+    let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+    numbers.try_into().map_err(|_| anyhow!("in the log: {line}"))
+}
+
+fn flush_beside_mod_delayed(vm: &Vm) -> Result<()> {
+    let [queue, ..] = Queue::load(vm)?;
+    vm.cpu(1).offline()?;
+    queue.write("queue", "1")?;
+    // Nothing runs on this CPU that would wake flush.
+    let flush = waiting(vm, queue.call("flush", "1"))?;
+    queue.write("mod_delayed", &format!("{FAR} 1"))?;
+    let flushed = flush.wait(SOON);
+    // If it did not return, this wakes it.
+    vm.cpu(1).online()?;
+    ensure!(flushed.is_ok(), "flush waits for items that were modified: {flushed:?}");
+    queue.write("cancel", "1")?;
+    assert_eq!(queue.counts(1)?.cancelled, ITEMS);
+    vm.rmmod(MODULE)
+}
+
+const STORM: &str = "rust_workqueue_storm";
+
+/// How a storm ends: "rust_workqueue_storm: wait: 33 queued, 30 run, 1 cancelled, 2 refused, .."
+fn storm(vm: &Vm, params: &str) -> Result<()> {
+    const NAMES: [&str; 3] = ["wait", "move", "refuse"];
+    let limit_ms = 6_000 * u64::from(vm.built_with().slowness());
+
+    vm.insmod(STORM, params)?;
+    let cpus = vm.removable()?;
+    let toggles: Vec<Call> = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]).collect();
+    let together = cpus.iter().map(|cpu| offline(*cpu)).chain(cpus.iter().map(|cpu| online(*cpu)));
+    let calls = toggles.into_iter().chain(together).collect();
+    let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?;
+    let mut tasks = vec![];
+    for name in NAMES.iter().chain(&NAMES) {
+        let calls = vec![write(&format!("/sys/kernel/debug/{STORM}/{name}"), "50")];
+        tasks.push(vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?);
+    }
+    answered(cycles.wait(PATIENCE)?)?;
+    for cpu in cpus {
+        if !vm.cpu(cpu).is_online()? {
+            vm.cpu(cpu).online()?;
+        }
+    }
+    for task in tasks {
+        answered(task.wait(PATIENCE)?)?;
+    }
+    vm.rmmod(STORM)?;
+
+    for name in NAMES {
+        let ends = logged(vm, &format!("{STORM}: {name}: "), 1)?;
+        let end = &ends[0];
+        let numbers: Vec<u64> =
+            end.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+        let [queued, run, cancelled, refused, dropped, overlaps, strays] = numbers[..] else {
+            bail!("in the log: {end}");
+        };
+        assert_eq!(queued, run + cancelled + refused, "{end}");
+        assert_eq!((dropped, overlaps, strays), (STORM_ITEMS, 0, 0), "{end}");
+        assert!(run > 500 && cancelled > 50, "{end}");
+        assert_eq!(refused > 0, name == "refuse", "{end}");
+    }
+    Ok(())
+}
+
+/// Items of each queue.
+const STORM_ITEMS: u64 = 12;
+
+/// All operations on all queues at random, while CPUs go and come.
+fn churn(vm: &Vm, queues: [Queue; 3]) -> Result<()> {
+    let limit_ms = 6_000 * u64::from(vm.built_with().slowness());
+    let cpus = vm.removable()?;
+    let toggles: Vec<Call> = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]).collect();
+    let together = cpus.iter().map(|cpu| offline(*cpu)).chain(cpus.iter().map(|cpu| online(*cpu)));
+    let calls = toggles.into_iter().chain(together).collect();
+    let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?;
+    let mut tasks = vec![];
+    for queue in queues {
+        queue.write("again", "100000000")?;
+        let calls = vec![
+            queue.call("queue", "all"),
+            queue.call("queue_here", "1-2"),
+            queue.call("queue_on", "1 0-2"),
+            queue.call("queue_on", "3 1-3"),
+            queue.call("queue_delayed", "1 all"),
+            queue.call("queue_delayed", "30 2-3"),
+            queue.call("mod_delayed", "2 all"),
+            queue.call("mod_delayed", "0 1-3"),
+            queue.call("cancel", "all"),
+            queue.call("cancel", "1-2"),
+            queue.call("hold_us", "0"),
+            queue.call("hold_us", "100"),
+        ];
+        // These wait; where items wait for their CPU, that is until that is back.
+        let waits = vec![
+            queue.call("cancel_sync", "1-3"),
+            queue.call("flush_work", "all"),
+            queue.call("flush", "1"),
+        ];
+        for (seed, calls) in [(1, calls.clone()), (2, calls), (3, waits)] {
+            tasks.push(vm.spawn(Call::Churn { seed, calls, pause_us: 300, limit_ms })?);
+        }
+    }
+    answered(cycles.wait(PATIENCE)?)?;
+    for cpu in cpus {
+        if !vm.cpu(cpu).is_online()? {
+            vm.cpu(cpu).online()?;
+        }
+    }
+    for task in tasks {
+        answered(task.wait(PATIENCE)?)?;
+    }
+    Ok(())
+}
+
+fn torture(vm: &Vm) -> Result<()> {
+    let queues = Queue::load(vm)?;
+    let is_enough = |queue: Queue| -> Result<bool> {
+        let total = queue.total()?;
+        let refused = total.refused > 0 || queue.name != "refuse";
+        Ok(total.run > 1000 && total.cancelled > 10 && refused)
+    };
+    // Once, unless the host is busy with other things.
+    for queue in queues {
+        while !is_enough(queue)? {
+            churn(vm, queues)?;
+        }
+    }
+
+    for queue in queues {
+        queue.write("again", "0")?;
+        queue.write("flush", "1")?;
+        queue.write("cancel_sync", "all")?;
+        let total = queue.total()?;
+        assert!(total.is_even(), "{}: {total:?}", queue.name);
+        assert!(total.refused == 0 || queue.name == "refuse", "{}: {total:?}", queue.name);
+        assert_eq!(total.here, total.run);
+        queue.nothing_odd()?;
+        // It still works, on each CPU.
+        for cpu in vm.cpus("online")? {
+            let here = queue.counts(cpu)?.here;
+            while let Err(e) = queue.write("queue", &cpu.to_string()) {
+                assert_eq!(refused(Err::<(), _>(e))?, Errno::ENODEV);
+            }
+            queue.write("flush", "1")?;
+            assert!(queue.counts(cpu)?.here > here);
+        }
+    }
+    vm.rmmod(MODULE)
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A run that is recorded: for the picture, and to compare what the module and the kernel tell of it.
+
+use crate::test::Test;
+use anyhow::{Context, Result};
+use demo_module::recorder::{self, Recorder};
+use demo_module::{Demo, PERIOD};
+use host::Vm;
+use report::model::Kind;
+use report::{html, perfetto};
+use std::fs;
+
+pub const TESTS: &[Test] = &[Test::new(
+    "picture::of_a_run",
+    "parks and runs are where the kernel's own trace has them, and all of them are in the picture",
+    of_a_run,
+)];
+
+fn of_a_run(vm: &Vm) -> Result<()> {
+    const CYCLES: usize = 5;
+    let folder = vm.reports().context("no folder for the picture")?;
+    recorder::remove_saved(folder, "test")?;
+    let about = demo_module::about(vm, "CPUs go and come while timers wake their threads");
+    let mut recorder = Recorder::start(vm, about)?;
+    let demo = recorder.action("insmod", || Demo::load(vm))?;
+    recorder.loaded(0)?;
+    vm.write(PERIOD, "10000")?;
+    let cpus = vm.hotpluggable()?;
+    for cpu in cpus.iter().cycle().take(CYCLES) {
+        let runs = demo.counts(*cpu)?.run;
+        demo.wait_for([(*cpu, "run", runs + 3)].into_iter())?;
+        recorder.action(&format!("cpu{cpu} offline"), || vm.cpu(*cpu).offline())?;
+        recorder.action(&format!("cpu{cpu} online"), || vm.cpu(*cpu).online())?;
+        recorder.drain()?;
+    }
+    demo.stop_timers()?;
+    let counts = demo.all_counts()?;
+    assert_eq!(demo.counts_of_files()?, counts);
+    recorder.unloading()?;
+    recorder.action("rmmod", || demo.unload())?;
+    // Which fails if the two do not agree.
+    let recorded = recorder.finish(true)?;
+    let run = &recorded.run;
+
+    assert!(!run.trace.events.is_empty() && run.trace.lost == 0);
+    for cpu in &run.cpus {
+        let number = |kind| cpu.events.iter().filter(|event| event.kind == kind).count() as u64;
+        let counts = &counts[&cpu.id];
+        assert!(cpu.lost.is_empty(), "cpu{}", cpu.id);
+        assert_eq!(
+            [Kind::Wake, Kind::Run, Kind::Park, Kind::Unpark].map(number),
+            [counts.wake, counts.run, counts.park, counts.unpark],
+            "cpu{}",
+            cpu.id
+        );
+    }
+    let parks = run.cpus.iter().flat_map(|cpu| &cpu.events).filter(|e| e.kind == Kind::Park);
+    assert_eq!(parks.count(), CYCLES);
+    assert!(html::page(run).contains("smpboot_park_threads"));
+    assert!(perfetto::json(run).contains("smpboot_park_threads"));
+    let saved = recorded.save(folder, "test")?;
+    let report = saved.trace_cmd_report()?;
+    let events = |text: &str| {
+        text.lines().filter(|l| !l.starts_with('#') && !l.starts_with("cpus=")).count()
+    };
+    assert_eq!(events(&report), events(&fs::read_to_string(folder.join("test.trace"))?));
+    for word in ["smpboot_park_threads", "rust_demo/1", "cpu1 offline"] {
+        assert!(report.contains(word), "trace-cmd does not say {word}:\n{report:.2000}");
+    }
+    Ok(())
+}

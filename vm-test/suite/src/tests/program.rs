@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The program `run`, as a user starts it: its output, its exit status, what it does when it is stopped.
+
+use anyhow::{Context, Result, bail, ensure};
+use cli::{Options, exit};
+use libtest_mimic::Trial;
+use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// In seconds, for the runs that are stopped; each is stopped for longer.
+const LIMIT: u64 = 30;
+
+const STOP: Duration = Duration::from_secs(LIMIT + 5);
+
+type Body = fn(&This) -> Result<()>;
+
+/// Those that take long only run when they are asked for.
+const TESTS: &[(&str, bool, Body)] = &[
+    ("program::ends_quietly_when_its_reader_does", false, ends_quietly_when_its_reader_does),
+    ("program::reports_a_full_standard_output", false, reports_a_full_standard_output),
+    ("program::needs_no_standard_error", true, needs_no_standard_error),
+    ("program::refuses_an_unwritable_report_directory", false, refuses_an_unwritable_report),
+    ("program::checks_the_number_of_cpus", false, checks_the_number_of_cpus),
+    ("program::ends_with_the_status_of_the_script", true, ends_with_the_status_of_the_script),
+    ("program::ends_when_the_script_powers_off", false, ends_when_the_script_powers_off),
+    ("program::ends_when_the_script_reboots", true, ends_when_the_script_reboots),
+    ("program::ends_when_the_script_halts", false, ends_when_the_script_halts),
+    ("program::ends_when_the_script_panics", true, ends_when_the_script_panics),
+    ("program::ends_when_qemu_is_killed", false, ends_when_qemu_is_killed),
+    ("program::fails_after_a_splat_in_a_script", false, fails_after_a_splat_in_a_script),
+    ("program::counts_no_time_of_a_stop", true, counts_no_time_of_a_stop),
+    ("program::counts_no_time_of_the_pace", true, counts_no_time_of_the_pace),
+    ("program::fits_a_small_terminal", true, fits_a_small_terminal),
+    ("program::shows_what_one_cpu_can", true, shows_what_one_cpu_can),
+];
+
+pub fn trials(options: &Options) -> Vec<Trial> {
+    let trial = |(name, long, body): &(&str, bool, Body)| {
+        let this = This { arguments: options.repeated() };
+        let body = *body;
+        Trial::test(*name, move || body(&this).map_err(|e| format!("{e:#}").into()))
+            .with_ignored_flag(*long)
+    };
+    TESTS.iter().map(trial).collect()
+}
+
+/// How to start it for the same kernel and modules.
+struct This {
+    arguments: Vec<OsString>,
+}
+
+impl This {
+    fn command(&self, what: &str, more: &[&str]) -> Result<Command> {
+        // Built beside this one.
+        let mut command = Command::new(std::env::current_exe()?.with_file_name("run"));
+        command.arg(what).args(&self.arguments).args(more);
+        for name in ["NO_COLOR", "RUST_SMPBOOT_ASCII"] {
+            command.env_remove(name);
+        }
+        // So that it can be stopped as a job.
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        Ok(command)
+    }
+
+    /// Runs a script in the guest.
+    fn script(&self, script: impl AsRef<[u8]>) -> Result<Output> {
+        let mut child = self.command("shell", &[])?.stdin(Stdio::piped()).spawn()?;
+        child.stdin.take().context("no stdin")?.write_all(script.as_ref())?;
+        Ok(child.wait_with_output()?)
+    }
+
+    /// Starts the demo, and waits until its VM has booted. What it prints is read on.
+    fn booted_demo(&self, more: &[&str]) -> Result<Child> {
+        let mut child = self.command("demo", more)?.stderr(Stdio::null()).spawn()?;
+        let mut out = BufReader::new(child.stdout.take().context("no stdout")?);
+        let mut line = String::new();
+        while !line.contains("insmod") {
+            line.clear();
+            ensure!(out.read_line(&mut line)? > 0, "the demo ended: {:?}", child.wait()?);
+        }
+        thread::spawn(move || std::io::copy(&mut out, &mut std::io::sink()));
+        Ok(child)
+    }
+}
+
+fn text(output: &Output) -> String {
+    let Output { status, stdout, stderr } = output;
+    let (stdout, stderr) = (String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr));
+    format!("{status}\nstdout:\n{stdout}\nstderr:\n{stderr}")
+}
+
+fn ends(output: &Output, status: u8, parts: &[&str]) -> Result<()> {
+    let text = text(output);
+    ensure!(output.status.code() == Some(status.into()), "the status is not {status}: {text}");
+    for part in parts {
+        ensure!(text.contains(part), "\"{part}\" is not said: {text}");
+    }
+    ensure!(!text.contains("panicked"), "a panic of the runner: {text}");
+    Ok(())
+}
+
+fn signal(child: &Child, signal: Signal) -> Result<()> {
+    Ok(kill(Pid::from_raw(child.id() as i32), signal)?)
+}
+
+/// Processes that this one has started.
+fn children(parent: u32) -> Result<Vec<i32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        // Processes end meanwhile.
+        let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
+        let after_name = stat.rsplit(") ").next().unwrap_or_default();
+        if after_name.split(' ').nth(1) == Some(&parent.to_string()) {
+            found.extend(stat.split(' ').next().and_then(|pid| pid.parse::<i32>().ok()));
+        }
+    }
+    Ok(found)
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = look()? {
+            return Ok(found);
+        }
+        ensure!(start.elapsed() < Duration::from_secs(60), "timed out: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn ends_quietly_when_its_reader_does(this: &This) -> Result<()> {
+    let mut child = this.command("demo", &["--pace", "0"])?.spawn()?;
+    let mut out = BufReader::new(child.stdout.take().context("no stdout")?);
+    for _ in 0..3 {
+        out.read_line(&mut String::new())?;
+    }
+    let qemu = children(child.id())?;
+    ensure!(qemu.len() == 1, "the VM's processes: {qemu:?}");
+    drop(out);
+    let output = child.wait_with_output()?;
+    let status = exit::by_signal(Signal::SIGPIPE) as u8;
+    ends(&output, status, &[])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(!said.contains("vm-test:"), "it is not quiet: {said}");
+    wait_for("QEMU's end", || Ok(children_gone(&qemu).then_some(())))
+}
+
+fn children_gone(pids: &[i32]) -> bool {
+    pids.iter().all(|pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    })
+}
+
+fn reports_a_full_standard_output(this: &This) -> Result<()> {
+    let full = File::options().write(true).open("/dev/full")?;
+    let output = this.command("demo", &[])?.stdout(full).output()?;
+    ends(&output, exit::OUTPUT_FAILED, &["vm-test: standard output: No space left on device"])
+}
+
+fn needs_no_standard_error(this: &This) -> Result<()> {
+    let full = File::options().write(true).open("/dev/full")?;
+    let output = this.command("demo", &["--pace", "0"])?.stderr(full).output()?;
+    ends(&output, 0, &["ok"])
+}
+
+fn refuses_an_unwritable_report(this: &This) -> Result<()> {
+    let output = this.command("demo", &["--report", "/proc/none"])?.output()?;
+    ends(
+        &output,
+        exit::HARNESS_FAILED,
+        &["cannot write to /proc/none, the directory for reports"],
+    )?;
+    ensure!(output.stdout.is_empty(), "it began: {}", text(&output));
+    Ok(())
+}
+
+fn checks_the_number_of_cpus(this: &This) -> Result<()> {
+    for cpus in ["0", "4096"] {
+        let output = this.command("demo", &["--cpus", cpus])?.output()?;
+        ends(&output, exit::HARNESS_FAILED, &[&format!("CPUS={cpus} is not a number from 1 to ")])?;
+    }
+    Ok(())
+}
+
+fn ends_with_the_status_of_the_script(this: &This) -> Result<()> {
+    // In another encoding than UTF-8.
+    ends(&this.script(b"echo out # \xfc\nexit 7")?, 7, &["out"])
+}
+
+fn ends_when_the_script_powers_off(this: &This) -> Result<()> {
+    let script = "echo out; poweroff; sleep 1000";
+    ends(
+        &this.script(script)?,
+        exit::GUEST_ENDED,
+        &["out", "the guest powered off before the script"],
+    )
+}
+
+fn ends_when_the_script_reboots(this: &This) -> Result<()> {
+    ends(&this.script("reboot; sleep 1000")?, exit::GUEST_ENDED, &["the guest rebooted before"])?;
+    ends(&this.script("reboot -f")?, exit::GUEST_ENDED, &["the guest rebooted before"])
+}
+
+fn ends_when_the_script_halts(this: &This) -> Result<()> {
+    ends(&this.script("halt; sleep 1000")?, exit::GUEST_ENDED, &["the guest halted before"])
+}
+
+fn ends_when_the_script_panics(this: &This) -> Result<()> {
+    let output = this.script("echo c > /proc/sysrq-trigger; sleep 1000")?;
+    ends(&output, exit::TEST_FAILED, &["kernel log (panic): Kernel panic", "sysrq triggered crash"])
+}
+
+fn ends_when_qemu_is_killed(this: &This) -> Result<()> {
+    let mut child = this.command("shell", &[])?.stdin(Stdio::piped()).spawn()?;
+    child.stdin.take().context("no stdin")?.write_all(b"echo begun; sleep 1000")?;
+    let mut out = BufReader::new(child.stdout.take().context("no stdout")?);
+    let mut line = String::new();
+    while !line.starts_with("begun") {
+        line.clear();
+        ensure!(out.read_line(&mut line)? > 0, "the script did not begin: {:?}", child.wait()?);
+    }
+    for qemu in children(child.id())? {
+        kill(Pid::from_raw(qemu), Signal::SIGKILL)?;
+    }
+    ends(&child.wait_with_output()?, exit::HARNESS_FAILED, &["SIGKILL"])
+}
+
+fn fails_after_a_splat_in_a_script(this: &This) -> Result<()> {
+    // Only what the kernel logs counts.
+    let innocent = "echo 'BUG: KASAN: printed'; echo 'BUG: KASAN: written' > /dev/kmsg; exit 0";
+    ends(&this.script(innocent)?, 0, &["printed"])?;
+    let output = this.script("insmod rust_smpboot_demo.ko verbose=maybe; echo after; exit 0")?;
+    let splat = "splat in the guest's kernel log (unexpected warning): ";
+    ends(&output, exit::TEST_FAILED, &["after", splat, "invalid for parameter"])
+}
+
+/// Stops the runner at once by each signal, then QEMU.
+fn counts_no_time_of_a_stop(this: &This) -> Result<()> {
+    for (stop, of_qemu) in
+        [(Signal::SIGSTOP, false), (Signal::SIGTSTP, false), (Signal::SIGSTOP, true)]
+    {
+        let mut child = this.booted_demo(&["--pace", "0.5", "--limit", &LIMIT.to_string()])?;
+        let pid = match of_qemu {
+            true => Pid::from_raw(*children(child.id())?.first().context("no QEMU")?),
+            false => Pid::from_raw(child.id() as i32),
+        };
+        kill(pid, stop)?;
+        thread::sleep(STOP);
+        kill(pid, Signal::SIGCONT)?;
+        let status = child.wait()?;
+        ensure!(status.success(), "after {stop} (QEMU: {of_qemu}): {status}");
+    }
+    Ok(())
+}
+
+fn counts_no_time_of_the_pace(this: &This) -> Result<()> {
+    let arguments = ["--pace", "4", "--limit", &LIMIT.to_string()];
+    let start = Instant::now();
+    let output = this.command("demo", &arguments)?.output()?;
+    ends(&output, 0, &["ok"])?;
+    ensure!(start.elapsed() > Duration::from_secs(LIMIT + 10), "it took {:?}", start.elapsed());
+    Ok(())
+}
+
+/// A terminal with 24 rows and 80 columns, without colors and UTF-8, and more CPUs than rows.
+fn fits_a_small_terminal(this: &This) -> Result<()> {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(&size, None)?;
+    let mut child = this
+        .command("demo", &["--cpus", "20", "--pace", "0"])?
+        .env("TERM", "xterm")
+        .env("NO_COLOR", "1")
+        .env("RUST_SMPBOOT_ASCII", "1")
+        .stdout(terminal.slave)
+        .stderr(Stdio::null())
+        .spawn()?;
+    let mut shown = Terminal::read(File::from(terminal.master));
+    shown.wait(b"insmod")?;
+    shown.seen.clear();
+    // Ctrl-Z gives the cursor back, `fg` hides it again.
+    signal(&child, Signal::SIGTSTP)?;
+    shown.wait(b"\x1b[?25h")?;
+    // As a shell does, which continues only what has stopped.
+    let stat = format!("/proc/{}/stat", child.id());
+    wait_for("the stop", || Ok(fs::read_to_string(&stat)?.contains(") T ").then_some(())))?;
+    signal(&child, Signal::SIGCONT)?;
+    shown.wait(b"\x1b[?25l")?;
+    let status = child.wait()?;
+    let all = shown.rest();
+    let text = String::from_utf8_lossy(&all);
+    ensure!(status.success(), "{status}: {text}");
+    ensure!(all.is_ascii(), "not ASCII: {text}");
+    ensure!(!text.contains("\x1b[3") && !text.contains("\x1b[1m"), "colors: {text}");
+    ensure!(text.contains("more CPUs do not fit into this terminal"), "no count: {text}");
+    let lines = |text: &str| text.matches('\n').count();
+    for frame in text.split("\x1b[J") {
+        ensure!(lines(frame) < 24, "a drawing of {} lines: {frame}", lines(frame));
+    }
+    ensure!(text.contains("max") && text.contains("latency"), "no column: {text}");
+    Ok(())
+}
+
+/// What a program writes to its terminal.
+struct Terminal {
+    pieces: mpsc::Receiver<Vec<u8>>,
+    seen: Vec<u8>,
+    all: Vec<u8>,
+}
+
+impl Terminal {
+    fn read(mut master: File) -> Terminal {
+        let (sender, pieces) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // An error: the last one who had it open has ended.
+            while let Ok(n @ 1..) = master.read(&mut buffer) {
+                if sender.send(buffer[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Terminal { pieces, seen: Vec::new(), all: Vec::new() }
+    }
+
+    /// Until this has been written since the last time.
+    fn wait(&mut self, text: &[u8]) -> Result<()> {
+        loop {
+            if let Some(at) = self.seen.windows(text.len()).position(|part| part == text) {
+                self.seen.drain(..at + text.len());
+                return Ok(());
+            }
+            match self.pieces.recv_timeout(Duration::from_secs(120)) {
+                Ok(piece) => {
+                    self.seen.extend(&piece);
+                    self.all.extend(&piece);
+                }
+                Err(_) => bail!(
+                    "{:?} was not shown, but {}",
+                    String::from_utf8_lossy(text),
+                    String::from_utf8_lossy(&self.all)
+                ),
+            }
+        }
+    }
+
+    fn rest(mut self) -> Vec<u8> {
+        self.pieces.iter().for_each(|piece| self.all.extend(piece));
+        self.all
+    }
+}
+
+fn shows_what_one_cpu_can(this: &This) -> Result<()> {
+    let output = this.command("demo", &["--cpus", "1", "--pace", "0"])?.output()?;
+    ends(&output, 0, &["no second CPU that could go offline", "ok"])
+}

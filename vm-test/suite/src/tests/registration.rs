@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! insmod: which threads there are then, and what holds them where they are.
+
+use crate::test::Test;
+use anyhow::{Result, bail};
+use demo_module::{COMM, Counts, Demo, MODULE, Step};
+use host::Vm;
+use host::errors::refused;
+use host::guest::calls::{insmod, rmmod};
+use nix::errno::Errno;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wire::{Exit, TaskEnd};
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "registration::one_thread_per_online_cpu",
+        "each online CPU gets one thread with the right name, created and set up once",
+        one_thread_per_online_cpu,
+    ),
+    Test::new(
+        "registration::threads_are_bound",
+        "each thread may run on its own CPU only, and runs there",
+        threads_are_bound,
+    ),
+    Test::new(
+        "registration::setaffinity_is_refused",
+        "sched_setaffinity cannot move a thread, nor even confirm its place",
+        setaffinity_is_refused,
+    ),
+    Test::new(
+        "registration::verbose_off_is_silent",
+        "with verbose=0 the threads live the same life and log nothing",
+        verbose_off_is_silent,
+    ),
+    Test::new(
+        "registration::bad_parameters_are_refused",
+        "a parameter that is no bool fails insmod, and nothing is registered",
+        bad_parameters_are_refused,
+    ),
+    Test::new(
+        "registration::second_insmod_is_refused",
+        "a module that is loaded cannot be loaded again, and does not mind",
+        second_insmod_is_refused,
+    ),
+    Test::new(
+        "registration::insmod_rmmod_100_times",
+        "100 loads and unloads work, each set-up thread is cleaned up, no thread stays",
+        insmod_rmmod_100_times,
+    ),
+    Test::new(
+        "registration::killed_insmod",
+        "an insmod killed at any time leaves all or nothing, and the next one works",
+        killed_insmod,
+    ),
+];
+
+fn one_thread_per_online_cpu(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let online = vm.cpus("online")?;
+    assert_eq!(online.len() as u32, vm.config().cpus);
+
+    let mut pids = Vec::new();
+    for cpu in &online {
+        let pid = demo.pid(*cpu)?;
+        assert_eq!(vm.comm(pid)?, format!("{COMM}{cpu}"));
+        assert_eq!(demo.state(*cpu)?, "sleeping");
+        pids.push(pid);
+    }
+    pids.sort();
+    assert_eq!(demo_module::pids(vm)?, pids);
+    demo.settles_at(&online.iter().map(|cpu| (*cpu, Counts::BORN)).collect())?;
+    let born: Vec<_> =
+        online.iter().flat_map(|cpu| [(*cpu, Step::Create), (*cpu, Step::Setup)]).collect();
+    demo.logged(&born)?;
+    demo.unload()
+}
+
+fn threads_are_bound(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    demo.wake("all")?;
+    for cpu in vm.cpus("online")? {
+        let pid = demo.pid(cpu)?;
+        demo.wait_for([(cpu, "run", 1)].into_iter())?;
+        assert_eq!(vm.status(pid, "Cpus_allowed_list")?, cpu.to_string());
+        assert_eq!(vm.affinity(pid)?, [cpu]);
+        assert_eq!(last_cpu(vm, pid)?, cpu);
+    }
+    demo.unload()
+}
+
+/// The CPU that a task ran on last: the 39th field of its stat, counted from behind the name.
+fn last_cpu(vm: &Vm, pid: i32) -> Result<u32> {
+    let stat = vm.read(&format!("/proc/{pid}/stat"))?;
+    let Some((_, fields)) = stat.rsplit_once(") ") else { bail!("no name in {stat}") };
+    let Some(cpu) = fields.split(' ').nth(36) else { bail!("too few fields in {stat}") };
+    Ok(cpu.parse()?)
+}
+
+fn setaffinity_is_refused(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let online = vm.cpus("online")?;
+    for cpu in &online {
+        let pid = demo.pid(*cpu)?;
+        let others: Vec<u32> = online.iter().copied().filter(|other| other != cpu).collect();
+        for cpus in [others.as_slice(), &online, &[*cpu]] {
+            let errno = refused(vm.set_affinity(pid, cpus))?;
+            assert_eq!(errno, Errno::EINVAL, "thread of CPU {cpu} to {cpus:?}");
+        }
+        assert_eq!(vm.affinity(pid)?, [*cpu]);
+    }
+    demo.unload()
+}
+
+fn verbose_off_is_silent(vm: &Vm) -> Result<()> {
+    let demo = Demo::attach(vm)?;
+    vm.insmod(MODULE, "verbose=0")?;
+    let mut wanted = BTreeMap::new();
+    for cpu in vm.cpus("online")? {
+        wanted.insert(cpu, Counts::BORN);
+    }
+    demo.settles_at(&wanted)?;
+    for cpu in vm.hotpluggable()? {
+        vm.cpu(cpu).offline()?;
+        vm.cpu(cpu).online()?;
+        wanted.insert(cpu, Counts { park: 1, unpark: 1, ..Counts::BORN });
+    }
+    demo.settles_at(&wanted)?;
+    demo.unload()?;
+    demo.logged(&[])
+}
+
+fn bad_parameters_are_refused(vm: &Vm) -> Result<()> {
+    vm.expect_warning("invalid for parameter `verbose'");
+    let demo = Demo::attach(vm)?;
+    let of_parser = ["verbose=256", "verbose=", "verbose=maybe"];
+    let of_demo = ["verbose=2", "period_us=1", "period_us=18446744073709551615"];
+    for params in of_parser.iter().chain(&of_demo) {
+        assert_eq!(refused(vm.insmod(MODULE, params))?, Errno::EINVAL, "{params}");
+        assert!(!demo.is_loaded()?);
+    }
+    assert!(demo_module::pids(vm)?.is_empty());
+    demo.logged(&[])
+}
+
+fn second_insmod_is_refused(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let before = demo.all_counts()?;
+    assert_eq!(refused(vm.insmod(MODULE, ""))?, Errno::EEXIST);
+    demo.settles_at(&before)?;
+    demo.unload()
+}
+
+/// A thread may be gone before it has ever run: then it was not set up, and is not cleaned up.
+fn insmod_rmmod_100_times(vm: &Vm) -> Result<()> {
+    const TIMES: u32 = 100;
+    let demo = Demo::attach(vm)?;
+    let online = vm.cpus("online")?.len();
+    vm.repeat(TIMES, vec![insmod(MODULE, ""), rmmod(MODULE)], Duration::from_secs(50))?;
+
+    let steps = demo.steps(0)?;
+    let number = |cpu: Option<u32>, wanted: Step| {
+        let same = |(of, step): &&(u32, Step)| cpu.is_none_or(|cpu| cpu == *of) && *step == wanted;
+        steps.iter().filter(same).count()
+    };
+    assert_eq!(number(None, Step::Create), TIMES as usize * online);
+    for cpu in demo.possible() {
+        let (setup, cleanup) =
+            (number(Some(*cpu), Step::Setup), number(Some(*cpu), Step::CleanupOnline));
+        assert_eq!(setup, cleanup, "CPU {cpu}: set up {setup} times, cleaned up {cleanup} times");
+    }
+    assert_eq!(number(None, Step::Park) + number(None, Step::CleanupOffline), 0);
+    assert!(demo_module::pids(vm)?.is_empty());
+    Ok(())
+}
+
+fn killed_insmod(vm: &Vm) -> Result<()> {
+    const SIGKILL: i32 = 9;
+    let demo = Demo::attach(vm)?;
+    let mut killed = 0;
+    let slowness = u64::from(vm.built_with().slowness());
+    for step in 0..40 / slowness {
+        let after = Duration::from_micros(step * slowness * 250);
+        match vm.interrupt(insmod(MODULE, ""), SIGKILL, after)? {
+            TaskEnd::Died(Exit::Signal(SIGKILL)) => killed += 1,
+            TaskEnd::Answered(answer) => assert!(answer.is_ok(), "{answer:?}"),
+            other => bail!("after {after:?}: {other:?}"),
+        }
+        if demo.is_loaded()? {
+            demo.unload()?;
+        }
+        assert!(demo_module::pids(vm)?.is_empty(), "killed after {after:?}");
+    }
+    assert!(killed > 0, "no kill came in time");
+    Demo::load(vm)?.unload()
+}

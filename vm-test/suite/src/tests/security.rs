@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who may do what, and what a hostile one can do to the kernel: nothing.
+
+use crate::test::Test;
+use anyhow::{Context, Result, bail, ensure};
+use cli::note;
+use demo_module::{Demo, FOLDER, MODULE, WAKE};
+use host::errors::refused;
+use host::guest::SOON;
+use host::guest::calls::{insmod, module_path, offline, read, rmmod, write};
+use host::machine::kernel::{KASAN, LOCKDOWN, MODULE_SIG};
+use host::{Config, Vm};
+use nix::errno::Errno;
+use nix::sys::signal::Signal;
+use wire::{Call, Tally, TaskEnd, Value};
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "security::nothing_for_users",
+        "who is not root can read and write no file, stop no CPU, kill no thread, load and unload no module",
+        nothing_for_users,
+    ),
+    Test::new(
+        "security::no_pointers",
+        "no file and no line of the log has an address of the kernel",
+        no_pointers,
+    ),
+    Test::new(
+        "security::any_input",
+        "1,000 times anything is written to the files that take input, and all goes on",
+        |vm| any_input(vm, 1_000),
+    ),
+    Test::new(
+        "security::a_hundred_thousand_inputs",
+        "100,000 times anything is written to the files that take input, and all goes on",
+        |vm| any_input(vm, 100_000),
+    )
+    .long(),
+    Test::new(
+        "security::lockdown_wants_signatures",
+        "under lockdown, no module is loaded that is not signed",
+        lockdown,
+    )
+    .needs(&[LOCKDOWN])
+    .on(Config::smp(2).word("lockdown=integrity"))
+    .long(),
+    Test::new(
+        "security::lockdown_lets_watch",
+        "under lockdown, a signed module is loaded; its files can be read, and none that could be written is opened",
+        lockdown_lets_watch,
+    )
+    .needs(&[MODULE_SIG, KASAN, LOCKDOWN])
+    .on(Config::smp(2).word("lockdown=integrity")),
+    Test::new(
+        "security::signed_modules_only",
+        "where signatures are enforced, signed modules work; none that is not signed or was changed is loaded",
+        signed_modules_only,
+    )
+    .needs(&[MODULE_SIG, KASAN]) // the debug kernel's key is at hand
+    .on(Config::smp(2).word("module.sig_enforce=1")),
+];
+
+const USER: u32 = 1000;
+
+/// All modules that one may load and leave to their users.
+const MODULES: &[&str] = &[
+    MODULE,
+    "rust_cpu_stop",
+    "rust_cpuhp",
+    "rust_idle_inject",
+    "rust_ksoftirqd",
+    "rust_rcuc",
+    "rust_percpu_workqueue",
+];
+
+/// Paths below the folders of all our modules.
+fn files(vm: &Vm, that: &[&str]) -> Result<Vec<String>> {
+    const DEBUGFS: &str = "/sys/kernel/debug";
+    let mut folders = vm.list(DEBUGFS)?;
+    folders.retain(|name| name.starts_with("rust_"));
+    let folders: Vec<String> = folders.iter().map(|name| format!("{DEBUGFS}/{name}")).collect();
+    let mut command = vec!["/bin/busybox", "find"];
+    command.extend(folders.iter().map(String::as_str));
+    command.extend(["-type", "f"].iter().chain(that));
+    Ok(vm.run(&command)?.lines().map(String::from).collect())
+}
+
+/// What each of the calls gave, when that user made them.
+fn answers(vm: &Vm, uid: u32, calls: Vec<Call>) -> Result<Vec<Result<(), Errno>>> {
+    let call = Call::As { uid, call: Box::new(Call::Batch { calls }) };
+    let TaskEnd::Answered(answer) = vm.spawn(call)?.wait(SOON)? else { bail!("the user died") };
+    let Ok(Value::Batch(answers)) = *answer else { bail!("{answer:?}") };
+    Ok(answers.into_iter().map(|a| a.map(drop).map_err(Errno::from_raw)).collect())
+}
+
+fn nothing_for_users(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let before = demo.all_counts()?;
+    let pid = demo.pid(0)?;
+    // The folder of debugfs itself keeps users out. Our files do not rely on that.
+    for mode in ["755", "700"] {
+        let remount = format!("remount,mode={mode}");
+        vm.run(&["/bin/busybox", "mount", "-o", &remount, "/sys/kernel/debug"])?;
+        let mut calls = Vec::new();
+        for path in files(vm, &[])? {
+            calls.push(read(&path));
+            calls.push(write(&path, "0"));
+        }
+        ensure!(calls.len() > 50, "only {} calls", calls.len());
+        let cpu = vm.removable()?[0];
+        calls.extend([
+            offline(cpu),
+            insmod("rust_cpuhp", ""),
+            rmmod(MODULE),
+            Call::Kill { pid, signal: Signal::SIGKILL as i32 },
+        ]);
+        let said: Vec<String> = calls.iter().map(Call::to_string).collect();
+        for (what, answer) in said.iter().zip(answers(vm, USER, calls)?) {
+            let denied = matches!(answer, Err(Errno::EACCES | Errno::EPERM));
+            ensure!(denied, "mode {mode}: {what}: {answer:?}");
+        }
+    }
+    assert_eq!(demo.all_counts()?, before);
+    // As root, the same does something.
+    assert_eq!(answers(vm, 0, vec![write(WAKE, "0")])?, [Ok(())]);
+    demo.unload()
+}
+
+fn no_pointers(vm: &Vm) -> Result<()> {
+    load_all(vm)?;
+    vm.write(WAKE, "all")?;
+    let cpu = *vm.removable()?.last().unwrap();
+    vm.cycle(cpu, 1)?;
+    // Streams have no end, and what cannot be read has nothing to tell.
+    let paths = files(vm, &["-perm", "-400", "!", "-name", "events*"])?;
+    for path in &paths {
+        ensure!(!has_pointer(&vm.read(path)?), "{path}: {}", vm.read(path)?);
+    }
+    ensure!(paths.len() > 50, "only {} files", paths.len());
+    unload_all(vm)?;
+    vm.kmsg()?;
+    let records = vm.records();
+    for record in records.iter().filter(|record| record.text.contains("rust_")) {
+        ensure!(!has_pointer(&record.text), "{}", record.text);
+    }
+    Ok(())
+}
+
+/// An address of the upper half, as %px prints it.
+fn has_pointer(text: &str) -> bool {
+    let words = text.split(|c: char| !c.is_ascii_hexdigit());
+    let mut words = words.map(|word| word.trim_start_matches("0x"));
+    words.any(|word| word.len() == 16 && word.to_ascii_lowercase().starts_with("ffff"))
+}
+
+fn load_all(vm: &Vm) -> Result<()> {
+    MODULES.iter().try_for_each(|module| vm.insmod(module, ""))
+}
+
+fn unload_all(vm: &Vm) -> Result<()> {
+    MODULES.iter().rev().try_for_each(|module| vm.rmmod(module))
+}
+
+/// What the files know.
+const WORDS: &[&str] = &[
+    "0",
+    "1",
+    "-1",
+    "0-1",
+    "1,3",
+    "0-3:1/2",
+    "all",
+    "none",
+    "N",
+    ",",
+    "-",
+    " ",
+    "\n",
+    "\t",
+    "%s%n",
+    "0x10",
+    "4095",
+    "4096",
+    "1000",
+    "1000000",
+    "4294967296",
+    "18446744073709551615",
+    "18446744073709551616",
+    "start",
+    "stop",
+    "hi",
+    "timer",
+    "tasklet",
+    "online",
+    "offline",
+    "0 1",
+    "1 0 100",
+];
+
+fn any_input(vm: &Vm, times: u32) -> Result<()> {
+    load_all(vm)?;
+    let paths = files(vm, &["-perm", "-200"])?;
+    ensure!(paths.len() > 10, "only {} files take input", paths.len());
+    let each = times / paths.len() as u32 + 1;
+    let mut all = Tally::default();
+    for (seed, path) in paths.iter().enumerate() {
+        let words = WORDS.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let call = Call::Fuzz { path: path.clone(), words, seed: seed as u64, times: each };
+        let Value::Tally(tally) = vm.call(call).with_context(|| path.clone())? else {
+            bail!("no tally")
+        };
+        all.done += tally.done;
+        all.refused += tally.refused;
+    }
+    ensure!(all.done > 0 && all.refused > 0, "{all:?}");
+    note!("vm-test: {} files, {} inputs taken, {} refused", paths.len(), all.done, all.refused);
+    let demo = Demo::attach(vm)?;
+    demo.stop_timers()?;
+    demo.wake("0")?;
+    demo.all_sleep()?;
+    for cpu in vm.removable()? {
+        vm.cycle(cpu, 1)?;
+    }
+    unload_all(vm)
+}
+
+fn assert_locked_down(vm: &Vm) -> Result<()> {
+    const SECURITYFS: &str = "/sys/kernel/security";
+    vm.run(&["/bin/busybox", "mount", "-t", "securityfs", "none", SECURITYFS])?;
+    let state = vm.read(&format!("{SECURITYFS}/lockdown"))?;
+    ensure!(state.contains("[integrity]"), "{state}");
+    Ok(())
+}
+
+fn lockdown(vm: &Vm) -> Result<()> {
+    assert_locked_down(vm)?;
+    // The debug kernel's are signed.
+    let unsigned = "tail -c 28 $0 | grep -q appended && head -c -28 $0 || cat $0";
+    assert_eq!(load_spoilt(vm, unsigned)?, Errno::EPERM);
+    assert!(demo_module::pids(vm)?.is_empty() && !vm.exists(FOLDER)?);
+    Ok(())
+}
+
+fn lockdown_lets_watch(vm: &Vm) -> Result<()> {
+    assert_locked_down(vm)?;
+    let demo = Demo::load(vm)?;
+    demo.summary()?;
+    for path in files(vm, &["-perm", "-200"])? {
+        assert_eq!(refused(vm.write(&path, "0"))?, Errno::EPERM, "{path}");
+    }
+    demo.unload()
+}
+
+fn signed_modules_only(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    demo.wake("0")?;
+    demo.unload()?;
+    // What makes a signature one are the last bytes of the file.
+    for spoil in ["head -c -28 $0", "tr Q q <$0"] {
+        assert_eq!(load_spoilt(vm, spoil)?, Errno::EKEYREJECTED, "{spoil}");
+    }
+    assert!(demo_module::pids(vm)?.is_empty());
+    Ok(())
+}
+
+/// What the demo is refused with, after this shell command made something else of it.
+fn load_spoilt(vm: &Vm, spoil: &str) -> Result<Errno> {
+    const SPOILT: &str = "/tmp/spoilt.ko";
+    let script = format!("{{ {spoil}; }} >{SPOILT}");
+    vm.run(&["/bin/busybox", "sh", "-c", &script, &module_path(MODULE)])?;
+    let call = Call::LoadModule { path: SPOILT.into(), params: String::new() };
+    refused(vm.call(call).map(drop)).context(SPOILT)
+}

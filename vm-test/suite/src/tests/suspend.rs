@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Suspend to RAM: all CPUs but one go off, and come back, in the middle of everything.
+
+use crate::test::Test;
+use crate::tests::rollback::runs_again;
+use anyhow::{Result, ensure};
+use demo_module::{Counts, Demo};
+use host::guest::SOON;
+use host::machine::kernel::{ACPI_SLEEP, PM_DEBUG, Symbol};
+use host::{Config, Vm};
+use serde_json::Value as Json;
+use wire::Call;
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "suspend::to_ram",
+        "suspend to RAM parks the threads of all CPUs but the one that goes to sleep last; resumed, they go on",
+        |vm| threads_follow(vm, to_ram),
+    )
+    .on(Config::smp(4).suspends())
+    .long(),
+    Test::new(
+        "suspend::rehearsed",
+        "the same of a suspend that turns back when only one CPU is left",
+        |vm| threads_follow(vm, rehearse),
+    )
+    .needs(REHEARSAL),
+];
+
+/// What a kernel must have to turn back half-way.
+const REHEARSAL: &[Symbol] = &[PM_DEBUG, ACPI_SLEEP];
+
+/// How this VM can be suspended, if it can.
+pub fn way(vm: &Vm) -> Option<fn(&Vm) -> Result<()>> {
+    if vm.config().suspends {
+        return Some(to_ram);
+    }
+    vm.built_with().lacks(REHEARSAL).is_none().then_some(rehearse)
+}
+
+/// The whole VM sleeps, and is woken.
+fn to_ram(vm: &Vm) -> Result<()> {
+    let from = vm.console_len();
+    let id = vm.post(Call::Suspend);
+    vm.wait_line(from, "QEMU: SUSPEND")?;
+    vm.qmp("system_wakeup", Json::Null)?;
+    let answer = vm.wait_answer(id, "resume", vm.limits().call.max(SOON))?;
+    ensure!(answer.is_ok(), "suspend: {answer:?}");
+    Ok(())
+}
+
+/// All of it but what the platform does, from which a VM may not come back (`Kernel::suspends`).
+fn rehearse(vm: &Vm) -> Result<()> {
+    vm.write("/sys/module/suspend/parameters/pm_test_delay", "0")?;
+    vm.write("/sys/power/pm_test", "processors")?;
+    let suspended = vm.call(Call::Suspend);
+    vm.write("/sys/power/pm_test", "none")?;
+    suspended.map(drop)
+}
+
+fn threads_follow(vm: &Vm, suspend: fn(&Vm) -> Result<()>) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let mut wanted = demo.all_counts()?;
+    suspend(vm)?;
+    for (cpu, counts) in &mut wanted {
+        let slept = u64::from(*cpu != 0);
+        *counts = Counts { park: slept, unpark: slept, ..*counts };
+    }
+    demo.settles_at(&wanted)?;
+    for cpu in vm.cpus("online")? {
+        runs_again(&demo, cpu)?;
+    }
+    assert_eq!(vm.cpus("online")?, vm.cpus("possible")?);
+    demo.unload()
+}

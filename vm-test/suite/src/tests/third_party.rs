@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Other people's tests, unmodified, while our modules are loaded and busy. Their verdict counts, and
+//! ours: no splat, and the books of our threads balance.
+//!
+//! The kernel's source has most of them. `stress-ng --cpu-online`, from Debian, is a load, no judge: that
+//! CPUs are back it does not look. LTP comes with neither: whoever has it names it (`LTP=`).
+
+use crate::test::Test;
+use anyhow::{Context, Result, bail, ensure};
+use cli::note;
+use demo_module::{Demo, PERIOD};
+use host::machine::kernel::{LOCK_TORTURE, RCU_TORTURE};
+use host::{Vm, clock};
+use std::time::Duration;
+use wire::{Call, Exit, Value};
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "third_party::selftests_cpu_hotplug",
+        "selftests/cpu-hotplug/cpu-on-off-test.sh passes, for one CPU and for all",
+        selftests,
+    )
+    .third_party("selftests"),
+    Test::new("third_party::scftorture", "scftorture passes with CPU hotplug", |vm| {
+        torture(vm, "scftorture", "onoff_interval=20 stat_interval=2")
+    })
+    .third_party("modules"),
+    Test::new(
+        "third_party::locktorture_mutex",
+        "locktorture passes with mutexes and CPU hotplug",
+        |vm| locktorture(vm, "mutex_lock"),
+    )
+    .third_party("modules"),
+    Test::new(
+        "third_party::locktorture_percpu_rwsem",
+        "locktorture passes with what CPU hotplug itself is locked by",
+        |vm| locktorture(vm, "percpu_rwsem_lock"),
+    )
+    .third_party("modules"),
+    Test::new("third_party::rcutorture", "rcutorture passes with CPU hotplug", |vm| {
+        vm.expect_warning("-test grace-period state: ");
+        vm.expect_warning("mem_dump_obj(");
+        // Its statistics call a writer stuck that has not moved since the last ones. It rests for 5 s at a
+        // time (`stutter`): they are to come less often than that, as they do by themselves.
+        torture(vm, "rcutorture", "onoff_interval=20 n_barrier_cbs=2 fwd_progress=0")
+    })
+    .needs(&[RCU_TORTURE])
+    .third_party("modules"),
+    Test::new("third_party::stress_ng", "threads follow stress-ng --cpu-online", stress_ng)
+        .third_party("bin/stress-ng"),
+    Test::new(
+        "third_party::ltp_cpuhotplug02",
+        "LTP's cpuhotplug02 passes: a process leaves the CPU that goes",
+        |vm| {
+            vm.expect_warning("no longer affine to cpu");
+            ltp(vm, "cpuhotplug02.sh -c 1 -l 3")
+        },
+    )
+    .third_party("ltp"),
+    Test::new(
+        "third_party::ltp_cpuhotplug03",
+        "LTP's cpuhotplug03 passes: processes come to the CPU that comes",
+        |vm| ltp(vm, "cpuhotplug03.sh -c 1 -l 2"),
+    )
+    .third_party("ltp"),
+    Test::new(
+        "third_party::ltp_cpuhotplug04",
+        "LTP's cpuhotplug04 passes: all CPUs go but the last",
+        |vm| ltp(vm, "cpuhotplug04.sh -l 1"),
+    )
+    .third_party("ltp"),
+];
+
+/// For how long, on a kernel as fast as the stock one.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Of a torture module, with its CPU hotplug.
+const OFFLINES: u64 = 20;
+
+/// Our modules, with something to do for the threads on every CPU.
+const BUSY: &[&str] =
+    &["rust_cpu_stop", "rust_cpuhp", "rust_ksoftirqd", "rust_rcuc", "rust_percpu_workqueue"];
+
+/// Times the kernel's slowness: other people's tasks are to get something done beside them.
+const PERIOD_US: u64 = 1000;
+
+fn busy(vm: &Vm) -> Result<Demo<'_>> {
+    BUSY.iter().try_for_each(|module| vm.insmod(module, ""))?;
+    let demo = Demo::load(vm)?;
+    vm.write(PERIOD, (PERIOD_US * u64::from(vm.built_with().slowness())).to_string())?;
+    Ok(demo)
+}
+
+/// What went off came on again, and each thread has parked and unparked as often, and works.
+fn done(vm: &Vm, demo: Demo<'_>) -> Result<()> {
+    demo.stop_timers()?;
+    demo.wake("0")?;
+    demo.all_sleep()?;
+    let counts = demo.all_counts()?;
+    let parks: u64 = counts.values().map(|c| c.park).sum();
+    let runs: u64 = counts.values().map(|c| c.run).sum();
+    note!("vm-test: meanwhile {parks} parks, {runs} runs");
+    ensure!(parks >= 2 && runs > 0, "our threads saw nothing of it");
+    ensure!(counts.values().all(|c| c.park == c.unpark), "{counts:?}");
+    demo.unload()?;
+    BUSY.iter().try_for_each(|module| vm.rmmod(module))
+}
+
+/// A script of bash, which may need whatever busybox has.
+fn script(vm: &Vm, command: &str) -> Result<()> {
+    vm.run(&["/bin/busybox", "--install", "-s", "/bin"])?;
+    passes(vm, &format!("/bin/env PATH=/ltp:/bin:/sbin /bin/bash {command}"))
+}
+
+fn selftests(vm: &Vm) -> Result<()> {
+    let demo = busy(vm)?;
+    for arguments in ["", "-a"] {
+        script(vm, &format!("/selftests/cpu-on-off-test.sh {arguments}"))?;
+    }
+    done(vm, demo)
+}
+
+fn ltp(vm: &Vm, command: &str) -> Result<()> {
+    vm.run(&["/bin/busybox", "mkdir", "-p", "/var/run"])?;
+    let demo = busy(vm)?;
+    script(vm, &format!("/ltp/{command}"))?;
+    done(vm, demo)
+}
+
+/// Two tasks, each of which toggles whatever CPU it likes.
+fn stress_ng(vm: &Vm) -> Result<()> {
+    // It binds its tasks to CPUs that then go offline.
+    vm.expect_warning("no longer affine to cpu");
+    let demo = busy(vm)?;
+    passes(vm, "/bin/stress-ng --pathological --cpu-online 2 --cpu-online-ops 100 --timeout 100")?;
+    done(vm, demo)
+}
+
+/// Runs a program that neither fails nor has anything to skip, and shows what it says.
+fn passes(vm: &Vm, command: &str) -> Result<()> {
+    let argv = command.split_whitespace().map(String::from).collect();
+    let limit_ms = vm.limit(LIMIT).as_millis() as u64;
+    let Value::Program { status, output } = vm.call(Call::Run { argv, limit_ms })? else {
+        bail!("it did not run")
+    };
+    let output = String::from_utf8_lossy(&output);
+    ensure!(status == Exit::Code(0), "{status:?}:\n{output}");
+    note!("vm-test: {}", output.trim_end().replace('\n', "\nvm-test: "));
+    Ok(())
+}
+
+fn locktorture(vm: &Vm, lock: &str) -> Result<()> {
+    vm.expect_warning(":  Total: ");
+    torture(vm, "locktorture", &format!("onoff_interval=1 stat_interval=2 torture_type={lock}"))
+}
+
+/// The unit of `onoff_interval` is the jiffy, but with locktorture the second.
+fn torture(vm: &Vm, module: &str, parameters: &str) -> Result<()> {
+    vm.expect_warning("torture");
+    let demo = busy(vm)?;
+    vm.insmod("torture", "")?;
+    let lacks_affinity = module == "locktorture" && !vm.built_with().has(LOCK_TORTURE);
+    if lacks_affinity {
+        vm.insmod("torture_sched_setaffinity", "")?;
+    }
+    let start = clock::now();
+    vm.insmod(module, &format!("onoff_holdoff=2 {parameters}"))?;
+    let parks =
+        || -> Result<u64> { Ok(demo.all_counts()?.values().map(|counts| counts.park).sum()) };
+    while parks()? < OFFLINES {
+        ensure!(clock::now() - start < vm.limit(LIMIT), "{} offlines in {LIMIT:?}", parks()?);
+    }
+    vm.rmmod(module)?;
+    if lacks_affinity {
+        vm.rmmod("torture_sched_setaffinity")?;
+    }
+    vm.rmmod("torture")?;
+    vm.kmsg()?;
+    let records = vm.records();
+    let verdict = records.iter().rfind(|record| record.text.contains("--- End of test"));
+    let verdict = &verdict.context("no verdict in the log")?.text;
+    ensure!(verdict.contains("End of test: SUCCESS"), "{verdict}");
+    drop(records);
+    note!("vm-test: {module}: SUCCESS");
+    done(vm, demo)
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! rmmod: everything that was made goes, wherever the CPUs are.
+
+use crate::test::Test;
+use anyhow::Result;
+use demo_module::{Demo, FOLDER, Step, WAKE, file};
+use host::Vm;
+use host::errors::refused;
+use host::machine::kernel::KMEMLEAK;
+use nix::errno::Errno;
+use wire::Access;
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "unload::cleans_up_each_thread",
+        "rmmod cleans up each thread once, on its CPU; threads and files are gone",
+        cleans_up_each_thread,
+    ),
+    Test::new(
+        "unload::with_cpus_offline",
+        "threads of offline CPUs are cleaned up too, and are told that their CPU is not there",
+        with_cpus_offline,
+    ),
+    Test::new(
+        "unload::after_a_failed_one",
+        "rmmod of a module that is not there is refused, and changes nothing",
+        not_loaded,
+    ),
+    Test::new(
+        "unload::refused_while_a_file_is_open",
+        "an open file keeps the module, which goes on working; closed, rmmod works",
+        refused_while_a_file_is_open,
+    ),
+    Test::new(
+        "unload::leaks_nothing",
+        "of twenty times insmod, wakes and rmmod, nothing is left in memory (on a kernel that looks)",
+        leaks_nothing,
+    )
+    .needs(&[KMEMLEAK]),
+];
+
+/// Of one leak kmemleak may know nothing: something that looks like a pointer to it may be left somewhere.
+fn leaks_nothing(vm: &Vm) -> Result<()> {
+    for _ in 0..20 {
+        let demo = Demo::load(vm)?;
+        vm.write(WAKE, "all")?;
+        demo.unload()?;
+    }
+    Ok(())
+}
+
+fn cleans_up_each_thread(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let online = vm.cpus("online")?;
+    demo.steps(2 * online.len())?;
+    demo.unload()?;
+    demo.logged(&online.iter().map(|cpu| (*cpu, Step::CleanupOnline)).collect::<Vec<_>>())?;
+    assert!(demo_module::pids(vm)?.is_empty());
+    assert!(!vm.exists(FOLDER)?);
+    Ok(())
+}
+
+fn with_cpus_offline(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let online = vm.cpus("online")?;
+    let mut down = vm.hotpluggable()?;
+    down.retain(|cpu| *cpu >= 2);
+    for cpu in &down {
+        vm.cpu(*cpu).offline()?;
+    }
+    demo.steps(2 * online.len() + down.len())?;
+    demo.unload()?;
+    let cleanup = |cpu: &u32| match down.contains(cpu) {
+        true => (*cpu, Step::CleanupOffline),
+        false => (*cpu, Step::CleanupOnline),
+    };
+    demo.logged(&online.iter().map(cleanup).collect::<Vec<_>>())?;
+    assert!(demo_module::pids(vm)?.is_empty());
+    for cpu in &down {
+        vm.cpu(*cpu).online()?;
+    }
+    demo.logged(&[])
+}
+
+fn not_loaded(vm: &Vm) -> Result<()> {
+    let demo = Demo::attach(vm)?;
+    assert_eq!(refused(demo.unload())?, Errno::ENOENT);
+    demo.logged(&[])
+}
+
+fn refused_while_a_file_is_open(vm: &Vm) -> Result<()> {
+    let demo = Demo::load(vm)?;
+    let mut wanted = demo.all_counts()?;
+    let summary = format!("{FOLDER}/summary");
+    for (path, access) in
+        [(file(0, "run"), Access::Read), (summary, Access::Read), (WAKE.into(), Access::Write)]
+    {
+        let open = vm.open(&path, access)?;
+        assert_eq!(refused(demo.unload())?, Errno::EAGAIN, "{path} is open");
+        match access {
+            Access::Write => assert_eq!(open.write("0")?, 1),
+            _ => demo.wake("0")?,
+        }
+        let counts = wanted.get_mut(&0).unwrap();
+        (counts.wake, counts.run) = (counts.wake + 1, counts.run + 1);
+        demo.settles_at(&wanted)?;
+        drop(open);
+    }
+    demo.unload()
+}
