@@ -4,11 +4,11 @@
 
 use nix::sys::signal::Signal;
 
-/// Also: a splat during `vm-test shell`.
+/// Also: a splat during `run shell`.
 pub const TEST_FAILED: u8 = 1;
 pub const HARNESS_FAILED: u8 = 2;
 pub const NOTHING_RAN: u8 = 3;
-/// The guest ended before the script of `vm-test shell` did.
+/// The guest ended before the script of `run shell` did.
 pub const GUEST_ENDED: u8 = 4;
 /// Standard output takes no more, and its reader is still there.
 pub const OUTPUT_FAILED: u8 = 5;

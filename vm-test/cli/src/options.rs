@@ -137,7 +137,7 @@ impl Options {
         if let Some(path) = &self.agent {
             return Ok(path.clone());
         }
-        // target/<triple>/<profile>/vm-test
+        // target/<triple>/<profile>/run
         let exe = std::env::current_exe()?;
         let profile = exe.parent().context("no folder around this program")?;
         let target = profile.parent().and_then(Path::parent).context("not in a target folder")?;

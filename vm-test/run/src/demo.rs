@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vm-test demo`: the life of per-CPU threads, shown and checked.
+//! `run demo`: the life of per-CPU threads, shown and checked.
 //!
 //! Each action is shown as the command that one would type in `make vm`, then what the kernel
 //! logged. Next to the module runs a model of it: what it must have counted and logged by then.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vm-test shell`: the guest's console on this terminal, with a shell.
+//! `run shell`: the guest's console on this terminal, with a shell.
 
 use anyhow::{Context, Result, bail};
 use cli::{Options, exit, note, output, progress, say, terminal};
@@ -103,7 +103,7 @@ fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Ans
 
 /// The splats since that line of the console. A script may print what it wants: only the kernel's own lines count.
 fn splats(vm: &Vm, from: usize) -> Vec<Splat> {
-    let mut scanner = Scanner::new();
+    let mut scanner = Scanner::default();
     if vm.is_running() && vm.kmsg().is_ok() {
         vm.records().iter().filter(|record| !record.user).for_each(|r| scanner.record(r));
     } else {

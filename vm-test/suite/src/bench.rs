@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vm-test bench`: what things cost, in instructions of the guest.
+//! `suite bench`: what things cost, in instructions of the guest.
 //!
 //! Several boots of one machine, and a few of machines with other numbers of CPUs. Boots differ in a word of the command
 //! line that nobody reads: that is enough to move all that is chance. All figures of a boot are taken by

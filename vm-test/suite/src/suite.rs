@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vm-test test`: the suite, in the format of `cargo test`.
+//! `suite test`: the suite, in the format of `cargo test`.
 
 use crate::examples::Examples;
 use crate::pool::{Ending, Pool};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `vm-test torture`: everything at once, for as long as one likes.
+//! `suite torture`: everything at once, for as long as one likes.
 //!
 //! In each round several tasks at a time toggle all CPUs, wake all threads, submit jobs, read all
 //! files, and load and unload the samples, each choosing at random what to do next; timers wake the

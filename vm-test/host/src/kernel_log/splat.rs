@@ -307,8 +307,10 @@ impl Splat {
 
 const TRACE: &str = "trace";
 
+#[derive(Default)]
 enum State {
     /// Outside of all splats.
+    #[default]
     Outside,
     /// In the last one.
     Inside(End),
@@ -324,16 +326,13 @@ enum State {
 const INTERRUPTION: usize = 10;
 
 /// Puts the lines of a log together to splats.
+#[derive(Default)]
 pub struct Scanner {
     splats: Vec<Splat>,
     state: State,
 }
 
 impl Scanner {
-    pub fn new() -> Scanner {
-        Scanner { splats: Vec::new(), state: State::Outside }
-    }
-
     pub fn record(&mut self, record: &Record) {
         let expected = EXPECTED.iter().any(|e| record.text.contains(e.text));
         self.text(&record.text, record.level <= WARNING && !expected);
@@ -664,7 +663,7 @@ mod tests {
 
     /// The splats of a log whose lines all have this level.
     fn splats(level: u8, log: &str) -> Vec<(&'static str, String, usize)> {
-        let mut scanner = Scanner::new();
+        let mut scanner = Scanner::default();
         for line in log.lines() {
             let text = without_stamp(line).to_owned();
             scanner.record(&Record { seq: 0, time_us: 0, level, user: false, text });
@@ -825,7 +824,7 @@ mod tests {
     #[test]
     fn a_console_without_levels_has_the_same_splats() {
         for (log, wanted) in LOGS.iter().filter(|(_, wanted)| wanted[0].0 != UNEXPECTED) {
-            let mut scanner = Scanner::new();
+            let mut scanner = Scanner::default();
             log.lines().for_each(|line| scanner.line(line));
             let found: Vec<_> =
                 scanner.finish().into_iter().map(|splat| (splat.kind(), splat.line)).collect();
@@ -856,7 +855,7 @@ mod tests {
 
     /// The splats of a log in which other CPUs say so many lines after line `at`.
     fn interrupted(log: &str, at: usize, lines: usize) -> usize {
-        let mut scanner = Scanner::new();
+        let mut scanner = Scanner::default();
         let mut record = |level, text: &str| {
             let text = without_stamp(text).to_owned();
             scanner.record(&Record { seq: 0, time_us: 0, level, user: false, text });

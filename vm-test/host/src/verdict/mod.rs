@@ -160,7 +160,7 @@ fn end(vm: &Vm, name: &str, console_from: usize) -> Result<()> {
 
 /// Those of the records, in which a warning has a level. A guest that died has told the console more.
 fn splats(vm: &Vm, console: Range<usize>, complete: bool) -> Vec<Splat> {
-    let mut scanner = Scanner::new();
+    let mut scanner = Scanner::default();
     vm.records.borrow().iter().for_each(|record| scanner.record(record));
     let mut found = scanner.finish();
     if !complete {
@@ -251,7 +251,7 @@ pub const NO_MEMORY: &str = "no memory";
 /// As far as the console, which has no levels, tells.
 pub fn console_splats(vm: &Vm, lines: Range<usize>) -> Vec<Splat> {
     let lines = vm.console(lines);
-    let mut scanner = Scanner::new();
+    let mut scanner = Scanner::default();
     for (i, line) in lines.iter().enumerate() {
         // Where a CPU takes over the console from another, it begins the line again.
         let again = |later: &String| later != line && later.starts_with(line.as_str());

@@ -100,7 +100,7 @@ fn sequences(vm: &Vm, cases: u32, length: usize) -> Result<()> {
                 fs::write(&list, format!("{lines}\n"))?;
                 fs::write(&script, model::script(&ops))?;
                 kept = format!(
-                    "\nby hand: make vm < {}\nto keep it as a test: vm-test/runner/regressions/ takes {}",
+                    "\nby hand: make vm < {}\nto keep it as a test: vm-test/suite/regressions/ takes {}",
                     script.display(),
                     list.display()
                 );
