@@ -53,7 +53,7 @@ bench: ## count the instructions of wakes, hotplug and registrations
 bench-check: ## the same for what has a goal; fails if one is missed
 	@BOOTS=$(or $(BOOTS),2) scripts/vm bench --check
 
-lint: ## rustfmt, clippy, shellcheck, quotes of the code in verify/
+lint: ## rustfmt, clippy, shellcheck, quotes of the code in verify/, plain words
 	@scripts/lint
 
 litmus: ## the barriers against the kernel's memory model; needs herd7
