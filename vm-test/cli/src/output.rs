@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Standard output and standard error. `println!` would panic where the reader has gone or the disk is full.
+//! Standard output and standard error. `println!` would panic where the reader has gone or the disk
+//! is full.
 
 use crate::{exit, note, terminal};
 use nix::sys::signal::Signal;
@@ -25,7 +26,8 @@ macro_rules! note {
     ($($arg:tt)*) => { $crate::output::error_line(format_args!($($arg)*)) };
 }
 
-/// Whether the user's terminal shows ASCII only: scripts/lib.sh sets this, and runs all programs in UTF-8.
+/// Whether the user's terminal shows ASCII only: scripts/lib.sh sets this, and runs all programs in
+/// UTF-8.
 pub fn is_ascii() -> bool {
     static ASCII: LazyLock<bool> =
         LazyLock::new(|| std::env::var_os("RUST_SMPBOOT_ASCII").is_some());

@@ -18,11 +18,11 @@ pub fn observer() -> Observer {
 fn print(event: &Event<'_>) {
     match event {
         Event::Booting { .. } | Event::Booted { .. } | Event::BootFailed => {}
-        Event::FileSystemMissing { missing, lost } => note!("vm-test: {missing}: {lost}"),
-        Event::KvmTried { limit } => {
+        Event::FileSystemMissing { missing, effect } => note!("vm-test: {missing}: {effect}"),
+        Event::KvmTrial { limit } => {
             note!("vm-test: trying KVM with a real boot, once (up to {} s)", limit.as_secs());
         }
-        Event::KvmVerdictNotKept { path, error } => note!("vm-test: {}: {error}", path.display()),
+        Event::KvmVerdictNotSaved { path, error } => note!("vm-test: {}: {error}", path.display()),
     }
 }
 

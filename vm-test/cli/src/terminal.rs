@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The user's terminal, which is to be as it was whenever the runner does not use it: at its end, and while it is stopped.
+//! The user's terminal, which is to be as it was whenever the runner does not use it: at its end,
+//! and while it is stopped.
 
 use crate::exit;
 use anyhow::Result;
@@ -120,7 +121,7 @@ pub fn handle_signals() -> Result<()> {
 /// Ctrl-Z: stops the VMs by QEMU's command, which stops their clocks too, then the runner.
 fn stop() {
     changed().undo();
-    vm::tell_all("stop");
+    vm::qmp_to_all("stop");
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of this process.
     if let Ok(ours) = unsafe { signal::sigaction(Signal::SIGTSTP, &default) } {
@@ -128,7 +129,7 @@ fn stop() {
         // SAFETY: the handler that was installed before.
         let _ = unsafe { signal::sigaction(Signal::SIGTSTP, &ours) };
     }
-    vm::tell_all("cont");
+    vm::qmp_to_all("cont");
     go_on();
 }
 

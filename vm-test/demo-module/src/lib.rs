@@ -7,15 +7,16 @@ mod trace_dat;
 
 use anyhow::{Context, Result, bail, ensure};
 use host::guest::calls::read;
-use host::guest::{SOON, text};
+use host::guest::{DEFAULT_LIMIT, Handle, text};
 use host::{Vm, clock};
+use report::conform::{self, Violation};
 use report::model::About;
 use report::module;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::process::Command;
-use wire::{Record, Until};
+use wire::{Access, Record, Until};
 
 pub const MODULE: &str = "rust_smpboot_demo";
 pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";
@@ -42,7 +43,7 @@ impl Counts {
     pub const NAMES: [&str; 7] = ["create", "setup", "run", "park", "unpark", "cleanup", "wake"];
 
     /// Of a thread that was made, set up, and has done nothing yet.
-    pub const BORN: Counts =
+    pub const SET_UP: Counts =
         Counts { create: 1, setup: 1, run: 0, park: 0, unpark: 0, cleanup: 0, wake: 0 };
 
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
@@ -130,7 +131,7 @@ impl<'a> Demo<'a> {
 
     /// Whatever the test was about, the threads have led lives that can be.
     pub fn unload(&self) -> Result<()> {
-        recorder::lives_conform(self.vm)?;
+        check_life_cycles(self.vm)?;
         self.vm.rmmod(MODULE)
     }
 
@@ -238,7 +239,7 @@ impl<'a> Demo<'a> {
     /// The steps in the kernel log since the last time; waits for this many.
     pub fn steps(&self, least: usize) -> Result<Vec<(u32, Step)>> {
         let start = clock::now();
-        let limit = self.vm.limit(SOON);
+        let limit = self.vm.limit(DEFAULT_LIMIT);
         loop {
             self.vm.kmsg()?;
             let records = self.vm.records();
@@ -284,7 +285,8 @@ pub fn date() -> String {
     date.map(|date| String::from_utf8_lossy(&date.stdout).trim().into()).unwrap_or_default()
 }
 
-/// How many times as long as with four CPUs, or fewer, an emulator takes for something that each CPU does.
+/// How many times as long as with four CPUs, or fewer, an emulator takes for something that each
+/// CPU does.
 pub fn share(cpus: usize) -> u64 {
     cpus.div_ceil(4) as u64
 }
@@ -305,6 +307,25 @@ pub fn tables(vm: &Vm) -> Result<(String, BTreeMap<u32, String>)> {
     let summary = values.next().context("no summary")??;
     let latencies = possible.into_iter().zip(values).map(|(cpu, text)| Ok((cpu, text?)));
     Ok((summary, latencies.collect::<Result<_>>()?))
+}
+
+/// Reads the present events of `events_binary` onto the end of `bytes`.
+pub fn drain(events: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
+    events.drain(bytes, module::RECORD, module::capacity(events.vm().config().cpus))
+}
+
+/// Checks that the events so far form a legal life cycle for each thread.
+pub fn check_life_cycles(vm: &Vm) -> Result<()> {
+    let mut bytes = Vec::new();
+    drain(&vm.open(EVENTS_BINARY, Access::ReadNow)?, &mut bytes)?;
+    ensure_legal(conform::life(&module::events(&bytes)?))
+}
+
+/// Fails if there are violations of a thread's life cycle.
+pub fn ensure_legal(violations: Vec<Violation>) -> Result<()> {
+    let lines: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    ensure!(lines.is_empty(), "illegal sequence of callbacks:\n{}", lines.join("\n"));
+    Ok(())
 }
 
 pub fn file(cpu: u32, name: &str) -> String {
@@ -376,10 +397,10 @@ mod tests {
 
     #[test]
     fn a_difference_names_cpu_counter_and_both_values() {
-        let wanted = AllCounts::from([(0, Counts::BORN), (1, Counts::BORN)]);
+        let wanted = AllCounts::from([(0, Counts::SET_UP), (1, Counts::SET_UP)]);
         let mut seen = wanted.clone();
         assert!(differences(&wanted, &seen).is_empty());
-        seen.insert(1, Counts { park: 2, ..Counts::BORN });
+        seen.insert(1, Counts { park: 2, ..Counts::SET_UP });
         assert_eq!(differences(&wanted, &seen), ["cpu1: park is 2, not 0"]);
         seen.remove(&1);
         assert_eq!(differences(&wanted, &seen), ["cpu1: no counters"]);

@@ -2,17 +2,15 @@
 
 //! Records what the demo module and the kernel tell of a run, for the picture.
 
-use crate::trace_dat::{self, Raw};
-use crate::{EVENTS_BINARY, FOLDER, WAKE, file, tables};
-use anyhow::{Context, Result, bail, ensure};
-use host::errors::refused;
-use host::guest::{Handle, MOST};
+use crate::trace_dat::{self, Raw, TRACING};
+use crate::{EVENTS_BINARY, FOLDER, WAKE, ensure_legal, file, tables};
+use anyhow::{Context, Result};
+use host::guest::Handle;
 use host::{Vm, files};
-use nix::errno::Errno;
-use report::conform::{self, Violation};
+use report::conform;
 use report::ftrace::{self, Marker};
 use report::model::About;
-use report::module::{self, Events};
+use report::module::Events;
 use report::table::{self, Row};
 use report::{Recording, Run, html, perfetto};
 use std::fmt::{self, Display, Formatter};
@@ -20,10 +18,8 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 use wire::{Access, Until};
 
-pub const TRACING: &str = "/sys/kernel/tracing";
-
 pub struct Recorder<'a> {
-    pub vm: &'a Vm,
+    vm: &'a Vm,
     /// `events_binary`, while the module is there.
     events: Option<Handle<'a>>,
     /// What was read of it.
@@ -46,8 +42,8 @@ impl<'a> Recorder<'a> {
         Ok(Recorder { vm, events: None, read: Events::default(), recording })
     }
 
-    /// When the module is loaded, before its first thread is woken: wakes that of `cpu`, which tells how the clock of the
-    /// trace and that of the module are related.
+    /// When the module is loaded, before its first thread is woken: wakes that of `cpu`, which
+    /// tells how the clock of the trace and that of the module are related.
     pub fn loaded(&mut self, cpu: u32) -> Result<()> {
         self.events = Some(self.vm.open(EVENTS_BINARY, Access::ReadNow)?);
         self.action(&Marker::sync(cpu), || {
@@ -55,6 +51,11 @@ impl<'a> Recorder<'a> {
             self.vm.wait_for(&file(cpu, "run"), Until::AtLeast(1))?;
             self.vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))
         })
+    }
+
+    /// The VM of the run.
+    pub fn vm(&self) -> &'a Vm {
+        self.vm
     }
 
     /// Does something that the picture is to name.
@@ -80,12 +81,13 @@ impl<'a> Recorder<'a> {
         self.vm.write(&format!("{TRACING}/trace_marker"), marker.to_string())
     }
 
-    /// Reads the events so far, so that the rings need not hold more than happens until the next time.
+    /// Reads the events so far, so that the rings need not hold more than happens until the next
+    /// time.
     pub fn drain(&mut self) -> Result<()> {
         let Some(events) = &self.events else { return Ok(()) };
         let bytes = &mut self.recording.events_binary;
         let from = bytes.len();
-        drain(events, bytes)?;
+        crate::drain(events, bytes)?;
         self.read.add(&bytes[from..])
     }
 
@@ -107,11 +109,12 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Fails if the run is not one that can be. `dat`: makes a `trace.dat`, too, which takes a second.
+    /// Fails if the run is not one that can be. `dat`: makes a `trace.dat`, too, which takes a
+    /// second.
     pub fn finish(mut self, dat: bool) -> Result<Recorded> {
         if !self.vm.has("tracefs") {
             let run = self.recording.run()?;
-            conforms(conform::violations(&run))?;
+            ensure_legal(conform::violations(&run))?;
             return Ok(Recorded { run, trace: None, raw: None });
         }
         self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
@@ -120,7 +123,7 @@ impl<'a> Recorder<'a> {
         let run = self.recording.run()?;
         let raw = if dat { Some(Raw::take(self.vm, &run)?) } else { None };
         self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
-        conforms(conform::violations(&run))?;
+        ensure_legal(conform::violations(&run))?;
         Ok(Recorded { run, trace: Some(trace), raw })
     }
 }
@@ -192,45 +195,6 @@ impl Display for Saved {
             true => write!(f, "\n{base}.dat    the same for trace-cmd and kernelshark"),
             false => Ok(()),
         }
-    }
-}
-
-/// Checks the callbacks of all threads by the module's events.
-pub fn lives_conform(vm: &Vm) -> Result<()> {
-    let mut bytes = Vec::new();
-    drain(&vm.open(EVENTS_BINARY, Access::ReadNow)?, &mut bytes)?;
-    conforms(conform::life(&module::events(&bytes)?))
-}
-
-pub fn conforms(violations: Vec<Violation>) -> Result<()> {
-    let lines: Vec<String> = violations.iter().map(Violation::to_string).collect();
-    ensure!(lines.is_empty(), "illegal sequence of callbacks:\n{}", lines.join("\n"));
-    Ok(())
-}
-
-/// Reads the present events. Events may come faster than they are read: the present ones are at most as many as the
-/// module can hold, and come first.
-pub fn drain(file: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
-    let to = bytes.len() + module::capacity(file.vm.config().cpus);
-    while bytes.len() < to {
-        let more = read_now(file)?;
-        bytes.extend(&more);
-        // There was no more.
-        if more.len() + module::RECORD <= MOST as usize {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// One read; nothing if there is nothing.
-pub fn read_now(file: &Handle<'_>) -> Result<Vec<u8>> {
-    match file.read_bytes() {
-        Ok(bytes) => Ok(bytes),
-        Err(e) => match refused::<()>(Err(e))? {
-            Errno::EAGAIN => Ok(Vec::new()),
-            errno => bail!("{errno}"),
-        },
     }
 }
 

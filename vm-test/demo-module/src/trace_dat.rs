@@ -4,7 +4,6 @@
 //!
 //! `trace-cmd restore` makes it, of the ring buffers' pages and of what describes their contents.
 
-use crate::recorder::{TRACING, read_now};
 use anyhow::{Context, Result, ensure};
 use host::Vm;
 use report::Run;
@@ -14,6 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use wire::{Access, Call, Value};
+
+/// The guest's mount of tracefs.
+pub const TRACING: &str = "/sys/kernel/tracing";
 
 const TRACE_CMD: &str = "trace-cmd";
 
@@ -65,7 +67,7 @@ impl Raw {
             let mut buffer = Vec::new();
             // A read returns a page at most.
             loop {
-                let page = read_now(&file)?;
+                let page = file.read_now()?;
                 if page.is_empty() {
                     break;
                 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! KVM or TCG?
+//! Chooses between KVM and TCG.
 //!
-//! That `/dev/kvm` is there, and even that it opens, says little: so a guest is really booted with
-//! it, once, and the outcome is kept.
+//! `/dev/kvm` may exist, and even open, without a guest being able to run. So a guest is booted
+//! with it once, and the outcome is saved.
 
 use crate::Event;
 use crate::machine::{Choice, Config, Machine};
@@ -16,18 +16,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A guest that works under KVM is up in one or two.
+/// A guest under KVM boots in one to two seconds.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
 const DEVICE: &str = "/dev/kvm";
 
+/// KVM if a guest was seen to boot with it, else TCG. `cache`: directory for the outcome of the
+/// trial.
 pub fn choose(machine: &Machine, cache: Option<&Path>) -> Choice {
     if !machine.arch.is_native() {
-        return Choice::tcg(format!("the host's CPU is no {} one", machine.arch.name()));
+        return Choice::tcg(format!("this computer's CPU is not {}", machine.arch.name()));
     }
     if let Err(e) = File::options().read(true).write(true).open(DEVICE) {
         return Choice::tcg(match e.kind() {
-            io::ErrorKind::NotFound => format!("there is no {DEVICE}"),
+            io::ErrorKind::NotFound => format!("{DEVICE} does not exist"),
             _ => format!("{DEVICE}: {e}"),
         });
     }
@@ -37,24 +39,23 @@ pub fn choose(machine: &Machine, cache: Option<&Path>) -> Choice {
     let verdict = known.0.entry(key).or_insert_with(|| probe(machine));
     let choice = verdict.choice();
     if let Some(file) = &file {
-        // Without it, the next run probes again: slower, not wrong.
         if let Err(e) = known.write(file) {
-            machine.observe(Event::KvmVerdictNotKept { path: file.clone(), error: e });
+            machine.observe(Event::KvmVerdictNotSaved { path: file.clone(), error: e });
         }
     }
     choice
 }
 
 fn probe(machine: &Machine) -> Verdict {
-    machine.observe(Event::KvmTried { limit: PROBE_LIMIT });
+    machine.observe(Event::KvmTrial { limit: PROBE_LIMIT });
     let limits = Limits { boot: PROBE_LIMIT, ..Limits::BASE };
-    // Whoever shows the progress of a boot shows that one above.
+    // The event above covers this boot.
     let quiet =
-        Machine { accel: Choice::kvm("tried"), observer: Arc::new(|_| {}), ..machine.clone() };
+        Machine { accel: Choice::kvm("trial boot"), observer: Arc::new(|_| {}), ..machine.clone() };
     match Vm::boot_with(&quiet, &Config::smp(2), limits) {
         Ok(vm) => {
             vm.kill();
-            Verdict { works: true, why: "a guest booted with it".into() }
+            Verdict { works: true, why: "its trial boot worked".into() }
         }
         Err(e) => Verdict { works: false, why: first_line(&e.root_cause().to_string()) },
     }
@@ -80,23 +81,23 @@ impl Verdict {
     fn choice(&self) -> Choice {
         match self.works {
             true => Choice::kvm(&self.why),
-            false => Choice::tcg(format!("{DEVICE} does not work: {}", self.why)),
+            false => Choice::tcg(format!("KVM failed its trial boot: {}", self.why)),
         }
     }
 }
 
-/// By kernel, QEMU and CPU: any of the three can make the difference.
+/// By kernel, QEMU and CPU, as the outcome depends on all three.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Verdicts(BTreeMap<String, Verdict>);
 
 impl Verdicts {
-    /// A file that cannot be understood is as good as none.
+    /// An invalid file counts as empty.
     fn read(path: &Path) -> Verdicts {
         let text = fs::read(path).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    /// Another run may do the same at the same time.
+    /// Another run may write it at the same time.
     fn write(&self, path: &Path) -> io::Result<()> {
         let partial = path.with_extension(format!("partial.{}", std::process::id()));
         fs::write(&partial, serde_json::to_vec_pretty(self)?)?;
@@ -113,12 +114,12 @@ mod tests {
     fn a_verdict_says_why() {
         let no = Verdict { works: false, why: "no output for 10.0 s".into() };
         assert_eq!(no.choice().accel, Accel::Tcg);
-        assert_eq!(no.choice().why, "/dev/kvm does not work: no output for 10.0 s");
+        assert_eq!(no.choice().why, "KVM failed its trial boot: no output for 10.0 s");
         assert_eq!(Verdict { works: true, why: String::new() }.choice().accel, Accel::Kvm);
     }
 
     #[test]
-    fn verdicts_are_kept_and_rubbish_is_not_believed() {
+    fn verdicts_are_saved_and_an_invalid_file_is_empty() {
         let path = std::env::temp_dir().join(format!("kvm-verdict-{}.json", std::process::id()));
         assert_eq!(Verdicts::read(&path), Verdicts::default());
         let mut verdicts = Verdicts::default();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The clock of all limits: the time during which the runner ran.
+//! The clock of all limits.
 
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 use wire::stopwatch::Stopwatch;
 
-/// Since the first call. Stands still while the runner, or the machine, is stopped.
+/// Time since the first call, without the time while this process or the machine was stopped.
 pub fn now() -> Duration {
     static WATCH: LazyLock<Mutex<Stopwatch>> = LazyLock::new(|| {
         thread::spawn(|| {

@@ -1,70 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ways in which the guest fails to answer, or answers with no.
+//! Errors of calls: the guest does not answer, or its kernel refuses.
 
 use nix::errno::Errno;
 use std::error::Error;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-/// After one of these there is no more talking to the VM.
+/// Why the guest did not answer. Further calls to the VM fail at once. `doing` is the call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
-    /// QEMU ended, though nobody had asked it to.
-    Died {
-        doing: String,
-        how: String,
-    },
-    /// The guest's user space is alive, but the call has not come back.
-    TookTooLong {
-        doing: String,
-        limit: Duration,
-    },
-    /// Not even a sign of life.
-    Silent {
-        doing: String,
-        limit: Duration,
-    },
-    Garbled {
-        doing: String,
-        what: String,
-    },
+#[expect(missing_docs, reason = "the fields explain themselves")]
+pub enum NoAnswer {
+    /// QEMU exited, though the host had not asked for it.
+    Exited { doing: String, reason: String },
+    /// The guest's user space responds, but the call has not returned.
+    TimedOut { doing: String, limit: Duration },
+    /// The guest has sent nothing at all.
+    Silent { doing: String, limit: Duration },
+    /// The guest's agent, or QEMU, has sent bytes that are no message.
+    Malformed { doing: String, reason: String },
 }
 
-impl Trouble {
-    /// There is somebody left who can be asked why.
+impl NoAnswer {
+    /// Whether the guest exists and can be examined.
     pub fn is_hang(&self) -> bool {
-        matches!(self, Trouble::TookTooLong { .. } | Trouble::Silent { .. })
+        matches!(self, NoAnswer::TimedOut { .. } | NoAnswer::Silent { .. })
     }
 }
 
-impl Display for Trouble {
+impl Display for NoAnswer {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Died { doing, how } => write!(f, "the VM died ({how}); it was to: {doing}"),
-            Trouble::TookTooLong { doing, limit } => write!(
-                f,
-                "took too long: after {:.1} s the guest is alive, but has not finished to: {doing}",
-                limit.as_secs_f64()
-            ),
-            Trouble::Silent { doing, limit } => write!(
-                f,
-                "the guest hangs: no output for {:.1} s; it was to: {doing}",
-                limit.as_secs_f64()
-            ),
-            Trouble::Garbled { doing, what } => {
-                write!(f, "the agent talks rubbish ({what}); it was to: {doing}")
+            NoAnswer::Exited { doing, reason } => {
+                write!(f, "QEMU exited unexpectedly ({reason}) during '{doing}'")
+            }
+            NoAnswer::TimedOut { doing, limit } => {
+                let seconds = limit.as_secs_f64();
+                write!(f, "timed out after {seconds:.1} s: {doing} (the guest still responds)")
+            }
+            NoAnswer::Silent { doing, limit } => {
+                let seconds = limit.as_secs_f64();
+                write!(f, "the guest hangs: no output for {seconds:.1} s during '{doing}'")
+            }
+            NoAnswer::Malformed { doing, reason } => {
+                write!(f, "invalid message from the guest agent ({reason}) during '{doing}'")
             }
         }
     }
 }
 
-impl Error for Trouble {}
+impl Error for NoAnswer {}
 
-/// The guest's kernel said no.
+/// The guest's kernel refused a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
+    /// The call.
     pub doing: String,
+    /// The error that it returned.
     pub errno: Errno,
 }
 
@@ -76,10 +68,10 @@ impl Display for Refused {
 
 impl Error for Refused {}
 
-/// For what must be refused: the errno.
+/// The errno of a call that must be refused; fails if it was not.
 pub fn refused<T: fmt::Debug>(result: anyhow::Result<T>) -> anyhow::Result<Errno> {
     match result {
-        Ok(value) => anyhow::bail!("this should have been refused, and gave {value:?}"),
+        Ok(value) => anyhow::bail!("expected a refusal, got {value:?}"),
         Err(e) => e.downcast::<Refused>().map(|refused| refused.errno),
     }
 }
@@ -92,7 +84,7 @@ mod tests {
     fn refused_wants_a_refusal() {
         let no = Refused { doing: "write".into(), errno: Errno::EINVAL };
         assert_eq!(refused::<()>(Err(no.into())).unwrap(), Errno::EINVAL);
-        assert!(refused(Ok(3)).unwrap_err().to_string().contains("gave 3"));
+        assert!(refused(Ok(3)).unwrap_err().to_string().contains("got 3"));
         assert!(refused::<()>(Err(anyhow::anyhow!("other"))).is_err());
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Progress, for a user interface to show.
+//! Progress as a stream of events, for a user interface to show.
 
 use crate::Config;
 use std::path::PathBuf;
@@ -10,20 +10,21 @@ use wire::Missing;
 
 /// Something that a user may want to know while it happens.
 #[derive(Debug)]
+#[expect(missing_docs, reason = "the fields explain themselves")]
 pub enum Event<'a> {
-    /// A VM starts. One of the next two follows.
+    /// A VM starts; [`Event::Booted`] or [`Event::BootFailed`] follows.
     Booting { config: &'a Config },
     /// The guest answers.
     Booted { config: &'a Config, took: Duration },
-    /// The caller gets the error.
+    /// The VM did not boot; the caller of [`Vm::boot`](crate::Vm::boot) gets the error.
     BootFailed,
-    /// The guest could not mount this file system, which it takes for `lost`.
-    FileSystemMissing { missing: &'a Missing, lost: &'static str },
-    /// KVM is tried with a boot, which takes up to `limit`.
-    KvmTried { limit: Duration },
-    /// The outcome of that could not be kept: the next run will try again.
-    KvmVerdictNotKept { path: PathBuf, error: std::io::Error },
+    /// The guest could not mount a file system, with this effect.
+    FileSystemMissing { missing: &'a Missing, effect: &'static str },
+    /// KVM is tried with a boot.
+    KvmTrial { limit: Duration },
+    /// The outcome of the trial could not be saved: the next run will try again.
+    KvmVerdictNotSaved { path: PathBuf, error: std::io::Error },
 }
 
-/// Gets the events, from whichever thread they happen in.
+/// Gets the events, in the thread where they happen.
 pub type Observer = Arc<dyn Fn(&Event<'_>) + Send + Sync>;

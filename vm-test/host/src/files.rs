@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files that the runner leaves to the user.
+//! Files for the user.
 
 use anyhow::{Context, Result};
 use std::fs;
 use std::path::Path;
 
-/// Writes a file as a whole, or not at all: a full disk leaves no half of it.
+/// Writes a file and its directories. On an error, such as a full disk, the earlier file stays.
 pub fn write(path: &Path, contents: impl AsRef<[u8]>) -> Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");

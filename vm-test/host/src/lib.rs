@@ -1,14 +1,42 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Boots kernels in VMs, does things in their guests, and judges what happened.
+//! Boots kernels in VMs, makes calls in their guests, and judges the results.
 //!
-//! - [`machine`]: which kernel on which hardware, and QEMU's command line for that
-//! - [`Vm`]: one machine from its boot to its end; [`guest`]: its files, CPUs, modules, tasks, log
-//! - [`verdict`]: whether what was done there was good
-//! - [`accel`]: finds out whether KVM works
+//! - [`machine`]: the kernel and the hardware to boot, and QEMU's command line for them
+//! - [`Vm`]: one machine from its boot to its end
+//! - [`guest`]: calls to the guest: files, CPUs, modules, tasks, the kernel log
+//! - [`verdict`]: whether a test passed: own result, splats, taint, leaks, leftovers
+//! - [`accel`]: chooses between KVM and TCG
 //!
-//! Nothing here prints: [`Event`] is what a user interface can show of the progress.
+//! Nothing here prints. A user interface can observe [`Event`]s. `vm-test/examples/boot` is a
+//! program of its own that uses this library.
+//!
+//! ```no_run
+//! use host::machine::{Arch, Kernel, initramfs};
+//! use host::verdict::{Judge, Leaves};
+//! use host::{Config, Machine, Vm};
+//! # fn main() -> anyhow::Result<()> {
+//! let initramfs = initramfs::build(&initramfs::Contents {
+//!     agent: "target/x86_64-unknown-linux-gnu/debug/guest".into(),
+//!     busybox: "/bin/busybox".into(),
+//!     modules: vec!["mine.ko".into()],
+//!     files: None,
+//! })?;
+//! let machine = Machine::new(Arch::Amd64, Kernel::read("kernel".as_ref())?, initramfs)?;
+//! let vm = Vm::boot(&machine, &Config::smp(2))?;
+//! let mut judge = Judge::default();
+//! let faults = judge.run(&vm, "offline", Leaves::Clean, |vm| {
+//!     vm.insmod("mine", "")?;
+//!     vm.cpu(1).offline()?;
+//!     vm.cpu(1).online()?;
+//!     vm.rmmod("mine")
+//! });
+//! assert!(faults.is_empty(), "{}", judge.report(&vm, &faults));
+//! vm.shut_down()
+//! # }
+//! ```
 
+#![warn(missing_docs)]
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod accel;

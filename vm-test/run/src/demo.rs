@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `run demo`: the life of per-CPU threads, shown and checked.
+//! `run demo`: shows the life of per-CPU threads, and checks it against a model.
 //!
-//! Each action is shown as the command that one would type in `make vm`, then what the kernel
-//! logged. Next to the module runs a model of it: what it must have counted and logged by then.
-//! All of it is recorded, too, for the picture that is written at the end.
+//! Each action is shown as the command to type in `make vm`, followed by what the kernel logged.
+//! The model predicts the module's counters and log lines. A recording of the run becomes the
+//! pictures at the end.
 
 use crate::screen::Screen;
 use anyhow::{Context, Result, ensure};
@@ -14,23 +14,24 @@ use console::style;
 use demo_module::recorder::{self, Recorded, Recorder};
 use demo_module::{AllCounts, Counts, Demo, FOLDER, MODULE, PERIOD, Step, WAKE};
 use host::Vm;
-use host::verdict::{self, Leaves};
+use host::verdict::{Fault, Judge, Leaves};
 use report::model::About;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-/// How long an action can be looked at on a terminal, if nothing else is asked for.
+/// Default pause after an action on a terminal.
 const PACE: Duration = Duration::from_millis(500);
 
-/// Of the files in the folder of reports.
+/// Name of the files in the directory for reports.
 const NAME: &str = "demo";
 
 const TITLE: &str = "Per-CPU threads follow their CPUs";
 
-/// What is done with so many CPUs fits into a test's usual limit.
+/// Number of CPUs whose actions fit into the usual test limit.
 const CPUS_PER_LIMIT: u32 = 8;
 
-/// Of the timers of the small `cyclictest`, and how often each fires before the next action.
+/// Period in µs of the timers of the small `cyclictest`, and how often each fires before the next
+/// action.
 fn timers(cpus: usize) -> (u64, u64) {
     let share = demo_module::share(cpus);
     (5000 * share, (20 / share).max(4))
@@ -40,18 +41,18 @@ fn timers(cpus: usize) -> (u64, u64) {
 const TOP: &str = "smpboot-top | cat";
 
 #[derive(Args)]
-pub struct How {
-    /// Seconds to look at each action; default: 0.5 on a terminal, else 0
+pub struct DemoArgs {
+    /// Pause after each action in seconds; default: 0.5 on a terminal, else 0
     #[arg(long, value_name = "SECONDS")]
     pace: Option<f64>,
-    /// Write a trace.dat, too, for trace-cmd and KernelShark
+    /// Also write a trace.dat for trace-cmd and KernelShark
     #[arg(long)]
     dat: bool,
 }
 
-pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
+pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
     let start = Instant::now();
-    let pace = match how.pace {
+    let pace = match args.pace {
         Some(pace) => Some(Duration::try_from_secs_f64(pace).context("--pace")?),
         None => None,
     };
@@ -66,25 +67,26 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     let screen = Screen::new();
     let pace = pace.unwrap_or(if screen.is_live() { PACE } else { Duration::ZERO });
 
-    let mut done = Done::default();
+    let mut totals = Totals::default();
     let mut shown = None;
-    let mut faults = verdict::judge(&vm, NAME, Leaves::Clean, |vm| {
+    let mut judge = Judge::default();
+    let mut faults = judge.run(&vm, NAME, Leaves::Clean, |vm| {
         let about = demo_module::about(vm, TITLE);
         vm.set_test_limit(Some(1 + config.cpus / CPUS_PER_LIMIT));
-        shown = Some(done.show(vm, screen, pace, about, how.dat)?);
+        shown = Some(totals.show(vm, screen, pace, about, args.dat)?);
         Ok(())
     });
     if vm.is_running() && faults.is_empty() {
         if let Err(e) = vm.shut_down() {
-            faults.push(verdict::Fault::Unclean(format!("{e:#}")));
+            faults.push(Fault::Unclean(format!("{e:#}")));
         }
     }
     let seconds = start.elapsed().as_secs_f64();
     if let (true, Some(recorded)) = (faults.is_empty(), shown) {
-        let Done { threads, cycles, wakes, steps } = done;
+        let Totals { threads, cycles, wakes, steps } = totals;
         say!(
-            "\n{}: {threads} threads, {cycles} times a CPU off and on, {wakes} wakes: every counter and all \
-             {steps} steps in the log were as they must be. {seconds:.1} s",
+            "\n{}: {threads} threads, {cycles} offline/online cycles, {wakes} wakes in {seconds:.1} s. \
+             All counters and all {steps} log lines match the model.",
             style("ok").green().bold()
         );
         if let Some(folder) = &machine.report {
@@ -92,21 +94,21 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    say!("\n{}: what was seen is not what must be seen", style("FAILED").red().bold());
-    say!("{}", verdict::report(&vm, &faults));
+    say!("\n{}: the guest did not do what the model predicts", style("FAILED").red().bold());
+    say!("{}", judge.report(&vm, &faults));
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
 
-/// What there was to see.
+/// Numbers for the last line.
 #[derive(Default)]
-struct Done {
+struct Totals {
     threads: usize,
     cycles: usize,
     wakes: u64,
     steps: usize,
 }
 
-impl Done {
+impl Totals {
     fn show(
         &mut self,
         vm: &Vm,
@@ -118,25 +120,25 @@ impl Done {
         let online = vm.cpus("online")?;
         // The last CPU cannot go offline.
         let cpus = if online.len() > 1 { vm.hotpluggable()? } else { Vec::new() };
-        let mut show = Show::new(vm, self, screen, pace, about)?;
+        let mut show = Demonstration::new(vm, self, screen, pace, about)?;
 
         show.act(
-            "One thread for each CPU: created parked, then set up by itself",
+            "Load the module: one thread per CPU is created parked, then sets itself up",
             &[&format!("insmod {MODULE}.ko")],
             |show| {
                 vm.insmod(MODULE, "")?;
                 for cpu in &online {
-                    show.model.insert(*cpu, Counts::BORN);
+                    show.model.insert(*cpu, Counts::SET_UP);
                     show.steps.extend([(*cpu, Step::Create), (*cpu, Step::Setup)]);
                 }
                 Ok(())
             },
         )?;
-        show.done.threads = online.len();
+        show.totals.threads = online.len();
         show.summary()?;
 
         show.first_wake(online[0])?;
-        show.wake("A wake of each", "all", &online)?;
+        show.wake("Wake all threads", "all", &online)?;
         for (i, cpu) in cpus.iter().enumerate() {
             show.offline(*cpu)?;
             show.wake_later(*cpu)?;
@@ -147,55 +149,68 @@ impl Done {
         }
         show.cyclictest(&online, cpus.last().copied())?;
         if cpus.is_empty() {
-            show.screen.log("This VM has no second CPU that could go offline.".into());
+            show.screen.log("This VM has no second CPU to take offline.".into());
         }
-        show.wake("Everybody again", "all", &online)?;
+        show.wake("Wake all threads again", "all", &online)?;
         show.summary()?;
 
         show.recorder.unloading()?;
-        show.act("The threads clean up, and go", &[&format!("rmmod {MODULE}")], |show| {
-            show.demo.unload()?;
-            show.steps.extend(online.iter().map(|cpu| (*cpu, Step::CleanupOnline)));
-            show.model.clear();
-            Ok(())
-        })?;
-        let Show { recorder, .. } = show;
+        show.act(
+            "Unload the module: each thread runs cleanup() and exits",
+            &[&format!("rmmod {MODULE}")],
+            |show| {
+                show.demo.unload()?;
+                show.steps.extend(online.iter().map(|cpu| (*cpu, Step::CleanupOnline)));
+                show.model.clear();
+                Ok(())
+            },
+        )?;
+        let Demonstration { recorder, .. } = show;
         recorder.finish(dat)
     }
 }
 
-struct Show<'a> {
+struct Demonstration<'a> {
     vm: &'a Vm,
     demo: Demo<'a>,
-    done: &'a mut Done,
+    totals: &'a mut Totals,
     screen: Screen,
     pace: Duration,
     recorder: Recorder<'a>,
-    /// What must have been counted.
+    /// Expected counters.
     model: AllCounts,
-    /// What must have been logged by the present action.
+    /// Expected log lines of the present action.
     steps: Vec<(u32, Step)>,
-    /// How many records were printed.
+    /// Number of records already printed.
     printed: usize,
 }
 
-impl<'a> Show<'a> {
+impl<'a> Demonstration<'a> {
     fn new(
         vm: &'a Vm,
-        done: &'a mut Done,
+        totals: &'a mut Totals,
         screen: Screen,
         pace: Duration,
         about: About,
-    ) -> Result<Show<'a>> {
+    ) -> Result<Demonstration<'a>> {
         let demo = Demo::attach(vm)?;
         let model = demo.possible().iter().map(|cpu| (*cpu, Counts::default())).collect();
         let printed = vm.records().len();
         let recorder = Recorder::start(vm, about)?;
-        Ok(Show { vm, demo, done, screen, pace, recorder, model, steps: Vec::new(), printed })
+        Ok(Demonstration {
+            vm,
+            demo,
+            totals,
+            screen,
+            pace,
+            recorder,
+            model,
+            steps: Vec::new(),
+            printed,
+        })
     }
 
-    /// Says it, does it, shows what came of it, and compares that with the model, which `act` has
-    /// brought forward.
+    /// Shows an action, does it, and compares the result with the model, which `act` updates.
     fn act(
         &mut self,
         why: &str,
@@ -223,7 +238,7 @@ impl<'a> Show<'a> {
         }
         let steps = std::mem::take(&mut self.steps);
         self.demo.logged(&steps)?;
-        self.done.steps += steps.len();
+        self.totals.steps += steps.len();
         Ok(())
     }
 
@@ -240,7 +255,7 @@ impl<'a> Show<'a> {
         self.printed = records.len();
     }
 
-    /// What has been counted; it was compared with the model.
+    /// Prints the counters that have changed.
     fn print_changes(&mut self, before: &AllCounts) {
         for (cpu, counts) in &self.model {
             let old = before.get(cpu).copied().unwrap_or_default();
@@ -267,16 +282,20 @@ impl<'a> Show<'a> {
         let counts = self.model.entry(cpu).or_default();
         counts.wake += 1;
         counts.run += 1;
-        self.done.wakes += 1;
+        self.totals.wakes += 1;
     }
 
-    /// By which the recorder finds the module's time in the kernel's trace.
+    /// Lets the recorder relate the module's clock to that of the kernel's trace.
     fn first_wake(&mut self, cpu: u32) -> Result<()> {
-        self.act("A wake, a run", &[&format!("echo {cpu} > {WAKE}")], |show| {
-            show.recorder.loaded(cpu)?;
-            show.count_wake(cpu);
-            Ok(())
-        })
+        self.act(
+            &format!("Wake the thread of CPU {cpu}: it runs"),
+            &[&format!("echo {cpu} > {WAKE}")],
+            |show| {
+                show.recorder.loaded(cpu)?;
+                show.count_wake(cpu);
+                Ok(())
+            },
+        )
     }
 
     fn wake(&mut self, why: &str, list: &str, cpus: &[u32]) -> Result<()> {
@@ -288,7 +307,7 @@ impl<'a> Show<'a> {
     }
 
     fn offline(&mut self, cpu: u32) -> Result<()> {
-        let why = format!("CPU {cpu} goes: its thread parks first");
+        let why = format!("Take CPU {cpu} offline: its thread is parked first");
         self.act(&why, &[&toggle(cpu, 0)], |show| {
             show.vm.cpu(cpu).offline()?;
             show.model.entry(cpu).or_default().park += 1;
@@ -298,17 +317,20 @@ impl<'a> Show<'a> {
     }
 
     fn wake_later(&mut self, cpu: u32) -> Result<()> {
-        let why = format!("A wake of CPU {cpu}, which is not there, is kept");
+        let why =
+            format!("Wake CPU {cpu}'s thread while CPU {cpu} is offline: the wake stays pending");
         self.act(&why, &[&format!("echo {cpu} > {WAKE}")], |show| {
             show.demo.wake(&cpu.to_string())?;
             show.model.entry(cpu).or_default().wake += 1;
-            show.done.wakes += 1;
+            show.totals.wakes += 1;
             Ok(())
         })
     }
 
     fn online(&mut self, cpu: u32) -> Result<()> {
-        let why = format!("CPU {cpu} comes back: the same thread goes on, and runs for that wake");
+        let why = format!(
+            "Bring CPU {cpu} online: the same thread is unparked, and runs for the pending wake"
+        );
         self.act(&why, &[&toggle(cpu, 1)], |show| {
             show.vm.cpu(cpu).online()?;
             show.cycled(cpu);
@@ -320,16 +342,17 @@ impl<'a> Show<'a> {
 
     fn cycled(&mut self, cpu: u32) {
         self.model.entry(cpu).or_default().unpark += 1;
-        self.done.cycles += 1;
+        self.totals.cycles += 1;
     }
 
-    /// How often the timers fire is not known before; all else is.
+    /// The model cannot predict how often the timers fire, but everything else.
     fn cyclictest(&mut self, online: &[u32], toggled: Option<u32>) -> Result<()> {
         let (period_us, times) = timers(online.len());
-        let mut why = format!("A timer on each CPU wakes its thread every {period_us} µs");
+        let mut why =
+            format!("Start a timer on each CPU that wakes its thread every {period_us} µs");
         let mut commands = vec![format!("echo {period_us} > {PERIOD}")];
         if let Some(cpu) = toggled {
-            why += &format!(", while CPU {cpu} goes off and on");
+            why += &format!("; take CPU {cpu} offline and online meanwhile");
             commands.extend([toggle(cpu, 0), toggle(cpu, 1)]);
         }
         commands.push(format!("echo 0 > {PERIOD}"));
@@ -368,7 +391,7 @@ impl<'a> Show<'a> {
                 ensure!(runs <= wakes, "cpu{cpu}: {runs} runs for {wakes} wakes");
                 let model = show.model.entry(*cpu).or_default();
                 (model.wake, model.run) = (after.wake, after.run);
-                show.done.wakes += wakes;
+                show.totals.wakes += wakes;
             }
             Ok(())
         })?;

@@ -27,7 +27,7 @@ enum Command {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
-        how: demo::How,
+        args: demo::DemoArgs,
     },
     /// A shell in the VM, on this terminal
     Shell {
@@ -39,7 +39,7 @@ enum Command {
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     cli::exit_code(|| match command {
-        Command::Demo { options, how } => demo::run(&options, &how),
+        Command::Demo { options, args } => demo::run(&options, &args),
         Command::Shell { options } => shell::run(&options),
     })
 }

@@ -97,8 +97,8 @@ impl Screen {
 
     /// Gives people some time to look.
     pub fn pause(&mut self, recorder: &mut Recorder<'_>, time: Duration) -> Result<()> {
-        let vm = recorder.vm;
-        vm.users_time(|| {
+        let vm = recorder.vm();
+        vm.outside_test_limit(|| {
             let end = clock::now() + time;
             loop {
                 self.refresh(recorder)?;
@@ -113,7 +113,8 @@ impl Screen {
 }
 
 impl Live {
-    /// Rows and columns to draw on: the first line of the terminal, the one of the cursor, and the last column stay free.
+    /// Rows and columns to draw on: the first line of the terminal, the one of the cursor, and the
+    /// last column stay free.
     fn size(&self) -> (usize, usize) {
         let (height, width) = self.term.size();
         (usize::from(height.max(6)) - 2, usize::from(width.max(20)) - 1)
@@ -144,7 +145,8 @@ impl Live {
     }
 }
 
-/// At most `height` lines: the action whole, then the table, then as much of the log as fits, at least its last line.
+/// At most `height` lines: the action whole, then the table, then as much of the log as fits, at
+/// least its last line.
 fn layout(rows: &[Row], action: &[String], log: &VecDeque<String>, height: usize) -> Vec<String> {
     let room = height.saturating_sub(action.len() + 3); // two empty lines and a line of the log
     let mut lines: Vec<String> = table::fitting(rows, room)

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use cli::{Options, exit, note, output, progress, say, terminal};
 use console::Term;
 use host::Vm;
-use host::errors::Trouble;
+use host::errors::NoAnswer;
 use host::kernel_log::splat::{Scanner, Splat};
 use host::vm::{HALTED, Limits};
 use std::collections::BTreeMap;
@@ -67,13 +67,13 @@ pub fn run(options: &Options) -> Result<ExitCode> {
         }
         (Ok(other), _) => bail!("no shell: {other:?}"),
         // Their cause: the guest reboots after a panic.
-        (Err(Trouble::Died { .. }), _) if !splats.is_empty() => exit::TEST_FAILED,
-        (Err(Trouble::Died { .. }), Some(how)) if is_script => {
+        (Err(NoAnswer::Exited { .. }), _) if !splats.is_empty() => exit::TEST_FAILED,
+        (Err(NoAnswer::Exited { .. }), Some(how)) if is_script => {
             note!("vm-test: the guest {how} before the script ended");
             exit::GUEST_ENDED
         }
         // `poweroff` is a way to leave.
-        (Err(Trouble::Died { .. }), Some(how)) => {
+        (Err(NoAnswer::Exited { .. }), Some(how)) => {
             note!("vm-test: the guest {how}");
             0
         }
@@ -82,7 +82,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::from(if splats.is_empty() { status } else { exit::TEST_FAILED }))
 }
 
-fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Answer, Trouble>> {
+fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Answer, NoAnswer>> {
     vm.ends_when_suspended();
     vm.echo_console(Box::new(output::write));
     if script.is_none() {
@@ -101,7 +101,8 @@ fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Ans
     Ok(vm.try_call(Call::Shell { tty, rows, columns, vars, script }))
 }
 
-/// The splats since that line of the console. A script may print what it wants: only the kernel's own lines count.
+/// The splats since that line of the console. A script may print what it wants: only the kernel's
+/// own lines count.
 fn splats(vm: &Vm, from: usize) -> Vec<Splat> {
     let mut scanner = Scanner::default();
     if vm.is_running() && vm.kmsg().is_ok() {

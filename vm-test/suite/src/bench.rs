@@ -51,7 +51,7 @@ const LIMITS: Limits = Limits {
 };
 
 #[derive(Args)]
-pub struct How {
+pub struct BenchArgs {
     /// Boots whose median counts
     #[arg(long, value_name = "N", default_value = "7")]
     boots: u32,
@@ -60,7 +60,7 @@ pub struct How {
     check: bool,
 }
 
-pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
+pub fn run(options: &Options, args: &BenchArgs) -> Result<ExitCode> {
     let machine = Machine { accel: Choice::tcg("asked for"), ..options.machine()? };
     if let Some(folder) = &machine.report {
         recorder::remove_saved(folder, NAME)?;
@@ -69,17 +69,18 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
         machine.arch == Arch::Amd64,
         "only the emulated x86 has a clock that counts instructions"
     );
-    ensure!(how.boots > 0, "no boots, no figures");
+    ensure!(args.boots > 0, "no boots, no figures");
     let mut bench = Bench { conditions: conditions(&machine)?, figures: sizes(options)? };
 
     // Larger machines are slow: what is wanted most comes first. What has a goal is of all boots.
-    let (others, boots) = if how.check { (&[LARGEST][..], how.boots) } else { (OTHER_MACHINES, 1) };
+    let (others, boots) =
+        if args.check { (&[LARGEST][..], args.boots) } else { (OTHER_MACHINES, 1) };
     let boots_of = |cpus: u32, boots: u32| (0..boots).map(move |boot| (cpus, boot));
-    let mut all: Vec<(u32, u32)> = boots_of(CPUS, how.boots).collect();
+    let mut all: Vec<(u32, u32)> = boots_of(CPUS, args.boots).collect();
     all.extend(others.iter().flat_map(|cpus| boots_of(*cpus, boots)));
     for (i, (cpus, boot)) in all.iter().enumerate() {
         let start = Instant::now();
-        let plan = if *cpus == CPUS { plan(how.check) } else { plan_of_registering(*cpus) };
+        let plan = if *cpus == CPUS { plan(args.check) } else { plan_of_registering(*cpus) };
         add(&mut bench.figures, take(&machine, *cpus, *boot, &plan)?);
         bench.conditions.boots = bench.conditions.boots.max(boot + 1);
         // What was measured is not lost if somebody gets tired of it.
@@ -97,7 +98,7 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
     }
     let missed =
         bench.goals().iter().filter(|(_, verdict)| matches!(verdict, Verdict::Missed(_))).count();
-    if missed > 0 && how.check {
+    if missed > 0 && args.check {
         say!("\n{missed} of the goals missed");
         return Ok(ExitCode::from(exit::TEST_FAILED));
     }

@@ -7,7 +7,7 @@ use crate::test::Test;
 use anyhow::{Context, Result, ensure};
 use cli::Options;
 use host::errors::Refused;
-use host::{Config, Vm, verdict};
+use host::{Config, Vm};
 use snippets::examples::{self, Example, Kind, MODULE};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -147,10 +147,10 @@ impl Examples {
         let mut outcomes = outcomes.into_inner();
         let broken = match ending {
             Ending::Passed => None,
-            Ending::NoVm(e) => Some(format!("the harness failed, not the test: {e:#}")),
-            Ending::Failed { faults, vm } => {
+            Ending::NoVm(e) => Some(format!("harness error: {e:#}")),
+            Ending::Failed { report, vm } => {
                 self.read(&vm.console(from.into_inner()..usize::MAX), &mut outcomes);
-                Some(verdict::report(&vm, &faults))
+                Some(report)
             }
         };
         Run { outcomes, broken }

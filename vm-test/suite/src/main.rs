@@ -39,14 +39,14 @@ enum Command {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
-        how: torture::How,
+        args: torture::TortureArgs,
     },
     /// Count the instructions that things cost
     Bench {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
-        how: bench::How,
+        args: bench::BenchArgs,
     },
 }
 
@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     let command = Cli::parse().command;
     cli::exit_code(|| match command {
         Command::Test { options, arguments } => suite::run(&options, arguments),
-        Command::Torture { options, how } => torture::run(&options, &how),
-        Command::Bench { options, how } => bench::run(&options, &how),
+        Command::Torture { options, args } => torture::run(&options, &args),
+        Command::Bench { options, args } => bench::run(&options, &args),
     })
 }

@@ -439,7 +439,7 @@ mod tests {
         assert_eq!(model.ticking(), [0].into());
         // So many had to be, and so many were.
         model.correct(0, &[Wake, Wake, Run, Wake], &[Wake, Run]);
-        assert_eq!(model.counts().unwrap()[&0], Counts { wake: 4, run: 2, ..Counts::BORN });
+        assert_eq!(model.counts().unwrap()[&0], Counts { wake: 4, run: 2, ..Counts::SET_UP });
     }
 
     #[test]

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VMs for tests: booted when one is needed, passed on while they are clean.
+//! VMs for tests: boots one when a test needs it, and reuses it while it is clean.
 
 use crate::test::Test;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use cli::{Options, note};
-use host::verdict::{self, Fault, Leaves};
+use host::verdict::{self, Fault, Judge, Leaves};
 use host::{Config, Machine, Vm};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,24 +13,25 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub struct Pool {
     machine: Machine,
-    shelf: Mutex<Shelf>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct Shelf {
-    idle: Vec<Vm>,
-    /// Tests still to come, by what they want.
+struct State {
+    idle: Vec<(Vm, Judge)>,
+    /// Number of tests still to come, by configuration.
     planned: BTreeMap<Config, usize>,
 }
 
-/// How a test ended.
+/// Result of a test.
 pub enum Ending {
     Passed,
+    /// The VM still has its console.
     Failed {
-        faults: Vec<Fault>,
+        report: String,
         vm: Box<Vm>,
     },
-    /// Not the test's fault.
+    /// There was no VM to run the test in.
     NoVm(anyhow::Error),
 }
 
@@ -40,7 +41,7 @@ impl Pool {
         for test in tests {
             *planned.entry(test.config.clone()).or_default() += 1;
         }
-        Pool { machine, shelf: Mutex::new(Shelf { idle: Vec::new(), planned }) }
+        Pool { machine, state: Mutex::new(State { idle: Vec::new(), planned }) }
     }
 
     /// A pool of VMs with other modules.
@@ -57,77 +58,75 @@ impl Pool {
         self.run_as(test, &test.run)
     }
 
-    /// Does something else in the test's VM, with its limits.
+    /// Runs something else in the test's VM, with its limits.
     pub fn run_as(&self, test: &Test, run: &dyn Fn(&Vm) -> Result<()>) -> Ending {
-        let vm = match self.take(&test.config) {
-            Ok(vm) => vm,
+        let (vm, mut judge) = match self.take(&test.config) {
+            Ok(taken) => taken,
             Err(e) => return Ending::NoVm(e),
         };
-        let mut faults = test.judge(&vm, run);
+        let mut faults = judge.run(&vm, test.name, test.leaves, |vm| {
+            vm.set_test_limit(Some(test.times));
+            run(vm)
+        });
         if faults.is_empty() {
-            match self.give_back(vm, test) {
-                None => return Ending::Passed,
-                Some((vm, late)) => {
-                    faults = late;
-                    return Ending::Failed { faults, vm: Box::new(vm) };
-                }
+            if test.leaves == Leaves::Clean && self.is_planned(vm.config()) {
+                self.state().idle.push((vm, judge));
+                return Ending::Passed;
             }
+            faults = end(&vm, &judge, test);
         }
         vm.kill();
-        Ending::Failed { faults, vm: Box::new(vm) }
+        match faults.is_empty() {
+            true => Ending::Passed,
+            false => Ending::Failed { report: judge.report(&vm, &faults), vm: Box::new(vm) },
+        }
     }
 
-    fn take(&self, config: &Config) -> Result<Vm> {
-        let mut shelf = self.shelf();
-        if let Some(planned) = shelf.planned.get_mut(config) {
+    fn take(&self, config: &Config) -> Result<(Vm, Judge)> {
+        let mut state = self.state();
+        if let Some(planned) = state.planned.get_mut(config) {
             *planned = planned.saturating_sub(1);
         }
-        if let Some(i) = shelf.idle.iter().position(|vm| vm.config() == config) {
-            return Ok(shelf.idle.swap_remove(i));
+        if let Some(i) = state.idle.iter().position(|(vm, _)| vm.config() == config) {
+            return Ok(state.idle.swap_remove(i));
         }
-        drop(shelf);
+        drop(state);
         let vm = Vm::boot(&self.machine, config)?;
         note!("vm-test: booted {config} in {:.1} s", vm.boot_time().as_secs_f64());
         check_boot(&vm)?;
-        Ok(vm)
+        Ok((vm, Judge::default()))
     }
 
-    /// On the shelf if another test will want it, else it powers off; what goes wrong with that is
-    /// this test's fault.
-    fn give_back(&self, vm: Vm, test: &Test) -> Option<(Vm, Vec<Fault>)> {
-        if test.leaves == Leaves::Ruins {
-            vm.kill();
-            return None;
-        }
-        if test.leaves == Leaves::Clean {
-            let mut shelf = self.shelf();
-            let wanted = shelf.planned.get(vm.config()).copied().unwrap_or_default();
-            let waiting = shelf.idle.iter().filter(|idle| idle.config() == vm.config()).count();
-            if wanted > waiting {
-                shelf.idle.push(vm);
-                return None;
-            }
-        }
-        let mut faults: Vec<Fault> = verdict::late_leaks(&vm).into_iter().collect();
-        let from = vm.console_len();
-        if let Err(e) = vm.shut_down() {
-            faults.push(Fault::Unclean(format!("a guest that does not power off: {e:#}")));
-        }
-        faults.extend(verdict::console_splats(&vm, from..usize::MAX).into_iter().map(Fault::from));
-        (!faults.is_empty()).then_some((vm, faults))
+    /// Whether a test needs one more VM of this configuration.
+    fn is_planned(&self, config: &Config) -> bool {
+        let state = self.state();
+        let idle = state.idle.iter().filter(|(vm, _)| vm.config() == config).count();
+        state.planned.get(config).is_some_and(|planned| *planned > idle)
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A kernel that warned before anything of ours was loaded proves nothing later.
+/// Powers the VM off; what goes wrong is a fault of its last test.
+fn end(vm: &Vm, judge: &Judge, test: &Test) -> Vec<Fault> {
+    if test.leaves == Leaves::Broken {
+        return Vec::new();
+    }
+    let mut faults: Vec<Fault> = judge.late_leaks(vm).into_iter().collect();
+    let from = vm.console_len();
+    if let Err(e) = vm.shut_down() {
+        faults.push(Fault::Unclean(format!("the guest does not power off: {e:#}")));
+    }
+    faults.extend(verdict::console_splats(vm, from..usize::MAX).into_iter().map(Fault::from));
+    faults
+}
+
+/// Fails if the kernel warned during its boot: later results would prove nothing.
 fn check_boot(vm: &Vm) -> Result<()> {
     match verdict::console_splats(vm, 0..usize::MAX).first() {
-        Some(splat) => {
-            anyhow::bail!("the kernel's own boot has a splat ({}): {}", splat.kind(), splat.line)
-        }
+        Some(splat) => bail!("splat during the boot ({}): {}", splat.kind(), splat.line),
         None => Ok(()),
     }
 }

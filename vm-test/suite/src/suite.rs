@@ -11,7 +11,6 @@ use cli::exit::{HARNESS_FAILED, NOTHING_RAN, TEST_FAILED};
 use cli::output::Funnel;
 use cli::{Options, note, say};
 use host::machine::Kernel;
-use host::verdict::{self, Fault};
 use host::{Machine, Vm, files};
 use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
 use std::fmt::Write;
@@ -23,7 +22,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What is worth being told, boot included.
+/// Tests that take longer are listed at the end, boot included.
 const SLOW: Duration = Duration::from_secs(10);
 
 /// Two VMs on two cores take the wall time of one.
@@ -34,7 +33,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     tests.retain(|test| test.third_party.is_some() == options.files.is_some());
     // This program is built in the checkout whose modules it tests.
     let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-    // What needs no VM of the pool.
+    // Trials that need no VM of the pool.
     let mut others = Vec::new();
     let mut examples = None;
     if let (Some(modules), None) = (&options.modules, &options.files) {
@@ -56,7 +55,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
         let lacks = kernel_lacks(test, &machine.kernel)
             .or_else(|| files_lack(test, options.files.as_deref()));
         if let Some(why) = lacks.as_ref().filter(|_| is_wanted(&arguments, test.name, test.long)) {
-            say!("left out: {} ({why})", test.name);
+            say!("skipped: {} ({why})", test.name);
         }
         lacks.is_none()
     });
@@ -89,9 +88,9 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     arguments.logfile = Some(funnel.path().display().to_string());
     let conclusion = libtest_mimic::run(&arguments, trials.chain(others).collect());
     funnel.finish();
-    suite.tell_slowest();
+    suite.report_slowest();
 
-    // A test that failed says more than the harness that failed beside it.
+    // A failed test takes precedence over a harness error.
     Ok(ExitCode::from(if suite.test_failed.load(Relaxed) {
         TEST_FAILED
     } else if suite.harness_failed.load(Relaxed) {
@@ -99,7 +98,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     } else if conclusion.has_failed() {
         TEST_FAILED
     } else if conclusion.num_passed == 0 {
-        note!("vm-test: nothing ran: no test for this kernel has that name; --list shows them all");
+        note!("vm-test: no test for this kernel matches; --list shows all tests");
         NOTHING_RAN
     } else {
         0
@@ -129,13 +128,13 @@ impl Suite {
         drop(times);
         match ending {
             Ending::Passed => Ok(()),
-            Ending::Failed { faults, vm } => {
+            Ending::Failed { report, vm } => {
                 self.test_failed.store(true, Relaxed);
-                Err(self.failure(test, &faults, &vm).into())
+                Err(self.failure(test, report, &vm).into())
             }
             Ending::NoVm(e) => {
                 self.harness_failed.store(true, Relaxed);
-                Err(format!("the harness failed, not the test: {e:#}").into())
+                Err(format!("harness error: {e:#}").into())
             }
         }
     }
@@ -144,12 +143,12 @@ impl Suite {
         let Some(examples) = &self.examples else { return Ok(()) };
         examples.test(name, &self.pool).map_err(|e| {
             self.test_failed.store(true, Relaxed);
-            format!("{e:#}\nagain, this test alone: {} T={name}", self.repeat).into()
+            format!("{e:#}\nto repeat: {} T={name}", self.repeat).into()
         })
     }
 
-    /// Where the time went, if it took much.
-    fn tell_slowest(&self) {
+    /// Lists the slowest tests.
+    fn report_slowest(&self) {
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
         times.sort();
         times.retain(|(time, _)| *time >= SLOW);
@@ -158,18 +157,18 @@ impl Suite {
         }
     }
 
-    fn failure(&self, test: &Test, faults: &[Fault], vm: &Vm) -> String {
+    fn failure(&self, test: &Test, report: String, vm: &Vm) -> String {
         let mut text = String::new();
         // Writing to a string cannot fail.
         let mut line = |line: String| {
             let _ = writeln!(text, "{line}");
         };
-        line(format!("it is to prove: {}", test.proves));
-        line(verdict::report(vm, faults));
+        line(format!("purpose: {}", test.proves));
+        line(report);
         if let Some(path) = self.keep_log(test, vm) {
-            line(format!("all of the log: {}", path.display()));
+            line(format!("whole log: {}", path.display()));
         }
-        line(format!("again, this test alone: {} T={}", self.repeat, test.name));
+        line(format!("to repeat: {} T={}", self.repeat, test.name));
         text
     }
 
@@ -203,23 +202,23 @@ fn repeat_command(options: &Options, machine: &Machine) -> String {
     command
 }
 
-/// What of a test's needs this kernel has not.
+/// Returns the first requirement of the test that this kernel does not meet.
 fn kernel_lacks(test: &Test, kernel: &Kernel) -> Option<String> {
     if test.config.suspends && !kernel.suspends() {
-        return Some("this kernel does not resume".into());
+        return Some("the kernel cannot resume from suspend".into());
     }
     let symbol = kernel.built_with.lacks(test.needs)?;
-    Some(format!("this kernel is built without {symbol}"))
+    Some(format!("the kernel is built without {symbol}"))
 }
 
-/// What of other people's tests is not among `--files`.
+/// Returns a third-party program of the test that `--files` lacks.
 fn files_lack(test: &Test, files: Option<&Path>) -> Option<String> {
     let path = test.third_party?;
     let there = files.is_some_and(|files| files.join(path).exists());
-    (!there).then(|| format!("there is no {path} to run"))
+    (!there).then(|| format!("{path} is missing"))
 }
 
-/// As libtest-mimic will decide; that it keeps to itself.
+/// Decides as libtest-mimic will; it has no function for this.
 fn is_wanted(arguments: &Arguments, name: &str, long: bool) -> bool {
     let matches = |filter: &str| match arguments.exact {
         true => name == filter,
@@ -300,6 +299,6 @@ mod tests_of_suite {
             assert_eq!(lacks(test).is_some(), test.third_party.is_some(), "{}", test.name);
         }
         let ltp = tests::all().into_iter().find(|test| test.third_party == Some("ltp"));
-        assert_eq!(ltp.and_then(lacks).unwrap(), "there is no ltp to run");
+        assert_eq!(ltp.and_then(lacks).unwrap(), "ltp is missing");
     }
 }

@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 use host::machine::kernel::Symbol;
-use host::verdict::{self, Fault, Leaves};
+use host::verdict::Leaves;
 use host::{Config, Vm};
 
 pub struct Test {
@@ -70,13 +70,5 @@ impl Test {
     pub const fn needs(mut self, symbols: &'static [Symbol]) -> Test {
         self.needs = symbols;
         self
-    }
-
-    /// Does what `run` does with this test's limit, and returns everything that speaks against it.
-    pub fn judge(&self, vm: &Vm, run: &dyn Fn(&Vm) -> Result<()>) -> Vec<Fault> {
-        verdict::judge(vm, self.name, self.leaves, |vm| {
-            vm.set_test_limit(Some(self.times));
-            run(vm)
-        })
     }
 }

@@ -12,11 +12,11 @@ use crate::tests::suspend;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use cli::{Options, exit, progress, say};
-use demo_module::{Counts, Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, WAKE, recorder};
+use demo_module::{Counts, Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, WAKE};
 use host::guest::calls::{insmod, offline, online, read, rmmod, write};
 use host::kernel_log::splat;
 use host::machine::kernel::LOCKDEP;
-use host::verdict::{self, Fault, Leaves};
+use host::verdict::{Fault, Judge, Leaves};
 use host::{Vm, clock};
 use report::model::Kind;
 use report::{conform, module};
@@ -26,7 +26,7 @@ use std::time::Duration;
 use wire::{Access, Call, Tally, TaskEnd, Value};
 
 #[derive(Args)]
-pub struct How {
+pub struct TortureArgs {
     /// How long
     #[arg(long, value_name = "N", default_value = "10")]
     minutes: f64,
@@ -120,45 +120,46 @@ impl Display for Figures {
     }
 }
 
-pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
-    let time = Duration::try_from_secs_f64(how.minutes * 60.0).context("--minutes")?;
-    let seed = match how.seed {
+pub fn run(options: &Options, args: &TortureArgs) -> Result<ExitCode> {
+    let time = Duration::try_from_secs_f64(args.minutes * 60.0).context("--minutes")?;
+    let seed = match args.seed {
         Some(seed) => seed,
         None => fastrand::u32(..).into(),
     };
     let machine = options.machine()?;
     say!("{}", machine.banner());
-    let config = options.config(&machine)?.multi(how.tcg == Tcg::Multi);
+    let config = options.config(&machine)?.multi(args.tcg == Tcg::Multi);
     ensure!(config.cpus > 1, "CPUS=1 has no CPU to take offline: torture needs 2 or more");
     let config = if machine.kernel.suspends() { config.suspends() } else { config };
-    say!("{config} for {:.1} minutes, seed {seed}", how.minutes);
+    say!("{config} for {:.1} minutes, seed {seed}", args.minutes);
 
     let mut figures = Figures::default();
     let mut random = fastrand::Rng::with_seed(seed);
     let end = clock::now() + time;
-    let (vm, faults) = loop {
+    let (report, faults) = loop {
         let vm = progress::boot(&machine, &config)?;
+        let mut judge = Judge::default();
         let rounds = if vm.built_with().has(LOCKDEP) { LOCKDEP_ROUNDS } else { u64::MAX };
-        let faults = until(&vm, end, rounds, &mut random, &mut figures);
+        let faults = until(&vm, &mut judge, end, rounds, &mut random, &mut figures);
         if faults.is_empty() && clock::now() < end {
             continue;
         }
         let lines = vm.console(0..usize::MAX);
-        let of_emulator = splat::is_of_emulator(lines.iter().map(String::as_str));
+        let of_emulator = splat::is_emulator_fault(lines.iter().map(String::as_str));
         if config.multi && of_emulator && clock::now() < end {
             figures.mistakes += 1;
             say!("a breakpoint that is not there: the emulator's mistake; booting anew");
             continue;
         }
-        break (vm, faults);
+        break (judge.report(&vm, &faults), faults.len());
     };
     say!("\n{figures}");
-    say!("splats, leftovers {}", faults.len());
-    if faults.is_empty() {
+    say!("splats, leftovers {faults}");
+    if faults == 0 {
         say!("\nok");
         return Ok(ExitCode::SUCCESS);
     }
-    say!("{}", verdict::report(&vm, &faults));
+    say!("{report}");
     say!("FAILED; again, with these choices: SEED={seed}");
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
@@ -166,13 +167,14 @@ pub fn run(options: &Options, how: &How) -> Result<ExitCode> {
 /// At most so many rounds in one VM; all that speaks against it.
 fn until(
     vm: &Vm,
+    judge: &mut Judge,
     end: Duration,
     rounds: u64,
     random: &mut fastrand::Rng,
     figures: &mut Figures,
 ) -> Vec<Fault> {
     let last = figures.rounds.saturating_add(rounds);
-    let mut faults = verdict::judge(vm, "torture", Leaves::Clean, |vm| {
+    let mut faults = judge.run(vm, "torture", Leaves::Clean, |vm| {
         vm.set_test_limit(None);
         while clock::now() < end && figures.rounds < last {
             round(vm, random, figures).with_context(|| format!("round {}", figures.rounds))?;
@@ -182,7 +184,7 @@ fn until(
         Ok(())
     });
     if vm.is_running() && faults.is_empty() {
-        faults.extend(verdict::late_leaks(vm));
+        faults.extend(judge.late_leaks(vm));
         if let Err(e) = vm.shut_down() {
             faults.push(Fault::Unclean(format!("{e:#}")));
         }
@@ -234,7 +236,7 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     let start = clock::now();
     let mut shown = Duration::ZERO;
     while clock::now() - start < ROUND {
-        bytes.extend(recorder::read_now(&log)?);
+        bytes.extend(log.read_now()?);
         if clock::now() - start >= shown + STATUS {
             shown = clock::now() - start;
             status(&demo, figures, shown)?;
@@ -263,7 +265,7 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
         figures.suspends += 1;
     }
     demo.stop_timers()?;
-    recorder::drain(&log, &mut bytes)?;
+    demo_module::drain(&log, &mut bytes)?;
     drop(log);
     threads_balance(&demo, &bytes, figures)?;
     jobs_balance(vm, &possible, figures)?;
@@ -314,7 +316,7 @@ fn status(demo: &Demo<'_>, figures: &Figures, time: Duration) -> Result<()> {
 
 fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Result<()> {
     let cpus = module::events(bytes)?;
-    recorder::conforms(conform::life(&cpus))?;
+    demo_module::ensure_legal(conform::life(&cpus))?;
     for cpu in &cpus {
         let last = |kind| cpu.events.iter().rposition(|event| event.kind == kind);
         ensure!(

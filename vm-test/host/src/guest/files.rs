@@ -2,26 +2,27 @@
 
 //! Files of the guest.
 
-use super::SOON;
+use super::DEFAULT_LIMIT;
 use super::calls::{read, write};
 use crate::Vm;
-use crate::errors::Refused;
+use crate::errors::{Refused, refused};
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use std::time::Duration;
 use wire::{Access, Call, Until, Value};
 
 impl Vm {
+    /// The contents of a file.
     pub fn read_bytes(&self, path: &str) -> Result<Vec<u8>> {
         expect!(self.call(read(path))?, Value::Bytes(bytes) => bytes)
     }
 
-    /// Without the newline at its end.
+    /// The text of a file, without white space at its end.
     pub fn read(&self, path: &str) -> Result<String> {
         text(Value::Bytes(self.read_bytes(path)?))
     }
 
-    /// One write(2) of all of it.
+    /// Writes a file by one write(2), which must take all of it.
     pub fn write(&self, path: &str, data: impl AsRef<[u8]>) -> Result<()> {
         let data = data.as_ref();
         let n = expect!(self.call(write(path, data))?, Value::Count(n) => n)?;
@@ -29,10 +30,12 @@ impl Vm {
         Ok(())
     }
 
+    /// Sorted names in a directory.
     pub fn list(&self, path: &str) -> Result<Vec<String>> {
         expect!(self.call(Call::List { path: path.into() })?, Value::Names(names) => names)
     }
 
+    /// Whether a file exists.
     pub fn exists(&self, path: &str) -> Result<bool> {
         match self.call(Call::Stat { path: path.into() }) {
             Ok(_) => Ok(true),
@@ -43,30 +46,32 @@ impl Vm {
         }
     }
 
-    /// The permission bits.
+    /// The permission bits of a file.
     pub fn mode(&self, path: &str) -> Result<u32> {
         let call = Call::Stat { path: path.into() };
         expect!(self.call(call)?, Value::Stat { mode, .. } => mode & 0o7777)
     }
 
+    /// Opens a file.
     pub fn open(&self, path: &str, access: Access) -> Result<Handle<'_>> {
         let call = Call::Open { path: path.into(), access };
         let handle = expect!(self.call(call)?, Value::Handle(handle) => handle)?;
         Ok(Handle { vm: self, handle })
     }
 
-    /// Until the file reads as wanted; a failure says what it read last.
+    /// Waits until the file reads as wanted; the error has what was read last.
     pub fn wait_for(&self, path: &str, until: Until) -> Result<()> {
-        self.wait_for_within(path, until, SOON)
+        self.wait_for_within(path, until, DEFAULT_LIMIT)
     }
 
+    /// The same with a limit.
     pub fn wait_for_within(&self, path: &str, until: Until, limit: Duration) -> Result<()> {
         let limit_ms = self.ms(limit);
         let call = Call::WaitFor { path: path.into(), until: until.clone(), limit_ms };
         waited(path, &until, self.call(call)?)
     }
 
-    /// All of them, in one message.
+    /// Waits for several files, in one message.
     pub fn wait_for_all(&self, wanted: Vec<(String, Until)>) -> Result<()> {
         let calls = wanted.iter().map(|(path, until)| self.waiting(path, until.clone())).collect();
         let values = self.batch(calls)?;
@@ -76,35 +81,71 @@ impl Vm {
     }
 
     fn waiting(&self, path: &str, until: Until) -> Call {
-        Call::WaitFor { path: path.into(), until, limit_ms: self.ms(SOON) }
+        Call::WaitFor { path: path.into(), until, limit_ms: self.ms(DEFAULT_LIMIT) }
     }
 }
 
-/// What one read of an open file gives at most, in bytes.
-pub const MOST: u32 = 1 << 20;
+/// Limit of one read of an open file, in bytes.
+pub const MAX_READ: u32 = 1 << 20;
 
 /// A file that is open in the guest until this is dropped.
 pub struct Handle<'a> {
-    pub vm: &'a Vm,
+    vm: &'a Vm,
     handle: u32,
 }
 
-impl Handle<'_> {
+impl<'a> Handle<'a> {
+    /// The VM that it is open in.
+    pub fn vm(&self) -> &'a Vm {
+        self.vm
+    }
+
+    /// One read, as text without white space at its end.
     pub fn read(&self) -> Result<String> {
         text(Value::Bytes(self.read_bytes()?))
     }
 
+    /// One read.
     pub fn read_bytes(&self) -> Result<Vec<u8>> {
-        let call = Call::ReadHandle { handle: self.handle, max: MOST };
+        let call = Call::ReadHandle { handle: self.handle, max: MAX_READ };
         expect!(self.vm.call(call)?, Value::Bytes(bytes) => bytes)
     }
 
     /// One read into a buffer of which only the first `valid` bytes are accessible.
     pub fn read_faulting(&self, valid: u32) -> Result<Vec<u8>> {
-        let call = Call::ReadFaulting { handle: self.handle, valid, max: 1 << 20 };
+        let call = Call::ReadFaulting { handle: self.handle, valid, max: MAX_READ };
         expect!(self.vm.call(call)?, Value::Bytes(bytes) => bytes)
     }
 
+    /// One read of a file that was opened with [`Access::ReadNow`]; empty if the file has nothing
+    /// at present.
+    pub fn read_now(&self) -> Result<Vec<u8>> {
+        match self.read_bytes() {
+            Ok(bytes) => Ok(bytes),
+            Err(e) => match refused::<()>(Err(e))? {
+                Errno::EAGAIN => Ok(Vec::new()),
+                errno => bail!("{errno}"),
+            },
+        }
+    }
+
+    /// Reads what a file that was opened with [`Access::ReadNow`] has at present, of records of
+    /// `record` bytes, onto the end of `bytes`. Stops after about `max` bytes: records may arrive
+    /// faster than they are read.
+    pub fn drain(&self, bytes: &mut Vec<u8>, record: usize, max: usize) -> Result<()> {
+        let end = bytes.len() + max;
+        while bytes.len() < end {
+            let more = self.read_now()?;
+            bytes.extend(&more);
+            // A read that another record would have fitted into.
+            if more.len() + record <= MAX_READ as usize {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One write; returns how many bytes it took.
     pub fn write(&self, data: impl AsRef<[u8]>) -> Result<u64> {
         let call = Call::WriteHandle { handle: self.handle, data: data.as_ref().into() };
         expect!(self.vm.call(call)?, Value::Count(n) => n)
@@ -113,12 +154,12 @@ impl Handle<'_> {
 
 impl Drop for Handle<'_> {
     fn drop(&mut self) {
-        // If the VM is gone, so is the file.
+        // Fails only if the VM has ended, and the file with it.
         let _ = self.vm.call(Call::Close { handle: self.handle });
     }
 }
 
-/// The bytes of a small file as text, without the newline at its end.
+/// Bytes that were read, as text without white space at its end.
 pub fn text(value: Value) -> Result<String> {
     let bytes = expect!(value, Value::Bytes(bytes) => bytes)?;
     let mut text = String::from_utf8(bytes)?;
@@ -130,7 +171,7 @@ fn waited(path: &str, until: &Until, value: Value) -> Result<()> {
     let (held, last, took_us) =
         expect!(value, Value::Waited { held, last, took_us } => (held, last, took_us))?;
     let seconds = took_us as f64 / 1e6;
-    ensure!(held, "{path} is not {until:?} after {seconds:.1} s: {:?}", last.trim_end());
+    ensure!(held, "{path} is not {until:?} after {seconds:.1} s, but {:?}", last.trim_end());
     Ok(())
 }
 
@@ -139,9 +180,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wait_in_vain_says_what_was_read_last() {
+    fn a_wait_that_fails_shows_what_was_read_last() {
         let value = Value::Waited { held: false, last: "2\n".into(), took_us: 1_500_000 };
         let error = waited("/park", &Until::AtLeast(3), value).unwrap_err().to_string();
-        assert_eq!(error, r#"/park is not AtLeast(3) after 1.5 s: "2""#);
+        assert_eq!(error, r#"/park is not AtLeast(3) after 1.5 s, but "2""#);
     }
 }

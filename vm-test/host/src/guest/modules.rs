@@ -1,26 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Modules of the guest's kernel.
+//! Modules and taint of the guest's kernel.
 
 use super::calls::{insmod, rmmod};
 use crate::Vm;
 use anyhow::Result;
 
 impl Vm {
+    /// Loads a module of the initramfs.
     pub fn insmod(&self, module: &str, params: &str) -> Result<()> {
         self.call(insmod(module, params)).map(drop)
     }
 
+    /// Unloads a module.
     pub fn rmmod(&self, module: &str) -> Result<()> {
         self.call(rmmod(module)).map(drop)
     }
 
-    /// Names of all modules that are loaded.
+    /// Names of the loaded modules.
     pub fn modules(&self) -> Result<Vec<String>> {
         let table = self.read("/proc/modules")?;
         Ok(table.lines().filter_map(|line| line.split(' ').next()).map(String::from).collect())
     }
 
+    /// The kernel's taint bits.
     pub fn taint(&self) -> Result<u64> {
         Ok(self.read("/proc/sys/kernel/tainted")?.parse()?)
     }

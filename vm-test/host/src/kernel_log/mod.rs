@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel log as text: its lines, and what must not be in it.
+//! The kernel log as text: lines, and splats in them.
 
 pub mod splat;
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What must not be in a kernel log.
+//! Finds splats in a kernel log.
 //!
-//! Two rules: a line that matches the table begins a splat wherever it comes from, and so does every
-//! record that the kernel logs as a warning or worse and that is not expected. All lines of a report
-//! are one splat.
+//! A splat begins with a line that matches the table, or with a record that the kernel logs as a
+//! warning or worse and that is not expected. All lines of a report are one splat.
 
 use super::without_stamp;
 use wire::Record;
@@ -24,18 +23,18 @@ enum Place {
     Anywhere,
 }
 
-/// Where a splat ends that begins with a line. What of a dump follows directly is of the splat, too.
+/// Where a splat ends. A dump that follows directly belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// With that line.
+    /// With its first line.
     Line,
     /// With the first stack trace.
     Trace,
     /// With the next [`is_ruler`].
     Ruler,
-    /// With a line that has this.
+    /// With a line that contains this.
     At(&'static str),
-    /// The line is a part of the splat before it. Alone it begins one with a trace.
+    /// The line belongs to the splat before it. Alone it begins one with a trace.
     Part,
 }
 use End::*;
@@ -50,7 +49,8 @@ const fn anywhere(kind: &'static str, text: &'static str, end: End) -> Pattern {
     Pattern { kind, place: Place::Anywhere, text, end }
 }
 
-/// Of the kernel's source. The first line of the table that is in a report names it, so the narrow ones come first.
+/// Texts of the kernel's source. The first line of the table that is in a report names it, so
+/// specific ones come first.
 const SPLATS: &[Pattern] = &[
     anywhere("Rust panic", "rust_kernel: panicked", END_TRACE),
     anywhere("KASAN", "BUG: KASAN: ", Ruler),
@@ -91,7 +91,7 @@ const SPLATS: &[Pattern] = &[
     anywhere("lockdep", "trying to register non-static key", Trace),
     anywhere("lockdep", "lock held when returning to user space", Line),
     anywhere("lockdep", "DEBUG_LOCKS_WARN_ON", END_TRACE),
-    // It stops looking, and says so in a line that is no warning.
+    // Lockdep turns itself off, with a line that is no warning.
     anywhere("lockdep", "turning off the locking correctness validator", Trace),
     anywhere("ODEBUG", "ODEBUG: Out of memory", Line),
     anywhere("ODEBUG", "ODEBUG: object ", END_TRACE),
@@ -150,24 +150,24 @@ const SPLATS: &[Pattern] = &[
     start("no memory", "kmemleak: Cannot allocate", Line),
     start("no memory", "execmem: unable to allocate memory", Line),
     start("no memory", "debugfs: out of free ", Line),
-    // With ENOMEM, which these print as a number.
+    // These print ENOMEM as a number.
     anywhere("no memory", "kobject_add error: -12", Line),
     anywhere("no memory", "(error: -12 parent: ", Line),
     start("no memory", "kobject: can not set name properly!", Line),
     start("no memory", "kunit module: error filtering suites: -12", Line),
-    // How many of the reports that begin with "page allocation failure" or "vmalloc error" it left out.
+    // The number of suppressed reports of "page allocation failure" or "vmalloc error".
     start("no memory", "warn_alloc: ", Line),
-    // Whatever the table does not know by name comes with a trace.
+    // A report that the table does not name has a trace.
     start("trace", "Call Trace:", Trace),
     start("trace", "Call trace:", Trace),
 ];
 
 const CUT_HERE: &str = "------------[ cut here ]------------";
 
-/// The kind of a line that is a splat only by its level.
+/// The kind of a line that is a splat only because of its level.
 const UNEXPECTED: &str = "unexpected warning";
 
-/// Starts of lines that only follow others: of registers, stack traces, and of what is known of memory and tasks.
+/// Beginnings of lines that only follow others: registers, stack traces, memory, tasks.
 const DUMP: &[&str] = &[
     " ",
     "\t",
@@ -223,7 +223,7 @@ const DUMP: &[&str] = &[
     "Mem-Info:",
     "active_anon:",
     "Node ",
-    // As after "Node 0", on a machine without NUMA.
+    // After "Node 0"; without NUMA it is missing.
     "DMA free:",
     "DMA: ",
     "DMA32 free:",
@@ -243,12 +243,12 @@ fn is_dump(text: &str) -> bool {
     DUMP.iter().any(|start| text.starts_with(start)) || pages()
 }
 
-/// The first and the last line of a report of the sanitizers; lockdep begins with one, too.
+/// The first and the last line of a sanitizer's report; lockdep begins with one, too.
 fn is_ruler(text: &str) -> bool {
     text.len() >= 20 && text.bytes().all(|byte| byte == b'=')
 }
 
-/// The place in the table.
+/// The index in the table.
 fn find(text: &str) -> Option<usize> {
     SPLATS.iter().position(|pattern| match pattern.place {
         Place::Start => text.starts_with(pattern.text),
@@ -259,26 +259,28 @@ fn find(text: &str) -> Option<usize> {
 /// One report in a kernel log, from its first to its last line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Splat {
-    /// Of all its lines; the first one names it.
+    /// The kinds of all its lines; the first one names it.
     kinds: Vec<&'static str>,
-    /// The line that says most.
+    /// The most telling line.
     pub line: String,
-    /// How many lines it has.
+    /// Number of lines.
     pub lines: usize,
-    /// Of `line`, in the table; beyond it for what is there only by its level.
+    /// Index of `line` in the table; beyond its end if it is a splat only because of its level.
     rank: usize,
 }
 
 impl Splat {
+    /// Its name in the table.
     pub fn kind(&self) -> &'static str {
         self.kinds[0]
     }
 
+    /// Whether one of its lines is of this kind.
     pub fn is(&self, kind: &str) -> bool {
         self.kinds.contains(&kind)
     }
 
-    /// It is there only by its level.
+    /// Whether it is a splat only because of its level.
     pub fn is_unexpected(&self) -> bool {
         self.kind() == UNEXPECTED
     }
@@ -293,7 +295,7 @@ impl Splat {
         self.lines += 1;
         let Some(rank) = found else { return };
         let kind = SPLATS[rank].kind;
-        // The line that is there only by its level says more than that there is a trace.
+        // A warning says more than the head of its trace.
         let says_more = self.is_unexpected() && kind == TRACE && !is_dump(&self.line);
         if rank < self.rank && !says_more {
             (self.rank, self.line) = (rank, text.into());
@@ -312,20 +314,21 @@ enum State {
     /// Outside of all splats.
     #[default]
     Outside,
-    /// In the last one.
+    /// In the last splat.
     Inside(End),
-    /// As [`End::Trace`], of which a trace was seen.
+    /// In its trace, after which it ends.
     InTrace,
-    /// The last one has ended with the line before.
+    /// Directly after the last splat.
     After,
-    /// Since the last one there were so many lines that are no warnings: of another CPU, perhaps in the middle of it.
+    /// This number of lines after the last splat. They are no warnings, and may be another CPU's,
+    /// in the middle of the splat.
     Interrupted(usize),
 }
 
-/// So many lines of other CPUs may be in the middle of a splat.
+/// Limit of another CPU's lines in the middle of a splat.
 const INTERRUPTION: usize = 10;
 
-/// Puts the lines of a log together to splats.
+/// Combines the lines of a log to splats.
 #[derive(Default)]
 pub struct Scanner {
     splats: Vec<Splat>,
@@ -333,16 +336,18 @@ pub struct Scanner {
 }
 
 impl Scanner {
+    /// Adds a record.
     pub fn record(&mut self, record: &Record) {
-        let expected = EXPECTED.iter().any(|e| record.text.contains(e.text));
+        let expected = EXPECTED.iter().any(|part| record.text.contains(part));
         self.text(&record.text, record.level <= WARNING && !expected);
     }
 
-    /// A line of the console, which has no level.
+    /// Adds a line of the console, which has no level.
     pub fn line(&mut self, line: &str) {
         self.text(without_stamp(line), false);
     }
 
+    /// The splats, in order.
     pub fn finish(self) -> Vec<Splat> {
         self.splats
     }
@@ -379,7 +384,7 @@ impl Scanner {
                 self.add(text, Some(found));
                 State::InTrace
             }
-            // What the kernel does about it.
+            // The kernel panics because of it.
             (State::InTrace | State::After, Some(found)) if SPLATS[found].kind == "panic" => {
                 self.add(text, Some(found));
                 State::Inside(SPLATS[found].end)
@@ -403,7 +408,7 @@ impl Scanner {
             }
             (_, None) => State::Outside,
             (_, Some(found)) => {
-                // Of the memory that is corrupt, the kernel says a word before.
+                // The kernel may print a line about corrupt memory first.
                 let mut splat = Splat::new(text, Some(found));
                 if let (State::After, Some(last)) = (&self.state, self.splats.last()) {
                     if last.is_unexpected() && last.line.starts_with(' ') {
@@ -429,59 +434,47 @@ impl Scanner {
     }
 }
 
-/// Whether a line of the table is a part of the report around it.
+/// Whether a line of the table belongs to the report around it.
 fn is_detail(found: usize) -> bool {
     SPLATS[found].kind == TRACE || SPLATS[found].end == Part
 }
 
-struct Expected {
-    text: &'static str,
-    #[expect(dead_code, reason = "for the reader")]
-    why: &'static str,
-}
-
-const EXPECTED: &[Expected] = &[
-    Expected { text: "loading out-of-tree module taints kernel.", why: "it is one" },
-    Expected {
-        text: "module verification failed: signature and/or required key missing",
-        why: "nobody signs a module that was built for a test; the stock kernel takes it all the same",
-    },
-    Expected {
-        text: "APIC: Stale IRR: ",
-        why: "an interrupt was sent to a CPU on its way down: x86 says so when the CPU is back",
-    },
-    Expected {
-        text: "NOHZ tick-stop error: local softirq work is pending, handler #",
-        why: "a FIFO thread that injects idle time keeps ksoftirqd off the CPU; with the kernel's own \
-              idle injection it is the same",
-    },
-    Expected {
-        text: "sched: DL replenish lagged too much",
-        why: "the fair server, which is to get 50 ms of each second, did not for more than one: the CPU \
-              injected idle time, and is a slow one",
-    },
-    Expected {
-        text: "select_fallback_rq: ",
-        why: "how many of `no longer affine to cpu` were left out, if it was more than ten in five seconds",
-    },
-    Expected {
-        text: "onoff: ",
-        why: "how a line of the kernel's torture modules goes on, if another CPU had something to say in \
-              the middle of it",
-    },
-    Expected { text: " stnmie: ", why: "the end of that line, of scftorture" },
-    Expected { text: "gpwraps: ", why: "the end of that line, of rcutorture" },
+/// Parts of warnings that are no splats.
+const EXPECTED: &[&str] = &[
+    // Ours are.
+    "loading out-of-tree module taints kernel.",
+    // Modules built for a test are not signed; the stock kernel loads them all the same.
+    "module verification failed: signature and/or required key missing",
+    // An interrupt was sent to a CPU on its way down: x86 reports that when the CPU is online
+    // again.
+    "APIC: Stale IRR: ",
+    // A FIFO thread that injects idle time keeps ksoftirqd off the CPU, as does the kernel's own
+    // idle injection.
+    "NOHZ tick-stop error: local softirq work is pending, handler #",
+    // The fair server, entitled to 50 ms per second, waited for more than one: a slow CPU injected
+    // idle time.
+    "sched: DL replenish lagged too much",
+    // The number of suppressed `no longer affine to cpu`, if there were more than ten in five
+    // seconds.
+    "select_fallback_rq: ",
+    // The rest of a line of the kernel's torture modules that another CPU's line has interrupted.
+    "onoff: ",
+    // The end of that line in scftorture.
+    " stnmie: ",
+    // The end of that line in rcutorture.
+    "gpwraps: ",
 ];
 
-/// Why a line of the console is a splat, or a part of one, if it is.
+/// The kind of splat that a line of the console begins or belongs to.
 pub fn in_line(line: &str) -> Option<&'static str> {
     find(without_stamp(line)).map(|found| SPLATS[found].kind)
 }
 
-/// Whether a breakpoint was hit where there is none: with a thread for each CPU, TCG may run the first
-/// byte of an instruction that the kernel is patching after the kernel has replaced it. The dump of the code
-/// shows what is in memory: the byte in brackets is where the CPU would go on, the one before it what it ran.
-pub fn is_of_emulator<'a>(mut lines: impl Iterator<Item = &'a str>) -> bool {
+/// Whether the emulator hit a breakpoint where memory has none. With one thread per CPU, TCG may
+/// execute the first byte of an instruction that the kernel patches after the kernel has replaced
+/// it. In the dump of the code the byte in brackets is the next one to execute, and the one before
+/// it was executed.
+pub fn is_emulator_fault<'a>(mut lines: impl Iterator<Item = &'a str>) -> bool {
     const INT3: &str = "cc";
     if !lines.any(|line| without_stamp(line).starts_with("Oops: int3")) {
         return false;
@@ -839,7 +832,8 @@ mod tests {
         for (log, wanted) in LOGS.iter().filter(|(_, wanted)| wanted[0].0 != "panic") {
             let more = format!("{log}\n[  99.0] rust_smpboot_demo: something odd\n");
             assert_eq!(kinds(4, &more).len(), wanted.len() + 1, "{wanted:?}");
-            // Each after each other one. Only a trace without a head is taken for a part of what it follows.
+            // Each after each other one. Only a trace without a head is taken for a part of what it
+            // follows.
             let with_head =
                 |(_, wanted): &&(&str, &[(&str, &str)])| !["panic", TRACE].contains(&wanted[0].0);
             for (other, others) in LOGS.iter().filter(with_head) {
@@ -910,11 +904,11 @@ mod tests {
                 "[    7.1] rust_smpboot_demo: cpu1: park\n[    7.2] Oops: int3: 0000 [#1] SMP\n\
                  [    7.2] RIP: 0010:x+0x1/0x2\n[    7.2] Code: {code}\n"
             );
-            is_of_emulator(log.lines())
+            is_emulator_fault(log.lines())
         };
         assert!(log("0f 1f 44 00 e8 <11> 22 33"));
         assert!(!log("0f 1f 44 00 cc <11> 22 33"));
         assert!(!log("<11> 22 33"));
-        assert!(!is_of_emulator("[    7.2] Oops: 0000 [#1] SMP\nCode: 90 <00> 1".lines()));
+        assert!(!is_emulator_fault("[    7.2] Oops: 0000 [#1] SMP\nCode: 90 <00> 1".lines()));
     }
 }

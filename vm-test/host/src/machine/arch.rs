@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What differs between the guest's architectures.
+//! Differences between the guest's architectures.
 
+/// An architecture of the guest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Arch {
+    /// x86-64
     #[default]
     Amd64,
+    /// AArch64
     Arm64,
 }
 
 impl Arch {
+    /// All of them.
     pub const ALL: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
 
-    /// As Debian and the Makefile's `ARCH=` call it.
+    /// The name that Debian and `make ARCH=` use.
     pub fn name(self) -> &'static str {
         match self {
             Arch::Amd64 => "amd64",
@@ -20,6 +24,7 @@ impl Arch {
         }
     }
 
+    /// QEMU's program.
     pub fn qemu(self) -> &'static str {
         match self {
             Arch::Amd64 => "qemu-system-x86_64",
@@ -27,6 +32,7 @@ impl Arch {
         }
     }
 
+    /// QEMU's `-machine`.
     pub fn machine(self) -> &'static str {
         match self {
             Arch::Amd64 => "pc",
@@ -34,8 +40,8 @@ impl Arch {
         }
     }
 
-    /// How many CPUs of [`Arch::machine`] boot. QEMU takes 255 of `pc`, but emulated in one thread the timers of so many leave
-    /// no time for the boot. `virt` has a GICv2, with 8 interfaces.
+    /// Limit of CPUs. QEMU supports 255 with `pc`, but emulated in one thread their timers leave no
+    /// time for the boot. `virt` has a GICv2, with 8 interfaces.
     pub fn max_cpus(self) -> u32 {
         match self {
             Arch::Amd64 => 128,
@@ -43,7 +49,7 @@ impl Arch {
         }
     }
 
-    /// Where QEMU's default does not do: the one of `virt` is a 32-bit CPU.
+    /// QEMU's `-cpu` under TCG, if not the default: that of `virt` has 32 bits.
     pub fn emulated_cpu(self) -> Option<&'static str> {
         match self {
             Arch::Amd64 => None,
@@ -51,6 +57,7 @@ impl Arch {
         }
     }
 
+    /// The serial console's device.
     pub fn console(self) -> &'static str {
         match self {
             Arch::Amd64 => "ttyS0",
@@ -58,7 +65,7 @@ impl Arch {
         }
     }
 
-    /// The target that the agent was built for.
+    /// The agent's Rust target.
     pub fn target(self) -> &'static str {
         match self {
             Arch::Amd64 => "x86_64-unknown-linux-gnu",
@@ -66,7 +73,7 @@ impl Arch {
         }
     }
 
-    /// Whether KVM could run such a guest here at all.
+    /// Whether this computer has this architecture, as KVM requires.
     pub fn is_native(self) -> bool {
         self.target().starts_with(std::env::consts::ARCH)
     }

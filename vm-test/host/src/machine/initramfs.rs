@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest's files: the agent as init, busybox, the modules.
+//! The initramfs: the agent as init, busybox, the modules.
 
 use anyhow::{Context, Result};
 use cpio::newc::{Builder, trailer};
@@ -10,30 +10,35 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+/// Files for the initramfs.
+#[derive(Debug)]
 pub struct Contents {
+    /// The package `guest`, built for the guest's architecture.
     pub agent: PathBuf,
+    /// A static busybox.
     pub busybox: PathBuf,
+    /// Modules, which go to `/modules`.
     pub modules: Vec<PathBuf>,
-    /// A folder whose files are the guest's, too, at the same places.
+    /// A directory to be copied to `/`.
     pub files: Option<PathBuf>,
 }
 
-const FOLDERS: &[&str] =
+const DIRECTORIES: &[&str] =
     &["bin", "dev", "etc", "modules", "proc", "sbin", "sys", "tmp", "usr", "usr/bin", "usr/sbin"];
 
-const FOLDER: u32 = 0o040755;
+const DIRECTORY: u32 = 0o040755;
 const PROGRAM: u32 = 0o100755;
 const FILE: u32 = 0o100644;
 const LINK: u32 = 0o120777;
 
-/// What the shell of `make vm` begins with.
+/// Start of a login shell, as in `make vm`.
 const PROFILE: &str = include_str!("../../../guest/assets/profile.sh");
 
-/// In memory only, so that there is nothing to clean up.
+/// Makes the initramfs, in memory only: nothing has to be cleaned up.
 pub fn build(contents: &Contents) -> Result<OwnedFd> {
     let mut archive = Archive(Vec::new());
-    for name in FOLDERS {
-        archive.add(name, FOLDER, b"")?;
+    for name in DIRECTORIES {
+        archive.add(name, DIRECTORY, b"")?;
     }
     archive.copy("init", PROGRAM, &contents.agent)?;
     archive.add("bin/smpboot-top", LINK, b"/init")?;
@@ -64,7 +69,8 @@ impl Archive {
     }
 
     fn copy(&mut self, name: &str, mode: u32, from: &PathBuf) -> Result<()> {
-        let data = fs::read(from).with_context(|| format!("for the VM: {}", from.display()))?;
+        let data = fs::read(from)
+            .with_context(|| format!("cannot read {}, a file for the VM", from.display()))?;
         self.add(name, mode, &data)
     }
 
@@ -73,7 +79,7 @@ impl Archive {
             let entry = entry?;
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             if entry.file_type()?.is_dir() {
-                self.add(&name, FOLDER, b"")?;
+                self.add(&name, DIRECTORY, b"")?;
                 self.copy_all(&format!("{name}/"), &entry.path())?;
             } else {
                 self.copy(&name, PROGRAM, &entry.path())?;
@@ -91,12 +97,12 @@ mod tests {
     #[test]
     fn a_program_comes_out_as_it_went_in() {
         let mut archive = Archive(Vec::new());
-        archive.add("bin", FOLDER, b"").unwrap();
+        archive.add("bin", DIRECTORY, b"").unwrap();
         archive.add("bin/x", PROGRAM, b"\x7fELF").unwrap();
         let bytes = trailer(archive.0).unwrap();
 
         let folder = Reader::new(bytes.as_slice()).unwrap();
-        assert_eq!((folder.entry().name(), folder.entry().mode()), ("bin", FOLDER));
+        assert_eq!((folder.entry().name(), folder.entry().mode()), ("bin", DIRECTORY));
         let rest = folder.finish().unwrap();
         let mut program = Reader::new(rest).unwrap();
         assert_eq!((program.entry().name(), program.entry().mode()), ("bin/x", PROGRAM));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel that is booted: which it is, and what it was built to check.
+//! The kernel to boot, and the options that it was built with.
 
 use anyhow::{Context, Result};
 use std::collections::BTreeSet;
@@ -8,25 +8,28 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A folder as scripts/kernel prepares it.
+/// A kernel as scripts/kernel prepares it.
 #[derive(Debug, Clone)]
 pub struct Kernel {
+    /// The file to boot.
     pub image: PathBuf,
-    /// With the decompressor in front, which is not loaded anew when the VM resumes.
+    /// The compressed kernel: QEMU does not load it again when a VM resumes.
     pub compressed: Option<PathBuf>,
     /// `uname -r` in the guest
     pub release: String,
+    /// Its configuration.
     pub built_with: BuiltWith,
-    /// More are ignored.
+    /// CPUs beyond this number are ignored.
     pub max_cpus: u32,
 }
 
 impl Kernel {
-    /// Whether it can sleep, and come back.
+    /// Whether it can be suspended, and resumes.
     pub fn suspends(&self) -> bool {
         self.compressed.is_some() && self.built_with.has(ACPI_SLEEP)
     }
 
+    /// Reads the directory of a kernel.
     pub fn read(folder: &Path) -> Result<Kernel> {
         let text = |name: &str| {
             let path = folder.join(name);
@@ -48,8 +51,7 @@ fn max_cpus(config: &str) -> Option<u32> {
     config.lines().find_map(|line| line.strip_prefix("CONFIG_NR_CPUS="))?.parse().ok()
 }
 
-/// The same kernel without the decompressor in front of it, if that was prepared: under emulation
-/// it is up a second earlier.
+/// The uncompressed kernel, if that was prepared: under emulation it boots a second faster.
 fn image(folder: &Path) -> Result<PathBuf> {
     let images = ["vmlinux", "vmlinuz"].map(|name| folder.join(name));
     let found = images.into_iter().find(|image| image.is_file());
@@ -63,20 +65,35 @@ pub struct BuiltWith(Arc<BTreeSet<String>>);
 /// A configuration option, as Kconfig calls it.
 pub type Symbol = &'static str;
 
+/// Reports invalid accesses to memory.
 pub const KASAN: Symbol = "KASAN";
+/// Reports data races.
 pub const KCSAN: Symbol = "KCSAN";
+/// Reports memory leaks.
 pub const KMEMLEAK: Symbol = "DEBUG_KMEMLEAK";
+/// Reports wrong orders of locks.
 pub const LOCKDEP: Symbol = "PROVE_LOCKING";
+/// Reports sleep in atomic context.
 pub const ATOMIC_SLEEP: Symbol = "DEBUG_ATOMIC_SLEEP";
+/// Reports wrong uses of timers.
 pub const OBJECTS: Symbol = "DEBUG_OBJECTS_TIMERS";
+/// Lets allocations fail.
 pub const FAILSLAB: Symbol = "FAILSLAB";
+/// Checks signatures of modules.
 pub const MODULE_SIG: Symbol = "MODULE_SIG";
+/// Can restrict root.
 pub const LOCKDOWN: Symbol = "SECURITY_LOCKDOWN_LSM";
+/// `locktorture`
 pub const LOCK_TORTURE: Symbol = "LOCK_TORTURE_TEST";
+/// `rcutorture`
 pub const RCU_TORTURE: Symbol = "RCU_TORTURE_TEST";
+/// Suspends to RAM, on x86.
 pub const ACPI_SLEEP: Symbol = "ACPI_SLEEP";
+/// Tests phases of suspend.
 pub const PM_DEBUG: Symbol = "PM_DEBUG";
+/// Unit tests of modules.
 pub const KUNIT: Symbol = "KUNIT";
+/// Stops a CPU at a hotplug state.
 pub const STATE_CONTROL: Symbol = "CPU_HOTPLUG_STATE_CONTROL";
 
 impl BuiltWith {
@@ -88,22 +105,23 @@ impl BuiltWith {
         BuiltWith(Arc::new(config.lines().filter_map(set).collect()))
     }
 
+    /// Whether this option is set.
     pub fn has(&self, symbol: Symbol) -> bool {
         self.0.contains(symbol)
     }
 
-    /// The first of them that it has not.
+    /// The first of these options that is not set.
     pub fn lacks(&self, symbols: &[Symbol]) -> Option<Symbol> {
         symbols.iter().copied().find(|symbol| !self.has(symbol))
     }
 
-    /// About how many times the usual it takes for everything.
+    /// Slowdown against a stock kernel, roughly.
     pub fn slowness(&self) -> u32 {
         if self.has(KASAN) || self.has(KCSAN) { 4 } else { 1 }
     }
 
     #[cfg(test)]
-    pub fn with(symbols: &[Symbol]) -> BuiltWith {
+    pub(crate) fn with(symbols: &[Symbol]) -> BuiltWith {
         BuiltWith(Arc::new(symbols.iter().map(|symbol| symbol.to_string()).collect()))
     }
 }
@@ -113,7 +131,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_set_is_not_there() {
+    fn options_that_are_not_set_are_absent() {
         let config = "CONFIG_KASAN=y\n# CONFIG_FAILSLAB is not set\nCONFIG_NR_CPUS=16\n\
                       CONFIG_TORTURE_TEST=m\nCONFIG_PROVE_LOCKING=n\n";
         let built_with = BuiltWith::parse(config);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The machine that is booted: architecture, kernel, initramfs, accelerator; and QEMU's command line for it.
+//! The machine to boot: architecture, kernel, initramfs, accelerator, and QEMU's command line for
+//! them.
 
 mod arch;
 pub mod initramfs;
@@ -19,40 +20,49 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How the guest's code is executed.
+/// How the guest's code is executed, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields explain themselves")]
 pub struct Choice {
     pub accel: Accel,
     pub why: String,
 }
 
 impl Choice {
+    /// Emulation.
     pub fn tcg(why: impl Into<String>) -> Choice {
         Choice { accel: Accel::Tcg, why: why.into() }
     }
 
+    /// Virtualization.
     pub fn kvm(why: impl Into<String>) -> Choice {
         Choice { accel: Accel::Kvm, why: why.into() }
     }
 }
 
-/// What the VMs of a run share. [`Config`] is what each of them may choose.
+/// What all VMs of a run have in common. [`Config`] has what differs.
 #[derive(Clone)]
 pub struct Machine {
+    /// The guest's architecture.
     pub arch: Arch,
+    /// The guest's kernel.
     pub kernel: Kernel,
+    /// The guest's files: an open file that QEMU inherits.
     pub initramfs: Arc<OwnedFd>,
+    /// As QEMU prints it.
     pub qemu_version: String,
+    /// KVM or TCG.
     pub accel: Choice,
-    /// Where logs of guests that hang go, if anywhere.
+    /// Directory for logs of guests that hang, if any.
     pub report: Option<PathBuf>,
-    /// At most so much for a call, a silence and a test.
+    /// Upper bound of all [`Limits`](crate::vm::Limits) but that of the boot.
     pub limit: Option<Duration>,
+    /// Gets the progress of each VM.
     pub observer: Observer,
 }
 
 impl Machine {
-    /// A machine that is emulated, in silence.
+    /// An emulated machine, whose progress is not observed.
     pub fn new(arch: Arch, kernel: Kernel, initramfs: OwnedFd) -> Result<Machine> {
         Ok(Machine {
             arch,
@@ -66,21 +76,22 @@ impl Machine {
         })
     }
 
+    /// The same machine with other files.
     pub fn with_initramfs(&self, initramfs: OwnedFd) -> Machine {
         Machine { initramfs: Arc::new(initramfs), ..self.clone() }
     }
 
-    /// For programs that this one starts and waits for.
+    /// A path of the initramfs for other programs, while this one runs.
     pub fn initramfs_path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.initramfs.as_raw_fd())
     }
 
-    /// So many CPUs, if the machine can have them.
+    /// A VM with this number of CPUs, if the machine supports it.
     pub fn config(&self, cpus: u32) -> Result<Config> {
         let most = self.arch.max_cpus().min(self.kernel.max_cpus);
         ensure!(
             (1..=most).contains(&cpus),
-            "CPUS={cpus} is not a number from 1 to {most}, which {} can have in this VM",
+            "CPUS={cpus}: expected 1 to {most} for {} in this VM",
             self.kernel.release
         );
         Ok(Config::smp(cpus))
@@ -90,11 +101,11 @@ impl Machine {
         (self.observer)(&event);
     }
 
-    /// What the results are about.
+    /// Kernel, QEMU and accelerator, for the user.
     pub fn banner(&self) -> String {
         let Machine { kernel, qemu_version, accel, arch, .. } = self;
         format!(
-            "Linux {} on {}, QEMU {qemu_version} with {}\n({})",
+            "Linux {} on {}, QEMU {qemu_version}, {}\n{}",
             kernel.release,
             arch.name(),
             accel.accel,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU's command line, as pure functions of the machine that is wanted.
+//! QEMU's command line, as pure functions of machine and configuration.
 
 use super::Arch;
 use super::kernel::{BuiltWith, KASAN, KMEMLEAK, KUNIT, Kernel};
@@ -8,9 +8,12 @@ use std::fmt::{self, Display, Formatter};
 use std::os::fd::RawFd;
 use wire::PORT_NAME;
 
+/// QEMU's accelerator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accel {
+    /// Virtualization.
     Kvm,
+    /// Emulation.
     Tcg,
 }
 
@@ -23,32 +26,35 @@ impl Display for Accel {
     }
 }
 
-/// What a test may choose of its machine.
+/// What differs between the VMs of a [`Machine`](super::Machine).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Config {
+    /// Number of possible CPUs.
     pub cpus: u32,
-    /// Bring up only so many at boot; the others are possible, and can come online later.
+    /// Number of CPUs to bring up at boot; the others are possible, and can be brought online.
     pub maxcpus: Option<u32>,
+    /// Memory in MB.
     pub memory_mb: u32,
-    /// The guest's clock counts instructions; the number tells one such boot from another.
+    /// The guest's clock counts instructions; the number distinguishes such boots.
     pub counted: Option<u32>,
-    /// Each CPU is a thread of the host: true races, and now and then the emulator's own mistake.
+    /// Emulates each CPU in a thread of its own: real races, and rarely a mistake of the emulator.
     pub multi: bool,
-    /// Can be suspended. QEMU would load an uncompressed kernel again when the VM resumes.
+    /// Can be suspended.
     pub suspends: bool,
-    /// One more for the kernel's command line.
+    /// A word for the kernel's command line.
     pub word: Option<&'static str>,
 }
 
-/// The memory of a machine with up to [`USUAL_CPUS`].
+/// Memory for up to [`USUAL_CPUS`].
 const USUAL_MB: u32 = 512;
 
 const USUAL_CPUS: u32 = 16;
 
-/// For each CPU more: its trace buffer, the kernel's per-CPU memory.
+/// Memory per further CPU: its trace buffer, the kernel's per-CPU memory.
 const MB_PER_CPU: u32 = 8;
 
 impl Config {
+    /// A VM with this number of CPUs.
     pub const fn smp(cpus: u32) -> Config {
         Config {
             cpus,
@@ -65,33 +71,37 @@ impl Config {
         }
     }
 
+    /// Sets [`Config::maxcpus`](Self#structfield.maxcpus).
     pub const fn maxcpus(mut self, n: u32) -> Config {
         self.maxcpus = Some(n);
         self
     }
 
+    /// Sets [`Config::suspends`](Self#structfield.suspends).
     pub const fn suspends(mut self) -> Config {
         self.suspends = true;
         self
     }
 
-    /// For TCG only.
+    /// Sets [`Config::multi`](Self#structfield.multi), for TCG only.
     pub const fn multi(mut self, multi: bool) -> Config {
         self.multi = multi;
         self
     }
 
+    /// Sets [`Config::word`](Self#structfield.word).
     pub const fn word(mut self, word: &'static str) -> Config {
         self.word = Some(word);
         self
     }
 
-    /// For TCG only.
+    /// Sets [`Config::counted`](Self#structfield.counted), for TCG only.
     pub const fn counted(mut self, boot: u32) -> Config {
         self.counted = Some(boot);
         self
     }
 
+    /// Sets [`Config::memory_mb`](Self#structfield.memory_mb).
     pub const fn memory_mb(mut self, mb: u32) -> Config {
         self.memory_mb = mb;
         self
@@ -108,50 +118,51 @@ impl Display for Config {
     }
 }
 
-/// The open files that QEMU inherits.
+/// Open files that QEMU inherits.
 #[derive(Debug, Clone, Copy)]
-pub struct Wires {
+pub(crate) struct Sockets {
     pub initrd: RawFd,
     pub console: RawFd,
     pub qmp: RawFd,
     pub agent: RawFd,
 }
 
-/// What makes hotplug fast under emulation, and the log complete.
+/// Makes hotplug fast under emulation, and the log complete.
 const COMMAND_LINE: &[&str] = &[
     "panic=-1",          // with -no-reboot: QEMU ends
-    "oops=panic",        // nothing after an oops is worth waiting for
+    "oops=panic",        // no test can go on after an oops
     "printk.devkmsg=on", // the markers of the tests are never dropped
     "sysrq_always_enabled",
     "rcupdate.rcu_expedited=1",
     "mitigations=off",
     "nokaslr",
-    "PATH=/bin:/sbin", // what is no parameter is in the environment of init
+    "PATH=/bin:/sbin", // unknown parameters are init's environment
 ];
 
-/// One instruction takes one nanosecond of the guest's time, and nothing else takes any: when all CPUs are idle, time
-/// goes on to the next timer at once. The host's time does not get in.
+/// One instruction takes one nanosecond of the guest's time. When all CPUs are idle, the clock
+/// advances to the next timer at once. The host's time has no effect.
 const COUNTED: &[&str] =
     &["-icount", "shift=0,sleep=off", "-rtc", "clock=vm,base=2026-01-01T00:00:00"];
 
-/// The emulated TSC is exact, and need not be compared with other clocks for a second.
+/// Skips a second of comparing clocks: the emulated TSC is exact.
 const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 
-/// What the log holds: a test's, whole. But kmemleak reads it, and what is kept about each of its lines, the eightfold,
-/// in search of pointers.
+/// Size of the kernel log: the log of one test must fit. Small under kmemleak, which scans the log
+/// and eight times as much metadata.
 pub fn log_kb(built_with: &BuiltWith) -> u32 {
     if built_with.has(KMEMLEAK) { 512 } else { 4096 }
 }
 
-/// One report of KASAN would be the last.
+/// Without it, KASAN reports only once.
 const COMMAND_LINE_KASAN: &str = "kasan_multi_shot";
 
-/// The module is loaded in a hundred tests, of which one asks for its suites.
+/// A hundred tests load the module, and one of them runs its suites.
 const COMMAND_LINE_KUNIT: &str = "kunit.autorun=0";
 
-/// Before the runner gives up.
+/// Seconds. Shorter than [`Limits::silence`](crate::vm::Limits::silence).
 const HUNG_TASK_SECS: u32 = 10;
 
+/// The kernel's command line.
 pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> String {
     let mut words = vec![format!("console={}", arch.console())];
     words.extend(COMMAND_LINE.iter().map(|w| w.to_string()));
@@ -172,18 +183,19 @@ pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> Stri
     }
     words.extend(config.word.map(String::from));
     if let Some(boot) = config.counted {
-        // Nobody's parameter. The same length for each: what differs is what is in memory, not where.
+        // No module reads this. Fixed width, so that boots differ in content but not in layout.
         words.push(format!("smpboot_bench.boot={boot:04}"));
     }
     words.join(" ")
 }
 
-/// kmemleak looks at all of KASAN's shadow, an eighth of it, and at all page structures, after each test.
+/// Less under kmemleak, which scans KASAN's shadow, an eighth of the memory, and all page
+/// structures after each test.
 fn memory_mb(config: &Config, built_with: &BuiltWith) -> u32 {
     if built_with.has(KMEMLEAK) { config.memory_mb / 2 } else { config.memory_mb }
 }
 
-/// What the machine is.
+/// Arguments for the hardware.
 pub fn machine_arguments(
     arch: Arch,
     accel: Accel,
@@ -198,7 +210,7 @@ pub fn machine_arguments(
     match accel {
         Accel::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
         Accel::Tcg if config.multi => add(&["-accel", "tcg,thread=multi"]),
-        // One thread for all CPUs: with several, a CPU can see a half patched instruction.
+        // With several threads, a CPU can see a half patched instruction.
         Accel::Tcg => add(&["-accel", "tcg,thread=single"]),
     }
     if config.counted.is_some() {
@@ -212,12 +224,13 @@ pub fn machine_arguments(
     args
 }
 
-pub fn arguments(
+/// All arguments.
+pub(crate) fn arguments(
     arch: Arch,
     accel: Accel,
     config: &Config,
     kernel: &Kernel,
-    wires: &Wires,
+    sockets: &Sockets,
 ) -> Vec<String> {
     let mut args = machine_arguments(arch, accel, config, &kernel.built_with);
     let mut add = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
@@ -227,9 +240,9 @@ pub fn arguments(
         _ => &kernel.image,
     };
     add(&["-kernel", &image.to_string_lossy()]);
-    add(&["-initrd", &format!("/proc/self/fd/{}", wires.initrd)]);
+    add(&["-initrd", &format!("/proc/self/fd/{}", sockets.initrd)]);
     add(&["-append", &command_line(arch, config, &kernel.built_with)]);
-    for (id, fd) in [("console", wires.console), ("qmp", wires.qmp), ("agent", wires.agent)] {
+    for (id, fd) in [("console", sockets.console), ("qmp", sockets.qmp), ("agent", sockets.agent)] {
         add(&["-chardev", &format!("socket,id={id},fd={fd}")]);
     }
     add(&["-serial", "chardev:console", "-mon", "chardev=qmp,mode=control"]);
@@ -242,7 +255,7 @@ pub fn arguments(
 mod tests {
     use super::*;
 
-    const WIRES: Wires = Wires { initrd: 3, console: 4, qmp: 5, agent: 6 };
+    const SOCKETS: Sockets = Sockets { initrd: 3, console: 4, qmp: 5, agent: 6 };
 
     fn line(arch: Arch, accel: Accel, config: &Config) -> String {
         line_of(arch, accel, config, BuiltWith::default())
@@ -256,11 +269,11 @@ mod tests {
             max_cpus: 8192,
             compressed: None,
         };
-        arguments(arch, accel, config, &kernel, &WIRES).join(" ")
+        arguments(arch, accel, config, &kernel, &SOCKETS).join(" ")
     }
 
     #[test]
-    fn a_kernel_that_checks_is_told_what_it_needs() {
+    fn a_debug_kernel_gets_its_parameters() {
         let plain = line(Arch::Amd64, Accel::Tcg, &Config::smp(4));
         assert!(!plain.contains("kasan"), "{plain}");
         let built_with = BuiltWith::with(&[KASAN, KMEMLEAK]);
@@ -277,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn kvm_is_asked_for_alone() {
+    fn kvm_excludes_tcg() {
         let line = line(Arch::Amd64, Accel::Kvm, &Config::smp(2));
         assert!(line.contains("-accel kvm -cpu host"), "{line}");
         assert!(!line.contains("tcg"), "{line}");
@@ -338,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn each_wire_is_plugged_in() {
+    fn each_socket_is_connected() {
         let line = line(Arch::Amd64, Accel::Tcg, &Config::smp(1));
         for part in ["/proc/self/fd/3", "id=console,fd=4", "id=qmp,fd=5", "id=agent,fd=6"] {
             assert!(line.contains(part), "{part} is not in {line}");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a guest that hangs can still tell: through the serial line's sysrq, and through QEMU.
+//! Asks a guest that hangs for backtraces through sysrq on its serial console, and QEMU for
+//! registers.
 
-use crate::vm::Connection;
+use crate::vm::Limits;
 use crate::{Vm, files};
 use anyhow::Result;
 use serde_json::json;
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,68 +14,68 @@ use std::time::Duration;
 /// Backtraces of the CPUs that run something, blocked tasks, all tasks.
 const SYSRQ: &[u8] = b"lwt";
 
-/// A dump of all tasks takes a while; between two of its lines there is no such gap.
+/// A dump of all tasks takes longer, but has no such gap between two lines.
 const QUIET: Duration = Duration::from_millis(1500);
 
-/// A guest that logs without end would never be quiet.
+/// A guest that logs without end is never quiet.
 const LONGEST: Duration = Duration::from_secs(30);
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Limit of a command to QEMU.
+const QEMU_LIMIT: Duration = Duration::from_secs(5);
 
-/// What was found out about a guest that hangs.
-#[derive(Default)]
-pub struct Autopsy {
-    /// The number of the first line of the console that is an answer to the runner.
-    pub console_to: Option<usize>,
-    /// Where the answers are.
+/// Results for a guest that hung.
+#[derive(Debug)]
+pub(super) struct Autopsy {
+    /// Number of the first console line that answers the autopsy.
+    pub console_to: usize,
+    /// The file with the results, if the machine has a directory for reports.
     pub path: Option<PathBuf>,
 }
 
-fn path(folder: &Path, name: &str) -> PathBuf {
-    folder.join(format!("{}.hang.txt", name.replace("::", "-")))
+fn path(directory: &Path, test: &str) -> PathBuf {
+    directory.join(format!("{}.hang.txt", test.replace("::", "-")))
 }
 
-/// Removes what an earlier run of this name left.
-pub fn begin(vm: &Vm, name: &str) {
-    *vm.autopsy.borrow_mut() = Autopsy::default();
-    if let Some(folder) = vm.reports() {
-        let _ = fs::remove_file(path(folder, name));
+/// Removes the file of an earlier run of this test.
+pub(super) fn remove_earlier(vm: &Vm, test: &str) {
+    if let Some(directory) = vm.reports() {
+        let _ = fs::remove_file(path(directory, test));
     }
 }
 
-/// Writes whatever can be had to a file in the folder of reports, if there is one, and ends the VM.
-pub fn autopsy(vm: &Vm, name: &str) -> Result<()> {
-    let before = vm.console_len();
-    vm.autopsy.borrow_mut().console_to = Some(before);
-    let registers = ask(&mut vm.connection.borrow_mut());
-    let Some(folder) = vm.reports() else { return Ok(()) };
-
-    let mut text = vm.console(before..usize::MAX).join("\n");
-    let _ = write!(text, "\n{registers}\n");
-    let path = path(folder, name);
-    files::write(&path, text)?;
-    vm.autopsy.borrow_mut().path = Some(path);
-    Ok(())
+/// Collects what the guest and QEMU still give, and ends the VM. `Err`: the file cannot be written.
+pub(super) fn autopsy(vm: &Vm, test: &str) -> (Autopsy, Result<()>) {
+    let console_to = vm.console_len();
+    let registers = ask(vm);
+    let mut autopsy = Autopsy { console_to, path: None };
+    let Some(directory) = vm.reports() else { return (autopsy, Ok(())) };
+    let backtraces = vm.console(console_to..usize::MAX).join("\n");
+    let path = path(directory, test);
+    let written = files::write(&path, format!("{backtraces}\n{registers}\n"));
+    if written.is_ok() {
+        autopsy.path = Some(path);
+    }
+    (autopsy, written)
 }
 
-/// Has the guest write to its console; returns the registers of its CPUs.
-fn ask(connection: &mut Connection) -> String {
-    connection.trouble = None; // or nothing more could be asked
-    connection.limits.call = PATIENCE;
+/// Lets the guest write to its console; returns the registers of its CPUs.
+fn ask(vm: &Vm) -> String {
+    vm.retry(); // otherwise each further call fails at once
+    vm.set_limits(Limits { call: QEMU_LIMIT, ..vm.limits() });
     for key in SYSRQ {
-        connection.console.note(&format!("the guest hangs; sysrq {}:", char::from(*key)));
-        if connection.qmp("chardev-send-break", json!({ "id": "console" })).is_err() {
+        vm.note(&format!("the guest hangs; sysrq {}:", char::from(*key)));
+        if vm.qmp("chardev-send-break", json!({ "id": "console" })).is_err() {
             break;
         }
-        connection.type_on_console(&[*key]);
-        connection.listen(QUIET, LONGEST);
+        vm.type_on_console(&[*key]);
+        vm.listen(QUIET, LONGEST);
     }
-    connection.trouble = None;
+    vm.retry();
     let registers = json!({ "command-line": "info registers -a" });
-    let registers = match connection.qmp("human-monitor-command", registers) {
-        Ok(answer) => answer["return"].as_str().unwrap_or("none").to_string(),
-        Err(trouble) => format!("no registers: {trouble}"),
+    let registers = match vm.qmp("human-monitor-command", registers) {
+        Ok(answer) => answer.as_str().unwrap_or("none").to_string(),
+        Err(e) => format!("no registers: {e:#}"),
     };
-    connection.kill();
+    vm.kill();
     registers
 }

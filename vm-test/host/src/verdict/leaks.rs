@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What kmemleak has to say about the tests.
+//! Finds memory leaks with kmemleak, and the test that each belongs to.
 //!
-//! It does not report what is younger than 5 s, nor what changed since the scan before, and a scan takes seconds. So
-//! there is one at the end of each test, which may report what an earlier test on the VM leaked (the report tells
-//! when that was allocated), and before the VM goes, or a test that is to leak has ended, all is scanned when old enough.
+//! kmemleak omits objects that are younger than 5 s or changed since the previous scan, and a scan
+//! takes seconds. So each test ends with one scan, which may report a leak of an earlier test on
+//! the same VM; the report says when the object was allocated. Everything is scanned, once old
+//! enough, before the VM ends and after a test that leaks on purpose.
 
 use crate::guest::calls::{read, write};
 use crate::machine::kernel::KMEMLEAK;
@@ -16,28 +17,33 @@ use wire::{Call, Value};
 
 const FILE: &str = "/sys/kernel/debug/kmemleak";
 
-/// What is younger it does not report (`MSECS_MIN_AGE`); nothing tells when an object gets old.
+/// kmemleak does not report younger objects (`MSECS_MIN_AGE`), and does not announce when one is
+/// old enough.
 const MIN_AGE: Duration = Duration::from_millis(5100);
 
-/// A test on a VM.
+/// Tests that ran on a VM, in order, to attribute leaks to.
+#[derive(Debug, Default)]
+pub(super) struct History(Vec<Started>);
+
 #[derive(Debug)]
-pub struct Begun {
-    /// When, in jiffies.
+struct Started {
+    /// In jiffies.
     at: u64,
     test: String,
     may_leak: bool,
 }
 
-/// Memory that nobody refers to.
+/// Memory that nothing refers to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Leak {
     /// The test during which it was allocated.
     pub of: String,
+    /// kmemleak's report.
     pub report: String,
 }
 
 impl Leak {
-    /// Where, and how large.
+    /// Its address and size.
     pub fn object(&self) -> &str {
         self.report.lines().next().unwrap_or_default()
     }
@@ -49,59 +55,59 @@ impl Display for Leak {
     }
 }
 
-/// Under lockdown nobody may tell kmemleak anything; without debugfs nobody can.
-fn can_ask(vm: &Vm) -> bool {
+/// Whether kmemleak's file exists and accepts commands, which lockdown forbids.
+fn is_available(vm: &Vm) -> bool {
     let locked = vm.config().word.is_some_and(|word| word.starts_with("lockdown="));
     vm.built_with().has(KMEMLEAK) && !locked && vm.has("debugfs")
 }
 
-/// From now on it is this test that leaks.
-pub fn begin(vm: &Vm, test: &str) -> Result<()> {
-    if can_ask(vm) {
-        let jiffies = jiffies(&vm.read("/proc/timer_list")?)?;
-        vm.begun.borrow_mut().push(Begun { at: jiffies, test: test.into(), may_leak: false });
+impl History {
+    /// Attributes later leaks to this test.
+    pub fn start(&mut self, vm: &Vm, test: &str) -> Result<()> {
+        if is_available(vm) {
+            let jiffies = jiffies(&vm.read("/proc/timer_list")?)?;
+            self.0.push(Started { at: jiffies, test: test.into(), may_leak: false });
+        }
+        Ok(())
     }
-    Ok(())
-}
 
-impl Vm {
-    /// The present test leaks on purpose. (That it is told cannot be asked for: of one or two objects kmemleak
-    /// may see none.)
-    pub fn may_leak(&self) {
-        if let Some(begun) = self.begun.borrow_mut().last_mut() {
-            begun.may_leak = true;
+    /// Ignores leaks of the present test.
+    pub fn allow_leaks(&mut self) {
+        if let Some(test) = self.0.last_mut() {
+            test.may_leak = true;
         }
     }
-}
 
-/// Scans; finds what was scanned before and is old.
-pub fn found_so_far(vm: &Vm) -> Result<Vec<Leak>> {
-    if !can_ask(vm) {
-        return Ok(Vec::new());
+    /// Scans, and returns the leaks that are old enough and were not returned before.
+    pub fn scan(&self, vm: &Vm) -> Result<Vec<Leak>> {
+        if !is_available(vm) {
+            return Ok(Vec::new());
+        }
+        let mut values = vm.batch(vec![write(FILE, "scan"), read(FILE), write(FILE, "clear")])?;
+        let Value::Bytes(report) = values.swap_remove(1) else {
+            unreachable!("a read gives bytes")
+        };
+        let report = String::from_utf8_lossy(&report);
+        ensure!(report.is_empty() || report.starts_with(BEGINNING), "kmemleak: {report}");
+        split(&report, &self.0)
     }
-    // What was told is not told again.
-    let mut values = vm.batch(vec![write(FILE, "scan"), read(FILE), write(FILE, "clear")])?;
-    let Value::Bytes(report) = values.swap_remove(1) else { unreachable!("a read gives bytes") };
-    let report = String::from_utf8_lossy(&report);
-    ensure!(report.is_empty() || report.starts_with(BEGINNING), "kmemleak says: {report}");
-    split(&report, &vm.begun.borrow())
-}
 
-/// Waits until all there is can be reported.
-pub fn found(vm: &Vm) -> Result<Vec<Leak>> {
-    let young = clock::now();
-    let mut leaks = found_so_far(vm)?;
-    if can_ask(vm) {
-        let rest = MIN_AGE.saturating_sub(clock::now() - young);
-        vm.call(Call::Pause { us: rest.as_micros() as u64 })?;
+    /// Waits until every leak is old enough to be returned.
+    pub fn scan_all(&self, vm: &Vm) -> Result<Vec<Leak>> {
+        let start = clock::now();
+        let mut leaks = self.scan(vm)?;
+        if is_available(vm) {
+            let rest = MIN_AGE.saturating_sub(clock::now() - start);
+            vm.call(Call::Pause { us: rest.as_micros() as u64 })?;
+        }
+        leaks.append(&mut self.scan(vm)?);
+        Ok(leaks)
     }
-    leaks.append(&mut found_so_far(vm)?);
-    Ok(leaks)
 }
 
 const BEGINNING: &str = "unreferenced object";
 
-fn split(report: &str, begun: &[Begun]) -> Result<Vec<Leak>> {
+fn split(report: &str, tests: &[Started]) -> Result<Vec<Leak>> {
     let mut reports: Vec<String> = Vec::new();
     for line in report.lines() {
         match reports.last_mut() {
@@ -116,11 +122,11 @@ fn split(report: &str, begun: &[Begun]) -> Result<Vec<Leak>> {
         let allocated =
             report.lines().find_map(|line| line.split_once(", jiffies ")?.1.parse().ok());
         let allocated: u64 = allocated.with_context(|| format!("no jiffies in {report}"))?;
-        let during = begun.iter().rev().find(|begun| begun.at <= allocated);
-        if during.is_some_and(|begun| begun.may_leak) {
+        let during = tests.iter().rev().find(|test| test.at <= allocated);
+        if during.is_some_and(|test| test.may_leak) {
             return Ok(None);
         }
-        let of = during.map_or("the boot", |begun| &begun.test).into();
+        let of = during.map_or("the boot", |test| &test.test).into();
         Ok(Some(Leak { of, report }))
     };
     reports.into_iter().filter_map(|report| leak(report).transpose()).collect()
@@ -150,21 +156,21 @@ unreferenced object (percpu) 0x607fc0a01000 (size 16):
 
     #[test]
     fn each_object_is_a_leak_of_the_test_in_which_it_was_allocated() {
-        let begun = |at, test: &str, may_leak| Begun { at, test: test.into(), may_leak };
-        let a = begun(4294892296, "a::a", false);
-        assert_eq!(split(REPORT, &[begun(4294892296, "may", true)]).unwrap(), []);
-        let begun = [a, begun(4294940001, "b::b", false)];
-        let leaks = split(REPORT, &begun).unwrap();
+        let started = |at, test: &str, may_leak| Started { at, test: test.into(), may_leak };
+        let a = started(4294892296, "a::a", false);
+        assert_eq!(split(REPORT, &[started(4294892296, "may", true)]).unwrap(), []);
+        let tests = [a, started(4294940001, "b::b", false)];
+        let leaks = split(REPORT, &tests).unwrap();
         assert_eq!(leaks.len(), 2);
         assert!(leaks[0].report.ends_with("[rust_smpboot_faulty]") && leaks[0].of == "a::a");
         assert!(leaks[1].report.contains("(size 16)") && leaks[1].of == "b::b");
         assert_eq!(split(REPORT, &[]).unwrap()[0].of, "the boot");
-        assert_eq!(split("", &begun).unwrap(), []);
-        assert!(split("unreferenced object 0x1 (size 8):\n", &begun).is_err());
+        assert_eq!(split("", &tests).unwrap(), []);
+        assert!(split("unreferenced object 0x1 (size 8):\n", &tests).is_err());
     }
 
     #[test]
-    fn time_is_told_by_the_list_of_timers() {
+    fn the_list_of_timers_has_the_time_in_jiffies() {
         let list = "Timer List Version: v0.10\nnow at 1 nsecs\n\ncpu: 0\n\njiffies: 4294895980\n";
         assert_eq!(jiffies(list).unwrap(), 4294895980);
         assert!(jiffies("").is_err());

@@ -1,52 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Was it good?
+//! Decides whether a test passed.
 //!
-//! A test has passed when its own checks held, and the kernel log since its beginning has no splat,
-//! and the kernel has no new taint, and nothing has leaked, and all is as it was: CPUs, modules.
-//! What cannot be found out counts as bad.
+//! A test has passed when its own checks held, and since its beginning the kernel log has no splat,
+//! the kernel has no new taint, no memory has leaked, and CPUs and modules are as before. Whatever
+//! cannot be determined is a [`Fault`], too.
 
-pub mod autopsy;
-pub mod leaks;
+mod autopsy;
+mod leaks;
 mod panics;
+
+pub use leaks::Leak;
 
 use crate::Vm;
 use crate::kernel_log::splat::{Scanner, Splat};
-use crate::vm::TAIL;
-use anyhow::Result;
-use leaks::Leak;
+use crate::vm::Announced;
+use anyhow::{Result, ensure};
+use autopsy::Autopsy;
 use std::fmt::{self, Display, Formatter};
 use std::ops::Range;
+use std::path::Path;
 
-/// What is left of the VM after a test that passed.
+/// Number of console lines in a report.
+const TAIL: usize = 40;
+
+/// The state of the VM after a test that passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaves {
-    /// All as it was: the next test can have it.
+    /// As before: another test can use the VM.
     Clean,
-    /// More CPUs are online than were, or the kernel has told a bug, and may be silent about the
-    /// next: good, but not for the next one.
+    /// Unfit for another test: more CPUs are online than before, or the kernel has reported a bug
+    /// and may not report the next.
     Used,
-    /// Nothing. Only for tests of the harness, which break it on purpose; nothing is judged but
-    /// what they say themselves.
-    Ruins,
+    /// Broken on purpose, by a test of the harness. Only the test's own result counts.
+    Broken,
 }
 
+/// A reason why a test did not pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// The test's own word.
+    /// The test's own error or panic.
     Failed(String),
+    /// The kernel log has a splat that the test did not announce.
     Splat {
+        /// Its name in the table of splats.
         kind: &'static str,
+        /// Its most telling line.
         line: String,
-        /// Of the report that this one is the head of.
+        /// Number of lines of the report.
         lines: usize,
     },
+    /// The kernel has a new taint.
     Taint(String),
-    /// Memory that nobody refers to any more.
+    /// Nothing refers to memory that was allocated.
     Leak(String),
-    /// It left something behind.
+    /// CPUs or modules differ from before.
     Unclean(String),
-    /// It is not known whether all is well.
+    /// One of the above could not be determined.
     Unknown(String),
 }
 
@@ -54,122 +64,168 @@ impl Display for Fault {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Fault::Failed(message) => f.write_str(message),
-            Fault::Splat { kind, line, lines: 1 } => {
-                write!(f, "in the kernel log ({kind}): {line}")
-            }
             Fault::Splat { kind, line, lines } => {
-                write!(f, "in the kernel log ({kind}): {line} (with {} more lines)", lines - 1)
+                write!(f, "splat in the kernel log ({kind}): {line}")?;
+                if *lines > 1 { write!(f, " (+{} lines)", lines - 1) } else { Ok(()) }
             }
-            Fault::Taint(what) => write!(f, "the kernel got tainted: {what}"),
+            Fault::Taint(what) => write!(f, "the kernel is tainted: {what}"),
             Fault::Leak(what) => write!(f, "leaked: {what}"),
-            Fault::Unclean(what) => write!(f, "left behind: {what}"),
-            Fault::Unknown(what) => write!(f, "cannot tell: {what}"),
+            Fault::Unclean(what) => write!(f, "not as before the test: {what}"),
+            Fault::Unknown(what) => write!(f, "cannot determine {what}"),
         }
     }
 }
 
-/// Does what `run` does, and returns everything that speaks against it.
-pub fn judge(
-    vm: &Vm,
-    name: &str,
-    leaves: Leaves,
-    run: impl FnOnce(&Vm) -> Result<()>,
-) -> Vec<Fault> {
-    let before = match State::read(vm).and_then(|state| begin(vm, name).map(|()| state)) {
-        Ok(state) => state,
-        Err(e) => return vec![Fault::Unknown(format!("before the test: {e:#}"))],
-    };
-    let console_from = vm.console_len();
+/// Judges the tests of one VM. Remembers between them which test ran when, for leaks that come out
+/// late.
+#[derive(Debug, Default)]
+pub struct Judge {
+    history: leaks::History,
+    /// Of the last test, if the guest hung.
+    autopsy: Option<Autopsy>,
+}
 
-    vm.set_test_limit(Some(1));
-    let outcome = panics::catch(|| run(vm));
-    vm.set_test_limit(None);
+impl Judge {
+    /// Runs a test, and returns everything that is wrong with the result: nothing if it passed.
+    pub fn run(
+        &mut self,
+        vm: &Vm,
+        name: &str,
+        leaves: Leaves,
+        test: impl FnOnce(&Vm) -> Result<()>,
+    ) -> Vec<Fault> {
+        let before = match State::read(vm).and_then(|state| self.begin(vm, name).map(|()| state)) {
+            Ok(state) => state,
+            Err(e) => return vec![Fault::Unknown(format!("the state before the test: {e:#}"))],
+        };
+        let console_from = vm.console_len();
 
-    let failed = match outcome {
-        Ok(Ok(())) => None,
-        Ok(Err(e)) => Some(Fault::Failed(format!("{e:#}"))),
-        Err(panic) => Some(Fault::Failed(panic)),
-    };
-    if leaves == Leaves::Ruins {
-        return failed.into_iter().collect();
-    }
-    // What is asked of a guest that hangs is no fault of it.
-    let mut console_to = usize::MAX;
-    let ok = failed.is_none();
-    let mut faults: Vec<Fault> = failed.into_iter().collect();
-    if vm.trouble().is_some_and(|trouble| trouble.is_hang()) {
-        console_to = vm.console_len();
-        if let Err(e) = autopsy::autopsy(vm, name) {
-            faults.push(Fault::Unknown(format!("where the guest hangs: {e:#}")));
+        vm.set_test_limit(Some(1));
+        let outcome = panics::catch(|| test(vm));
+        vm.set_test_limit(None);
+
+        let failed = match outcome {
+            Ok(Ok(())) => None,
+            Ok(Err(e)) => Some(Fault::Failed(format!("{e:#}"))),
+            Err(panic) => Some(Fault::Failed(panic)),
+        };
+        let announced = vm.take_announced();
+        if announced.leaks {
+            self.history.allow_leaks();
         }
-    }
-    let mut leaked = false;
-    if ok && vm.is_running() {
-        let told = if vm.expects_splat(LEAK) { leaks::found(vm) } else { leaks::found_so_far(vm) };
-        leaked = told.as_ref().is_ok_and(|leaks| !leaks.is_empty());
-        if !(leaked && vm.expects_splat(LEAK)) {
-            faults.extend(leak(told));
+        let passed = failed.is_none();
+        let mut faults: Vec<Fault> = failed.into_iter().collect();
+        if leaves == Leaves::Broken {
+            return faults;
         }
-    }
-    let mut complete = false;
-    if vm.is_running() {
-        match end(vm, name, console_from) {
-            Ok(()) => complete = true,
-            Err(e) => faults.push(Fault::Unknown(format!("the log's end: {e:#}"))),
+        if vm.no_answer().is_some_and(|reason| reason.is_hang()) {
+            let (autopsy, written) = autopsy::autopsy(vm, name);
+            self.autopsy = Some(autopsy);
+            faults.extend(written.err().map(|e| Fault::Unknown(format!("where it hangs: {e:#}"))));
         }
-    } else if ok {
-        faults.push(Fault::Unknown("the VM is gone".into()));
-    }
-    let found = splats(vm, console_from..console_to, complete);
-    faults.extend(unexpected(vm, found, leaked));
-    if vm.is_running() {
-        match State::read(vm) {
-            Ok(mut after) => {
-                if !vm.expected_splats.borrow().is_empty() {
-                    after.taint &= !SPLAT_TAINT;
-                }
-                faults.extend(before.differences(&after, leaves, ok));
+        let mut leaked = false;
+        if passed && vm.is_running() {
+            let expected = announced.has_splat(LEAK);
+            let leaks = if expected { self.history.scan_all(vm) } else { self.history.scan(vm) };
+            leaked = leaks.as_ref().is_ok_and(|leaks| !leaks.is_empty());
+            if !(leaked && expected) {
+                faults.extend(leak(leaks));
             }
-            Err(e) => faults.push(Fault::Unknown(format!("after the test: {e:#}"))),
         }
+        let mut complete = false;
+        if vm.is_running() {
+            match end(vm, name, console_from) {
+                Ok(()) => complete = true,
+                Err(e) => faults.push(Fault::Unknown(format!("the end of the log: {e:#}"))),
+            }
+        } else if passed {
+            faults.push(Fault::Unknown("the state after the test: QEMU has exited".into()));
+        }
+        faults.extend(unannounced(&announced, self.splats(vm, console_from, complete), leaked));
+        if vm.is_running() {
+            match State::read(vm) {
+                Ok(mut after) => {
+                    if !announced.splats.is_empty() {
+                        after.taint &= !SPLAT_TAINT;
+                    }
+                    faults.extend(before.differences(&after, leaves, passed));
+                }
+                Err(e) => faults.push(Fault::Unknown(format!("the state after the test: {e:#}"))),
+            }
+        }
+        faults
     }
-    faults
+
+    fn begin(&mut self, vm: &Vm, name: &str) -> Result<()> {
+        vm.kmsg()?;
+        vm.clear_records();
+        vm.take_announced();
+        self.autopsy = None;
+        autopsy::remove_earlier(vm, name);
+        self.history.start(vm, name)?;
+        vm.mark(&format!("vm-test: begin {name}"))
+    }
+
+    /// Splats in the records, which have levels. Of a guest that died the console has more; output
+    /// that the autopsy asked for is not judged.
+    fn splats(&self, vm: &Vm, console_from: usize, complete: bool) -> Vec<Splat> {
+        let mut scanner = Scanner::default();
+        vm.records().iter().for_each(|record| scanner.record(record));
+        let mut found = scanner.finish();
+        if !complete {
+            let to = self.autopsy.as_ref().map_or(usize::MAX, |autopsy| autopsy.console_to);
+            found.extend(console_splats(vm, console_from..to));
+        }
+        once(found)
+    }
+
+    /// Text for the user: the faults, the end of the console, and the file of [`Judge::hang_file`].
+    pub fn report(&self, vm: &Vm, faults: &[Fault]) -> String {
+        let mut text = String::new();
+        for fault in faults {
+            text += &format!("- {fault}\n");
+        }
+        // Up to the hang, if there was one.
+        let to = self.autopsy.as_ref().map_or(vm.console_len(), |autopsy| autopsy.console_to);
+        text += &format!("the last {TAIL} lines of the log:\n");
+        for line in vm.console(to.saturating_sub(TAIL)..to) {
+            text += &format!("{line}\n");
+        }
+        if let Some(path) = self.hang_file() {
+            text += &format!("registers and backtraces of the hang: {}\n", path.display());
+        }
+        text
+    }
+
+    /// The file with backtraces and registers, if the last test's guest hung.
+    pub fn hang_file(&self) -> Option<&Path> {
+        self.autopsy.as_ref()?.path.as_deref()
+    }
+
+    /// A fault if the tests on this VM have leaks that were not returned before. Waits until all
+    /// are old enough.
+    pub fn late_leaks(&self, vm: &Vm) -> Option<Fault> {
+        leak(self.history.scan_all(vm))
+    }
+
+    /// The same, one by one.
+    pub fn leaks(&self, vm: &Vm) -> Result<Vec<Leak>> {
+        self.history.scan_all(vm)
+    }
 }
 
-fn begin(vm: &Vm, name: &str) -> Result<()> {
-    vm.kmsg()?;
-    vm.records.borrow_mut().clear();
-    vm.lost_records.set(false);
-    vm.expected.borrow_mut().clear();
-    vm.expected_splats.borrow_mut().clear();
-    autopsy::begin(vm, name);
-    leaks::begin(vm, name)?;
-    vm.mark(&format!("vm-test: begin {name}"))
-}
-
-/// Has all of the log in hand, from both ways that it takes.
+/// Waits until records and console have all of the test's log.
 fn end(vm: &Vm, name: &str, console_from: usize) -> Result<()> {
     let marker = format!("vm-test: end {name}");
     vm.mark(&marker)?;
     vm.kmsg()?;
-    let complete = vm.records.borrow().iter().any(|record| record.text == marker);
-    anyhow::ensure!(complete, "the kernel log has no \"{marker}\"");
-    anyhow::ensure!(!vm.lost_records.get(), "the kernel has dropped some of its log");
-    Ok(vm.connection.borrow_mut().wait_line(console_from, &marker)?)
+    let complete = vm.records().iter().any(|record| record.text == marker);
+    ensure!(complete, "the kernel log has no \"{marker}\"");
+    ensure!(!vm.lost_records(), "the kernel overwrote a part of its log");
+    vm.wait_line(console_from, &marker)
 }
 
-/// Those of the records, in which a warning has a level. A guest that died has told the console more.
-fn splats(vm: &Vm, console: Range<usize>, complete: bool) -> Vec<Splat> {
-    let mut scanner = Scanner::default();
-    vm.records.borrow().iter().for_each(|record| scanner.record(record));
-    let mut found = scanner.finish();
-    if !complete {
-        found.extend(console_splats(vm, console));
-    }
-    once(found)
-}
-
-/// Each once, whichever way it came.
+/// Removes splats that came both ways.
 fn once(splats: Vec<Splat>) -> Vec<Splat> {
     let mut once: Vec<Splat> = Vec::new();
     for splat in splats {
@@ -180,32 +236,30 @@ fn once(splats: Vec<Splat>) -> Vec<Splat> {
     once
 }
 
-/// Of these splats, what the test does not provoke, and what it should have provoked.
-fn unexpected(vm: &Vm, mut found: Vec<Splat>, leaked: bool) -> Vec<Fault> {
+/// Faults: splats that the test did not announce, and announced ones that are missing.
+fn unannounced(announced: &Announced, mut found: Vec<Splat>, leaked: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let expected = vm.expected.borrow();
-    let mut missing = expected.clone();
+    let mut missing = announced.warnings.clone();
     found.retain(|splat| {
-        let mut parts = expected.iter();
+        let mut parts = announced.warnings.iter();
         let part = parts.find(|part| splat.is_unexpected() && splat.line.contains(**part));
         missing.retain(|missing| part.is_none_or(|part| part != missing));
         part.is_none()
     });
-    // The list of leaks says more.
+    // The list of leaks has more details.
     found.retain(|splat| !splat.is(LEAK));
 
-    let kinds = vm.expected_splats.borrow();
-    for kind in kinds.iter() {
+    for kind in &announced.splats {
         let seen = if *kind == LEAK { leaked } else { found.iter().any(|s| s.is(kind)) };
         if !seen {
             faults.push(Fault::Failed(format!("no splat in the kernel log ({kind})")));
         }
     }
-    found.retain(|splat| !kinds.iter().any(|kind| splat.is(kind)));
+    found.retain(|splat| !announced.splats.iter().any(|kind| splat.is(kind)));
     faults.extend(found.into_iter().map(Fault::from));
 
     for part in missing {
-        faults.push(Fault::Failed(format!("no warning in the kernel log has \"{part}\"")));
+        faults.push(Fault::Failed(format!("no warning in the kernel log contains \"{part}\"")));
     }
     faults
 }
@@ -216,24 +270,8 @@ impl From<Splat> for Fault {
     }
 }
 
-/// What a failure shows: the faults, the end of the log, and where the rest is.
-pub fn report(vm: &Vm, faults: &[Fault]) -> String {
-    let faults = faults.iter().map(|fault| format!("- {fault}"));
-    let mut text = faults.collect::<Vec<_>>().join("\n") + "\n";
-    text += &format!("the last {TAIL} lines of the log:\n{}", vm.console_tail());
-    if let Some(path) = &vm.autopsy.borrow().path {
-        text += &format!("registers and backtraces of the guest that hangs: {}\n", path.display());
-    }
-    text
-}
-
-/// What the tests on this VM leaked that was not told before.
-pub fn late_leaks(vm: &Vm) -> Option<Fault> {
-    leak(leaks::found(vm))
-}
-
-fn leak(told: Result<Vec<Leak>>) -> Option<Fault> {
-    match told {
+fn leak(leaks: Result<Vec<Leak>>) -> Option<Fault> {
+    match leaks {
         Ok(leaks) => {
             let first = leaks.first()?;
             Some(Fault::Leak(format!("{} objects; the first {first}", leaks.len())))
@@ -242,18 +280,18 @@ fn leak(told: Result<Vec<Leak>>) -> Option<Fault> {
     }
 }
 
-/// The kind of a leak, among those of splats.
+/// The kind of splat that announces leaks.
 pub const LEAK: &str = "kmemleak";
 
-/// The kind of an allocation that failed, among those of splats.
+/// The kind of splat of an allocation that failed.
 pub const NO_MEMORY: &str = "no memory";
 
-/// As far as the console, which has no levels, tells.
+/// Splats in these lines of the console, which have no level.
 pub fn console_splats(vm: &Vm, lines: Range<usize>) -> Vec<Splat> {
     let lines = vm.console(lines);
     let mut scanner = Scanner::default();
     for (i, line) in lines.iter().enumerate() {
-        // Where a CPU takes over the console from another, it begins the line again.
+        // A CPU that takes over the console from another begins the line again.
         let again = |later: &String| later != line && later.starts_with(line.as_str());
         if !lines[i + 1..].iter().take(5).any(again) {
             scanner.line(line);
@@ -262,7 +300,7 @@ pub fn console_splats(vm: &Vm, lines: Range<usize>) -> Vec<Splat> {
     once(scanner.finish())
 }
 
-/// What a test has to leave as it found it.
+/// State that a test must leave as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     online: Vec<u32>,
@@ -270,10 +308,11 @@ struct State {
     taint: u64,
 }
 
-/// `B`, a bad page or a report of KASAN; `W`, a warning: what a splat that is expected leaves.
+/// `B`, a bad page or a report of KASAN; `W`, a warning. Set by splats that a test announces.
 const SPLAT_TAINT: u64 = (1 << 5) | (1 << 9);
 
-/// `O`, an out-of-tree module was loaded; `E`, an unsigned one; `N`, a KUnit suite ran. All is what is done here.
+/// `O`, an out-of-tree module was loaded; `E`, an unsigned one; `N`, a KUnit suite ran. Loading our
+/// modules sets all three.
 const EXPECTED_TAINT: u64 = (1 << 12) | (1 << 13) | (1 << 18);
 
 impl State {
@@ -281,7 +320,7 @@ impl State {
         Ok(State { online: vm.cpus("online")?, modules: vm.modules()?, taint: vm.taint()? })
     }
 
-    /// `passed`: a test that failed half-way is not blamed for what it could not clean up.
+    /// `passed`: a test that failed half-way is not blamed for missing cleanup.
     fn differences(&self, after: &State, leaves: Leaves, passed: bool) -> Vec<Fault> {
         let mut faults = Vec::new();
         let online = |cpu: &u32| after.online.contains(cpu);

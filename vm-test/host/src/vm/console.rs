@@ -4,9 +4,10 @@
 
 use std::time::{Duration, Instant};
 
+/// A line with its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Since QEMU was started, by the host's clock.
+    /// Since the start of QEMU, by the host's clock.
     pub at: Duration,
     pub text: String,
 }
@@ -14,7 +15,7 @@ pub struct Line {
 pub struct Console {
     start: Instant,
     lines: Vec<Line>,
-    /// A line whose end has not been seen.
+    /// The incomplete last line.
     rest: Vec<u8>,
 }
 
@@ -33,7 +34,7 @@ impl Console {
         }
     }
 
-    /// What has no newline at the end of it all is a line too: the machine died in it.
+    /// Completes the last line: the machine has ended in it.
     pub fn end(&mut self) {
         if !self.rest.is_empty() {
             self.end_line();
@@ -50,13 +51,13 @@ impl Console {
         &self.lines
     }
 
-    /// A note of the runner's own between the guest's lines.
+    /// Adds a line of the host's own.
     pub fn note(&mut self, text: &str) {
         self.end();
         self.lines.push(Line { at: self.start.elapsed(), text: format!("*** {text}") });
     }
 
-    /// The last `n` lines, one string.
+    /// The last `n` lines as one string.
     pub fn tail(&self, n: usize) -> String {
         let from = self.lines.len().saturating_sub(n);
         self.lines[from..].iter().flat_map(|line| [line.text.as_str(), "\n"]).collect()

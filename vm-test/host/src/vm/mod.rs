@@ -4,19 +4,19 @@
 
 mod connection;
 mod console;
+mod limits;
 mod process;
 
-pub use connection::{Echo, HALTED, Limits};
-pub use process::tell_all;
+pub use connection::{Echo, HALTED};
+pub use limits::Limits;
+pub use process::qmp_to_all;
 
 use crate::Event;
-use crate::errors::Trouble;
+use crate::errors::NoAnswer;
 use crate::machine::kernel::BuiltWith;
 use crate::machine::{Config, Machine, qemu};
-use crate::verdict::autopsy::Autopsy;
-use crate::verdict::leaks::Begun;
-use anyhow::{Context, Result, anyhow, ensure};
-pub(crate) use connection::Connection;
+use anyhow::{Result, anyhow, ensure};
+use connection::Connection;
 use process::Process;
 use serde_json::Value as Json;
 use std::cell::{Cell, Ref, RefCell};
@@ -26,26 +26,40 @@ use std::ops::Range;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
-use wire::{Answer, Call, Missing, Record};
+use wire::{Answer, Call, Kmsg, Missing, Record, Value};
 
-/// How much of the log a failure shows.
-pub const TAIL: usize = 40;
+/// Number of console lines in the error of a failed boot.
+const TAIL: usize = 40;
 
-/// Calls to the guest are in [`guest`](crate::guest).
+/// Splats, warnings and leaks that a test provokes on purpose. The test tells the VM, the judge
+/// takes them from there.
+#[derive(Debug, Default)]
+pub(crate) struct Announced {
+    /// Parts of lines.
+    pub warnings: Vec<&'static str>,
+    /// Kinds, as in the table of splats.
+    pub splats: Vec<&'static str>,
+    pub leaks: bool,
+}
+
+impl Announced {
+    pub fn has_splat(&self, kind: &str) -> bool {
+        self.splats.contains(&kind)
+    }
+}
+
+/// A virtual machine that was booted. QEMU exits when this is dropped.
+///
+/// The calls to the guest are listed in [`guest`](crate::guest).
 pub struct Vm {
-    pub(crate) connection: RefCell<Connection>,
+    connection: RefCell<Connection>,
     /// The kernel log as far as it was read.
-    pub(crate) records: RefCell<Vec<Record>>,
-    /// The kernel overwrote some of it before it was read.
-    pub(crate) lost_records: Cell<bool>,
-    /// Parts of lines that the present test provokes.
-    pub(crate) expected: RefCell<Vec<&'static str>>,
-    /// Kinds of splats that it provokes.
-    pub(crate) expected_splats: RefCell<Vec<&'static str>>,
-    pub(crate) begun: RefCell<Vec<Begun>>,
+    records: RefCell<Vec<Record>>,
+    /// The kernel overwrote a part of it before it was read.
+    lost_records: Cell<bool>,
+    announced: RefCell<Announced>,
     /// File systems that the guest could not mount.
     missing: Vec<Missing>,
-    pub(crate) autopsy: RefCell<Autopsy>,
     machine: Machine,
     config: Config,
     boot_time: Duration,
@@ -57,7 +71,7 @@ impl Vm {
         Vm::boot_with(machine, config, Limits::of(&machine.kernel.built_with, config.cpus))
     }
 
-    /// The same with other limits than the usual ones.
+    /// Boots with limits of the caller's choice.
     pub fn boot_with(machine: &Machine, config: &Config, limits: Limits) -> Result<Vm> {
         machine.observe(Event::Booting { config });
         let vm = Vm::boot_quietly(machine, config, limits);
@@ -65,8 +79,8 @@ impl Vm {
             Ok(vm) => {
                 machine.observe(Event::Booted { config, took: vm.boot_time });
                 for missing in &vm.missing {
-                    let lost = lost_without(&missing.fstype);
-                    machine.observe(Event::FileSystemMissing { missing, lost });
+                    let effect = effect_of_missing(&missing.fstype);
+                    machine.observe(Event::FileSystemMissing { missing, effect });
                 }
             }
             Err(_) => machine.observe(Event::BootFailed),
@@ -75,26 +89,26 @@ impl Vm {
     }
 
     fn boot_quietly(machine: &Machine, config: &Config, limits: Limits) -> Result<Vm> {
-        let process = Process::start(machine.arch.qemu(), &machine.initramfs, |wires| {
-            qemu::arguments(machine.arch, machine.accel.accel, config, &machine.kernel, wires)
+        let process = Process::start(machine.arch.qemu(), &machine.initramfs, |sockets| {
+            qemu::arguments(machine.arch, machine.accel.accel, config, &machine.kernel, sockets)
         })?;
         let mut connection = Connection::new(process, limits);
         let start = connection.now();
         let hello = connection
             .qmp("qmp_capabilities", Json::Null)
             .and_then(|_| connection.wait_hello())
-            .map_err(|trouble| boot_failed(&mut connection, trouble))?;
+            .map_err(|reason| boot_failed(&mut connection, reason))?;
         let boot_time = connection.now() - start;
         connection.limits = limits.measured(boot_time).at_most(machine.limit);
         ensure!(
             hello.version == wire::VERSION,
-            "the agent speaks version {} of the protocol, the runner {}: build both again",
+            "the guest agent has protocol version {}, this program {}: build both again",
             hello.version,
             wire::VERSION
         );
         ensure!(
             hello.release == machine.kernel.release,
-            "this kernel calls itself {}, the folder it came from {}",
+            "the guest runs kernel {}, but its directory names {}",
             hello.release,
             machine.kernel.release
         );
@@ -102,127 +116,40 @@ impl Vm {
             connection: RefCell::new(connection),
             records: RefCell::default(),
             lost_records: Cell::new(false),
-            expected: RefCell::default(),
-            expected_splats: RefCell::default(),
-            begun: RefCell::default(),
+            announced: RefCell::default(),
             missing: hello.missing,
-            autopsy: RefCell::default(),
             machine: machine.clone(),
             config: config.clone(),
             boot_time,
         })
     }
 
+    /// The machine that was booted.
     pub fn machine(&self) -> &Machine {
         &self.machine
     }
 
+    /// Options that the guest's kernel was built with.
     pub fn built_with(&self) -> &BuiltWith {
         &self.machine.kernel.built_with
     }
 
+    /// The variant of the machine that was booted.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
+    /// Time from the start of QEMU to the agent's first message.
     pub fn boot_time(&self) -> Duration {
         self.boot_time
     }
 
-    /// The folder for logs and pictures, if there is one.
+    /// The directory for logs and pictures, if there is one.
     pub fn reports(&self) -> Option<&Path> {
         self.machine.report.as_deref()
     }
 
-    /// The kernel log as far as it was read since the test began.
-    pub fn records(&self) -> Ref<'_, Vec<Record>> {
-        self.records.borrow()
-    }
-
-    /// Forgets the log that was read.
-    pub fn clear_records(&self) {
-        self.records.borrow_mut().clear();
-    }
-
-    /// Where the answers of a guest that hangs are.
-    pub fn autopsy_path(&self) -> Option<std::path::PathBuf> {
-        self.autopsy.borrow().path.clone()
-    }
-
-    pub fn limits(&self) -> Limits {
-        self.connection.borrow().limits
-    }
-
-    pub fn set_limits(&self, limits: Limits) {
-        self.connection.borrow_mut().limits = limits;
-    }
-
-    /// Talks on with a VM that was given up. For tests of that.
-    pub fn forget_trouble(&self) {
-        self.connection.borrow_mut().trouble = None;
-    }
-
-    /// Passes on the bytes of the console as they come.
-    pub fn echo_console(&self, echo: Echo) {
-        self.connection.borrow_mut().echo = Some(echo);
-    }
-
-    /// From now on a guest that suspends itself has ended.
-    pub fn ends_when_suspended(&self) {
-        self.connection.borrow_mut().nothing_wakes = true;
-    }
-
-    /// For a keyboard: writing to it types on the console.
-    pub fn console_input(&self) -> io::Result<UnixStream> {
-        self.connection.borrow().console_input()
-    }
-
-    /// Ends QEMU from any thread.
-    pub fn killer(&self) -> impl Fn() + Send + use<> {
-        self.connection.borrow().killer()
-    }
-
-    /// How the guest ended, if it ended by itself.
-    pub fn ended(&self) -> Option<&'static str> {
-        self.connection.borrow().ended
-    }
-
-    /// Until the console has shown such a line at or after line `from`.
-    pub fn wait_line(&self, from: usize, text: &str) -> Result<()> {
-        Ok(self.connection.borrow_mut().wait_line(from, text)?)
-    }
-
-    /// A call, and whichever answer it gets.
-    pub fn try_call(&self, call: Call) -> Result<Answer, Trouble> {
-        self.connection.borrow_mut().call(call)
-    }
-
-    /// A call whose answer is waited for with [`Vm::wait_answer`], if at all.
-    pub fn post(&self, call: Call) -> u32 {
-        self.connection.borrow_mut().post(call)
-    }
-
-    pub fn wait_answer(&self, id: u32, doing: &str, limit: Duration) -> Result<Answer> {
-        Ok(self.connection.borrow_mut().wait_answer(id, doing, limit)?)
-    }
-
-    /// From now on, in multiples of what a test usually has.
-    pub fn set_test_limit(&self, times: Option<u32>) {
-        let mut connection = self.connection.borrow_mut();
-        connection.test_deadline =
-            times.map(|times| connection.now() + connection.limits.test * times);
-    }
-
-    /// All of the console, each line with its time.
-    pub fn console_log(&self) -> String {
-        let mut log = String::new();
-        for line in self.connection.borrow().console.lines() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(log, "{:8.3} {}", line.at.as_secs_f64(), line.text);
-        }
-        log
-    }
-
+    /// Whether the guest could mount this file system.
     pub fn has(&self, fstype: &str) -> bool {
         self.missing.iter().all(|missing| missing.fstype != fstype)
     }
@@ -231,24 +158,63 @@ impl Vm {
     pub fn require(&self, fstype: &str) -> Result<()> {
         match self.missing.iter().find(|missing| missing.fstype == fstype) {
             None => Ok(()),
-            Some(missing) => Err(anyhow!("{missing}: {}", lost_without(fstype))),
+            Some(missing) => Err(anyhow!("{missing}: {}", effect_of_missing(fstype))),
         }
     }
 
-    /// Powers off in the orderly way, and waits for QEMU to end.
-    pub fn shut_down(&self) -> Result<()> {
+    // Calls to the agent.
+
+    /// Makes a call; returns whatever the guest's kernel answered.
+    pub fn try_call(&self, call: Call) -> Result<Answer, NoAnswer> {
+        self.connection.borrow_mut().call(call)
+    }
+
+    /// Sends a call without waiting; errors are ignored. Returns the id for [`Vm::wait_answer`].
+    pub fn post(&self, call: Call) -> u32 {
+        self.connection.borrow_mut().post(call)
+    }
+
+    /// Waits for the answer to a posted call; `doing` names it in an error.
+    pub fn wait_answer(&self, id: u32, doing: &str, limit: Duration) -> Result<Answer> {
+        Ok(self.connection.borrow_mut().wait_answer(id, doing, limit)?)
+    }
+
+    /// Why calls get no answer any more, once one got none.
+    pub fn no_answer(&self) -> Option<NoAnswer> {
+        self.connection.borrow().no_answer.clone()
+    }
+
+    /// Allows calls to a VM that did not answer one.
+    pub fn retry(&self) {
+        self.connection.borrow_mut().no_answer = None;
+    }
+
+    // Time limits.
+
+    /// The present limits.
+    pub fn limits(&self) -> Limits {
+        self.connection.borrow().limits
+    }
+
+    /// Changes the limits of later calls.
+    pub fn set_limits(&self, limits: Limits) {
+        self.connection.borrow_mut().limits = limits;
+    }
+
+    /// Scales a limit by the time that this machine took to boot.
+    pub fn limit(&self, usual: Duration) -> Duration {
+        usual.mul_f64(self.limits().call.as_secs_f64() / Limits::BASE.call.as_secs_f64())
+    }
+
+    /// Limits the present test, from now on, to a multiple of [`Limits::test`].
+    pub fn set_test_limit(&self, times: Option<u32>) {
         let mut connection = self.connection.borrow_mut();
-        connection.post(Call::PowerOff);
-        let limit = connection.limits.call;
-        if connection.wait_exit(limit) {
-            return Ok(());
-        }
-        connection.kill();
-        Err(anyhow!(Trouble::TookTooLong { doing: "power off".into(), limit }))
+        connection.test_deadline =
+            times.map(|times| connection.now() + connection.limits.test * times);
     }
 
-    /// The time that this takes is the user's, not the test's.
-    pub fn users_time<T>(&self, f: impl FnOnce() -> T) -> T {
+    /// Does something whose time does not count for the test's limit.
+    pub fn outside_test_limit<T>(&self, f: impl FnOnce() -> T) -> T {
         let start = self.connection.borrow().now();
         let result = f();
         let mut connection = self.connection.borrow_mut();
@@ -259,45 +225,116 @@ impl Vm {
         result
     }
 
-    pub fn kill(&self) {
-        self.connection.borrow_mut().kill();
+    // The kernel log, and what the present test announces of it.
+
+    /// Reads the kernel log since the last time.
+    pub fn kmsg(&self) -> Result<Kmsg> {
+        let log = match self.call(Call::Kmsg)? {
+            Value::Kmsg(log) => log,
+            other => return Err(crate::guest::unexpected(&other)),
+        };
+        self.records.borrow_mut().extend(log.records.iter().cloned());
+        if log.lost {
+            self.lost_records.set(true);
+        }
+        Ok(log)
     }
 
-    pub fn is_running(&self) -> bool {
-        self.connection.borrow().is_running()
+    /// The kernel log as far as it was read, since the last [`Vm::clear_records`].
+    pub fn records(&self) -> Ref<'_, Vec<Record>> {
+        self.records.borrow()
     }
 
-    /// What ended the talk with this VM, if anything did.
-    pub fn trouble(&self) -> Option<Trouble> {
-        self.connection.borrow().trouble.clone()
+    /// Whether the kernel overwrote records before they were read.
+    pub fn lost_records(&self) -> bool {
+        self.lost_records.get()
     }
 
-    /// Scales a limit by what this machine was measured to need.
-    pub fn limit(&self, usual: Duration) -> Duration {
-        let limits = self.connection.borrow().limits;
-        usual.mul_f64(limits.call.as_secs_f64() / Limits::BASE.call.as_secs_f64())
+    /// Forgets the records so far.
+    pub fn clear_records(&self) {
+        self.records.borrow_mut().clear();
+        self.lost_records.set(false);
     }
 
-    /// Lines of the console, by their numbers; as many of them as there are.
-    pub fn console(&self, lines: Range<usize>) -> Vec<String> {
-        let (from, to) = (lines.start, lines.end.min(self.console_len()));
-        let connection = self.connection.borrow();
-        let lines = connection.console.lines().get(from..to).unwrap_or_default();
-        lines.iter().map(|line| line.text.clone()).collect()
+    /// Announces warnings that contain this: the test fails without one.
+    pub fn expect_warning(&self, part: &'static str) {
+        self.announced.borrow_mut().warnings.push(part);
     }
 
+    /// Announces a splat of this kind, as in the table of splats, or a leak: the test fails without
+    /// one. For tests after which no other uses the VM.
+    pub fn expect_splat(&self, kind: &'static str) {
+        self.announced.borrow_mut().splats.push(kind);
+    }
+
+    /// Announces leaks. They are not required: of one or two objects kmemleak may miss all.
+    pub fn may_leak(&self) {
+        self.announced.borrow_mut().leaks = true;
+    }
+
+    /// The announcements of the test that has just ended.
+    pub(crate) fn take_announced(&self) -> Announced {
+        self.announced.take()
+    }
+
+    // The console.
+
+    /// Number of complete lines so far.
     pub fn console_len(&self) -> usize {
         self.connection.borrow().console.lines().len()
     }
 
-    /// Until the guest hung, if it does.
-    pub fn console_tail(&self) -> String {
-        let to = self.autopsy.borrow().console_to.unwrap_or(self.console_len());
-        let lines = self.console(to.saturating_sub(TAIL)..to);
-        lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect()
+    /// Lines of the console by number, as far as they exist.
+    pub fn console(&self, lines: Range<usize>) -> Vec<String> {
+        let connection = self.connection.borrow();
+        let all = connection.console.lines();
+        let lines = all.get(lines.start..lines.end.min(all.len())).unwrap_or_default();
+        lines.iter().map(|line| line.text.clone()).collect()
     }
 
-    /// A command to QEMU itself.
+    /// The whole console, each line with its time.
+    pub fn console_log(&self) -> String {
+        let mut log = String::new();
+        for line in self.connection.borrow().console.lines() {
+            // Writing to a string cannot fail.
+            let _ = writeln!(log, "{:8.3} {}", line.at.as_secs_f64(), line.text);
+        }
+        log
+    }
+
+    /// Waits for a line with this text, at or after line `from`.
+    pub fn wait_line(&self, from: usize, text: &str) -> Result<()> {
+        Ok(self.connection.borrow_mut().wait_line(from, text)?)
+    }
+
+    /// Receives from the guest until it was quiet for that long, or until the limit.
+    pub fn listen(&self, quiet: Duration, limit: Duration) {
+        self.connection.borrow_mut().listen(quiet, limit);
+    }
+
+    /// Adds a line of the host's own.
+    pub fn note(&self, text: &str) {
+        self.connection.borrow_mut().console.note(text);
+    }
+
+    /// Types on the console.
+    pub fn type_on_console(&self, text: &[u8]) {
+        self.connection.borrow_mut().type_on_console(text);
+    }
+
+    /// A stream that types on the console, for a keyboard.
+    pub fn console_input(&self) -> io::Result<UnixStream> {
+        self.connection.borrow().console_input()
+    }
+
+    /// Passes on the bytes of the console as they arrive.
+    pub fn echo_console(&self, echo: Echo) {
+        self.connection.borrow_mut().echo = Some(echo);
+    }
+
+    // QEMU.
+
+    /// Sends a command to QEMU, and returns the result.
     pub fn qmp(&self, command: &str, arguments: Json) -> Result<Json> {
         let answer = self.connection.borrow_mut().qmp(command, arguments)?;
         match answer.get("error") {
@@ -305,26 +342,61 @@ impl Vm {
             None => Ok(answer["return"].clone()),
         }
     }
+
+    /// Treats a guest that suspends itself as ended: nothing will wake it.
+    pub fn ends_when_suspended(&self) {
+        self.connection.borrow_mut().nothing_wakes = true;
+    }
+
+    /// How the guest ended, if it ended by itself.
+    pub fn ended(&self) -> Option<&'static str> {
+        self.connection.borrow().ended
+    }
+
+    /// Whether QEMU runs.
+    pub fn is_running(&self) -> bool {
+        self.connection.borrow().is_running()
+    }
+
+    /// Powers the guest off, and waits until QEMU has exited.
+    pub fn shut_down(&self) -> Result<()> {
+        let mut connection = self.connection.borrow_mut();
+        connection.post(Call::PowerOff);
+        let limit = connection.limits.call;
+        if connection.wait_exit(limit) {
+            return Ok(());
+        }
+        connection.kill();
+        Err(anyhow!(NoAnswer::TimedOut { doing: "power off".into(), limit }))
+    }
+
+    /// Kills QEMU.
+    pub fn kill(&self) {
+        self.connection.borrow_mut().kill();
+    }
+
+    /// Kills QEMU from any thread.
+    pub fn killer(&self) -> impl Fn() + Send + use<> {
+        self.connection.borrow().killer()
+    }
 }
 
-/// What a kernel without this file system cannot show, and what it takes.
-fn lost_without(fstype: &str) -> &'static str {
+/// What does not work in a guest that lacks this file system, and the options that it takes.
+fn effect_of_missing(fstype: &str) -> &'static str {
     match fstype {
         "debugfs" => {
-            "demo and tests need the modules' files there (CONFIG_DEBUG_FS=y, no debugfs=off)"
+            "demo and tests need it for the modules' files (CONFIG_DEBUG_FS=y, no debugfs=off)"
         }
         "tracefs" => "pictures lack the kernel's trace (CONFIG_TRACING=y)",
         _ => "some tests need it",
     }
 }
 
-fn boot_failed(connection: &mut Connection, trouble: Trouble) -> anyhow::Error {
+fn boot_failed(connection: &mut Connection, reason: NoAnswer) -> anyhow::Error {
     connection.kill();
-    let error = Err::<(), _>(trouble);
     let tail = connection.console.tail(TAIL);
-    match tail.is_empty() {
-        true => error.context("the guest did not boot; its console stayed empty"),
-        false => error.context(format!("the guest did not boot; the last of its log:\n{tail}")),
-    }
-    .unwrap_err()
+    anyhow!(reason).context(match tail.is_empty() {
+        true => "the guest did not boot; its console is empty".into(),
+        false => format!("the guest did not boot; the end of its log:\n{tail}"),
+    })
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! QEMU as a process: started with its wires, heard until it ends, and never left behind.
+//! QEMU as a process: starts it, passes on its output, and never leaves it behind.
 
 use crate::clock;
-use crate::machine::qemu::Wires;
+use crate::machine::qemu::Sockets;
 use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -22,14 +22,14 @@ use std::thread;
 use std::time::Duration;
 use wire::{Message, frame};
 
-/// Whatever comes out of QEMU, in the order in which it came.
+/// Output of QEMU, in order of arrival.
 pub enum Event {
     Console(Vec<u8>),
     Agent(Message),
-    /// A frame that nobody can read.
+    /// An invalid frame.
     Garbled(io::Error),
     Qmp(serde_json::Value),
-    /// The last event: all that was said before has been heard.
+    /// The last event; all output came before it.
     Exited {
         status: ExitStatus,
         stderr: String,
@@ -45,7 +45,7 @@ pub struct Process {
     pub agent: UnixStream,
 }
 
-/// The process id, for as long as it is certain that it is QEMU's.
+/// The process id, while it is certainly QEMU's.
 #[derive(Clone, Default)]
 struct Running(Arc<Mutex<Option<Pid>>>);
 
@@ -87,18 +87,18 @@ impl Stops {
     }
 }
 
-/// The QMP wires of all QEMUs that run.
+/// The QMP sockets of all QEMUs that run.
 static QMP: Mutex<Vec<(Pid, UnixStream)>> = Mutex::new(Vec::new());
 
-fn qmp_wires() -> MutexGuard<'static, Vec<(Pid, UnixStream)>> {
+fn qmp_sockets() -> MutexGuard<'static, Vec<(Pid, UnixStream)>> {
     QMP.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Sends a QMP command to all QEMUs. Nothing waits for the answers.
-pub fn tell_all(command: &str) {
-    for (_, wire) in qmp_wires().iter_mut() {
+pub fn qmp_to_all(command: &str) {
+    for (_, socket) in qmp_sockets().iter_mut() {
         // In one write: it must not end up inside another command.
-        let _ = wire.write_all(format!("{{\"execute\": \"{command}\"}}\n").as_bytes());
+        let _ = socket.write_all(format!("{{\"execute\": \"{command}\"}}\n").as_bytes());
     }
 }
 
@@ -106,12 +106,12 @@ impl Process {
     pub fn start(
         program: &str,
         initrd: &OwnedFd,
-        arguments: impl FnOnce(&Wires) -> Vec<String>,
+        arguments: impl FnOnce(&Sockets) -> Vec<String>,
     ) -> Result<Process> {
         let (console, console_end) = UnixStream::pair()?;
         let (qmp, qmp_end) = UnixStream::pair()?;
         let (agent, agent_end) = UnixStream::pair()?;
-        let wires = Wires {
+        let sockets = Sockets {
             initrd: initrd.as_raw_fd(),
             console: console_end.as_raw_fd(),
             qmp: qmp_end.as_raw_fd(),
@@ -119,13 +119,13 @@ impl Process {
         };
         let mut command = Command::new(program);
         command
-            .args(arguments(&wires))
+            .args(arguments(&sockets))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C is for the runner.
+            // Ctrl-C is for this program only.
             .process_group(0);
-        inherit(&mut command, vec![wires.initrd, wires.console, wires.qmp, wires.agent]);
+        inherit(&mut command, vec![sockets.initrd, sockets.console, sockets.qmp, sockets.agent]);
 
         let (sender, events) = mpsc::channel();
         let readers = Readers {
@@ -144,7 +144,7 @@ impl Process {
         Ok(Process { pid, stops, events, console, qmp, agent })
     }
 
-    /// The runner's clock without the time during which QEMU was stopped by a signal.
+    /// The clock of limits, without the time while QEMU is stopped by a signal.
     pub fn now(&self) -> Duration {
         clock::now() - self.stops.total()
     }
@@ -158,12 +158,12 @@ impl Process {
         self.killer()();
     }
 
-    /// The same, for another thread.
+    /// Kills QEMU from any thread.
     pub fn killer(&self) -> impl Fn() + Send + use<> {
         let pid = self.pid.clone();
         move || {
             if let Some(pid) = *pid.lock() {
-                // It may be gone already; `supervise` will say so.
+                // It may have exited already; `supervise` reports that.
                 let _ = kill(pid, Signal::SIGKILL);
             }
         }
@@ -176,13 +176,13 @@ impl Drop for Process {
     }
 }
 
-/// Lets the child have these files, and die with the runner even if that is killed.
+/// Lets the child inherit these files, and kills it when this program ends, even by a signal.
 fn inherit(command: &mut Command, files: Vec<RawFd>) {
-    let runner = nix::unistd::getpid();
+    let parent = nix::unistd::getpid();
     let prepare = move || {
         prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if getppid() != runner {
-            return Err(io::Error::other("the runner is gone"));
+        if getppid() != parent {
+            return Err(io::Error::other("the parent has exited"));
         }
         for fd in &files {
             // SAFETY: `Process::start` and its caller keep the files open until the child runs.
@@ -201,8 +201,8 @@ struct Readers {
     agent: UnixStream,
 }
 
-/// The life of one QEMU. It has a thread of its own because the death signal is sent when the
-/// thread ends that started the child.
+/// Starts one QEMU and waits for its exit, in a thread of its own: the parent death signal is sent
+/// when the thread ends that started the child.
 fn supervise(
     mut command: Command,
     their_ends: [UnixStream; 3],
@@ -223,8 +223,8 @@ fn supervise(
     *pid.lock() = Some(id);
     let _ = started.send(Ok(()));
 
-    if let Ok(wire) = readers.qmp.try_clone() {
-        qmp_wires().push((id, wire));
+    if let Ok(socket) = readers.qmp.try_clone() {
+        qmp_sockets().push((id, socket));
     }
     let stderr = child.stderr.take();
     let stderr = thread::spawn(move || {
@@ -241,7 +241,7 @@ fn supervise(
         thread::spawn(move || read_agent(readers.agent, agent)),
     ];
     wait_exited(id, &stops);
-    qmp_wires().retain(|(pid, _)| *pid != id);
+    qmp_sockets().retain(|(pid, _)| *pid != id);
     let status = reap(&mut child, &pid);
     for thread in threads {
         let _ = thread.join();
@@ -252,7 +252,7 @@ fn supervise(
     }
 }
 
-/// Waits until the child has ended, and leaves it a zombie. Measures how long it is stopped until then.
+/// Waits until the child has exited, and leaves it a zombie. Measures how long it was stopped.
 fn wait_exited(id: Pid, stops: &Stops) {
     let stop = WaitPidFlag::WSTOPPED | WaitPidFlag::WCONTINUED;
     loop {
@@ -268,13 +268,13 @@ fn wait_exited(id: Pid, stops: &Stops) {
     }
 }
 
-/// Forgets the process id before it can be given to somebody else.
+/// Forgets the process id before the kernel can give it to another process.
 fn reap(child: &mut Child, pid: &Running) -> io::Result<ExitStatus> {
     *pid.lock() = None;
     child.wait()
 }
 
-// The readers end when QEMU does, or when nobody wants to hear of it any more.
+// The readers end with QEMU, or when the receiver is dropped.
 
 fn read_console(mut from: UnixStream, to: Sender<Event>) {
     let mut buffer = [0; 4096];

@@ -5,10 +5,10 @@
 
 use crate::test::Test;
 use anyhow::{Result, bail, ensure};
-use host::guest::SOON;
+use host::guest::DEFAULT_LIMIT;
 use host::guest::calls::write;
 use host::machine::kernel::{ATOMIC_SLEEP, KASAN, KCSAN, KMEMLEAK, LOCKDEP, OBJECTS};
-use host::verdict::{self, Fault, LEAK, Leaves, leaks};
+use host::verdict::{Fault, Judge, LEAK, Leaves};
 use host::{Config, Vm};
 
 const MODULE: &str = "rust_smpboot_faulty";
@@ -28,7 +28,7 @@ pub const TESTS: &[Test] = &[
         leak,
     )
     .needs(&[KMEMLEAK])
-    .leaves(Leaves::Ruins),
+    .leaves(Leaves::Broken),
     Test::new(
         "checkers::timer_freed",
         "debugobjects tells that a timer is freed that still runs",
@@ -120,15 +120,16 @@ fn hotplug_inversion(vm: &Vm) -> Result<()> {
 fn leak(vm: &Vm) -> Result<()> {
     // Of one kmemleak may see none: anything that looks like a pointer to it counts as one.
     let leaking = |vm: &Vm| told(vm, &["leak"; 20], &[]);
-    assert_eq!(verdict::judge(vm, "probe", Leaves::Clean, leaking), []);
-    let Some(Fault::Leak(told_late)) = verdict::late_leaks(vm) else { bail!("no leak is told") };
+    let mut judge = Judge::default();
+    assert_eq!(judge.run(vm, "probe", Leaves::Clean, leaking), []);
+    let Some(Fault::Leak(told_late)) = judge.late_leaks(vm) else { bail!("no leak is told") };
     ensure!(told_late.contains("during probe: "), "{told_late}");
     // What was told is not told again, but of the others more may be seen now.
-    for leak in leaks::found(vm)? {
+    for leak in judge.leaks(vm)? {
         ensure!(leak.of == "probe" && !told_late.contains(leak.object()), "{leak}");
     }
     let announced = |vm: &Vm| told(vm, &["leak"; 20], &[LEAK]);
-    assert_eq!(verdict::judge(vm, "probe", Leaves::Clean, announced), []);
+    assert_eq!(judge.run(vm, "probe", Leaves::Clean, announced), []);
     Ok(())
 }
 
@@ -137,7 +138,7 @@ fn data_race(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;
     let write = || vm.spawn(write(DO, "data_race"));
     for task in [write()?, write()?] {
-        task.wait(SOON)?;
+        task.wait(DEFAULT_LIMIT)?;
     }
     vm.kmsg()?;
     let records = vm.records();

@@ -5,10 +5,10 @@
 use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use cli::note;
-use demo_module::{Counts, Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, WAKE, file, recorder};
+use demo_module::{Counts, Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, WAKE, file};
 use host::errors::refused;
 use host::guest::calls::{offline, online, write};
-use host::guest::{MOST, SOON, Task, text};
+use host::guest::{DEFAULT_LIMIT, MAX_READ, Task, text};
 use host::{Config, Vm};
 use nix::errno::Errno::{EAGAIN, EFAULT, EINVAL, ERANGE};
 use nix::sys::signal::Signal;
@@ -231,14 +231,14 @@ fn waits(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let reader = sleeping_reader(vm)?;
     demo.wake("0")?;
-    let TaskEnd::Answered(answer) = reader.wait(SOON)? else { bail!("the reader died") };
+    let TaskEnd::Answered(answer) = reader.wait(DEFAULT_LIMIT)? else { bail!("the reader died") };
     let Ok(Value::Batch(mut answers)) = *answer else { bail!("{answer:?}") };
     let Some(Ok(bytes)) = answers.pop() else { bail!("the read failed: {answers:?}") };
     let first = parse(&text(bytes)?)?.into_iter().next();
     assert_eq!(first.map(|e| (e.cpu, e.name)), Some((0, "wake".into())));
 
     let reader = sleeping_reader(vm)?;
-    assert_eq!(reader.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    assert_eq!(reader.kill(DEFAULT_LIMIT)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
     demo.unload()
 }
 
@@ -256,12 +256,12 @@ fn a_read_ends(vm: &Vm) -> Result<()> {
     // The reader is slower than the writers: it gets the least of its CPU.
     let yields = ["sh", "-c", "/bin/busybox renice 19 -p $PPID"].map(String::from);
     let argv = [&[BUSYBOX.to_string()], &yields[..]].concat();
-    let yields = Call::Run { argv, limit_ms: vm.ms(SOON) };
+    let yields = Call::Run { argv, limit_ms: vm.ms(DEFAULT_LIMIT) };
     let read = Call::ReadHandle { handle: FIRST_HANDLE, max: 16 << 20 };
     let open = open(EVENTS_BINARY, Access::Read);
     let calls = vec![yields.clone(), open.clone(), read.clone()];
     let reader = vm.spawn(Call::Batch { calls })?;
-    let TaskEnd::Answered(answer) = reader.wait(SOON)? else { bail!("the reader died") };
+    let TaskEnd::Answered(answer) = reader.wait(DEFAULT_LIMIT)? else { bail!("the reader died") };
     let Ok(Value::Batch(mut answers)) = *answer else { bail!("{answer:?}") };
     let Some(Ok(Value::Bytes(bytes))) = answers.pop() else { bail!("the read failed") };
     let records = bytes.len() / 24;
@@ -269,9 +269,9 @@ fn a_read_ends(vm: &Vm) -> Result<()> {
     ensure!(records <= cpus.len() * (RING + 1), "one read returned {records} records");
 
     let reader = vm.spawn(Call::Batch { calls: vec![yields, open, forever(read)] })?;
-    assert_eq!(reader.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    assert_eq!(reader.kill(DEFAULT_LIMIT)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
     for writer in writers {
-        writer.kill(SOON)?;
+        writer.kill(DEFAULT_LIMIT)?;
     }
     demo.all_sleep()?;
     demo.unload()
@@ -366,7 +366,7 @@ fn reads_of_one_file_take_turns(vm: &Vm) -> Result<()> {
     let beside = Call::ReadBeside { handle: FIRST_HANDLE, max: 1 << 20 };
     let open = Call::Open { path: EVENTS.into(), access: Access::Read };
     let reader = vm.spawn(Call::Batch { calls: vec![open, read, beside] })?;
-    let TaskEnd::Answered(answer) = reader.wait(SOON)? else { bail!("the reader died") };
+    let TaskEnd::Answered(answer) = reader.wait(DEFAULT_LIMIT)? else { bail!("the reader died") };
     let Ok(Value::Batch(answers)) = *answer else { bail!("{answer:?}") };
     assert_eq!(answers.last(), Some(&Err(EAGAIN as i32)));
     demo.unload()
@@ -452,7 +452,7 @@ fn million(vm: &Vm) -> Result<()> {
     let total = |bytes: &[u8]| Ok::<_, anyhow::Error>(module::totals(&module::events(bytes)?));
     let mut least = EVENTS as usize * 24 / 2;
     loop {
-        bytes.extend(recorder::read_now(&log)?);
+        bytes.extend(log.read_now()?);
         // Understanding all of it each time would take longer than to make it.
         if bytes.len() >= least {
             let (read, lost) = total(&bytes)?;
@@ -470,7 +470,7 @@ fn million(vm: &Vm) -> Result<()> {
         vm.cpu(*cpu).online()?;
     }
     demo.all_sleep()?;
-    recorder::drain(&log, &mut bytes)?;
+    demo_module::drain(&log, &mut bytes)?;
     drop(log);
 
     // Which fails if a CPU's numbers have a gap, or go back.
@@ -490,7 +490,7 @@ fn keeps_module(vm: &Vm) -> Result<()> {
     let reader = sleeping_reader(vm)?;
     assert_eq!(refused(vm.rmmod(MODULE))?, EAGAIN);
     demo.wake("0")?;
-    reader.wait(SOON)?;
+    reader.wait(DEFAULT_LIMIT)?;
     assert_eq!(refused(vm.rmmod(MODULE))?, EAGAIN);
     drop(handle);
     demo.unload()
@@ -597,8 +597,8 @@ fn drained(vm: &Vm) -> Result<()> {
     let mut events = module::Events::default();
     for _ in 0..5 {
         let mut bytes = Vec::new();
-        recorder::drain(&log, &mut bytes)?;
-        let most = module::capacity(vm.config().cpus) + MOST as usize;
+        demo_module::drain(&log, &mut bytes)?;
+        let most = module::capacity(vm.config().cpus) + MAX_READ as usize;
         ensure!(bytes.len() <= most, "{} bytes of a module that holds {most}", bytes.len());
         events.add(&bytes)?;
     }

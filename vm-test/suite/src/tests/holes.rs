@@ -9,7 +9,7 @@ use crate::test::Test;
 use anyhow::{Result, bail, ensure};
 use host::errors::refused;
 use host::guest::calls::{insmod, read, rmmod, write};
-use host::guest::{SOON, Task};
+use host::guest::{DEFAULT_LIMIT, Task};
 use host::machine::kernel::FAILSLAB;
 use host::verdict::Leaves;
 use host::{Config, Vm};
@@ -171,7 +171,7 @@ fn files_made_at_the_end(vm: &Vm) -> Result<()> {
 }
 
 fn wait_for_file(vm: &Vm, path: &str) -> Result<()> {
-    let (start, limit) = (Instant::now(), vm.limit(SOON));
+    let (start, limit) = (Instant::now(), vm.limit(DEFAULT_LIMIT));
     while !vm.exists(path)? {
         ensure!(start.elapsed() < limit, "there is no {path}");
     }
@@ -185,7 +185,7 @@ fn files_opened_during_init(vm: &Vm) -> Result<()> {
     for path in [number, stream()] {
         assert_eq!(refused(vm.open(&path, Access::Read).map(drop))?, Errno::EAGAIN, "{path}");
     }
-    assert_eq!(loading.kill(SOON)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
+    assert_eq!(loading.kill(DEFAULT_LIMIT)?, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
     nothing_left(vm)?;
     // The next load is not affected.
     load(vm, 6)?;
@@ -224,7 +224,7 @@ fn control(name: &str) -> String {
 /// What a shell does on CPU 1. Its `read -t` begins by polling.
 fn shell<'a>(vm: &'a Vm, script: &str) -> Result<Task<'a>> {
     let argv = ["busybox", "sh", "-c", script].map(String::from).into();
-    let limit_ms = vm.ms(4 * SOON);
+    let limit_ms = vm.ms(4 * DEFAULT_LIMIT);
     vm.set_affinity(0, &[1])?;
     let task = vm.spawn(Call::Run { argv, limit_ms });
     vm.set_affinity(0, &[0])?;
@@ -239,7 +239,7 @@ fn inside(vm: &Vm, program: &str, function: &str) -> Result<i32> {
 
 /// The same for several processes.
 fn all_inside<const COUNT: usize>(vm: &Vm, program: &str, function: &str) -> Result<[i32; COUNT]> {
-    let (start, limit) = (Instant::now(), vm.limit(SOON));
+    let (start, limit) = (Instant::now(), vm.limit(DEFAULT_LIMIT));
     loop {
         let mut found = Vec::new();
         for pid in vm.tasks(|name| !name.contains('/'))? {
@@ -265,9 +265,9 @@ fn tree_dropped_beside_poll(vm: &Vm) -> Result<()> {
     vm.wait_for(&control("spinning"), Until::Is("1".into()))?;
     // The poller cannot run until the tree has been dropped.
     let dropper = vm.spawn(write(&control("drop"), "1"))?;
-    answered(dropper.wait(SOON)?)?;
+    answered(dropper.wait(DEFAULT_LIMIT)?)?;
     vm.wait_for(&control("spinning"), Until::Is("0".into()))?;
-    let Value::Program { status, output } = answered(poller.wait(SOON)?)? else {
+    let Value::Program { status, output } = answered(poller.wait(DEFAULT_LIMIT)?)? else {
         bail!("the poller is no program");
     };
     assert_ne!(status, Exit::Code(0), "{}", String::from_utf8_lossy(&output));
@@ -280,13 +280,13 @@ fn tree_dropped_beside_read(vm: &Vm) -> Result<()> {
     let reader = vm.spawn(read(&stream()))?;
     vm.wait_for(&format!("/proc/{}/stat", reader.pid), Until::Contains(") S ".into()))?;
     let dropper = vm.spawn(write(&control("drop"), "1"))?;
-    let dropped = dropper.wait(SOON);
+    let dropped = dropper.wait(DEFAULT_LIMIT);
     let stack = vm.read(&format!("/proc/{}/stack", reader.pid)).unwrap_or_default();
     let Ok(dropped) = dropped else {
         bail!("the task that drops the tree waits for the one that reads:\n{stack}");
     };
     answered(dropped)?;
-    assert_eq!(errno(reader.wait(SOON)?)?, Errno::EIO);
+    assert_eq!(errno(reader.wait(DEFAULT_LIMIT)?)?, Errno::EIO);
     unload(vm)
 }
 
@@ -301,8 +301,8 @@ fn tree_dropped_beside_two_reads(vm: &Vm) -> Result<()> {
     );
     let readers = shell(vm, &script)?;
     let [_, _] = all_inside(vm, "dd", MODULE)?;
-    answered(vm.spawn(write(&control("drop"), "1"))?.wait(SOON)?)?;
-    let Value::Program { status, output } = answered(readers.wait(SOON)?)? else {
+    answered(vm.spawn(write(&control("drop"), "1"))?.wait(DEFAULT_LIMIT)?)?;
+    let Value::Program { status, output } = answered(readers.wait(DEFAULT_LIMIT)?)? else {
         bail!("no program")
     };
     let output = String::from_utf8_lossy(&output);
@@ -337,12 +337,12 @@ fn poll_beside_read(vm: &Vm) -> Result<()> {
     vm.write(&control("push"), "2")?;
     vm.wait_for(&control("held"), Until::Is("1".into()))?;
     // The poller was woken, too, and sleeps again: in poll or, as it should, in a read of its own.
-    let (start, limit) = (Instant::now(), vm.limit(SOON));
+    let (start, limit) = (Instant::now(), vm.limit(DEFAULT_LIMIT));
     while switches(vm, poller)? == before {
         ensure!(start.elapsed() < limit, "the poller was not woken");
     }
     vm.write(&control("hold"), "0")?;
-    let end = tasks.wait(SOON);
+    let end = tasks.wait(DEFAULT_LIMIT);
     let Ok(end) = end else {
         bail!("task {poller} sleeps in poll though {reader} left a record");
     };
@@ -360,11 +360,11 @@ fn stream_of_empty_records(vm: &Vm) -> Result<()> {
         vm.wait_for(&control("held"), Until::AtLeast(before + 2))?;
         Ok(reader)
     };
-    let killed = read_idle()?.kill(SOON)?;
+    let killed = read_idle()?.kill(DEFAULT_LIMIT)?;
     assert_eq!(killed, TaskEnd::Died(Exit::Signal(Signal::SIGKILL as i32)));
     let reader = read_idle()?;
-    answered(vm.spawn(write(&control("drop"), "1"))?.wait(SOON)?)?;
-    assert_eq!(errno(reader.wait(SOON)?)?, Errno::EIO);
+    answered(vm.spawn(write(&control("drop"), "1"))?.wait(DEFAULT_LIMIT)?)?;
+    assert_eq!(errno(reader.wait(DEFAULT_LIMIT)?)?, Errno::EIO);
     unload(vm)
 }
 
@@ -434,7 +434,7 @@ fn waits_for_threads_at_the_end(vm: &Vm) -> Result<()> {
     vm.may_leak();
     load(vm, 12)?;
     let task_in = |name: &str, function: &str| -> Result<()> {
-        let (start, limit) = (Instant::now(), vm.limit(SOON));
+        let (start, limit) = (Instant::now(), vm.limit(DEFAULT_LIMIT));
         let is_in = |pid: &i32| {
             vm.read(&format!("/proc/{pid}/stack")).is_ok_and(|stack| stack.contains(function))
         };
@@ -449,8 +449,8 @@ fn waits_for_threads_at_the_end(vm: &Vm) -> Result<()> {
     let stack = format!("/proc/{}/stack", offline.pid);
     vm.wait_for(&stack, Until::Contains("_cpu_down".into()))?;
     let ending = vm.spawn(rmmod(MODULE))?;
-    answered(ending.wait(SOON)?)?;
-    answered(offline.wait(SOON)?)?;
+    answered(ending.wait(DEFAULT_LIMIT)?)?;
+    answered(offline.wait(DEFAULT_LIMIT)?)?;
     vm.write("/sys/devices/system/cpu/cpu1/online", "1")?;
     logged(vm, &line("waited while the module ends: Err(ESHUTDOWN)"), 1)?;
     nothing_left(vm)

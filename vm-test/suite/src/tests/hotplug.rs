@@ -60,12 +60,12 @@ fn offline_parks(vm: &Vm) -> Result<()> {
         vm.cpu(cpu).offline()?;
         // No waiting: the kernel waits for the thread.
         assert_eq!(demo.state(cpu)?, "parked");
-        wanted.insert(cpu, Counts { park: 1, ..Counts::BORN });
+        wanted.insert(cpu, Counts { park: 1, ..Counts::SET_UP });
         assert_eq!(demo.all_counts()?, wanted);
         demo.logged(&[(cpu, Step::Park)])?;
 
         vm.cpu(cpu).online()?;
-        wanted.insert(cpu, Counts { park: 1, unpark: 1, ..Counts::BORN });
+        wanted.insert(cpu, Counts { park: 1, unpark: 1, ..Counts::SET_UP });
         demo.settles_at(&wanted)?;
         demo.logged(&[(cpu, Step::Unpark)])?;
     }
@@ -81,7 +81,7 @@ fn online_unparks(vm: &Vm) -> Result<()> {
         vm.cpu(cpu).online()?;
         demo.wait_for([(cpu, "unpark", 1)].into_iter())?;
         let counts = demo.counts(cpu)?;
-        assert_eq!(counts, Counts { park: 1, unpark: 1, ..Counts::BORN });
+        assert_eq!(counts, Counts { park: 1, unpark: 1, ..Counts::SET_UP });
         assert_eq!(demo.pid(cpu)?, pid);
         assert_eq!(vm.affinity(pid)?, [cpu]);
     }
@@ -97,13 +97,13 @@ fn all_cpus_down_but_one(vm: &Vm) -> Result<()> {
     }
     for cpu in &cpus {
         vm.cpu(*cpu).offline()?;
-        wanted.insert(*cpu, Counts { park: 1, ..Counts::BORN });
+        wanted.insert(*cpu, Counts { park: 1, ..Counts::SET_UP });
     }
     assert_eq!(vm.cpus("online")?, [0]);
     assert_eq!(demo.all_counts()?, wanted);
     for cpu in &cpus {
         vm.cpu(*cpu).online()?;
-        wanted.insert(*cpu, Counts { park: 1, unpark: 1, ..Counts::BORN });
+        wanted.insert(*cpu, Counts { park: 1, unpark: 1, ..Counts::SET_UP });
     }
     demo.settles_at(&wanted)?;
     demo.unload()
@@ -116,7 +116,7 @@ fn fifty_cycles(vm: &Vm) -> Result<()> {
     let cpu = *vm.hotpluggable()?.last().unwrap();
     vm.cycle(cpu, TIMES)?;
     let n = u64::from(TIMES);
-    wanted.insert(cpu, Counts { park: n, unpark: n, ..Counts::BORN });
+    wanted.insert(cpu, Counts { park: n, unpark: n, ..Counts::SET_UP });
     demo.settles_at(&wanted)?;
     demo.unload()
 }
@@ -131,7 +131,7 @@ fn insmod_with_a_cpu_offline(vm: &Vm) -> Result<()> {
 
     vm.cpu(cpu).online()?;
     demo.wait_for([(cpu, "setup", 1)].into_iter())?;
-    assert_eq!(demo.counts(cpu)?, Counts::BORN);
+    assert_eq!(demo.counts(cpu)?, Counts::SET_UP);
     assert_eq!(vm.affinity(demo.pid(cpu)?)?, [cpu]);
     demo.logged(&[(cpu, Step::Create), (cpu, Step::Setup)])?;
     demo.unload()
@@ -152,7 +152,7 @@ fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
 
     for (cpu, run) in [(2, 0), (3, 1)] {
         vm.cpu(cpu).online()?;
-        wanted.insert(cpu, Counts { wake: run, run, ..Counts::BORN });
+        wanted.insert(cpu, Counts { wake: run, run, ..Counts::SET_UP });
         demo.settles_at(&wanted)?;
         demo.logged(&[(cpu, Step::Create), (cpu, Step::Setup)])?;
         assert_eq!(vm.comm(demo.pid(cpu)?)?, format!("rust_demo/{cpu}"));

@@ -7,7 +7,7 @@ use anyhow::{Result, bail, ensure};
 use host::Vm;
 use host::errors::refused;
 use host::guest::calls::{read, write};
-use host::guest::{SOON, text};
+use host::guest::{DEFAULT_LIMIT, text};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
 use wire::{Call, Until, Value};
@@ -110,7 +110,7 @@ fn idle_share_follows(vm: &Vm) -> Result<()> {
     let slowness = vm.built_with().slowness();
     let us = 20_000 * slowness;
     let busy = vm.spawn(Call::Run { argv, limit_ms: 20_000 * u64::from(slowness) })?;
-    let (began, limit) = (Instant::now(), vm.limit(SOON));
+    let (began, limit) = (Instant::now(), vm.limit(DEFAULT_LIMIT));
     let pid = loop {
         let tasks = vm.tasks(|comm| comm == "busybox")?;
         if let [pid] = tasks[..] {

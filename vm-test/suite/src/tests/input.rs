@@ -92,7 +92,7 @@ fn too_long(vm: &Vm) -> Result<()> {
         assert_eq!(demo.all_counts()?, wanted);
     }
     demo.wake(&list(MAX))?;
-    wanted.insert(0, Counts { wake: 1, run: 1, ..Counts::BORN });
+    wanted.insert(0, Counts { wake: 1, run: 1, ..Counts::SET_UP });
     demo.settles_at(&wanted)?;
     demo.unload()
 }

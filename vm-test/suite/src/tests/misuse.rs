@@ -74,7 +74,7 @@ pub const TESTS: &[Test] = &[
         sleep_with_forced_threads,
     )
     .on(Config::smp(4).word("threadirqs"))
-    .leaves(Leaves::Ruins),
+    .leaves(Leaves::Broken),
     Test::new(
         "misuse::leaked",
         "leaked threads, states and files end with the module, with a CPU offline too",

@@ -8,7 +8,7 @@
 use crate::model::{self, Model, Op, Outcome};
 use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
-use demo_module::{Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, Step, differences, file, recorder};
+use demo_module::{Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, Step, differences, file};
 use host::Vm;
 use host::errors::Refused;
 use host::guest::Handle;
@@ -336,12 +336,12 @@ impl<'a> Log<'a> {
     /// Those since the last time. All of them make legal sequences of callbacks.
     fn new_events(&mut self) -> Result<BTreeMap<u32, Vec<Kind>>> {
         let mut bytes = Vec::new();
-        recorder::drain(&self.file, &mut bytes)?;
+        demo_module::drain(&self.file, &mut bytes)?;
         self.events.add(&bytes)?;
         let mut new = BTreeMap::new();
         for cpu in self.events.cpus() {
             ensure!(cpu.lost.is_empty(), "events of cpu{} were lost", cpu.id);
-            recorder::conforms(conform::life_of(cpu))?;
+            demo_module::ensure_legal(conform::life_of(cpu))?;
             let returned = self.returned.entry(cpu.id).or_default();
             let kinds: Vec<Kind> = cpu.events[*returned..].iter().map(|event| event.kind).collect();
             *returned = cpu.events.len();

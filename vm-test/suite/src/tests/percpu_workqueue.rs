@@ -8,7 +8,7 @@ use anyhow::{Result, anyhow, bail, ensure};
 use host::Vm;
 use host::errors::refused;
 use host::guest::calls::{offline, online, read, rmmod, write};
-use host::guest::{SOON, Task, text};
+use host::guest::{DEFAULT_LIMIT, Task, text};
 use nix::errno::Errno;
 use std::ops::Add;
 use std::time::Duration;
@@ -740,7 +740,7 @@ fn flush_beside_mod_delayed(vm: &Vm) -> Result<()> {
     // Nothing runs on this CPU that would wake flush.
     let flush = waiting(vm, queue.call("flush", "1"))?;
     queue.write("mod_delayed", &format!("{FAR} 1"))?;
-    let flushed = flush.wait(SOON);
+    let flushed = flush.wait(DEFAULT_LIMIT);
     // If it did not return, this wakes it.
     vm.cpu(1).online()?;
     ensure!(flushed.is_ok(), "flush waits for items that were modified: {flushed:?}");

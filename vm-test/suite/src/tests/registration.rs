@@ -70,7 +70,7 @@ fn one_thread_per_online_cpu(vm: &Vm) -> Result<()> {
     }
     pids.sort();
     assert_eq!(demo_module::pids(vm)?, pids);
-    demo.settles_at(&online.iter().map(|cpu| (*cpu, Counts::BORN)).collect())?;
+    demo.settles_at(&online.iter().map(|cpu| (*cpu, Counts::SET_UP)).collect())?;
     let born: Vec<_> =
         online.iter().flat_map(|cpu| [(*cpu, Step::Create), (*cpu, Step::Setup)]).collect();
     demo.logged(&born)?;
@@ -118,13 +118,13 @@ fn verbose_off_is_silent(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "verbose=0")?;
     let mut wanted = BTreeMap::new();
     for cpu in vm.cpus("online")? {
-        wanted.insert(cpu, Counts::BORN);
+        wanted.insert(cpu, Counts::SET_UP);
     }
     demo.settles_at(&wanted)?;
     for cpu in vm.hotpluggable()? {
         vm.cpu(cpu).offline()?;
         vm.cpu(cpu).online()?;
-        wanted.insert(cpu, Counts { park: 1, unpark: 1, ..Counts::BORN });
+        wanted.insert(cpu, Counts { park: 1, unpark: 1, ..Counts::SET_UP });
     }
     demo.settles_at(&wanted)?;
     demo.unload()?;

@@ -5,12 +5,12 @@
 use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use demo_module::{Demo, MODULE};
-use host::errors::Trouble;
+use host::errors::NoAnswer;
 use host::guest::calls::{read, write};
 use host::guest::text;
 use host::kernel_log::without_stamp;
 use host::machine::qemu::log_kb;
-use host::verdict::{self, Fault, Leaves};
+use host::verdict::{Fault, Judge, Leaves};
 use host::vm::Limits;
 use host::{Config, Vm};
 use serde_json::Value as Json;
@@ -24,13 +24,13 @@ pub const TESTS: &[Test] = &[
         "splat, warning, taint, module, CPU, lost log and panic each fail a test that returned Ok",
         sees_what_a_passing_test_hides,
     )
-    .leaves(Leaves::Ruins),
+    .leaves(Leaves::Broken),
     Test::new(
         "runner::tells_a_hang_from_a_slow_call",
         "a guest that is stopped is silent, one that is busy takes too long; QEMU is ended",
         tells_a_hang_from_a_slow_call,
     )
-    .leaves(Leaves::Ruins),
+    .leaves(Leaves::Broken),
     Test::new(
         "runner::boots_without_debugfs",
         "with debugfs=off the guest boots, the module works, and what needs debugfs says so",
@@ -42,13 +42,13 @@ pub const TESTS: &[Test] = &[
         "of a guest that hangs the message comes first; its registers and backtraces are in a file of their own",
         what_the_runner_asks_for_is_no_fault,
     )
-    .leaves(Leaves::Ruins),
+    .leaves(Leaves::Broken),
     Test::new(
         "runner::a_splat_is_one_fault",
         "a splat of many lines is one fault, and what follows it another",
         a_splat_is_one_fault,
     )
-    .leaves(Leaves::Ruins),
+    .leaves(Leaves::Broken),
     Test::new(
         "runner::reaps_orphans",
         "init reaps programs that outlive who started them, and takes no status from who waits for one",
@@ -58,7 +58,7 @@ pub const TESTS: &[Test] = &[
 
 /// Runs it as the suite would.
 fn judged(vm: &Vm, run: fn(&Vm) -> Result<()>) -> Vec<Fault> {
-    verdict::judge(vm, "probe", Leaves::Clean, run)
+    Judge::default().run(vm, "probe", Leaves::Clean, run)
 }
 
 fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
@@ -115,7 +115,7 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("log")), "{faults:?}");
 
     let faults = judged(vm, |vm| vm.write("/proc/sysrq-trigger", "c"));
-    let died = |m: &str| m.contains("the VM died") && m.contains("sysrq triggered crash");
+    let died = |m: &str| m.contains("QEMU exited") && m.contains("sysrq triggered crash");
     assert!(matches!(&faults[0], Fault::Failed(m) if died(m)), "{faults:?}");
     let panic = |fault: &Fault| matches!(fault, Fault::Splat { kind: "panic", .. });
     assert!(faults.iter().any(panic), "{faults:?}");
@@ -126,7 +126,8 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
 fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
     vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
     vm.set_limits(Limits { call: Duration::from_secs(2), ..vm.limits() });
-    let faults = judged(vm, |vm| {
+    let mut judge = Judge::default();
+    let faults = judge.run(vm, "probe", Leaves::Clean, |vm| {
         vm.mark("the last line before")?;
         vm.read("/tmp/fifo").map(drop)
     });
@@ -135,11 +136,10 @@ fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
         "{faults:?}"
     );
 
-    let tail = vm.console_tail();
-    assert!(tail.contains("the last line before"), "{tail}");
-    assert!(!tail.contains("sysrq") && !tail.contains("CPU#0"), "{tail}");
-    let report = verdict::report(vm, &faults);
-    let path = vm.autopsy_path().context("no file")?;
+    let report = judge.report(vm, &faults);
+    assert!(report.contains("the last line before"), "{report}");
+    assert!(!report.contains("sysrq") && !report.contains("CPU#0"), "{report}");
+    let path = judge.hang_file().context("no file")?;
     assert!(report.contains(&path.display().to_string()), "{report}");
     // arm64's kernel writes "trace".
     let file = fs::read_to_string(&path)?.replace("Call trace", "Call Trace");
@@ -177,15 +177,15 @@ fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
 
     let busy = vm.read("/tmp/fifo");
     let Err(e) = busy else { bail!("a call beyond its limit returned") };
-    assert!(matches!(e.downcast::<Trouble>()?, Trouble::TookTooLong { .. }));
+    assert!(matches!(e.downcast::<NoAnswer>()?, NoAnswer::TimedOut { .. }));
 
-    vm.forget_trouble();
+    vm.retry();
     vm.qmp("stop", Json::Null)?;
     vm.set_limits(Limits { call: Duration::from_secs(10), ..vm.limits() });
     let faults = judged(vm, |vm| vm.taint().map(drop));
     // The first thing to be asked of the guest is asked before the test begins.
     assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("hangs")), "{faults:?}");
-    assert!(matches!(vm.trouble(), Some(Trouble::Silent { .. })));
+    assert!(matches!(vm.no_answer(), Some(NoAnswer::Silent { .. })));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! What tests of several modules ask: of which class a thread is, what the log says.
 
 use anyhow::{Context, Result, bail};
-use host::guest::SOON;
+use host::guest::DEFAULT_LIMIT;
 use host::{Vm, clock};
 
 /// How a task competes for its CPU.
@@ -39,7 +39,7 @@ fn parse(stat: &str) -> Option<Class> {
 /// The lines of the test's kernel log that begin with this; waits for so many.
 pub fn logged(vm: &Vm, beginning: &str, times: usize) -> Result<Vec<String>> {
     let start = clock::now();
-    let limit = vm.limit(SOON);
+    let limit = vm.limit(DEFAULT_LIMIT);
     loop {
         vm.kmsg()?;
         let records = vm.records();

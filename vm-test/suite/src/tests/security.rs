@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cli::note;
 use demo_module::{Demo, FOLDER, MODULE, WAKE};
 use host::errors::refused;
-use host::guest::SOON;
+use host::guest::DEFAULT_LIMIT;
 use host::guest::calls::{insmod, module_path, offline, read, rmmod, write};
 use host::machine::kernel::{KASAN, LOCKDOWN, MODULE_SIG};
 use host::{Config, Vm};
@@ -89,7 +89,9 @@ fn files(vm: &Vm, that: &[&str]) -> Result<Vec<String>> {
 /// What each of the calls gave, when that user made them.
 fn answers(vm: &Vm, uid: u32, calls: Vec<Call>) -> Result<Vec<Result<(), Errno>>> {
     let call = Call::As { uid, call: Box::new(Call::Batch { calls }) };
-    let TaskEnd::Answered(answer) = vm.spawn(call)?.wait(SOON)? else { bail!("the user died") };
+    let TaskEnd::Answered(answer) = vm.spawn(call)?.wait(DEFAULT_LIMIT)? else {
+        bail!("the user died")
+    };
     let Ok(Value::Batch(answers)) = *answer else { bail!("{answer:?}") };
     Ok(answers.into_iter().map(|a| a.map(drop).map_err(Errno::from_raw)).collect())
 }

@@ -6,7 +6,7 @@ use crate::test::Test;
 use crate::tests::rollback::runs_again;
 use anyhow::{Result, ensure};
 use demo_module::{Counts, Demo};
-use host::guest::SOON;
+use host::guest::DEFAULT_LIMIT;
 use host::machine::kernel::{ACPI_SLEEP, PM_DEBUG, Symbol};
 use host::{Config, Vm};
 use serde_json::Value as Json;
@@ -45,7 +45,7 @@ fn to_ram(vm: &Vm) -> Result<()> {
     let id = vm.post(Call::Suspend);
     vm.wait_line(from, "QEMU: SUSPEND")?;
     vm.qmp("system_wakeup", Json::Null)?;
-    let answer = vm.wait_answer(id, "resume", vm.limits().call.max(SOON))?;
+    let answer = vm.wait_answer(id, "resume", vm.limits().call.max(DEFAULT_LIMIT))?;
     ensure!(answer.is_ok(), "suspend: {answer:?}");
     Ok(())
 }

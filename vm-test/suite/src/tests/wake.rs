@@ -47,7 +47,7 @@ fn one(vm: &Vm) -> Result<()> {
     let mut wanted = demo.all_counts()?;
     for cpu in vm.cpus("online")? {
         demo.wake(&cpu.to_string())?;
-        wanted.insert(cpu, Counts { wake: 1, run: 1, ..Counts::BORN });
+        wanted.insert(cpu, Counts { wake: 1, run: 1, ..Counts::SET_UP });
         demo.settles_at(&wanted)?;
     }
     demo.unload()
@@ -90,7 +90,7 @@ fn no_wake_is_lost(vm: &Vm) -> Result<()> {
     };
     let pairs = (1..=TIMES).flat_map(|n| [write(WAKE, cpu.to_string()), answered(n)]);
     vm.batch(pairs.collect())?;
-    assert_eq!(demo.counts(cpu)?, Counts { wake: TIMES, run: TIMES, ..Counts::BORN });
+    assert_eq!(demo.counts(cpu)?, Counts { wake: TIMES, run: TIMES, ..Counts::SET_UP });
     demo.unload()
 }
 
@@ -120,12 +120,12 @@ fn offline(vm: &Vm) -> Result<()> {
     for _ in 0..3 {
         demo.wake(&cpu.to_string())?;
     }
-    wanted.insert(cpu, Counts { wake: 3, park: 1, ..Counts::BORN });
+    wanted.insert(cpu, Counts { wake: 3, park: 1, ..Counts::SET_UP });
     demo.settles_at(&wanted)?;
     assert_eq!(demo.state(cpu)?, "parked");
 
     vm.cpu(cpu).online()?;
-    wanted.insert(cpu, Counts { wake: 3, run: 1, park: 1, unpark: 1, ..Counts::BORN });
+    wanted.insert(cpu, Counts { wake: 3, run: 1, park: 1, unpark: 1, ..Counts::SET_UP });
     demo.settles_at(&wanted)?;
     demo.unload()
 }
@@ -146,7 +146,7 @@ fn without_thread(vm: &Vm) -> Result<()> {
     demo.settles_at(&wanted)?;
 
     vm.cpu(*first).online()?;
-    wanted.insert(*first, Counts { wake: 1, run: 1, ..Counts::BORN });
+    wanted.insert(*first, Counts { wake: 1, run: 1, ..Counts::SET_UP });
     demo.settles_at(&wanted)?;
     // The other wake goes with the module.
     demo.unload()?;
