@@ -7,7 +7,11 @@ use super::{
         Counter,
         Cpu, //
     },
-    log::{
+    format::{
+        self,
+        Count, //
+    },
+    streams::{
         Binary,
         Events,
         Text, //
@@ -39,6 +43,19 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
+/// `cpu`, `online`, `state`, `pid`, each counter, `last_ns`, `max_ns`.
+const COLUMNS: usize = 4 + Count::ALL.len() + 2;
+
+fn columns<T: Copy>(first: [T; 4], count: impl Fn(Count) -> T, last: [T; 2]) -> [T; COLUMNS] {
+    core::array::from_fn(|index| match index.checked_sub(first.len()) {
+        None => first[index],
+        Some(index) => match Count::ALL.get(index) {
+            Some(name) => count(*name),
+            None => last[index - Count::ALL.len()],
+        },
+    })
+}
+
 /// The table for people.
 struct Summary;
 
@@ -47,41 +64,23 @@ impl Attribute for Summary {
     type Data = Registration<Demo>;
 
     fn show(demo: &Self::Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new([
-            "cpu",
-            "online",
-            "state",
-            "pid",
-            "create",
-            "setup",
-            "should_run",
-            "run",
-            "park",
-            "unpark",
-            "cleanup",
-            "wake",
-            "last_ns",
-            "max_ns",
-        ]);
+        let first = ["cpu", "online", "state", "pid"];
+        let mut table = Table::new(columns(first, Count::name, ["last_ns", "max_ns"]));
         for (cpu, c) in demo.cpus.iter() {
             let thread = demo.threads().info(cpu);
             let is_online = hotplug::is_online(cpu);
-            let row = [
+            let first = [
                 u64::from(cpu.as_u32()).into(),
                 if is_online { "yes" } else { "no" }.into(),
                 state(thread).into(),
                 (pid(thread) as u64).into(),
-                c.create.load(Relaxed).into(),
-                c.setup.load(Relaxed).into(),
-                c.should_run.load(Relaxed).into(),
-                c.run.load(Relaxed).into(),
-                c.park.load(Relaxed).into(),
-                c.unpark.load(Relaxed).into(),
-                c.cleanup.load(Relaxed).into(),
-                c.wake.load(Relaxed).into(),
-                c.latency_last.load(Relaxed).into(),
-                c.latency_max.load(Relaxed).into(),
             ];
+            let latencies = [&c.latency_last, &c.latency_max];
+            let row = columns(
+                first,
+                |count| c.count(count).load(Relaxed).into(),
+                latencies.map(|latency| latency.load(Relaxed).into()),
+            );
             table.push(row).map_err(|_| fmt::Error)?;
         }
         table.fmt(f)
@@ -188,33 +187,24 @@ fn state(thread: Option<ThreadInfo>) -> &'static str {
 
 /// Makes the files.
 pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
-    dir.file::<Summary>(c"summary", demo);
-    dir.file::<Wake>(c"wake", demo);
-    dir.file::<Period>(c"period_us", demo);
+    dir.file::<Summary>(format::SUMMARY.name, demo);
+    dir.file::<Wake>(format::WAKE.name, demo);
+    dir.file::<Period>(format::PERIOD.name, demo);
     let readers = &demo.common.readers;
-    dir.stream::<Events<Text>>(c"events", demo, readers);
-    dir.stream::<Events<Binary>>(c"events_binary", demo, readers);
+    dir.stream::<Events<Text>>(format::EVENTS.name, demo, readers);
+    dir.stream::<Events<Binary>>(format::EVENTS_BINARY.name, demo, readers);
 
     for (cpu, c) in demo.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));
 
-        for (name, counter) in [
-            (c"create", &c.create),
-            (c"setup", &c.setup),
-            (c"should_run", &c.should_run),
-            (c"run", &c.run),
-            (c"park", &c.park),
-            (c"unpark", &c.unpark),
-            (c"cleanup", &c.cleanup),
-            (c"wake", &c.wake),
-            (c"latency_last_ns", &c.latency_last),
-            (c"latency_max_ns", &c.latency_max),
-        ] {
-            dir.file::<Counter>(name, counter);
+        for count in Count::ALL {
+            dir.file::<Counter>(count.c_name(), c.count(*count));
         }
-        dir.file::<Latencies>(c"latency_hist", c);
-        dir.file::<Pid>(c"pid", c);
-        dir.file::<State>(c"state", c);
+        dir.file::<Counter>(format::LATENCY_LAST, &c.latency_last);
+        dir.file::<Counter>(format::LATENCY_MAX, &c.latency_max);
+        dir.file::<Latencies>(format::LATENCY_HIST, c);
+        dir.file::<Pid>(format::PID, c);
+        dir.file::<State>(format::STATE, c);
     }
 }
 
