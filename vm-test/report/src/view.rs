@@ -84,17 +84,6 @@ impl Life {
     }
 }
 
-/// A wake, and the run that answered it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Join {
-    pub wake: usize,
-    pub run: usize,
-    /// Whether the latency of this run is counted from this wake: it is the first one that the run answered.
-    pub first: bool,
-    /// Whether the thread was parked, or not set up, between the two.
-    pub pending: bool,
-}
-
 /// A step of the kernel's CPU hotplug: from `cpuhp_enter` to `cpuhp_exit`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
@@ -282,42 +271,6 @@ fn life(cpu: &Cpu, end: Nanos) -> Vec<Span<Life>> {
         spans.change(last, Some(Life::Unknown));
     }
     spans.end(end)
-}
-
-/// The events in the order of time, and which wake led to which run.
-pub(crate) fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
-    let mut by_time: Vec<usize> = (0..cpu.events.len()).collect();
-    by_time.sort_by_key(|index| cpu.events[*index].time);
-    let mut place = vec![0; by_time.len()];
-    for (at, index) in by_time.iter().enumerate() {
-        place[*index] = at;
-    }
-
-    // In the order of numbers, a run answers all wakes before it. Across a gap, nobody knows.
-    let mut joins = vec![];
-    let mut wakes: Vec<(usize, bool)> = vec![];
-    let mut next = None;
-    for (index, event) in cpu.events.iter().enumerate() {
-        if next.is_some_and(|next| next != event.number) {
-            wakes.clear();
-        }
-        next = Some(event.number + 1);
-        match event.kind {
-            Kind::Wake => wakes.push((place[index], false)),
-            Kind::Setup | Kind::Unpark => wakes.iter_mut().for_each(|(_, pending)| *pending = true),
-            Kind::Run => {
-                let run = place[index];
-                joins.extend(wakes.drain(..).enumerate().map(|(n, (wake, pending))| Join {
-                    wake,
-                    run,
-                    first: n == 0,
-                    pending,
-                }));
-            }
-            _ => {}
-        }
-    }
-    (by_time.into_iter().map(|index| cpu.events[index]).collect(), joins)
 }
 
 /// When a thread had a CPU, and the events that are about it.
@@ -509,27 +462,6 @@ mod tests {
         );
         cpu.lost.push(Lost { first: 12, count: 1 });
         assert_eq!(life(&cpu, 40).last().unwrap().what, Life::Unknown);
-    }
-
-    #[test]
-    fn wakes_are_joined_to_runs() {
-        use Kind::*;
-        // The second wake has a later number than the run's, but an earlier time.
-        let cpu = cpu(&[
-            (10, 0, Wake),
-            (12, 1, Wake),
-            (20, 2, Run),
-            (19, 3, Wake),
-            (25, 4, Run),
-            (30, 5, Wake),
-            // A gap.
-            (40, 7, Run),
-        ]);
-        let (events, joins) = joins(&cpu);
-        let joins: Vec<_> =
-            joins.iter().map(|j| (events[j.wake].time, events[j.run].time, j.first)).collect();
-        assert_eq!(joins, [(10, 20, true), (12, 20, false), (19, 25, true)]);
-        assert!(events.is_sorted_by_key(|event| event.time));
     }
 
     #[test]
