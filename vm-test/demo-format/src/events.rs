@@ -6,13 +6,14 @@ use crate::Nanos;
 use crate::format::{Kind, RING, Record};
 use crate::histogram::Histogram;
 use anyhow::{Context, Result, ensure};
+use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// More than any kernel's `NR_CPUS`.
 const MAX_CPUS: u32 = 1 << 16;
 
 /// An event that the module recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Event {
     pub time: Nanos,
     pub number: u64,

@@ -5,9 +5,10 @@
 use crate::events::{Cpu, Event};
 use crate::format::Kind;
 use crate::histogram::{Figures, Histogram};
+use serde::Serialize;
 
-/// A wake, and the run that answered it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A wake, and the run that answered it, as indices into the events in the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Join {
     pub wake: usize,
     pub run: usize,
