@@ -3,8 +3,8 @@
 //! Standard output and standard error. `println!` would panic where the reader has gone or the disk is full.
 
 use crate::{exit, note, terminal};
+use demo_format::ascii;
 use nix::sys::signal::Signal;
-use report::ascii;
 use std::fmt::Arguments;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};

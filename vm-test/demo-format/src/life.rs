@@ -28,7 +28,7 @@ impl States {
     fn after(self, kind: Kind) -> Self {
         self.iter()
             .filter_map(|state| state.after(kind))
-            .fold(Self(0), |states, state| Self(states.0 | 1 << state as u8))
+            .fold(Self(0), |states, state| Self(states.0 | (1 << state as u8)))
     }
 
     /// After so many events of which nothing is known.

@@ -188,7 +188,7 @@ mod tests {
 ";
 
     fn text(rows: &[Row]) -> String {
-        rows.iter().map(|row| format!("{}\n", row.text)).collect()
+        rows.iter().flat_map(|row| [row.text.as_str(), "\n"]).collect()
     }
 
     #[test]

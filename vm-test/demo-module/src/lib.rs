@@ -6,22 +6,21 @@ pub mod recorder;
 mod trace_dat;
 
 use anyhow::{Context, Result, bail, ensure};
+use demo_format::files;
+use demo_format::format::{self, Count};
 use host::guest::calls::read;
 use host::guest::{SOON, text};
 use host::{Vm, clock};
-use report::model::About;
-use report::module;
+use report::run::About;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
 use std::process::Command;
 use wire::{Record, Until};
 
-pub const MODULE: &str = "rust_smpboot_demo";
-pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";
-pub const WAKE: &str = "/sys/kernel/debug/rust_smpboot_demo/wake";
-pub const PERIOD: &str = "/sys/kernel/debug/rust_smpboot_demo/period_us";
-pub const EVENTS_BINARY: &str = "/sys/kernel/debug/rust_smpboot_demo/events_binary";
+pub use demo_format::format::{DIRECTORY as FOLDER, Kind as Step, MODULE};
+pub const WAKE: &str = format::WAKE.path;
+pub const PERIOD: &str = format::PERIOD.path;
+pub const EVENTS_BINARY: &str = format::EVENTS_BINARY.path;
 pub const COMM: &str = "rust_demo/";
 
 /// What the thread of one CPU has counted.
@@ -39,7 +38,15 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub const NAMES: [&str; 7] = ["create", "setup", "run", "park", "unpark", "cleanup", "wake"];
+    pub const NAMES: [&str; 7] = [
+        Count::Create.name(),
+        Count::Setup.name(),
+        Count::Run.name(),
+        Count::Park.name(),
+        Count::Unpark.name(),
+        Count::Cleanup.name(),
+        Count::Wake.name(),
+    ];
 
     /// Of a thread that was made, set up, and has done nothing yet.
     pub const BORN: Counts =
@@ -67,40 +74,12 @@ impl Counts {
 /// By CPU, for every possible one.
 pub type AllCounts = BTreeMap<u32, Counts>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Create,
-    Setup,
-    Park,
-    Unpark,
-    CleanupOnline,
-    CleanupOffline,
-}
-
-impl Step {
-    const ALL: [(Step, &str); 6] = [
-        (Step::Create, "create"),
-        (Step::Setup, "setup"),
-        (Step::Park, "park"),
-        (Step::Unpark, "unpark"),
-        (Step::CleanupOnline, "cleanup(online)"),
-        (Step::CleanupOffline, "cleanup(offline)"),
-    ];
-}
-
-impl Display for Step {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let name = Step::ALL.iter().find(|(step, _)| step == self).map_or("", |(_, name)| name);
-        f.write_str(name)
-    }
-}
-
 /// The CPU and the step, if the record tells of one.
 pub fn step(record: &Record) -> Option<(u32, Step)> {
     let text = record.text.strip_prefix(MODULE)?.strip_prefix(": cpu")?;
     let (cpu, name) = text.split_once(": ")?;
-    let step = Step::ALL.iter().find(|(_, known)| *known == name)?;
-    Some((cpu.parse().ok()?, step.0))
+    let step = Step::ALL.iter().find(|step| step.name() == name)?;
+    Some((cpu.parse().ok()?, *step))
 }
 
 pub struct Demo<'a> {
@@ -147,7 +126,7 @@ impl<'a> Demo<'a> {
     }
 
     pub fn summary(&self) -> Result<String> {
-        self.vm.read(&format!("{FOLDER}/summary"))
+        self.vm.read(format::SUMMARY.path)
     }
 
     /// Period 0: each thread stops its own timer when it runs next. That wake was the last.
@@ -178,11 +157,11 @@ impl<'a> Demo<'a> {
 
     /// Of the summary, which is one file for all CPUs.
     pub fn all_counts(&self) -> Result<AllCounts> {
-        let table = module::summary(&self.summary()?)?;
+        let table = files::summary(&self.summary()?)?;
         let number = |row: &[String], name: &str| -> Result<u64> {
-            let column = table.columns.iter().position(|column| column == name);
-            let column = column.with_context(|| format!("summary: no column {name}"))?;
-            row[column].parse().with_context(|| format!("summary: {name} is no number"))
+            row[table.column(name)?]
+                .parse()
+                .with_context(|| format!("summary: {name} is no number"))
         };
         let counts = |row: &Vec<String>| {
             let mut values = [0; Counts::NAMES.len()];
@@ -299,7 +278,7 @@ pub fn pids(vm: &Vm) -> Result<Vec<i32>> {
 /// The text of `summary`, and that of each CPU's `latency_hist`.
 pub fn tables(vm: &Vm) -> Result<(String, BTreeMap<u32, String>)> {
     let possible = vm.cpus("possible")?;
-    let mut calls = vec![read(&format!("{FOLDER}/summary"))];
+    let mut calls = vec![read(format::SUMMARY.path)];
     calls.extend(possible.iter().map(|cpu| read(&file(*cpu, "latency_hist"))));
     let mut values = vm.batch(calls)?.into_iter().map(text);
     let summary = values.next().context("no summary")??;
@@ -312,7 +291,8 @@ pub fn file(cpu: u32, name: &str) -> String {
 }
 
 fn show(steps: &[(u32, Step)]) -> String {
-    let words: Vec<_> = steps.iter().map(|(cpu, step)| format!("cpu{cpu}: {step}")).collect();
+    let words: Vec<_> =
+        steps.iter().map(|(cpu, step)| format!("cpu{cpu}: {}", step.name())).collect();
     format!("[{}]", words.join(", "))
 }
 
@@ -344,10 +324,9 @@ mod tests {
     fn steps_are_read_from_the_log() {
         let got = step(&record("rust_smpboot_demo: cpu12: cleanup(offline)"));
         assert_eq!(got, Some((12, Step::CleanupOffline)));
-        for (wanted, name) in Step::ALL {
-            let got = step(&record(&format!("rust_smpboot_demo: cpu0: {name}")));
-            assert_eq!(got, Some((0, wanted)));
-            assert_eq!(wanted.to_string(), name);
+        for wanted in Step::ALL {
+            let got = step(&record(&format!("rust_smpboot_demo: cpu0: {}", wanted.name())));
+            assert_eq!(got, Some((0, *wanted)));
         }
     }
 

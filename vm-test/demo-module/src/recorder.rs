@@ -3,18 +3,19 @@
 //! Records what the demo module and the kernel tell of a run, for the picture.
 
 use crate::trace_dat::{self, Raw};
-use crate::{EVENTS_BINARY, FOLDER, WAKE, file, tables};
+use crate::{EVENTS_BINARY, WAKE, file, tables};
 use anyhow::{Context, Result, bail, ensure};
+use demo_format::events::{self, Events};
+use demo_format::format::{Record, SUMMARY};
+use demo_format::life::{self, Violation};
+use demo_format::table::{self, Row};
 use host::errors::refused;
 use host::guest::{Handle, MOST};
 use host::{Vm, files};
 use nix::errno::Errno;
-use report::conform::{self, Violation};
 use report::ftrace::{self, Marker};
-use report::model::About;
-use report::module::{self, Events};
-use report::table::{self, Row};
-use report::{Recording, Run, html, perfetto};
+use report::run::About;
+use report::{Recording, View, conformance, html, perfetto};
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -91,7 +92,7 @@ impl<'a> Recorder<'a> {
 
     /// The table of the threads as they are now; nothing if the module is not loaded.
     pub fn table(&mut self, width: usize) -> Result<Vec<Row>> {
-        if !self.vm.exists(&format!("{FOLDER}/summary"))? {
+        if !self.vm.exists(SUMMARY.path)? {
             return Ok(Vec::new());
         }
         self.drain()?;
@@ -109,24 +110,26 @@ impl<'a> Recorder<'a> {
 
     /// Fails if the run is not one that can be. `dat`: makes a `trace.dat`, too, which takes a second.
     pub fn finish(mut self, dat: bool) -> Result<Recorded> {
-        if !self.vm.has("tracefs") {
-            let run = self.recording.run()?;
-            conforms(conform::violations(&run))?;
-            return Ok(Recorded { run, trace: None, raw: None });
+        let (mut trace, mut raw) = (None, None);
+        if self.vm.has("tracefs") {
+            self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
+            trace = Some(self.vm.read_bytes(&format!("{TRACING}/trace"))?);
+            self.recording.trace = trace.clone();
         }
-        self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
-        let trace = self.vm.read_bytes(&format!("{TRACING}/trace"))?;
-        self.recording.trace = Some(trace.clone());
-        let run = self.recording.run()?;
-        let raw = if dat { Some(Raw::take(self.vm, &run)?) } else { None };
-        self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
-        conforms(conform::violations(&run))?;
-        Ok(Recorded { run, trace: Some(trace), raw })
+        let view = View::new(self.recording.run()?);
+        if trace.is_some() {
+            if dat {
+                raw = Some(Raw::take(self.vm, &view.run)?);
+            }
+            self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
+        }
+        conforms(conformance::violations(&view))?;
+        Ok(Recorded { view, trace, raw })
     }
 }
 
 pub struct Recorded {
-    pub run: Run,
+    pub view: View,
     /// The kernel's text.
     trace: Option<Vec<u8>>,
     raw: Option<Raw>,
@@ -138,8 +141,8 @@ impl Recorded {
         let (trace, dat) = (self.trace.is_some(), self.raw.is_some());
         let saved = Saved { base: folder.join(name), trace, dat };
         let pictures = [
-            ("html", html::page(&self.run).into_bytes()),
-            ("json", perfetto::json(&self.run).into_bytes()),
+            ("html", html::page(&self.view).into_bytes()),
+            ("json", perfetto::json(&self.view).into_bytes()),
         ];
         let trace = self.trace.clone().map(|trace| ("trace", trace));
         for (extension, bytes) in pictures.into_iter().chain(trace) {
@@ -199,7 +202,7 @@ impl Display for Saved {
 pub fn lives_conform(vm: &Vm) -> Result<()> {
     let mut bytes = Vec::new();
     drain(&vm.open(EVENTS_BINARY, Access::ReadNow)?, &mut bytes)?;
-    conforms(conform::life(&module::events(&bytes)?))
+    conforms(life::check(&events::parse(&bytes)?))
 }
 
 pub fn conforms(violations: Vec<Violation>) -> Result<()> {
@@ -211,12 +214,12 @@ pub fn conforms(violations: Vec<Violation>) -> Result<()> {
 /// Reads the present events. Events may come faster than they are read: the present ones are at most as many as the
 /// module can hold, and come first.
 pub fn drain(file: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
-    let to = bytes.len() + module::capacity(file.vm.config().cpus);
+    let to = bytes.len() + events::capacity(file.vm.config().cpus);
     while bytes.len() < to {
         let more = read_now(file)?;
         bytes.extend(&more);
         // There was no more.
-        if more.len() + module::RECORD <= MOST as usize {
+        if more.len() + Record::SIZE <= MOST as usize {
             break;
         }
     }

@@ -32,14 +32,14 @@ impl Page<'_> {
             false => style.to_owned(),
         };
         let about = self.about.iter().filter(|text| !text.is_empty());
-        let about: String = about.map(|text| format!("<span>{}</span>", escape(text))).collect();
+        let about = about.flat_map(|text| ["<span>".into(), escape(text), "</span>".into()]);
         fill(
             include_str!("html/page.html"),
             &[
                 ("policy", &policy),
                 ("title", &escape(self.title)),
                 ("style", &format!("{}{}", include_str!("html/page.css"), self.style)),
-                ("about", &about),
+                ("about", &about.collect::<String>()),
                 ("body", &self.body),
             ],
         )

@@ -15,7 +15,7 @@ use demo_module::recorder::{self, Recorded, Recorder};
 use demo_module::{AllCounts, Counts, Demo, FOLDER, MODULE, PERIOD, Step, WAKE};
 use host::Vm;
 use host::verdict::{self, Leaves};
-use report::model::About;
+use report::run::About;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 

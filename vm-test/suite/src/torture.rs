@@ -12,14 +12,14 @@ use crate::tests::suspend;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use cli::{Options, exit, progress, say};
+use demo_format::format::Kind;
+use demo_format::{events, life};
 use demo_module::{Counts, Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, WAKE, recorder};
 use host::guest::calls::{insmod, offline, online, read, rmmod, write};
 use host::kernel_log::splat;
 use host::machine::kernel::LOCKDEP;
 use host::verdict::{self, Fault, Leaves};
 use host::{Vm, clock};
-use report::model::Kind;
-use report::{conform, module};
 use std::fmt::{self, Display, Formatter};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -313,8 +313,8 @@ fn status(demo: &Demo<'_>, figures: &Figures, time: Duration) -> Result<()> {
 }
 
 fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Result<()> {
-    let cpus = module::events(bytes)?;
-    recorder::conforms(conform::life(&cpus))?;
+    let cpus = events::parse(bytes)?;
+    recorder::conforms(life::check(&cpus))?;
     for cpu in &cpus {
         let last = |kind| cpu.events.iter().rposition(|event| event.kind == kind);
         ensure!(
@@ -323,7 +323,7 @@ fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Resu
             cpu.id
         );
     }
-    let (events, lost) = module::totals(&cpus);
+    let (events, lost) = events::totals(&cpus);
     let mut counted = 0;
     for (cpu, counts) in demo.all_counts()? {
         let Counts { create, setup, run, park, unpark, cleanup, wake } = counts;

@@ -81,13 +81,10 @@ impl Table {
     }
 
     fn html(&self) -> String {
-        let cells = |tag: &str, words: &mut dyn Iterator<Item = &str>| -> String {
-            words.map(|word| format!("<{tag}{}>{}</{tag}>", class(word), escape(word))).collect()
-        };
-        let mut head = [self.title.as_str()].into_iter().chain(self.head.iter().copied());
-        let mut html = format!("<tr>{}</tr>\n", cells("th", &mut head));
+        let first = [self.title.as_str()].into_iter();
+        let mut html = line("th", first.chain(self.head.iter().copied()));
         for row in &self.rows {
-            let _ = writeln!(html, "<tr>{}</tr>", cells("td", &mut row.iter().map(String::as_str)));
+            html += &line("td", row.iter().map(String::as_str));
         }
         if !self.note.is_empty() {
             let (columns, note) = (self.head.len() + 1, escape(self.note));
@@ -95,6 +92,15 @@ impl Table {
         }
         html
     }
+}
+
+/// A row of an HTML table.
+fn line<'a>(tag: &str, words: impl Iterator<Item = &'a str>) -> String {
+    let mut html = "<tr>".to_owned();
+    for word in words {
+        let _ = write!(html, "<{tag}{}>{}</{tag}>", class(word), escape(word));
+    }
+    html + "</tr>\n"
 }
 
 fn class(word: &str) -> &'static str {
@@ -151,13 +157,13 @@ pub fn page(bench: &Bench) -> String {
     let bars: String = groups.iter().map(bars).collect();
     let figures: String = groups.iter().map(|group| Table::figures(group).html()).collect();
     let goals = Table::goals(bench).html();
-    let conditions: String = conditions(bench)
-        .into_iter()
-        .map(|(name, value)| format!("<p>{}: <code>{}</code></p>", escape(name), escape(value)))
-        .collect();
+    let mut footer = String::new();
+    for (name, value) in conditions(bench) {
+        let _ = write!(footer, "<p>{}: <code>{}</code></p>", escape(name), escape(value));
+    }
     let body = format!(
         "<p class=\"dim\">{EXPLAINED}</p>\n<h2>Goals</h2>\n{}{goals}{}<h2>Figures</h2>\n<div class=\"cards\">\n{bars}</div>\n\
-         <h2>All numbers</h2>\n{}{figures}{}<footer>{conditions}</footer>\n",
+         <h2>All numbers</h2>\n{}{figures}{}<footer>{footer}</footer>\n",
         TABLE.0, TABLE.1, TABLE.0, TABLE.1
     );
     let about = about(bench);

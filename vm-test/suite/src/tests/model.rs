@@ -8,6 +8,9 @@
 use crate::model::{self, Model, Op, Outcome};
 use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
+use demo_format::events::Events;
+use demo_format::format::Kind;
+use demo_format::life;
 use demo_module::{Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, Step, differences, file, recorder};
 use host::Vm;
 use host::errors::Refused;
@@ -16,9 +19,6 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use report::conform;
-use report::model::Kind;
-use report::module::Events;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
@@ -341,7 +341,7 @@ impl<'a> Log<'a> {
         let mut new = BTreeMap::new();
         for cpu in self.events.cpus() {
             ensure!(cpu.lost.is_empty(), "events of cpu{} were lost", cpu.id);
-            recorder::conforms(conform::life_of(cpu))?;
+            recorder::conforms(life::check_cpu(cpu))?;
             let returned = self.returned.entry(cpu.id).or_default();
             let kinds: Vec<Kind> = cpu.events[*returned..].iter().map(|event| event.kind).collect();
             *returned = cpu.events.len();
