@@ -9,7 +9,7 @@ use super::{
     },
     format::{
         self,
-        Count,
+        Counts,
         Kind, //
     },
     latency::Histogram, //
@@ -65,8 +65,7 @@ impl Common {
 #[pin_data]
 pub(crate) struct Cpu {
     pub(crate) id: CpuId,
-    /// By [`Count`].
-    counts: [Counter; Count::ALL.len()],
+    pub(crate) counts: Counts<Counter>,
     /// How long the last run, and the slowest one, took from wake to run, in nanoseconds.
     pub(crate) latency_last: Counter,
     pub(crate) latency_max: Counter,
@@ -82,7 +81,7 @@ impl Cpu {
     pub(crate) fn new(id: CpuId, common: Arc<Common>) -> impl PinInit<Self> {
         pin_init!(Self {
             id,
-            counts: [const { Counter::new(0) }; Count::ALL.len()],
+            counts: Counts::from_fn(|_| Counter::new(0)),
             latency_last: Counter::new(0),
             latency_max: Counter::new(0),
             latencies: Histogram::new(),
@@ -92,13 +91,9 @@ impl Cpu {
         })
     }
 
-    pub(crate) fn count(&self, count: Count) -> &Counter {
-        &self.counts[count as usize]
-    }
-
     /// Counts a step, and records it.
     pub(crate) fn step(&self, kind: Kind) {
-        self.count(kind.count()).add(1, Relaxed);
+        kind.count(&self.counts).add(1, Relaxed);
         self.record(kind, self.common.now());
     }
 
@@ -110,7 +105,7 @@ impl Cpu {
     /// Records a wake of the thread, and has `wake` do it. Any context in which `wake` may run.
     pub(crate) fn wake(&self, wake: impl FnOnce(CpuId)) {
         let now = self.common.now();
-        self.count(Count::Wake).add(1, Relaxed);
+        self.counts.wake.add(1, Relaxed);
         self.record(Kind::Wake, now);
         // A wake that comes on top of another one does not make that one any younger.
         let _ = self.woken_at.cmpxchg(0, now.max(1), Relaxed);
@@ -127,7 +122,7 @@ impl Cpu {
         let now = self.common.now();
         // Before the run is counted: who sees it counted may wake again.
         let woken_at = self.woken_at.xchg(0, Full);
-        self.count(Count::Run).add(1, Relaxed);
+        self.counts.run.add(1, Relaxed);
         self.record(Kind::Run, now);
         match woken_at {
             0 => None,

@@ -9,7 +9,8 @@ use super::{
     },
     format::{
         self,
-        Count, //
+        Counts,
+        COUNTS, //
     },
     streams::{
         Binary,
@@ -44,16 +45,15 @@ use kernel::{
 };
 
 /// `cpu`, `online`, `state`, `pid`, each counter, `last_ns`, `max_ns`.
-const COLUMNS: usize = 4 + Count::ALL.len() + 2;
+const COLUMNS: usize = 4 + COUNTS + 2;
 
-fn columns<T: Copy>(first: [T; 4], count: impl Fn(Count) -> T, last: [T; 2]) -> [T; COLUMNS] {
-    core::array::from_fn(|index| match index.checked_sub(first.len()) {
-        None => first[index],
-        Some(index) => match Count::ALL.get(index) {
-            Some(name) => count(*name),
-            None => last[index - Count::ALL.len()],
-        },
-    })
+fn columns<T: Copy>(first: [T; 4], counts: [T; COUNTS], last: [T; 2]) -> [T; COLUMNS] {
+    let pieces = [&first[..], &counts, &last];
+    let mut columns = [first[0]; COLUMNS];
+    for (column, value) in columns.iter_mut().zip(pieces.into_iter().flatten()) {
+        *column = *value;
+    }
+    columns
 }
 
 /// The table for people.
@@ -65,7 +65,8 @@ impl Attribute for Summary {
 
     fn show(demo: &Self::Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let first = ["cpu", "online", "state", "pid"];
-        let mut table = Table::new(columns(first, Count::name, ["last_ns", "max_ns"]));
+        let names = Counts::from_fn(|_| ()).each().map(|(name, ..)| name);
+        let mut table = Table::new(columns(first, names, ["last_ns", "max_ns"]));
         for (cpu, c) in demo.cpus.iter() {
             let thread = demo.threads().info(cpu);
             let is_online = hotplug::is_online(cpu);
@@ -78,7 +79,9 @@ impl Attribute for Summary {
             let latencies = [&c.latency_last, &c.latency_max];
             let row = columns(
                 first,
-                |count| c.count(count).load(Relaxed).into(),
+                c.counts
+                    .each()
+                    .map(|(_, _, count)| count.load(Relaxed).into()),
                 latencies.map(|latency| latency.load(Relaxed).into()),
             );
             table.push(row).map_err(|_| fmt::Error)?;
@@ -197,8 +200,8 @@ pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
     for (cpu, c) in demo.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));
 
-        for count in Count::ALL {
-            dir.file::<Counter>(count.c_name(), c.count(*count));
+        for (_, name, counter) in c.counts.each() {
+            dir.file::<Counter>(name, counter);
         }
         dir.file::<Counter>(format::LATENCY_LAST, &c.latency_last);
         dir.file::<Counter>(format::LATENCY_MAX, &c.latency_max);

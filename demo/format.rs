@@ -37,14 +37,6 @@ macro_rules! named {
                     $(Self::$Variant => $name,)*
                 }
             }
-
-            /// Returns the name as a string for C.
-            #[inline]
-            pub const fn c_name(self) -> &'static CStr {
-                match self {
-                    $(Self::$Variant => const { c_str(concat!($name, "\0")) },)*
-                }
-            }
         }
     };
 }
@@ -83,39 +75,70 @@ impl Kind {
 
     /// Returns the counter of such events.
     #[inline]
-    pub const fn count(self) -> Count {
+    pub const fn count<T>(self, counts: &Counts<T>) -> &T {
         match self {
-            Self::Create => Count::Create,
-            Self::Setup => Count::Setup,
-            Self::Park => Count::Park,
-            Self::Unpark => Count::Unpark,
-            Self::CleanupOnline | Self::CleanupOffline => Count::Cleanup,
-            Self::Wake => Count::Wake,
-            Self::Run => Count::Run,
+            Self::Create => &counts.create,
+            Self::Setup => &counts.setup,
+            Self::Park => &counts.park,
+            Self::Unpark => &counts.unpark,
+            Self::CleanupOnline | Self::CleanupOffline => &counts.cleanup,
+            Self::Wake => &counts.wake,
+            Self::Run => &counts.run,
         }
     }
 }
 
-named! {
-    /// A counter of each thread: the name of its file, and of its column in the summary.
-    Count {
-        /// Calls of `create`.
-        Create = 0, "create";
-        /// Calls of `setup`.
-        Setup = 1, "setup";
-        /// Calls of `should_run`, which are no events: the kernel asks as often as it likes.
-        ShouldRun = 2, "should_run";
-        /// Calls of `run`.
-        Run = 3, "run";
-        /// Calls of `park`.
-        Park = 4, "park";
-        /// Calls of `unpark`.
-        Unpark = 5, "unpark";
-        /// Calls of `cleanup`.
-        Cleanup = 6, "cleanup";
-        /// Wakes.
-        Wake = 7, "wake";
-    }
+/// Declares the counters of a thread.
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        /// Something for each counter of a thread. A counter has a file and a column of the summary.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts<T> {
+            $($(#[$doc])* pub $name: T,)*
+        }
+
+        /// The number of counters.
+        pub const COUNTS: usize = [$(stringify!($name)),*].len();
+
+        impl<T> Counts<T> {
+            /// Returns what `value` returns for the name of each counter.
+            #[inline]
+            pub fn from_fn(mut value: impl FnMut(&'static str) -> T) -> Self {
+                Self {
+                    $($name: value(stringify!($name)),)*
+                }
+            }
+
+            /// Returns the name, for Rust and for C, and the value of each counter.
+            #[inline]
+            pub fn each(&self) -> [(&'static str, &'static CStr, &T); COUNTS] {
+                [$((
+                    stringify!($name),
+                    const { c_str(concat!(stringify!($name), "\0")) },
+                    &self.$name,
+                ),)*]
+            }
+        }
+    };
+}
+
+counts! {
+    /// Calls of `create`.
+    create
+    /// Calls of `setup`.
+    setup
+    /// Calls of `should_run`, which are no events: the kernel asks as often as it likes.
+    should_run
+    /// Calls of `run`.
+    run
+    /// Calls of `park`.
+    park
+    /// Calls of `unpark`.
+    unpark
+    /// Calls of `cleanup`.
+    cleanup
+    /// Wakes.
+    wake
 }
 
 named! {

@@ -9,7 +9,6 @@ use super::{
     },
     format::{
         self,
-        Count,
         Kind, //
     },
     timer::{
@@ -130,8 +129,7 @@ impl HotplugThread for Demo {
     }
 
     fn should_run(&self, _local: Pin<&mut Local>, cx: &AtomicContext<'_>) -> bool {
-        let cpu = self.cpus.of(cx);
-        cpu.count(Count::ShouldRun).add(1, Relaxed);
+        self.cpus.of(cx).counts.should_run.add(1, Relaxed);
         cx.woken()
     }
 

@@ -33,6 +33,44 @@ impl Serialize for format::State {
     }
 }
 
+impl format::Counts<u64> {
+    /// Of a thread that was made, set up, and has done nothing yet.
+    pub const BORN: Self = Self {
+        create: 1,
+        setup: 1,
+        should_run: 0,
+        run: 0,
+        park: 0,
+        unpark: 0,
+        cleanup: 0,
+        wake: 0,
+    };
+
+    /// Calls `read` for the name of each counter but `should_run`, which is not the module's to decide.
+    pub fn read<E>(mut read: impl FnMut(&'static str) -> Result<u64, E>) -> Result<Self, E> {
+        let mut failed = None;
+        let counts = Self::from_fn(|name| match name {
+            "should_run" => 0,
+            name => read(name).unwrap_or_else(|e| {
+                failed = Some(e);
+                0
+            }),
+        });
+        failed.map_or(Ok(counts), Err)
+    }
+
+    /// Returns the counters that [`read`](Self::read) reads, in its order.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let each = self.each().map(|(name, _, count)| (name, *count));
+        each.into_iter().filter(|(name, _)| *name != "should_run")
+    }
+
+    /// Returns how many events were counted.
+    pub fn total(&self) -> u64 {
+        self.named().map(|(_, count)| count).sum()
+    }
+}
+
 /// Nanoseconds since the module was loaded, in the guest's `CLOCK_MONOTONIC`. Before that: negative.
 pub type Nanos = i64;
 
@@ -43,4 +81,27 @@ pub fn excerpt(line: &str) -> String {
         text.push('…');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::format::{Counts, Kind};
+
+    #[test]
+    fn names_and_values_go_together() {
+        let counts = Counts::read(|name| Ok::<_, ()>(name.len() as u64)).unwrap();
+        assert_eq!((counts.create, counts.unpark, counts.wake, counts.should_run), (6, 6, 4, 0));
+        assert!(counts.named().all(|(name, count)| name.len() as u64 == count));
+        assert_eq!(counts.total(), 6 + 5 + 3 + 4 + 6 + 7 + 4);
+        assert_eq!(Counts::read(|name| if name == "run" { Err(name) } else { Ok(0) }), Err("run"));
+        let names = Counts::from_fn(|name| name);
+        assert!(Kind::ALL.iter().all(|kind| kind.name().starts_with(kind.count(&names))));
+    }
+
+    #[test]
+    fn kinds_are_found_by_their_numbers() {
+        let found: Vec<_> = (0..=255).filter_map(Kind::from_number).collect();
+        assert_eq!(found, Kind::ALL);
+        assert!((1..).zip(Kind::ALL).all(|(number, kind)| *kind as u32 == number));
+    }
 }

@@ -7,7 +7,7 @@ mod trace_dat;
 
 use anyhow::{Context, Result, bail, ensure};
 use demo_format::files;
-use demo_format::format::{self, Count};
+use demo_format::format;
 use host::guest::calls::read;
 use host::guest::{SOON, text};
 use host::{Vm, clock};
@@ -23,53 +23,8 @@ pub const PERIOD: &str = format::PERIOD.path;
 pub const EVENTS_BINARY: &str = format::EVENTS_BINARY.path;
 pub const COMM: &str = "rust_demo/";
 
-/// What the thread of one CPU has counted.
-///
-/// `should_run` is not here: the kernel asks as often as it likes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub create: u64,
-    pub setup: u64,
-    pub run: u64,
-    pub park: u64,
-    pub unpark: u64,
-    pub cleanup: u64,
-    pub wake: u64,
-}
-
-impl Counts {
-    pub const NAMES: [&str; 7] = [
-        Count::Create.name(),
-        Count::Setup.name(),
-        Count::Run.name(),
-        Count::Park.name(),
-        Count::Unpark.name(),
-        Count::Cleanup.name(),
-        Count::Wake.name(),
-    ];
-
-    /// Of a thread that was made, set up, and has done nothing yet.
-    pub const BORN: Counts =
-        Counts { create: 1, setup: 1, run: 0, park: 0, unpark: 0, cleanup: 0, wake: 0 };
-
-    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        Counts::NAMES.into_iter().zip(self.values())
-    }
-
-    pub fn total(&self) -> u64 {
-        self.values().iter().sum()
-    }
-
-    /// In the order of the names.
-    fn values(&self) -> [u64; 7] {
-        [self.create, self.setup, self.run, self.park, self.unpark, self.cleanup, self.wake]
-    }
-
-    fn from_values(values: [u64; 7]) -> Counts {
-        let [create, setup, run, park, unpark, cleanup, wake] = values;
-        Counts { create, setup, run, park, unpark, cleanup, wake }
-    }
-}
+/// What the thread of one CPU has counted. `should_run` stays 0: the kernel asks as often as it likes.
+pub type Counts = format::Counts<u64>;
 
 /// By CPU, for every possible one.
 pub type AllCounts = BTreeMap<u32, Counts>;
@@ -164,27 +119,19 @@ impl<'a> Demo<'a> {
                 .with_context(|| format!("summary: {name} is no number"))
         };
         let counts = |row: &Vec<String>| {
-            let mut values = [0; Counts::NAMES.len()];
-            for (value, name) in values.iter_mut().zip(Counts::NAMES) {
-                *value = number(row, name)?;
-            }
-            Ok((number(row, "cpu")? as u32, Counts::from_values(values)))
+            Ok((number(row, "cpu")? as u32, Counts::read(|name| number(row, name))?))
         };
         table.rows.iter().map(counts).collect()
     }
 
     /// The same, of the files of each CPU.
     pub fn counts_of_files(&self) -> Result<AllCounts> {
-        let files = self.possible.iter().flat_map(|cpu| Counts::NAMES.map(|name| file(*cpu, name)));
+        let names: Vec<_> = Counts::default().named().map(|(name, _)| name).collect();
+        let files = self.possible.iter().flat_map(|cpu| names.iter().map(|name| file(*cpu, name)));
         let values = self.vm.batch(files.map(|file| read(&file)).collect())?;
-        let numbers: Vec<u64> =
-            values.into_iter().map(|v| Ok(text(v)?.parse()?)).collect::<Result<_>>()?;
-        let mut all = AllCounts::new();
-        for (cpu, values) in self.possible.iter().zip(numbers.chunks_exact(Counts::NAMES.len())) {
-            let values = values.try_into().context("a count for each name")?;
-            all.insert(*cpu, Counts::from_values(values));
-        }
-        Ok(all)
+        let mut values = values.into_iter();
+        let mut next = || -> Result<u64> { Ok(text(values.next().context("no count")?)?.parse()?) };
+        self.possible.iter().map(|cpu| Ok((*cpu, Counts::read(|_| next())?))).collect()
     }
 
     /// Until each of these counters has got so far.
@@ -339,18 +286,6 @@ mod tests {
         ] {
             assert_eq!(step(&record(text)), None, "{text}");
         }
-    }
-
-    #[test]
-    fn names_and_values_go_together() {
-        let counts = Counts::from_values([1, 2, 3, 4, 5, 6, 7]);
-        let by_name = |name| {
-            let i = Counts::NAMES.iter().position(|n| *n == name).unwrap();
-            counts.values()[i]
-        };
-        assert_eq!(by_name("create"), counts.create);
-        assert_eq!(by_name("unpark"), counts.unpark);
-        assert_eq!(by_name("wake"), counts.wake);
     }
 
     #[test]

@@ -326,7 +326,7 @@ fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Resu
     let (events, lost) = events::totals(&cpus);
     let mut counted = 0;
     for (cpu, counts) in demo.all_counts()? {
-        let Counts { create, setup, run, park, unpark, cleanup, wake } = counts;
+        let Counts { create, setup, run, park, unpark, cleanup, wake, .. } = counts;
         ensure!(
             (create, setup, cleanup) == (1, 1, 0) && park == unpark && run <= wake,
             "cpu{cpu}: {counts:?}"
