@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use wire::{Record, Until};
 
-pub use demo_format::format::{DIRECTORY as FOLDER, Kind as Step, MODULE};
+pub use demo_format::format::{DIRECTORY as FOLDER, Kind, MODULE};
 pub const WAKE: &str = format::WAKE.path;
 pub const PERIOD: &str = format::PERIOD.path;
 pub const EVENTS_BINARY: &str = format::EVENTS_BINARY.path;
@@ -30,10 +30,10 @@ pub type Counts = format::Counts<u64>;
 pub type AllCounts = BTreeMap<u32, Counts>;
 
 /// The CPU and the step, if the record tells of one.
-pub fn step(record: &Record) -> Option<(u32, Step)> {
+pub fn step(record: &Record) -> Option<(u32, Kind)> {
     let text = record.text.strip_prefix(MODULE)?.strip_prefix(": cpu")?;
     let (cpu, name) = text.split_once(": ")?;
-    let step = Step::ALL.iter().find(|step| step.name() == name)?;
+    let step = Kind::ALL.iter().find(|step| step.name() == name)?;
     Some((cpu.parse().ok()?, *step))
 }
 
@@ -162,7 +162,7 @@ impl<'a> Demo<'a> {
     }
 
     /// The steps in the kernel log since the last time; waits for this many.
-    pub fn steps(&self, least: usize) -> Result<Vec<(u32, Step)>> {
+    pub fn steps(&self, least: usize) -> Result<Vec<(u32, Kind)>> {
         let start = clock::now();
         let limit = self.vm.limit(SOON);
         loop {
@@ -181,7 +181,7 @@ impl<'a> Demo<'a> {
     }
 
     /// Exactly these steps were logged since the last time; between CPUs there is no order.
-    pub fn logged(&self, wanted: &[(u32, Step)]) -> Result<()> {
+    pub fn logged(&self, wanted: &[(u32, Kind)]) -> Result<()> {
         let mut seen = self.steps(wanted.len())?;
         let mut wanted = wanted.to_vec();
         seen.sort_by_key(|(cpu, _)| *cpu);
@@ -237,7 +237,7 @@ pub fn file(cpu: u32, name: &str) -> String {
     format!("{FOLDER}/cpu{cpu}/{name}")
 }
 
-fn show(steps: &[(u32, Step)]) -> String {
+fn show(steps: &[(u32, Kind)]) -> String {
     let words: Vec<_> =
         steps.iter().map(|(cpu, step)| format!("cpu{cpu}: {}", step.name())).collect();
     format!("[{}]", words.join(", "))
@@ -270,8 +270,8 @@ mod tests {
     #[test]
     fn steps_are_read_from_the_log() {
         let got = step(&record("rust_smpboot_demo: cpu12: cleanup(offline)"));
-        assert_eq!(got, Some((12, Step::CleanupOffline)));
-        for wanted in Step::ALL {
+        assert_eq!(got, Some((12, Kind::CleanupOffline)));
+        for wanted in Kind::ALL {
             let got = step(&record(&format!("rust_smpboot_demo: cpu0: {}", wanted.name())));
             assert_eq!(got, Some((0, *wanted)));
         }

@@ -12,7 +12,7 @@ use clap::Args;
 use cli::{Options, exit, progress, say};
 use console::style;
 use demo_module::recorder::{self, Recorded, Recorder};
-use demo_module::{AllCounts, Counts, Demo, FOLDER, MODULE, PERIOD, Step, WAKE};
+use demo_module::{AllCounts, Counts, Demo, FOLDER, Kind, MODULE, PERIOD, WAKE};
 use host::Vm;
 use host::verdict::{self, Leaves};
 use report::run::About;
@@ -127,7 +127,7 @@ impl Done {
                 vm.insmod(MODULE, "")?;
                 for cpu in &online {
                     show.model.insert(*cpu, Counts::BORN);
-                    show.steps.extend([(*cpu, Step::Create), (*cpu, Step::Setup)]);
+                    show.steps.extend([(*cpu, Kind::Create), (*cpu, Kind::Setup)]);
                 }
                 Ok(())
             },
@@ -155,7 +155,7 @@ impl Done {
         show.recorder.unloading()?;
         show.act("The threads clean up, and go", &[&format!("rmmod {MODULE}")], |show| {
             show.demo.unload()?;
-            show.steps.extend(online.iter().map(|cpu| (*cpu, Step::CleanupOnline)));
+            show.steps.extend(online.iter().map(|cpu| (*cpu, Kind::CleanupOnline)));
             show.model.clear();
             Ok(())
         })?;
@@ -174,7 +174,7 @@ struct Show<'a> {
     /// What must have been counted.
     model: AllCounts,
     /// What must have been logged by the present action.
-    steps: Vec<(u32, Step)>,
+    steps: Vec<(u32, Kind)>,
     /// How many records were printed.
     printed: usize,
 }
@@ -292,7 +292,7 @@ impl<'a> Show<'a> {
         self.act(&why, &[&toggle(cpu, 0)], |show| {
             show.vm.cpu(cpu).offline()?;
             show.model.entry(cpu).or_default().park += 1;
-            show.steps.push((cpu, Step::Park));
+            show.steps.push((cpu, Kind::Park));
             Ok(())
         })
     }
@@ -313,7 +313,7 @@ impl<'a> Show<'a> {
             show.vm.cpu(cpu).online()?;
             show.cycled(cpu);
             show.model.entry(cpu).or_default().run += 1;
-            show.steps.push((cpu, Step::Unpark));
+            show.steps.push((cpu, Kind::Unpark));
             Ok(())
         })
     }
@@ -353,7 +353,7 @@ impl<'a> Show<'a> {
                 fired(show, &others, times)?;
                 show.recorder.action(&toggle(cpu, 1), || show.vm.cpu(cpu).online())?;
                 show.model.entry(cpu).or_default().park += 1;
-                show.steps.extend([(cpu, Step::Park), (cpu, Step::Unpark)]);
+                show.steps.extend([(cpu, Kind::Park), (cpu, Kind::Unpark)]);
                 show.cycled(cpu);
                 for _ in 0..2 {
                     fired(show, online, times)?;

@@ -9,9 +9,8 @@ use crate::model::{self, Model, Op, Outcome};
 use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use demo_format::events::Events;
-use demo_format::format::Kind;
 use demo_format::life;
-use demo_module::{Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, Step, differences, file, recorder};
+use demo_module::{Demo, EVENTS_BINARY, FOLDER, Kind, MODULE, PERIOD, differences, file, recorder};
 use host::Vm;
 use host::errors::Refused;
 use host::guest::Handle;
@@ -385,18 +384,7 @@ fn compare(
 }
 
 /// What of the events is logged.
-fn steps(outcome: &Outcome) -> Vec<(u32, Step)> {
-    let step = |kind: &Kind| match kind {
-        Kind::Create => Some(Step::Create),
-        Kind::Setup => Some(Step::Setup),
-        Kind::Park => Some(Step::Park),
-        Kind::Unpark => Some(Step::Unpark),
-        Kind::CleanupOnline => Some(Step::CleanupOnline),
-        Kind::CleanupOffline => Some(Step::CleanupOffline),
-        Kind::Wake | Kind::Run => None,
-    };
-    let events = outcome.events.iter();
-    events
-        .flat_map(|(cpu, kinds)| kinds.iter().filter_map(move |k| Some((*cpu, step(k)?))))
-        .collect()
+fn steps(outcome: &Outcome) -> Vec<(u32, Kind)> {
+    let all = outcome.events.iter().flat_map(|(cpu, kinds)| kinds.iter().map(|kind| (*cpu, *kind)));
+    all.filter(|(_, kind)| !matches!(kind, Kind::Wake | Kind::Run)).collect()
 }
