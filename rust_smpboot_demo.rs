@@ -9,13 +9,15 @@
 
 use kernel::prelude::*;
 
+/// The parts of the demo.
 #[path = "demo"]
-mod demo {
+pub mod demo {
     pub(crate) mod cpu;
     pub(crate) mod events;
     pub(crate) mod files;
+    pub mod format;
     pub(crate) mod latency;
-    pub(crate) mod log;
+    pub(crate) mod streams;
     pub(crate) mod threads;
     pub(crate) mod timer;
 }
@@ -25,6 +27,7 @@ mod library;
 use debugfs::Tree;
 use demo::{
     files,
+    format,
     threads::Demo, //
 };
 pub use library::{
@@ -74,7 +77,7 @@ impl ScopedModule for DemoModule {
         try_pin_init!(Self {
             files <- Tree::new(
                 scope,
-                c"rust_smpboot_demo",
+                format::C_MODULE,
                 Demo::new(verbose, period_us).and_then(|demo| Registration::new(scope, demo)),
                 files::fill,
             ),

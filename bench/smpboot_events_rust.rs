@@ -12,6 +12,8 @@ mod driver;
 #[allow(dead_code, reason = "only recording is measured")]
 #[path = "../demo/events.rs"]
 mod events;
+#[path = "../demo/format.rs"]
+pub mod format;
 #[path = "../rust/kernel/library.rs"]
 mod library;
 
@@ -21,9 +23,9 @@ use driver::{
 };
 use events::{
     Event,
-    Kind,
     Ring, //
 };
+use format::Kind;
 use library::smpboot;
 use smpboot::{
     ModuleScope,

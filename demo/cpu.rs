@@ -5,8 +5,12 @@
 use super::{
     events::{
         Event,
-        Kind,
         Ring, //
+    },
+    format::{
+        self,
+        Counts,
+        Kind, //
     },
     latency::Histogram, //
 };
@@ -42,7 +46,7 @@ pub(crate) struct Common {
 
 impl Common {
     pub(crate) fn new() -> Result<Self> {
-        let readers = WaitQueue::new(c"rust_smpboot_demo", static_lock_class!());
+        let readers = WaitQueue::new(format::C_MODULE, static_lock_class!());
         Ok(Self {
             epoch: Instant::now(),
             readers: Arc::pin_init(readers, GFP_KERNEL)?,
@@ -61,14 +65,7 @@ impl Common {
 #[pin_data]
 pub(crate) struct Cpu {
     pub(crate) id: CpuId,
-    pub(crate) create: Counter,
-    pub(crate) setup: Counter,
-    pub(crate) should_run: Counter,
-    pub(crate) run: Counter,
-    pub(crate) park: Counter,
-    pub(crate) unpark: Counter,
-    pub(crate) cleanup: Counter,
-    pub(crate) wake: Counter,
+    pub(crate) counts: Counts<Counter>,
     /// How long the last run, and the slowest one, took from wake to run, in nanoseconds.
     pub(crate) latency_last: Counter,
     pub(crate) latency_max: Counter,
@@ -84,14 +81,7 @@ impl Cpu {
     pub(crate) fn new(id: CpuId, common: Arc<Common>) -> impl PinInit<Self> {
         pin_init!(Self {
             id,
-            create: Counter::new(0),
-            setup: Counter::new(0),
-            should_run: Counter::new(0),
-            run: Counter::new(0),
-            park: Counter::new(0),
-            unpark: Counter::new(0),
-            cleanup: Counter::new(0),
-            wake: Counter::new(0),
+            counts: Counts::from_fn(|_| Counter::new(0)),
             latency_last: Counter::new(0),
             latency_max: Counter::new(0),
             latencies: Histogram::new(),
@@ -102,8 +92,8 @@ impl Cpu {
     }
 
     /// Counts a step, and records it.
-    pub(crate) fn step(&self, counter: &Counter, kind: Kind) {
-        counter.add(1, Relaxed);
+    pub(crate) fn step(&self, kind: Kind) {
+        kind.count(&self.counts).add(1, Relaxed);
         self.record(kind, self.common.now());
     }
 
@@ -115,7 +105,7 @@ impl Cpu {
     /// Records a wake of the thread, and has `wake` do it. Any context in which `wake` may run.
     pub(crate) fn wake(&self, wake: impl FnOnce(CpuId)) {
         let now = self.common.now();
-        self.wake.add(1, Relaxed);
+        self.counts.wake.add(1, Relaxed);
         self.record(Kind::Wake, now);
         // A wake that comes on top of another one does not make that one any younger.
         let _ = self.woken_at.cmpxchg(0, now.max(1), Relaxed);
@@ -132,7 +122,7 @@ impl Cpu {
         let now = self.common.now();
         // Before the run is counted: who sees it counted may wake again.
         let woken_at = self.woken_at.xchg(0, Full);
-        self.run.add(1, Relaxed);
+        self.counts.run.add(1, Relaxed);
         self.record(Kind::Run, now);
         match woken_at {
             0 => None,

@@ -2,12 +2,16 @@
 
 //! What happened to each thread, and when.
 //!
-//! Each CPU has a ring of the last [`SIZE`] events of its thread. Recording never waits: one atomic
+//! Each CPU has a ring of the last [`RING`] events of its thread. Recording never waits: one atomic
 //! operation takes a place in the ring, another one stores the event, which is a single word, so that
 //! no reader ever sees half of one. It may be done in any context, also hard-irq, by several CPUs
 //! at once. What is overwritten before a reader came by is lost for that reader, who can tell how
 //! much it was: events of a CPU are numbered.
 
+use super::format::{
+    Kind,
+    RING, //
+};
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -17,53 +21,6 @@ use kernel::{
         Relaxed, //
     },
 };
-
-/// How many events a ring holds.
-pub(crate) const SIZE: u64 = 2048;
-
-/// What can happen.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Create = 1,
-    Setup = 2,
-    Park = 3,
-    Unpark = 4,
-    CleanupOnline = 5,
-    CleanupOffline = 6,
-    Wake = 7,
-    Run = 8,
-}
-
-impl Kind {
-    fn from_bits(bits: u64) -> Option<Self> {
-        [
-            Self::Create,
-            Self::Setup,
-            Self::Park,
-            Self::Unpark,
-            Self::CleanupOnline,
-            Self::CleanupOffline,
-            Self::Wake,
-            Self::Run,
-        ]
-        .into_iter()
-        .find(|kind| *kind as u64 == bits)
-    }
-
-    /// As in the kernel log.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Setup => "setup",
-            Self::Park => "park",
-            Self::Unpark => "unpark",
-            Self::CleanupOnline => "cleanup(online)",
-            Self::CleanupOffline => "cleanup(offline)",
-            Self::Wake => "wake",
-            Self::Run => "run",
-        }
-    }
-}
 
 /// One event.
 #[derive(Clone, Copy)]
@@ -80,12 +37,14 @@ const KIND_BITS: u32 = 4;
 const LAP_BITS: u32 = 10;
 const TIME_BITS: u32 = u64::BITS - KIND_BITS - LAP_BITS;
 
+const _: () = assert!(Kind::ALL.len() < 1 << KIND_BITS);
+
 const fn mask(bits: u32) -> u64 {
     (1 << bits) - 1
 }
 
 fn lap(number: u64) -> u64 {
-    (number / SIZE) & mask(LAP_BITS)
+    (number / RING) & mask(LAP_BITS)
 }
 
 fn pack(number: u64, event: Event) -> u64 {
@@ -96,7 +55,7 @@ fn pack(number: u64, event: Event) -> u64 {
 
 /// The event in `word`, if it is the one with `number`.
 fn unpack(number: u64, word: u64) -> Option<Event> {
-    let kind = Kind::from_bits(word & mask(KIND_BITS))?;
+    let kind = Kind::from_number((word & mask(KIND_BITS)) as u32)?;
     (lap(number) == (word >> KIND_BITS) & mask(LAP_BITS)).then_some(Event {
         kind,
         time: word >> (KIND_BITS + LAP_BITS),
@@ -109,7 +68,7 @@ pub(crate) struct Ring {
     /// The number of the next event.
     head: Atomic<u64>,
     #[pin]
-    words: [Atomic<u64>; SIZE as usize],
+    words: [Atomic<u64>; RING as usize],
 }
 
 impl Ring {
@@ -121,7 +80,7 @@ impl Ring {
     }
 
     fn word(&self, number: u64) -> Option<&Atomic<u64>> {
-        self.words.get((number % SIZE) as usize)
+        self.words.get((number % RING) as usize)
     }
 
     /// Records an event. A full memory barrier follows the store.
@@ -173,10 +132,10 @@ impl Cursor {
         let word = ring.word(self.next)?.load(Acquire);
         // Later than the word, so that one of a thousand laps later is not taken for it.
         let head = ring.head.load(Acquire);
-        let lost = head.saturating_sub(self.next + SIZE);
+        let lost = head.saturating_sub(self.next + RING);
         if lost > 0 {
             // An eighth of the ring is left to the writers, so that they are not a lap ahead again at once.
-            return Some(Found::Lost(self.next, lost + SIZE / 8));
+            return Some(Found::Lost(self.next, lost + RING / 8));
         }
         // If it does not fit, there is nothing yet, or it is being stored.
         Some(Found::Event(self.next, unpack(self.next, word)?))
@@ -227,11 +186,8 @@ mod tests {
 
     #[test]
     fn what_is_packed_comes_out() {
-        for bits in 0..=mask(KIND_BITS) {
-            let Some(kind) = Kind::from_bits(bits) else {
-                continue;
-            };
-            for (number, time) in [(0, 0), (SIZE * 3 + 1, 1 << 40), (u64::MAX, mask(TIME_BITS))] {
+        for &kind in Kind::ALL {
+            for (number, time) in [(0, 0), (RING * 3 + 1, 1 << 40), (u64::MAX, mask(TIME_BITS))] {
                 let event = unpack(number, pack(number, Event { kind, time }));
                 assert!(event.is_some_and(|e| e.kind == kind && e.time == time));
             }
@@ -240,31 +196,31 @@ mod tests {
 
     #[test]
     fn an_event_of_another_lap_is_not_taken() {
-        let word = pack(SIZE, RUN);
-        assert!(unpack(SIZE, word).is_some());
+        let word = pack(RING, RUN);
+        assert!(unpack(RING, word).is_some());
         assert!(unpack(0, word).is_none());
-        assert!(unpack(2 * SIZE, word).is_none());
+        assert!(unpack(2 * RING, word).is_none());
     }
 
     #[test]
     fn a_place_that_was_never_used_has_no_event() {
         assert!(unpack(0, 0).is_none());
-        assert!(unpack(SIZE, 0).is_none());
+        assert!(unpack(RING, 0).is_none());
     }
 
     #[test]
     fn a_ring_that_is_full_has_lost_nothing() -> Result {
-        let ring = ring(SIZE)?;
-        assert_eq!(read(&ring, &mut Cursor::default()), (SIZE, 0, true));
+        let ring = ring(RING)?;
+        assert_eq!(read(&ring, &mut Cursor::default()), (RING, 0, true));
         Ok(())
     }
 
     #[test]
     fn what_is_overwritten_is_counted() -> Result {
-        let ring = ring(SIZE + 1)?;
+        let ring = ring(RING + 1)?;
         let mut cursor = Cursor::default();
-        let lost = 1 + SIZE / 8;
-        assert_eq!(read(&ring, &mut cursor), (SIZE + 1 - lost, lost, true));
+        let lost = 1 + RING / 8;
+        assert_eq!(read(&ring, &mut cursor), (RING + 1 - lost, lost, true));
         assert!(!cursor.is_ready(&ring));
         Ok(())
     }
@@ -287,10 +243,10 @@ mod tests {
     #[test]
     fn laps_wrap() -> Result {
         let laps = 1 << LAP_BITS;
-        let ring = ring(SIZE * (laps + 1))?;
+        let ring = ring(RING * (laps + 1))?;
         let (events, lost, in_order) = read(&ring, &mut Cursor::default());
         assert!(in_order);
-        assert_eq!(events + lost, SIZE * (laps + 1));
+        assert_eq!(events + lost, RING * (laps + 1));
         Ok(())
     }
 }

@@ -7,7 +7,12 @@ use super::{
         Counter,
         Cpu, //
     },
-    log::{
+    format::{
+        self,
+        Counts,
+        COUNTS, //
+    },
+    streams::{
         Binary,
         Events,
         Text, //
@@ -39,6 +44,18 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
+/// `cpu`, `online`, `state`, `pid`, each counter, `last_ns`, `max_ns`.
+const COLUMNS: usize = 4 + COUNTS + 2;
+
+fn columns<T: Copy>(first: [T; 4], counts: [T; COUNTS], last: [T; 2]) -> [T; COLUMNS] {
+    let pieces = [&first[..], &counts, &last];
+    let mut columns = [first[0]; COLUMNS];
+    for (column, value) in columns.iter_mut().zip(pieces.into_iter().flatten()) {
+        *column = *value;
+    }
+    columns
+}
+
 /// The table for people.
 struct Summary;
 
@@ -47,41 +64,26 @@ impl Attribute for Summary {
     type Data = Registration<Demo>;
 
     fn show(demo: &Self::Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new([
-            "cpu",
-            "online",
-            "state",
-            "pid",
-            "create",
-            "setup",
-            "should_run",
-            "run",
-            "park",
-            "unpark",
-            "cleanup",
-            "wake",
-            "last_ns",
-            "max_ns",
-        ]);
+        let first = ["cpu", "online", "state", "pid"];
+        let names = Counts::from_fn(|_| ()).each().map(|(name, ..)| name);
+        let mut table = Table::new(columns(first, names, ["last_ns", "max_ns"]));
         for (cpu, c) in demo.cpus.iter() {
             let thread = demo.threads().info(cpu);
             let is_online = hotplug::is_online(cpu);
-            let row = [
+            let first = [
                 u64::from(cpu.as_u32()).into(),
                 if is_online { "yes" } else { "no" }.into(),
                 state(thread).into(),
                 (pid(thread) as u64).into(),
-                c.create.load(Relaxed).into(),
-                c.setup.load(Relaxed).into(),
-                c.should_run.load(Relaxed).into(),
-                c.run.load(Relaxed).into(),
-                c.park.load(Relaxed).into(),
-                c.unpark.load(Relaxed).into(),
-                c.cleanup.load(Relaxed).into(),
-                c.wake.load(Relaxed).into(),
-                c.latency_last.load(Relaxed).into(),
-                c.latency_max.load(Relaxed).into(),
             ];
+            let latencies = [&c.latency_last, &c.latency_max];
+            let row = columns(
+                first,
+                c.counts
+                    .each()
+                    .map(|(_, _, count)| count.load(Relaxed).into()),
+                latencies.map(|latency| latency.load(Relaxed).into()),
+            );
             table.push(row).map_err(|_| fmt::Error)?;
         }
         table.fmt(f)
@@ -188,33 +190,24 @@ fn state(thread: Option<ThreadInfo>) -> &'static str {
 
 /// Makes the files.
 pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
-    dir.file::<Summary>(c"summary", demo);
-    dir.file::<Wake>(c"wake", demo);
-    dir.file::<Period>(c"period_us", demo);
+    dir.file::<Summary>(format::SUMMARY.name, demo);
+    dir.file::<Wake>(format::WAKE.name, demo);
+    dir.file::<Period>(format::PERIOD.name, demo);
     let readers = &demo.common.readers;
-    dir.stream::<Events<Text>>(c"events", demo, readers);
-    dir.stream::<Events<Binary>>(c"events_binary", demo, readers);
+    dir.stream::<Events<Text>>(format::EVENTS.name, demo, readers);
+    dir.stream::<Events<Binary>>(format::EVENTS_BINARY.name, demo, readers);
 
     for (cpu, c) in demo.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", cpu.as_u32()));
 
-        for (name, counter) in [
-            (c"create", &c.create),
-            (c"setup", &c.setup),
-            (c"should_run", &c.should_run),
-            (c"run", &c.run),
-            (c"park", &c.park),
-            (c"unpark", &c.unpark),
-            (c"cleanup", &c.cleanup),
-            (c"wake", &c.wake),
-            (c"latency_last_ns", &c.latency_last),
-            (c"latency_max_ns", &c.latency_max),
-        ] {
+        for (_, name, counter) in c.counts.each() {
             dir.file::<Counter>(name, counter);
         }
-        dir.file::<Latencies>(c"latency_hist", c);
-        dir.file::<Pid>(c"pid", c);
-        dir.file::<State>(c"state", c);
+        dir.file::<Counter>(format::LATENCY_LAST, &c.latency_last);
+        dir.file::<Counter>(format::LATENCY_MAX, &c.latency_max);
+        dir.file::<Latencies>(format::LATENCY_HIST, c);
+        dir.file::<Pid>(format::PID, c);
+        dir.file::<State>(format::STATE, c);
     }
 }
 

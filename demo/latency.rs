@@ -2,6 +2,12 @@
 
 //! How long wakes took, as a histogram.
 
+use super::format::{
+    bucket,
+    bucket_begin,
+    bucket_end,
+    BUCKETS, //
+};
 use kernel::{
     fmt,
     sync::atomic::{
@@ -9,9 +15,6 @@ use kernel::{
         Relaxed, //
     },
 };
-
-/// Buckets: below 1 ns, and then [2^n, 2^(n + 1)) ns; the last one has no end.
-const BUCKETS: usize = 36;
 
 /// A histogram with buckets that are powers of two, in nanoseconds.
 pub(crate) struct Histogram {
@@ -26,8 +29,7 @@ impl Histogram {
     }
 
     pub(crate) fn record(&self, nanoseconds: u64) {
-        let bucket = (u64::BITS - nanoseconds.leading_zeros()) as usize;
-        if let Some(count) = self.buckets.get(bucket.min(BUCKETS - 1)) {
+        if let Some(count) = self.buckets.get(bucket(nanoseconds)) {
             count.add(1, Relaxed);
         }
     }
@@ -43,14 +45,13 @@ impl Histogram {
     pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (bucket, count) in self.buckets.iter().enumerate() {
             let count = count.load(Relaxed);
-            let from = if bucket == 0 { 0 } else { 1u64 << (bucket - 1) };
+            let from = bucket_begin(bucket);
             if count == 0 {
                 continue;
             }
-            if bucket == BUCKETS - 1 {
-                writeln!(f, "[{from}, ...) {count}")?;
-            } else {
-                writeln!(f, "[{from}, {}) {count}", 1u64 << bucket)?;
+            match bucket_end(bucket) {
+                Some(to) => writeln!(f, "[{from}, {to}) {count}")?,
+                None => writeln!(f, "[{from}, ...) {count}")?,
             }
         }
         Ok(())

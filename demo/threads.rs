@@ -5,10 +5,12 @@
 use super::{
     cpu::{
         Common,
-        Counter,
         Cpu, //
     },
-    events::Kind,
+    format::{
+        self,
+        Kind, //
+    },
     timer::{
         self,
         PeriodicWake, //
@@ -67,8 +69,8 @@ impl Demo {
     }
 
     /// Records a callback of the thread of a CPU.
-    fn step(&self, cpu: &Cpu, counter: &Counter, kind: Kind) {
-        cpu.step(counter, kind);
+    fn step(&self, cpu: &Cpu, kind: Kind) {
+        cpu.step(kind);
         if self.verbose {
             pr_info!("cpu{}: {}\n", cpu.id.as_u32(), kind.name());
         }
@@ -103,19 +105,19 @@ impl Local {
 
 #[vtable]
 impl HotplugThread for Demo {
-    const NAME: &'static CStr = c"rust_demo";
+    const NAME: &'static CStr = format::C_THREAD;
 
     type Local = Local;
 
     fn create(&self, cpu: CpuId) {
         if let Some(cpu) = self.cpus.get(cpu) {
-            self.step(cpu, &cpu.create, Kind::Create);
+            self.step(cpu, Kind::Create);
         }
     }
 
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<Local> {
         let cpu = self.cpus.of(cx);
-        self.step(cpu, &cpu.setup, Kind::Setup);
+        self.step(cpu, Kind::Setup);
         let mut local = Local {
             latency_max: 0,
             pending: cpu.is_woken(),
@@ -127,7 +129,7 @@ impl HotplugThread for Demo {
     }
 
     fn should_run(&self, _local: Pin<&mut Local>, cx: &AtomicContext<'_>) -> bool {
-        self.cpus.of(cx).should_run.add(1, Relaxed);
+        self.cpus.of(cx).counts.should_run.add(1, Relaxed);
         cx.woken()
     }
 
@@ -147,12 +149,12 @@ impl HotplugThread for Demo {
         // The timer is pinned: it must not stay behind on a CPU that goes.
         local.set_period(self, cx.cpu(), 0);
         let cpu = self.cpus.of(cx);
-        self.step(cpu, &cpu.park, Kind::Park);
+        self.step(cpu, Kind::Park);
     }
 
     fn unpark(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
         let cpu = self.cpus.of(cx);
-        self.step(cpu, &cpu.unpark, Kind::Unpark);
+        self.step(cpu, Kind::Unpark);
         local.pending = cpu.is_woken();
         local.set_period(self, cx.cpu(), self.period_us.load(Relaxed));
     }
@@ -165,7 +167,7 @@ impl HotplugThread for Demo {
             Kind::CleanupOffline
         };
         let cpu = self.cpus.of(cx);
-        self.step(cpu, &cpu.cleanup, kind);
+        self.step(cpu, kind);
     }
 }
 

@@ -4,8 +4,8 @@
 //! is full.
 
 use crate::{exit, note, terminal};
+use demo_format::ascii;
 use nix::sys::signal::Signal;
-use report::ascii;
 use std::fmt::Arguments;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};

@@ -6,102 +6,37 @@ pub mod recorder;
 mod trace_dat;
 
 use anyhow::{Context, Result, bail, ensure};
+use demo_format::events;
+use demo_format::files;
+use demo_format::format;
+use demo_format::life::{self, Violation};
 use host::guest::calls::read;
 use host::guest::{DEFAULT_LIMIT, Handle, text};
 use host::{Vm, clock};
-use report::conform::{self, Violation};
-use report::model::About;
-use report::module;
+use report::run::About;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::fmt::{self, Display, Formatter};
 use std::process::Command;
 use wire::{Access, Record, Until};
 
-pub const MODULE: &str = "rust_smpboot_demo";
-pub const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";
-pub const WAKE: &str = "/sys/kernel/debug/rust_smpboot_demo/wake";
-pub const PERIOD: &str = "/sys/kernel/debug/rust_smpboot_demo/period_us";
-pub const EVENTS_BINARY: &str = "/sys/kernel/debug/rust_smpboot_demo/events_binary";
+pub use demo_format::format::{DIRECTORY as FOLDER, Kind, MODULE};
+pub const WAKE: &str = format::WAKE.path;
+pub const PERIOD: &str = format::PERIOD.path;
+pub const EVENTS_BINARY: &str = format::EVENTS_BINARY.path;
 pub const COMM: &str = "rust_demo/";
 
-/// What the thread of one CPU has counted.
-///
-/// `should_run` is not here: the kernel asks as often as it likes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    pub create: u64,
-    pub setup: u64,
-    pub run: u64,
-    pub park: u64,
-    pub unpark: u64,
-    pub cleanup: u64,
-    pub wake: u64,
-}
-
-impl Counts {
-    pub const NAMES: [&str; 7] = ["create", "setup", "run", "park", "unpark", "cleanup", "wake"];
-
-    /// Of a thread that was made, set up, and has done nothing yet.
-    pub const SET_UP: Counts =
-        Counts { create: 1, setup: 1, run: 0, park: 0, unpark: 0, cleanup: 0, wake: 0 };
-
-    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        Counts::NAMES.into_iter().zip(self.values())
-    }
-
-    pub fn total(&self) -> u64 {
-        self.values().iter().sum()
-    }
-
-    /// In the order of the names.
-    fn values(&self) -> [u64; 7] {
-        [self.create, self.setup, self.run, self.park, self.unpark, self.cleanup, self.wake]
-    }
-
-    fn from_values(values: [u64; 7]) -> Counts {
-        let [create, setup, run, park, unpark, cleanup, wake] = values;
-        Counts { create, setup, run, park, unpark, cleanup, wake }
-    }
-}
+/// What the thread of one CPU has counted. `should_run` stays 0: the kernel asks as often as it likes.
+pub type Counts = format::Counts<u64>;
 
 /// By CPU, for every possible one.
 pub type AllCounts = BTreeMap<u32, Counts>;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Create,
-    Setup,
-    Park,
-    Unpark,
-    CleanupOnline,
-    CleanupOffline,
-}
-
-impl Step {
-    const ALL: [(Step, &str); 6] = [
-        (Step::Create, "create"),
-        (Step::Setup, "setup"),
-        (Step::Park, "park"),
-        (Step::Unpark, "unpark"),
-        (Step::CleanupOnline, "cleanup(online)"),
-        (Step::CleanupOffline, "cleanup(offline)"),
-    ];
-}
-
-impl Display for Step {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let name = Step::ALL.iter().find(|(step, _)| step == self).map_or("", |(_, name)| name);
-        f.write_str(name)
-    }
-}
-
 /// The CPU and the step, if the record tells of one.
-pub fn step(record: &Record) -> Option<(u32, Step)> {
+pub fn step(record: &Record) -> Option<(u32, Kind)> {
     let text = record.text.strip_prefix(MODULE)?.strip_prefix(": cpu")?;
     let (cpu, name) = text.split_once(": ")?;
-    let step = Step::ALL.iter().find(|(_, known)| *known == name)?;
-    Some((cpu.parse().ok()?, step.0))
+    let step = Kind::ALL.iter().find(|step| step.name() == name)?;
+    Some((cpu.parse().ok()?, *step))
 }
 
 pub struct Demo<'a> {
@@ -148,7 +83,7 @@ impl<'a> Demo<'a> {
     }
 
     pub fn summary(&self) -> Result<String> {
-        self.vm.read(&format!("{FOLDER}/summary"))
+        self.vm.read(format::SUMMARY.path)
     }
 
     /// Period 0: each thread stops its own timer when it runs next. That wake was the last.
@@ -179,34 +114,26 @@ impl<'a> Demo<'a> {
 
     /// Of the summary, which is one file for all CPUs.
     pub fn all_counts(&self) -> Result<AllCounts> {
-        let table = module::summary(&self.summary()?)?;
+        let table = files::summary(&self.summary()?)?;
         let number = |row: &[String], name: &str| -> Result<u64> {
-            let column = table.columns.iter().position(|column| column == name);
-            let column = column.with_context(|| format!("summary: no column {name}"))?;
-            row[column].parse().with_context(|| format!("summary: {name} is no number"))
+            row[table.column(name)?]
+                .parse()
+                .with_context(|| format!("summary: {name} is no number"))
         };
         let counts = |row: &Vec<String>| {
-            let mut values = [0; Counts::NAMES.len()];
-            for (value, name) in values.iter_mut().zip(Counts::NAMES) {
-                *value = number(row, name)?;
-            }
-            Ok((number(row, "cpu")? as u32, Counts::from_values(values)))
+            Ok((number(row, "cpu")? as u32, Counts::read(|name| number(row, name))?))
         };
         table.rows.iter().map(counts).collect()
     }
 
     /// The same, of the files of each CPU.
     pub fn counts_of_files(&self) -> Result<AllCounts> {
-        let files = self.possible.iter().flat_map(|cpu| Counts::NAMES.map(|name| file(*cpu, name)));
+        let names: Vec<_> = Counts::default().named().map(|(name, _)| name).collect();
+        let files = self.possible.iter().flat_map(|cpu| names.iter().map(|name| file(*cpu, name)));
         let values = self.vm.batch(files.map(|file| read(&file)).collect())?;
-        let numbers: Vec<u64> =
-            values.into_iter().map(|v| Ok(text(v)?.parse()?)).collect::<Result<_>>()?;
-        let mut all = AllCounts::new();
-        for (cpu, values) in self.possible.iter().zip(numbers.chunks_exact(Counts::NAMES.len())) {
-            let values = values.try_into().context("a count for each name")?;
-            all.insert(*cpu, Counts::from_values(values));
-        }
-        Ok(all)
+        let mut values = values.into_iter();
+        let mut next = || -> Result<u64> { Ok(text(values.next().context("no count")?)?.parse()?) };
+        self.possible.iter().map(|cpu| Ok((*cpu, Counts::read(|_| next())?))).collect()
     }
 
     /// Until each of these counters has got so far.
@@ -237,7 +164,7 @@ impl<'a> Demo<'a> {
     }
 
     /// The steps in the kernel log since the last time; waits for this many.
-    pub fn steps(&self, least: usize) -> Result<Vec<(u32, Step)>> {
+    pub fn steps(&self, least: usize) -> Result<Vec<(u32, Kind)>> {
         let start = clock::now();
         let limit = self.vm.limit(DEFAULT_LIMIT);
         loop {
@@ -256,7 +183,7 @@ impl<'a> Demo<'a> {
     }
 
     /// Exactly these steps were logged since the last time; between CPUs there is no order.
-    pub fn logged(&self, wanted: &[(u32, Step)]) -> Result<()> {
+    pub fn logged(&self, wanted: &[(u32, Kind)]) -> Result<()> {
         let mut seen = self.steps(wanted.len())?;
         let mut wanted = wanted.to_vec();
         seen.sort_by_key(|(cpu, _)| *cpu);
@@ -301,7 +228,7 @@ pub fn pids(vm: &Vm) -> Result<Vec<i32>> {
 /// The text of `summary`, and that of each CPU's `latency_hist`.
 pub fn tables(vm: &Vm) -> Result<(String, BTreeMap<u32, String>)> {
     let possible = vm.cpus("possible")?;
-    let mut calls = vec![read(&format!("{FOLDER}/summary"))];
+    let mut calls = vec![read(format::SUMMARY.path)];
     calls.extend(possible.iter().map(|cpu| read(&file(*cpu, "latency_hist"))));
     let mut values = vm.batch(calls)?.into_iter().map(text);
     let summary = values.next().context("no summary")??;
@@ -310,15 +237,15 @@ pub fn tables(vm: &Vm) -> Result<(String, BTreeMap<u32, String>)> {
 }
 
 /// Reads the present events of `events_binary` onto the end of `bytes`.
-pub fn drain(events: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
-    events.drain(bytes, module::RECORD, module::capacity(events.vm().config().cpus))
+pub fn drain(file: &Handle<'_>, bytes: &mut Vec<u8>) -> Result<()> {
+    file.drain(bytes, format::Record::SIZE, events::capacity(file.vm().config().cpus))
 }
 
 /// Checks that the events so far form a legal life cycle for each thread.
 pub fn check_life_cycles(vm: &Vm) -> Result<()> {
     let mut bytes = Vec::new();
     drain(&vm.open(EVENTS_BINARY, Access::ReadNow)?, &mut bytes)?;
-    ensure_legal(conform::life(&module::events(&bytes)?))
+    ensure_legal(life::check(&events::parse(&bytes)?))
 }
 
 /// Fails if there are violations of a thread's life cycle.
@@ -332,8 +259,9 @@ pub fn file(cpu: u32, name: &str) -> String {
     format!("{FOLDER}/cpu{cpu}/{name}")
 }
 
-fn show(steps: &[(u32, Step)]) -> String {
-    let words: Vec<_> = steps.iter().map(|(cpu, step)| format!("cpu{cpu}: {step}")).collect();
+fn show(steps: &[(u32, Kind)]) -> String {
+    let words: Vec<_> =
+        steps.iter().map(|(cpu, step)| format!("cpu{cpu}: {}", step.name())).collect();
     format!("[{}]", words.join(", "))
 }
 
@@ -364,11 +292,10 @@ mod tests {
     #[test]
     fn steps_are_read_from_the_log() {
         let got = step(&record("rust_smpboot_demo: cpu12: cleanup(offline)"));
-        assert_eq!(got, Some((12, Step::CleanupOffline)));
-        for (wanted, name) in Step::ALL {
-            let got = step(&record(&format!("rust_smpboot_demo: cpu0: {name}")));
-            assert_eq!(got, Some((0, wanted)));
-            assert_eq!(wanted.to_string(), name);
+        assert_eq!(got, Some((12, Kind::CleanupOffline)));
+        for wanted in Kind::ALL {
+            let got = step(&record(&format!("rust_smpboot_demo: cpu0: {}", wanted.name())));
+            assert_eq!(got, Some((0, *wanted)));
         }
     }
 
@@ -381,18 +308,6 @@ mod tests {
         ] {
             assert_eq!(step(&record(text)), None, "{text}");
         }
-    }
-
-    #[test]
-    fn names_and_values_go_together() {
-        let counts = Counts::from_values([1, 2, 3, 4, 5, 6, 7]);
-        let by_name = |name| {
-            let i = Counts::NAMES.iter().position(|n| *n == name).unwrap();
-            counts.values()[i]
-        };
-        assert_eq!(by_name("create"), counts.create);
-        assert_eq!(by_name("unpark"), counts.unpark);
-        assert_eq!(by_name("wake"), counts.wake);
     }
 
     #[test]

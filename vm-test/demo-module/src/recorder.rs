@@ -3,16 +3,16 @@
 //! Records what the demo module and the kernel tell of a run, for the picture.
 
 use crate::trace_dat::{self, Raw, TRACING};
-use crate::{EVENTS_BINARY, FOLDER, WAKE, ensure_legal, file, tables};
+use crate::{EVENTS_BINARY, WAKE, ensure_legal, file, tables};
 use anyhow::{Context, Result};
+use demo_format::events::Events;
+use demo_format::format::SUMMARY;
+use demo_format::table::{self, Row};
 use host::guest::Handle;
 use host::{Vm, files};
-use report::conform;
 use report::ftrace::{self, Marker};
-use report::model::About;
-use report::module::Events;
-use report::table::{self, Row};
-use report::{Recording, Run, html, perfetto};
+use report::run::About;
+use report::{Recording, View, conformance, html, perfetto};
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -93,7 +93,7 @@ impl<'a> Recorder<'a> {
 
     /// The table of the threads as they are now; nothing if the module is not loaded.
     pub fn table(&mut self, width: usize) -> Result<Vec<Row>> {
-        if !self.vm.exists(&format!("{FOLDER}/summary"))? {
+        if !self.vm.exists(SUMMARY.path)? {
             return Ok(Vec::new());
         }
         self.drain()?;
@@ -112,24 +112,26 @@ impl<'a> Recorder<'a> {
     /// Fails if the run is not one that can be. `dat`: makes a `trace.dat`, too, which takes a
     /// second.
     pub fn finish(mut self, dat: bool) -> Result<Recorded> {
-        if !self.vm.has("tracefs") {
-            let run = self.recording.run()?;
-            ensure_legal(conform::violations(&run))?;
-            return Ok(Recorded { run, trace: None, raw: None });
+        let (mut trace, mut raw) = (None, None);
+        if self.vm.has("tracefs") {
+            self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
+            trace = Some(self.vm.read_bytes(&format!("{TRACING}/trace"))?);
+            self.recording.trace = trace.clone();
         }
-        self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
-        let trace = self.vm.read_bytes(&format!("{TRACING}/trace"))?;
-        self.recording.trace = Some(trace.clone());
-        let run = self.recording.run()?;
-        let raw = if dat { Some(Raw::take(self.vm, &run)?) } else { None };
-        self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
-        ensure_legal(conform::violations(&run))?;
-        Ok(Recorded { run, trace: Some(trace), raw })
+        let view = View::new(self.recording.run()?);
+        if trace.is_some() {
+            if dat {
+                raw = Some(Raw::take(self.vm, &view.run)?);
+            }
+            self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
+        }
+        ensure_legal(conformance::violations(&view))?;
+        Ok(Recorded { view, trace, raw })
     }
 }
 
 pub struct Recorded {
-    pub run: Run,
+    pub view: View,
     /// The kernel's text.
     trace: Option<Vec<u8>>,
     raw: Option<Raw>,
@@ -141,8 +143,8 @@ impl Recorded {
         let (trace, dat) = (self.trace.is_some(), self.raw.is_some());
         let saved = Saved { base: folder.join(name), trace, dat };
         let pictures = [
-            ("html", html::page(&self.run).into_bytes()),
-            ("json", perfetto::json(&self.run).into_bytes()),
+            ("html", html::page(&self.view).into_bytes()),
+            ("json", perfetto::json(&self.view).into_bytes()),
         ];
         let trace = self.trace.clone().map(|trace| ("trace", trace));
         for (extension, bytes) in pictures.into_iter().chain(trace) {

@@ -2,9 +2,10 @@
 
 //! `smpboot-top`: the demo's threads as a table that stays up to date.
 
+use demo_format::events::{self, Events};
+use demo_format::format::{DIRECTORY, EVENTS_BINARY, MODULE, SUMMARY};
+use demo_format::{ascii, table};
 use nix::fcntl::OFlag;
-use report::module::{self, Events};
-use report::{ascii, table};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
@@ -16,7 +17,6 @@ use std::{env, thread};
 /// The agent under this name is this program.
 pub const NAME: &str = "smpboot-top";
 
-const FOLDER: &str = "/sys/kernel/debug/rust_smpboot_demo";
 const REFRESH: Duration = Duration::from_millis(500);
 
 /// On a terminal until Ctrl-C or until the module is gone, elsewhere once.
@@ -80,14 +80,13 @@ fn shown(text: String) -> String {
 }
 
 fn rows(width: usize) -> io::Result<Vec<table::Row>> {
-    let summary = fs::read_to_string(format!("{FOLDER}/summary")).map_err(|e| {
-        io::Error::new(e.kind(), format!("{NAME}: rust_smpboot_demo is not loaded ({e})"))
-    })?;
+    let summary = fs::read_to_string(SUMMARY.path)
+        .map_err(|e| io::Error::new(e.kind(), format!("{NAME}: {MODULE} is not loaded ({e})")))?;
     let mut latencies = BTreeMap::new();
     for cpu in
         summary.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse().ok())
     {
-        let path = format!("{FOLDER}/cpu{cpu}/latency_hist");
+        let path = format!("{DIRECTORY}/cpu{cpu}/latency_hist");
         latencies.insert(cpu, fs::read_to_string(path)?);
     }
     let events = events(latencies.len() as u32)?;
@@ -99,8 +98,8 @@ fn events(cpus: u32) -> io::Result<Events> {
     let mut file = File::options()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())
-        .open(format!("{FOLDER}/events_binary"))?;
-    let mut bytes = vec![0; module::capacity(cpus)];
+        .open(EVENTS_BINARY.path)?;
+    let mut bytes = vec![0; events::capacity(cpus)];
     let len = match file.read(&mut bytes) {
         Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
         len => len?,

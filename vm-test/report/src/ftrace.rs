@@ -2,14 +2,10 @@
 
 //! What the kernel itself traced: `/sys/kernel/tracing/trace`.
 
-use crate::model::Nanos;
-use crate::module::excerpt;
 use anyhow::{Context, Result, ensure};
-use serde::{Deserialize, Serialize};
+use demo_format::format::THREAD;
+use demo_format::{Nanos, excerpt};
 use std::fmt;
-
-/// How the demo's threads are called, before the `/`.
-pub const THREAD: &str = "rust_demo";
 
 /// What to write into which file of `/sys/kernel/tracing`, in this order, before the module is loaded.
 ///
@@ -46,7 +42,7 @@ pub fn setup() -> Vec<(String, String)> {
 ///
 /// [`Marker::sync`] is the action that relates the module's clock to that of the trace: between its two markers, the
 /// host wakes that CPU's thread by the module's `wake`, for the first time since the module was loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marker {
     Begin(String),
     End(String),
@@ -80,7 +76,7 @@ impl fmt::Display for Marker {
     }
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
     /// In the order of time.
     pub events: Vec<Event>,
@@ -88,7 +84,7 @@ pub struct Trace {
     pub lost: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     /// To the microsecond: the kernel prints no more.
     pub time: Nanos,
@@ -104,7 +100,7 @@ pub struct Event {
 }
 
 /// What of an event is understood here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// `cpu` is the one that comes or goes, in all of these.
     HotplugEnter {

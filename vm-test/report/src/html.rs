@@ -2,72 +2,92 @@
 
 //! The run as a picture: one HTML file that needs nothing else.
 
-use crate::latency::Latencies;
-use crate::model::Run;
-use crate::spark::{Histogram, time};
+use crate::run::{Action, Run};
 use crate::view::{CpuView, View};
-use serde_json::{Value, json};
+use demo_format::Nanos;
+use demo_format::format::{Kind, bucket_begin, bucket_end};
+use demo_format::histogram::{Histogram, time};
+use demo_format::latency::Latencies;
+use serde::Serialize;
 use std::fmt::Write;
 
-pub(crate) const STYLE: &str = include_str!("html/page.css");
-const SCRIPT: &str = include_str!("html/page.js");
+/// A page of which nothing is loaded from anywhere, and the browser is told so.
+pub(crate) struct Page<'a> {
+    pub title: &'a str,
+    /// Shown in one line, those that are not empty.
+    pub about: &'a [&'a str],
+    /// Beside the style of all pages.
+    pub style: &'a str,
+    /// Whether it has a script.
+    pub script: bool,
+    /// HTML.
+    pub body: String,
+}
 
-/// Nothing is loaded from anywhere, and the browser is told so.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
+impl Page<'_> {
+    pub fn html(&self) -> String {
+        let style = "default-src 'none'; style-src 'unsafe-inline'";
+        let policy = match self.script {
+            true => format!("{style}; script-src 'unsafe-inline'"),
+            false => style.to_owned(),
+        };
+        let about = self.about.iter().filter(|text| !text.is_empty());
+        let about = about.flat_map(|text| ["<span>".into(), escape(text), "</span>".into()]);
+        fill(
+            include_str!("html/page.html"),
+            &[
+                ("policy", &policy),
+                ("title", &escape(self.title)),
+                ("style", &format!("{}{}", include_str!("html/page.css"), self.style)),
+                ("about", &about.collect::<String>()),
+                ("body", &self.body),
+            ],
+        )
+    }
+}
+
+/// Puts a text into each hole, `{{NAME}}`. Texts are not searched for holes.
+fn fill(skeleton: &str, texts: &[(&str, &str)]) -> String {
+    let mut pieces = skeleton.split("{{");
+    let mut html = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (name, rest) = piece.split_once("}}").unwrap_or_default();
+        html += texts.iter().find(|(known, _)| *known == name).map_or("", |(_, text)| text);
+        html += rest;
+    }
+    html
+}
 
 /// The text of the file.
-pub fn page(run: &Run) -> String {
-    let about = &run.about;
-    let title = escape(if about.title.is_empty() { "Per-CPU threads" } else { &about.title });
-    let release =
-        if about.release.is_empty() { String::new() } else { format!("Linux {}", about.release) };
+pub fn page(view: &View) -> String {
+    let about = &view.run.about;
+    let release = match about.release.as_str() {
+        "" => String::new(),
+        release => format!("Linux {release}"),
+    };
     let cpus = match about.cpus {
         0 => String::new(),
         1 => "1 CPU".to_owned(),
         count => format!("{count} CPUs"),
     };
-    let mut spans = String::new();
-    for text in [&release, &about.arch, &cpus, &about.accelerator, &about.date] {
-        if !text.is_empty() {
-            let _ = write!(spans, "<span>{}</span>", escape(text));
-        }
+    let body = fill(
+        include_str!("html/run.html"),
+        &[
+            ("notes", &notes(&view.run)),
+            ("histograms", &histograms(view)),
+            ("counters", &counters(&view.run)),
+            ("data", &data(view)),
+            ("script", include_str!("html/page.js")),
+        ],
+    );
+    Page {
+        title: if about.title.is_empty() { "Per-CPU threads" } else { &about.title },
+        about: &[&release, &about.arch, &cpus, &about.accelerator, &about.date],
+        style: "",
+        script: true,
+        body,
     }
-    let (notes, legend) = (notes(run), legend(run));
-    let (histograms, counters) = (histograms(run), counters(run));
-    let data = data(run);
-
-    format!(
-        "<!DOCTYPE html>
-<html lang=\"en\">
-<head>
-<meta charset=\"utf-8\">
-<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">
-<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">
-<title>{title}</title>
-<style>
-{STYLE}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p class=\"about\">{spans}</p>
-<div class=\"bar\" id=\"actions\"></div>
-<div id=\"chart\" tabindex=\"0\" role=\"img\" aria-label=\"Timeline of each CPU and its thread\">
-<canvas id=\"timeline\"></canvas><div id=\"hair\" hidden></div></div>
-<div id=\"tip\" role=\"tooltip\" hidden></div>
-{legend}
-<div class=\"bar\"><button id=\"in\">zoom in</button><button id=\"out\">zoom out</button><button id=\"all\">all of it</button>
-<span class=\"dim\">drag to move, <kbd>Shift</kbd> drag to select, <kbd>Ctrl</kbd> wheel or <kbd>+</kbd> <kbd>−</kbd> to zoom,
-<kbd>←</kbd> <kbd>→</kbd> to move, <kbd>0</kbd> for all, <kbd>n</kbd> <kbd>p</kbd> for the next and previous action;
-double-click a step to fill the view with it</span></div>
-<p class=\"dim\" id=\"thinned\"></p>
-{notes}<noscript><p>The timeline needs JavaScript; what follows does not.</p></noscript>
-{histograms}{counters}<script type=\"application/json\" id=\"run\">{data}</script>
-<script>
-{SCRIPT}</script>
-</body>
-</html>
-"
-    )
+    .html()
 }
 
 /// For text, and for attributes in double quotes.
@@ -86,62 +106,57 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// What of the run the script needs.
-fn data(run: &Run) -> String {
-    let view = View::new(run);
-    let mut names = Index::default();
-    let mut tasks = Index::default();
-    let cpus: Vec<Value> =
-        view.cpus.iter().map(|cpu| data_of(run, cpu, &mut names, &mut tasks)).collect();
-    let actions: Vec<Value> =
-        run.actions.iter().map(|a| json!([a.label, a.begin, a.end])).collect();
-    let data = json!({
-        "begin": view.begin,
-        "end": view.end,
-        "traced": !run.trace.events.is_empty(),
-        "actions": actions,
-        "cpus": cpus,
-        "names": names.0,
-        "tasks": tasks.0,
-    });
-    // No end tag and no comment in it may end the element.
-    data.to_string().replace('<', "\\u003c")
+/// What the script needs. It finds each field under its name here, and those of [`CpuView`] under theirs.
+#[derive(Serialize)]
+struct Data<'a> {
+    begin: Nanos,
+    end: Nanos,
+    traced: bool,
+    actions: &'a [Action],
+    cpus: &'a [CpuView],
+    kinds: Vec<Mark>,
 }
 
-fn data_of(run: &Run, cpu: &CpuView, names: &mut Index, tasks: &mut Index) -> Value {
-    let sched = cpu.sched.iter().filter_map(|index| run.trace.events.get(*index));
-    json!({
-        "id": cpu.id,
-        "power": cpu.power.iter().map(|s| json!([s.begin, s.end, s.what])).collect::<Vec<_>>(),
-        "life": cpu.life.iter().map(|s| json!([s.begin, s.end, s.what])).collect::<Vec<_>>(),
-        "events": cpu.events.iter().map(|e| json!([e.time, e.kind as u32, e.number])).collect::<Vec<_>>(),
-        "joins": cpu.joins.iter().map(|j| json!([j.wake, j.run, j.first, j.pending])).collect::<Vec<_>>(),
-        "running": cpu.running.iter().map(|s| json!([s.begin, s.end, s.what])).collect::<Vec<_>>(),
-        "steps": cpu
-            .steps
-            .iter()
-            .map(|s| json!([s.begin, s.end, s.depth, s.number, s.target, s.function, s.ret]))
-            .collect::<Vec<_>>(),
-        "sched": sched
-            .map(|e| json!([e.time, names.of(&e.name), e.text, e.cpu, tasks.of(&e.task)]))
-            .collect::<Vec<_>>(),
-    })
+/// How a kind of event is drawn: a path around 0, filled or stroked, in a color of `page.css`.
+#[derive(Serialize)]
+struct Mark {
+    name: &'static str,
+    lane: &'static str,
+    color: &'static str,
+    path: &'static str,
+    /// The width of the stroke; 0 to fill.
+    stroke: f32,
 }
 
-/// Words that come often, by number.
-#[derive(Default)]
-struct Index(Vec<String>);
-
-impl Index {
-    fn of(&mut self, word: &str) -> usize {
-        match self.0.iter().position(|known| known == word) {
-            Some(index) => index,
-            None => {
-                self.0.push(word.to_owned());
-                self.0.len() - 1
+impl Mark {
+    fn of(kind: Kind) -> Self {
+        let (lane, color, path, stroke) = match kind {
+            Kind::Wake => ("wakes", "wake", "M-.75-4h1.5v8h-1.5z", 0.0),
+            Kind::Run => ("runs", "run", "M3 0A3 3 0 1 1-3 0 3 3 0 1 1 3 0z", 0.0),
+            Kind::Setup => ("callbacks", "setup", "M0-5.5 5.5 0 0 5.5-5.5 0z", 0.0),
+            Kind::Park => ("callbacks", "park", "M-5.5-4.5h11L0 5.5z", 0.0),
+            Kind::Unpark => ("callbacks", "unpark", "M-5.5 4.5h11L0-5.5z", 0.0),
+            Kind::CleanupOnline | Kind::CleanupOffline => {
+                ("callbacks", "cleanup", "M-4.5-4.5l9 9M4.5-4.5l-9 9", 2.5)
             }
-        }
+            // And any other.
+            _ => ("callbacks", "create", "M4.5 0A4.5 4.5 0 1 1-4.5 0 4.5 4.5 0 1 1 4.5 0z", 2.0),
+        };
+        Self { name: kind.name(), lane, color, path, stroke }
     }
+}
+
+fn data(view: &View) -> String {
+    let data = Data {
+        begin: view.begin,
+        end: view.end,
+        traced: !view.run.trace.events.is_empty(),
+        actions: &view.run.actions,
+        cpus: &view.cpus,
+        kinds: Kind::ALL.iter().map(|kind| Mark::of(*kind)).collect(),
+    };
+    // No end tag and no comment in it may end the element.
+    serde_json::to_string(&data).unwrap_or_default().replace('<', "\\u003c")
 }
 
 fn notes(run: &Run) -> String {
@@ -173,72 +188,16 @@ fn notes(run: &Run) -> String {
     html
 }
 
-fn legend(run: &Run) -> String {
-    let block = |css: &str| {
-        format!("<rect width=\"16\" height=\"10\" y=\"1\" rx=\"1.5\" style=\"fill:var(--{css})\"/>")
-    };
-    let line = |css: &str| {
-        format!("<rect x=\"7\" width=\"2\" height=\"10\" y=\"1\" style=\"fill:var(--{css})\"/>")
-    };
-    let path = |css: &str, d: &str| format!("<path d=\"{d}\" style=\"fill:var(--{css})\"/>");
-    let stroke = |css: &str, d: &str| {
-        format!("<path d=\"{d}\" style=\"fill:none;stroke:var(--{css});stroke-width:2.2\"/>")
-    };
-    let mut entries = vec![
-        (block("online"), "online"),
-        (block("leaving"), "going"),
-        (block("offline"), "offline"),
-        (block("coming"), "coming"),
-        (line("wake"), "wake"),
-        (path("run", "M8 3a3 3 0 1 0 .01 0z"), "run"),
-        (stroke("create", "M8 2a4 4 0 1 0 .01 0z"), "create"),
-        (path("setup", "M8 .5 13.5 6 8 11.5 2.5 6z"), "setup"),
-        (path("park", "M2.5 1.5h11L8 11.5z"), "park"),
-        (path("unpark", "M2.5 10.5h11L8 .5z"), "unpark"),
-        (stroke("cleanup", "M4 2l8 8M12 2l-8 8"), "cleanup"),
-        (block("active"), "thread active"),
-        (block("parked"), "thread parked"),
-    ];
-    if !run.trace.events.is_empty() {
-        entries.push((block("running"), "has the CPU (sched_switch)"));
-        entries.push((line("sched"), "sched event"));
-        entries.push((block("step"), "hotplug step"));
-        entries.push((block("step-smpboot"), "step that parks, unparks threads"));
-    }
-    let mut html = "<div class=\"legend\">".to_owned();
-    for (shape, name) in entries {
-        let _ = write!(html, "<span><svg viewBox=\"0 0 16 12\">{shape}</svg>{name}</span>");
-    }
-    html + "</div>"
-}
-
-/// The slowest wake of a CPU, of the counters.
-fn max_of(run: &Run, id: u32) -> Option<u64> {
-    let column = |name: &str| run.counters.columns.iter().position(|column| column == name);
-    let (cpu, max) = (column("cpu")?, column("max_ns")?);
-    let row = run
-        .counters
-        .rows
-        .iter()
-        .find(|row| row.get(cpu).is_some_and(|word| *word == id.to_string()))?;
-    row.get(max)?.parse().ok().filter(|max| *max > 0)
-}
-
-fn histograms(run: &Run) -> String {
-    let of_cpus: Vec<(u32, Latencies)> = run
-        .cpus
-        .iter()
-        .map(|cpu| (cpu.id, Latencies::of(cpu, &cpu.latencies, max_of(run, cpu.id))))
-        .collect();
+fn histograms(view: &View) -> String {
     let mut all = Histogram::default();
-    of_cpus.iter().for_each(|(_, latencies)| all.add(&latencies.histogram));
+    view.cpus.iter().for_each(|cpu| all.add(&cpu.latencies.histogram));
     if all.total() == 0 {
         return String::new();
     }
     let range = all.range();
     let mut html = "<h2>From wake to run</h2>\n<div class=\"cards\" id=\"latencies\">\n".to_owned();
-    for (id, latencies) in &of_cpus {
-        html += &histogram(*id, latencies, range.clone());
+    for cpu in &view.cpus {
+        html += &histogram(cpu.id, &cpu.latencies, range.clone());
     }
     html + "</div>\n"
 }
@@ -255,8 +214,8 @@ fn histogram(id: u32, latencies: &Latencies, range: std::ops::Range<usize>) -> S
     for bucket in range.clone() {
         let count = histogram.counts[bucket];
         let x = (bucket - range.start) as f64 * bar;
-        let from = time(Histogram::from(bucket));
-        let label = match Histogram::to(bucket) {
+        let from = time(bucket_begin(bucket));
+        let label = match bucket_end(bucket) {
             Some(to) => format!("{from} to {}: {count}", time(to)),
             None => format!("{from} and more: {count}"),
         };
@@ -344,7 +303,10 @@ fn counters(run: &Run) -> String {
 mod tests {
     use super::*;
     use crate::ftrace::{Event, What};
-    use crate::model::{self, About, Action, Cpu, Kind, Lost, Table};
+    use crate::run::About;
+    use demo_format::events::{self, Cpu, Lost};
+    use demo_format::files::Table;
+    use serde_json::{Value, json};
 
     const EVIL: &str = "</script><script>alert('x')</script>\"&<!--";
 
@@ -382,20 +344,35 @@ mod tests {
 
     #[test]
     fn names_do_not_get_out_of_their_place() {
-        let page = page(&run());
+        let page = page(&View::new(run()));
         assert!(!page.contains("alert('x')</script>"));
         assert_eq!(page.matches("<script").count(), 2);
         assert_eq!(page.matches("</script>").count(), 2);
         assert!(page.contains("&lt;/script&gt;&lt;script&gt;alert(&#39;x&#39;)"));
         let data = data_in(&page);
-        assert_eq!(data["actions"][0][0], EVIL);
-        assert_eq!(data["cpus"][0]["sched"][0][2], EVIL);
-        assert_eq!(data["tasks"][0], EVIL);
+        assert_eq!(data["actions"][0]["label"], EVIL);
+        assert_eq!(data["cpus"][0]["sched"]["text"][0], EVIL);
+        assert_eq!(data["cpus"][0]["sched"]["by"][0], EVIL);
+    }
+
+    #[test]
+    fn each_hole_is_filled_once() {
+        let filled = fill("<{{a}}{{b}}>{{a}}", &[("a", "{{b}}"), ("b", "2")]);
+        assert_eq!(filled, "<{{b}}2>{{b}}");
+        for (skeleton, page) in [
+            (include_str!("html/page.html"), page(&View::new(Run::default()))),
+            (include_str!("html/run.html"), page(&View::new(Run::default()))),
+        ] {
+            for piece in skeleton.split("{{").flat_map(|piece| piece.split("}}").skip(1)) {
+                assert!(page.contains(piece), "{piece}");
+            }
+            assert!(!page.contains("{{"));
+        }
     }
 
     #[test]
     fn the_page_needs_nothing_else() {
-        let page = page(&run());
+        let page = page(&View::new(run()));
         for outside in ["http://", "https://", "src=", "@import", "url("] {
             assert!(!page.contains(outside), "{outside}");
         }
@@ -405,16 +382,16 @@ mod tests {
     fn the_page_says_what_is_missing() {
         let mut run = run();
         run.trace.lost = 7;
-        let with_trace = page(&run);
+        let with_trace = page(&View::new(run.clone()));
         assert!(with_trace.contains("3 events of cpu0 were overwritten"));
         assert!(with_trace.contains("7 events of the kernel&#39;s trace were overwritten"));
         run.trace = Default::default();
-        assert!(page(&run).contains("The kernel was not traced"));
+        assert!(page(&View::new(run.clone())).contains("The kernel was not traced"));
     }
 
     #[test]
     fn latencies_and_counters_are_there_without_the_script() {
-        let page = page(&run());
+        let page = page(&View::new(run()));
         assert!(page.contains("<title>1.02 µs to 2.05 µs: 1</title>"));
         assert!(page.contains("max 1.60 µs"));
         assert!(page.contains("<td title=\"1600 ns\">1.60 µs</td>"));
@@ -429,23 +406,23 @@ mod tests {
         let mut run = run();
         let cpu = &mut run.cpus[0];
         cpu.events = all
-            .map(|((time, kind), number)| model::Event { time: *time, number, kind: *kind })
+            .map(|((time, kind), number)| events::Event { time: *time, number, kind: *kind })
             .collect();
         cpu.lost.clear();
-        let exact = page(&run);
+        let exact = page(&View::new(run.clone()));
         assert!(exact.contains("<span>1 runs</span><span>p50 86.0 µs</span>"), "{exact}");
         assert!(exact.contains("<span>max 86.0 µs</span>") && exact.contains(">1 pending</span>"));
         assert!(!exact.contains("estimated from buckets"));
 
         run.cpus[0].lost.push(Lost { first: 8, count: 1 });
-        let estimated = page(&run);
+        let estimated = page(&View::new(run.clone()));
         assert!(estimated.contains("<span>p50 ~1.60 µs</span>"));
         assert!(estimated.contains("estimated from buckets"));
     }
 
     #[test]
     fn nothing_is_a_page_too() {
-        let page = page(&Run::default());
+        let page = page(&View::new(Run::default()));
         assert!(page.contains("Per-CPU threads"));
         assert_eq!(data_in(&page)["cpus"], json!([]));
     }

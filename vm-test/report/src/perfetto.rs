@@ -21,8 +21,9 @@
 //! Times are microseconds since the module was loaded, with three decimals. Times before that are negative, which
 //! readers of this format do not all like, so all times are moved if there are any; `otherData` says by how much.
 
-use crate::model::{Kind, Nanos, Run};
-use crate::view::{CpuView, View};
+use crate::view::{CpuView, View, state_name};
+use demo_format::Nanos;
+use demo_format::format::Kind;
 use serde_json::{Map, Value, json};
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -53,8 +54,8 @@ fn process(cpu: u32) -> u32 {
 }
 
 /// The text of the file.
-pub fn json(run: &Run) -> String {
-    let view = View::new(run);
+pub fn json(view: &View) -> String {
+    let run = &view.run;
     let shift = view.begin.min(0).saturating_neg();
     let mut out = Out { events: vec![], shift };
 
@@ -81,7 +82,7 @@ pub fn json(run: &Run) -> String {
     }
     let mut flows = 0;
     for cpu in &view.cpus {
-        out.cpu(run, cpu, &mut flows);
+        out.cpu(cpu, &mut flows);
     }
 
     let about = &run.about;
@@ -189,7 +190,7 @@ impl Out {
         self.event("i", track, name, time, json!({ "s": "t", "args": args }));
     }
 
-    fn cpu(&mut self, run: &Run, cpu: &CpuView, flows: &mut u64) {
+    fn cpu(&mut self, cpu: &CpuView, flows: &mut u64) {
         let pid = process(cpu.id);
         self.name(pid, &format!("cpu{}", cpu.id), cpu.id + 1);
         for (tid, name) in TRACKS {
@@ -201,7 +202,8 @@ impl Out {
             power.map(|span| Slice::new(span.what.name(), (span.begin, span.end), json!({})));
         self.slices((pid, POWER), power.collect());
         let life = cpu.life.iter();
-        let life = life.map(|span| Slice::new(span.what.name(), (span.begin, span.end), json!({})));
+        let life =
+            life.map(|span| Slice::new(state_name(span.what), (span.begin, span.end), json!({})));
         self.slices((pid, LIFE), life.collect());
         for event in cpu.events.iter().filter(|event| !matches!(event.kind, Kind::Wake | Kind::Run))
         {
@@ -239,8 +241,8 @@ impl Out {
             .map(|span| Slice::new("run", (span.begin, span.end), json!({ "left_as": span.what })));
         self.slices((pid, RUNS), running.chain(answers.into_values()).collect());
 
-        for event in cpu.sched.iter().filter_map(|index| run.trace.events.get(*index)) {
-            let args = json!({ "text": event.text, "on": event.cpu, "by": event.task });
+        for event in &cpu.sched {
+            let args = json!({ "text": event.text, "on": event.on, "by": event.by });
             self.instant((pid, SCHED), &event.name, event.time, args);
         }
         let steps = cpu.steps.iter().map(|step| {
@@ -254,7 +256,8 @@ impl Out {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Action, Cpu, Event};
+    use crate::run::{Action, Run};
+    use demo_format::events::{Cpu, Event};
     use std::collections::HashMap;
 
     fn run() -> Run {
@@ -272,7 +275,7 @@ mod tests {
     }
 
     fn events(run: &Run) -> Vec<Value> {
-        let trace: Value = serde_json::from_str(&json(run)).unwrap();
+        let trace: Value = serde_json::from_str(&json(&View::new(run.clone()))).unwrap();
         trace["traceEvents"].as_array().unwrap().clone()
     }
 

@@ -2,11 +2,13 @@
 
 //! What the guest's files gave, on its way to a [`Run`].
 
-use crate::ftrace::{Marker, THREAD, Trace, What};
-use crate::model::{About, Action, Cpu, Kind, Nanos, Run};
-use crate::module;
+use crate::ftrace::{Marker, Trace, What};
+use crate::run::{About, Action, Run};
 use crate::view::scheduled;
 use anyhow::{Context, Result, ensure};
+use demo_format::events::{self, Cpu};
+use demo_format::format::{Kind, THREAD};
+use demo_format::{Nanos, files};
 use std::collections::BTreeMap;
 
 /// The kernel prints times to the microsecond, and cuts off what is below.
@@ -34,10 +36,10 @@ impl Recording {
     /// Understands the files, or says which one does not look as it should.
     pub fn run(self) -> Result<Run> {
         let mut cpus: BTreeMap<u32, Cpu> =
-            module::events(&self.events_binary)?.into_iter().map(|cpu| (cpu.id, cpu)).collect();
+            events::parse(&self.events_binary)?.into_iter().map(|cpu| (cpu.id, cpu)).collect();
         for (id, text) in &self.latency_hist {
             cpus.entry(*id).or_insert_with(|| Cpu::new(*id)).latencies =
-                module::latency_hist(text).with_context(|| format!("cpu{id}"))?;
+                files::latency_hist(text).with_context(|| format!("cpu{id}"))?;
         }
         for id in self.offline {
             cpus.entry(id).or_insert_with(|| Cpu::new(id)).online = false;
@@ -61,7 +63,7 @@ impl Recording {
 
         let counters = match self.summary.is_empty() {
             true => Default::default(),
-            false => module::summary(&self.summary)?,
+            false => files::summary(&self.summary)?,
         };
         Ok(Run { about: self.about, actions, cpus, trace, clock_error, counters })
     }
@@ -176,7 +178,10 @@ fn narrow(trace: &Trace, cpus: &[Cpu], limits: (Nanos, Nanos)) -> (Nanos, Nanos)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::module::tests::record;
+
+    fn record(time: u64, number: u64, cpu: u32, kind: u32) -> Vec<u8> {
+        demo_format::format::Record { time, number, cpu, kind }.to_bytes().into()
+    }
 
     fn recording() -> Recording {
         let events = [

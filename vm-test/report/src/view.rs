@@ -2,13 +2,20 @@
 
 //! What can be concluded from a run: states that last, and what belongs together.
 
-use crate::ftrace::{THREAD, Trace, What};
-use crate::model::{Cpu, Event, Kind, Nanos, Run};
+use crate::columns::columns;
+use crate::ftrace::{self, Trace, What};
+use crate::run::Run;
+use demo_format::Nanos;
+use demo_format::events::{Cpu, Event};
+use demo_format::format::{State, THREAD};
+use demo_format::latency::{self, Join, Latencies};
+use demo_format::life;
 use serde::Serialize;
 
-/// What the pictures show.
+/// A run, and what was concluded from it: computed once, for pictures, traces and checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
+    pub run: Run,
     /// The first and the last thing that is known.
     pub begin: Nanos,
     pub end: Nanos,
@@ -16,22 +23,33 @@ pub struct View {
 }
 
 /// One CPU, its thread, and what the kernel said of both.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// The fields are lanes of the timeline, which gets them under their names.
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CpuView {
     pub id: u32,
+    #[serde(serialize_with = "columns")]
     pub power: Vec<Span<Power>>,
-    pub life: Vec<Span<Life>>,
+    /// The state of the thread, by its events. Nothing: too many were lost to tell.
+    #[serde(serialize_with = "columns")]
+    pub life: Vec<Span<Option<State>>>,
     /// The module's events in the order of time; indices of `joins` are into these.
+    #[serde(serialize_with = "columns")]
     pub events: Vec<Event>,
+    #[serde(serialize_with = "columns")]
     pub joins: Vec<Join>,
     /// When the thread had the CPU, and in which state it left it (as `sched_switch` calls it; nothing at the end).
+    #[serde(serialize_with = "columns")]
     pub running: Vec<Span<String>>,
+    #[serde(serialize_with = "columns")]
     pub steps: Vec<Step>,
-    /// The scheduler's events of the thread, as indices into the run's trace.
-    pub sched: Vec<usize>,
+    #[serde(serialize_with = "columns")]
+    pub sched: Vec<Sched>,
+    #[serde(skip)]
+    pub latencies: Latencies,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Span<T> {
     pub begin: Nanos,
     pub end: Nanos,
@@ -61,42 +79,31 @@ impl Power {
     }
 }
 
-/// Where the thread is in its life, by its callbacks. Before it is created: nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Life {
-    /// It never ran.
-    Created,
-    Active,
-    Parked,
-    /// Too many events were lost to tell.
-    Unknown,
+/// Names a state of a thread as it is shown.
+pub fn state_name(state: Option<State>) -> &'static str {
+    state.map_or("unknown (events lost)", State::name)
 }
 
-impl Life {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Created => "created",
-            Self::Active => "active",
-            Self::Parked => "parked",
-            Self::Unknown => "unknown (events lost)",
-        }
+/// An event of the scheduler that is about the thread.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sched {
+    pub time: Nanos,
+    pub name: String,
+    pub text: String,
+    /// The CPU and the task that it was recorded on and by.
+    pub on: u32,
+    pub by: String,
+}
+
+impl Sched {
+    fn new(event: &ftrace::Event) -> Self {
+        let ftrace::Event { time, name, text, cpu, task, .. } = event.clone();
+        Self { time, name, text, on: cpu, by: task }
     }
 }
 
-/// A wake, and the run that answered it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Join {
-    pub wake: usize,
-    pub run: usize,
-    /// Whether the latency of this run is counted from this wake: it is the first one that the run answered.
-    pub first: bool,
-    /// Whether the thread was parked, or not set up, between the two.
-    pub pending: bool,
-}
-
 /// A step of the kernel's CPU hotplug: from `cpuhp_enter` to `cpuhp_exit`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
     pub begin: Nanos,
     pub end: Nanos,
@@ -117,7 +124,7 @@ impl Step {
 }
 
 impl View {
-    pub fn new(run: &Run) -> Self {
+    pub fn new(run: Run) -> Self {
         let times = || {
             let events = run.cpus.iter().flat_map(|cpu| cpu.events.iter().map(|event| event.time));
             let actions =
@@ -126,8 +133,8 @@ impl View {
         };
         let begin = times().min().unwrap_or(0);
         let end = times().max().unwrap_or(0).max(begin + 1);
-        let cpus = run.cpus.iter().map(|cpu| CpuView::new(run, cpu, begin, end)).collect();
-        Self { begin, end, cpus }
+        let cpus = run.cpus.iter().map(|cpu| CpuView::new(&run, cpu, begin, end)).collect();
+        Self { begin, end, cpus, run }
     }
 }
 
@@ -138,10 +145,21 @@ impl CpuView {
             true => power_by_actions(run, cpu, begin, end),
             false => power_by_steps(cpu, &steps, begin, end),
         };
-        let (events, joins) = joins(cpu);
+        let joined = latency::joins(cpu);
+        let latencies = Latencies::joined(cpu, &joined, &cpu.latencies, max_of(run, cpu.id));
+        let (events, joins) = joined;
         let (running, sched) = scheduled(&run.trace, cpu.id, end);
-        Self { id: cpu.id, power, life: life(cpu, end), events, joins, running, steps, sched }
+        let life = life_spans(cpu, end);
+        Self { id: cpu.id, power, life, events, joins, running, steps, sched, latencies }
     }
+}
+
+/// The slowest wake of a CPU, of the counters.
+fn max_of(run: &Run, id: u32) -> Option<u64> {
+    let table = &run.counters;
+    let (cpu, max) = (table.column("cpu").ok()?, table.column("max_ns").ok()?);
+    let row = table.rows.iter().find(|row| row[cpu] == id.to_string())?;
+    row[max].parse().ok().filter(|max| *max > 0)
 }
 
 /// Spans of what changes from time to time.
@@ -260,84 +278,46 @@ fn power_by_actions(run: &Run, cpu: &Cpu, begin: Nanos, end: Nanos) -> Vec<Span<
     spans.end(end)
 }
 
-fn life(cpu: &Cpu, end: Nanos) -> Vec<Span<Life>> {
+fn life_spans(cpu: &Cpu, end: Nanos) -> Vec<Span<Option<State>>> {
+    let shown = |state: Option<State>| match state {
+        Some(State::None | State::Stopped) => None,
+        state => Some(state),
+    };
     let mut spans = Spans::new(None);
-    let mut lost = cpu.lost.iter().peekable();
     let mut last = None;
-    for event in &cpu.events {
-        while lost.next_if(|lost| lost.first < event.number).is_some() {
-            spans.change(last.unwrap_or(event.time), Some(Life::Unknown));
+    for step in life::steps(cpu) {
+        let time = step.event.time;
+        if step.lost > 0 {
+            spans.change(last.unwrap_or(time), Some(None));
         }
-        last = Some(event.time);
-        let life = match event.kind {
-            Kind::Create => Some(Life::Created),
-            Kind::Setup | Kind::Unpark | Kind::Run => Some(Life::Active),
-            Kind::Park => Some(Life::Parked),
-            Kind::CleanupOnline | Kind::CleanupOffline => None,
-            Kind::Wake => continue,
-        };
-        spans.change(event.time, life);
+        last = Some(time);
+        spans.change(time, shown(step.after.only()));
     }
-    if let (Some(_), Some(last)) = (lost.next(), last) {
-        spans.change(last, Some(Life::Unknown));
+    let next = cpu.events.last().map_or(0, |event| event.number + 1);
+    if let (Some(last), true) = (last, cpu.lost.iter().any(|lost| lost.first >= next)) {
+        spans.change(last, Some(None));
     }
     spans.end(end)
 }
 
-/// The events in the order of time, and which wake led to which run.
-pub(crate) fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
-    let mut by_time: Vec<usize> = (0..cpu.events.len()).collect();
-    by_time.sort_by_key(|index| cpu.events[*index].time);
-    let mut place = vec![0; by_time.len()];
-    for (at, index) in by_time.iter().enumerate() {
-        place[*index] = at;
-    }
-
-    // In the order of numbers, a run answers all wakes before it. Across a gap, nobody knows.
-    let mut joins = vec![];
-    let mut wakes: Vec<(usize, bool)> = vec![];
-    let mut next = None;
-    for (index, event) in cpu.events.iter().enumerate() {
-        if next.is_some_and(|next| next != event.number) {
-            wakes.clear();
-        }
-        next = Some(event.number + 1);
-        match event.kind {
-            Kind::Wake => wakes.push((place[index], false)),
-            Kind::Setup | Kind::Unpark => wakes.iter_mut().for_each(|(_, pending)| *pending = true),
-            Kind::Run => {
-                let run = place[index];
-                joins.extend(wakes.drain(..).enumerate().map(|(n, (wake, pending))| Join {
-                    wake,
-                    run,
-                    first: n == 0,
-                    pending,
-                }));
-            }
-            _ => {}
-        }
-    }
-    (by_time.into_iter().map(|index| cpu.events[index]).collect(), joins)
-}
-
 /// When a thread had a CPU, and the events that are about it.
-pub(crate) fn scheduled(trace: &Trace, id: u32, end: Nanos) -> (Vec<Span<String>>, Vec<usize>) {
+pub(crate) fn scheduled(trace: &Trace, id: u32, end: Nanos) -> (Vec<Span<String>>, Vec<Sched>) {
     let thread = format!("{THREAD}/{id}");
     let mut running: Vec<Span<String>> = vec![];
     let mut since = None;
     let mut sched = vec![];
-    for (index, event) in trace.events.iter().enumerate() {
+    for event in &trace.events {
         match &event.what {
-            What::Thread { comm } if *comm == thread => sched.push(index),
+            What::Thread { comm } if *comm == thread => sched.push(Sched::new(event)),
             What::Switch { to, .. } if *to == thread => {
                 since = Some(event.time);
-                sched.push(index);
+                sched.push(Sched::new(event));
             }
             What::Switch { from, state, .. } if *from == thread => {
                 if let Some(begin) = since.take() {
                     running.push(Span { begin, end: event.time, what: state.clone() });
                 }
-                sched.push(index);
+                sched.push(Sched::new(event));
             }
             _ => {}
         }
@@ -352,7 +332,9 @@ pub(crate) fn scheduled(trace: &Trace, id: u32, end: Nanos) -> (Vec<Span<String>
 mod tests {
     use super::*;
     use crate::ftrace;
-    use crate::model::{Action, Lost};
+    use crate::run::Action;
+    use demo_format::events::Lost;
+    use demo_format::format::Kind;
 
     fn cpu(kinds: &[(Nanos, u64, Kind)]) -> Cpu {
         let events = kinds.iter().map(|(time, number, kind)| Event {
@@ -388,7 +370,7 @@ mod tests {
 
     #[test]
     fn hotplug_steps_nest() {
-        let view = View::new(&traced(&TAKEN_DOWN));
+        let view = View::new(traced(&TAKEN_DOWN));
         let steps: Vec<_> = view.cpus[0]
             .steps
             .iter()
@@ -403,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_cpu_goes_and_comes() {
-        let view = View::new(&traced(&TAKEN_DOWN));
+        let view = View::new(traced(&TAKEN_DOWN));
         assert_eq!(
             spans(&view.cpus[0].power),
             [(10_000, 70_000, Power::Leaving), (70_000, 80_000, Power::Offline)]
@@ -416,7 +398,7 @@ mod tests {
             "cpuhp_exit:  cpu: 0001  state: 235 step:  83 ret: 0",
             "something: else",
         ]);
-        let view = View::new(&traced(&lines));
+        let view = View::new(traced(&lines));
         assert_eq!(
             spans(&view.cpus[0].power)[2..],
             [(80_000, 110_000, Power::Coming), (110_000, 120_000, Power::Online)]
@@ -425,7 +407,7 @@ mod tests {
 
     #[test]
     fn an_offline_that_is_called_off() {
-        let view = View::new(&traced(&[
+        let view = View::new(traced(&[
             "a: b",
             "cpuhp_enter: cpu: 0001 target: 142 step: 235 (cpuhp_kick_ap_work)",
             "cpuhp_exit:  cpu: 0001  state: 200 step: 235 ret: -16",
@@ -455,7 +437,7 @@ mod tests {
             ],
             ..Run::default()
         };
-        let view = View::new(&run);
+        let view = View::new(run);
         assert_eq!(
             spans(&view.cpus[0].power),
             [
@@ -484,12 +466,12 @@ mod tests {
             (20, 6, CleanupOnline),
         ]);
         let expected = [
-            (1, 2, Life::Created),
-            (2, 8, Life::Active),
-            (8, 10, Life::Parked),
-            (10, 20, Life::Active),
+            (1, 2, Some(State::Created)),
+            (2, 8, Some(State::Active)),
+            (8, 10, Some(State::Parked)),
+            (10, 20, Some(State::Active)),
         ];
-        assert_eq!(spans(&life(&cpu, 30)), expected);
+        assert_eq!(spans(&life_spans(&cpu, 30)), expected);
     }
 
     #[test]
@@ -499,42 +481,21 @@ mod tests {
             cpu(&[(1, 0, Create), (2, 1, Setup), (20, 9, Wake), (22, 10, Run), (30, 11, Park)]);
         cpu.lost.push(Lost { first: 2, count: 7 });
         assert_eq!(
-            spans(&life(&cpu, 40)),
+            spans(&life_spans(&cpu, 40)),
             [
-                (1, 2, Life::Created),
-                (2, 22, Life::Unknown),
-                (22, 30, Life::Active),
-                (30, 40, Life::Parked)
+                (1, 2, Some(State::Created)),
+                (2, 22, None),
+                (22, 30, Some(State::Active)),
+                (30, 40, Some(State::Parked))
             ]
         );
         cpu.lost.push(Lost { first: 12, count: 1 });
-        assert_eq!(life(&cpu, 40).last().unwrap().what, Life::Unknown);
-    }
-
-    #[test]
-    fn wakes_are_joined_to_runs() {
-        use Kind::*;
-        // The second wake has a later number than the run's, but an earlier time.
-        let cpu = cpu(&[
-            (10, 0, Wake),
-            (12, 1, Wake),
-            (20, 2, Run),
-            (19, 3, Wake),
-            (25, 4, Run),
-            (30, 5, Wake),
-            // A gap.
-            (40, 7, Run),
-        ]);
-        let (events, joins) = joins(&cpu);
-        let joins: Vec<_> =
-            joins.iter().map(|j| (events[j.wake].time, events[j.run].time, j.first)).collect();
-        assert_eq!(joins, [(10, 20, true), (12, 20, false), (19, 25, true)]);
-        assert!(events.is_sorted_by_key(|event| event.time));
+        assert_eq!(life_spans(&cpu, 40).last().unwrap().what, None);
     }
 
     #[test]
     fn the_scheduler_tells_when_a_thread_ran() {
-        let view = View::new(&traced(&[
+        let view = View::new(traced(&[
             "sched_waking: comm=rust_demo/1 pid=7 prio=120 target_cpu=001",
             "sched_switch: prev_comm=a prev_pid=1 prev_prio=120 prev_state=R ==> next_comm=rust_demo/1 next_pid=7 next_prio=120",
             "sched_switch: prev_comm=rust_demo/1 prev_pid=7 prev_prio=120 prev_state=P ==> next_comm=rust_demo/11 next_pid=1 next_prio=120",
@@ -542,13 +503,15 @@ mod tests {
             "a: b",
         ]));
         let cpu = &view.cpus[0];
-        assert_eq!(cpu.sched, [0, 1, 2, 3]);
+        let times: Vec<_> = cpu.sched.iter().map(|event| event.time).collect();
+        assert_eq!(times, [10_000, 20_000, 30_000, 40_000]);
         assert_eq!(cpu.running[0], Span { begin: 20_000, end: 30_000, what: "P".into() });
         assert_eq!(cpu.running[1], Span { begin: 40_000, end: 50_000, what: String::new() });
     }
 
     #[test]
     fn nothing_is_a_view_too() {
-        assert_eq!(View::new(&Run::default()), View { begin: 0, end: 1, cpus: vec![] });
+        let run = Run::default();
+        assert_eq!(View::new(run.clone()), View { run, begin: 0, end: 1, cpus: vec![] });
     }
 }

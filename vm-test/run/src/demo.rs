@@ -12,10 +12,10 @@ use clap::Args;
 use cli::{Options, exit, progress, say};
 use console::style;
 use demo_module::recorder::{self, Recorded, Recorder};
-use demo_module::{AllCounts, Counts, Demo, FOLDER, MODULE, PERIOD, Step, WAKE};
+use demo_module::{AllCounts, Counts, Demo, FOLDER, Kind, MODULE, PERIOD, WAKE};
 use host::Vm;
 use host::verdict::{Fault, Judge, Leaves};
-use report::model::About;
+use report::run::About;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -129,7 +129,7 @@ impl Totals {
                 vm.insmod(MODULE, "")?;
                 for cpu in &online {
                     show.model.insert(*cpu, Counts::SET_UP);
-                    show.steps.extend([(*cpu, Step::Create), (*cpu, Step::Setup)]);
+                    show.steps.extend([(*cpu, Kind::Create), (*cpu, Kind::Setup)]);
                 }
                 Ok(())
             },
@@ -160,7 +160,7 @@ impl Totals {
             &[&format!("rmmod {MODULE}")],
             |show| {
                 show.demo.unload()?;
-                show.steps.extend(online.iter().map(|cpu| (*cpu, Step::CleanupOnline)));
+                show.steps.extend(online.iter().map(|cpu| (*cpu, Kind::CleanupOnline)));
                 show.model.clear();
                 Ok(())
             },
@@ -180,7 +180,7 @@ struct Demonstration<'a> {
     /// Expected counters.
     model: AllCounts,
     /// Expected log lines of the present action.
-    steps: Vec<(u32, Step)>,
+    steps: Vec<(u32, Kind)>,
     /// Number of records already printed.
     printed: usize,
 }
@@ -311,7 +311,7 @@ impl<'a> Demonstration<'a> {
         self.act(&why, &[&toggle(cpu, 0)], |show| {
             show.vm.cpu(cpu).offline()?;
             show.model.entry(cpu).or_default().park += 1;
-            show.steps.push((cpu, Step::Park));
+            show.steps.push((cpu, Kind::Park));
             Ok(())
         })
     }
@@ -335,7 +335,7 @@ impl<'a> Demonstration<'a> {
             show.vm.cpu(cpu).online()?;
             show.cycled(cpu);
             show.model.entry(cpu).or_default().run += 1;
-            show.steps.push((cpu, Step::Unpark));
+            show.steps.push((cpu, Kind::Unpark));
             Ok(())
         })
     }
@@ -376,7 +376,7 @@ impl<'a> Demonstration<'a> {
                 fired(show, &others, times)?;
                 show.recorder.action(&toggle(cpu, 1), || show.vm.cpu(cpu).online())?;
                 show.model.entry(cpu).or_default().park += 1;
-                show.steps.extend([(cpu, Step::Park), (cpu, Step::Unpark)]);
+                show.steps.extend([(cpu, Kind::Park), (cpu, Kind::Unpark)]);
                 show.cycled(cpu);
                 for _ in 0..2 {
                     fired(show, online, times)?;

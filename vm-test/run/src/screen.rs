@@ -5,9 +5,9 @@
 use anyhow::Result;
 use cli::{output, say, terminal};
 use console::{Term, colors_enabled, style, truncate_str};
+use demo_format::table::{self, Row};
 use demo_module::recorder::Recorder;
 use host::clock;
-use report::table::{self, Row};
 use std::collections::VecDeque;
 use std::time::Duration;
 use wire::Call;
@@ -171,7 +171,7 @@ impl Drop for Live {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use report::table::RowKind;
+    use demo_format::table::RowKind;
 
     fn drawn(cpus: usize, height: usize) -> Vec<String> {
         let row = |i| Row { text: format!("cpu{i}"), kind: RowKind::Online };

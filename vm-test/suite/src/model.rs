@@ -4,11 +4,14 @@
 //!
 //! [`Model::apply`] says for each [`Op`] what the guest must answer, which callbacks run and in
 //! which order, and so what the counters are. Nothing here knows of a VM.
+//!
+//! It stays apart from `demo_format::format::State` on purpose: that says which order of events is a life at all, this
+//! one which life must follow from what was done. A mistake in the one is found by the other.
 
 use anyhow::{Context, Error, bail};
+use demo_format::format::Kind;
 use demo_module::{AllCounts, Counts, FOLDER, MODULE, PERIOD, WAKE};
 use nix::errno::Errno;
-use report::model::Kind;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};

@@ -12,14 +12,14 @@ use crate::tests::suspend;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use cli::{Options, exit, progress, say};
+use demo_format::format::Kind;
+use demo_format::{events, life};
 use demo_module::{Counts, Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, WAKE};
 use host::guest::calls::{insmod, offline, online, read, rmmod, write};
 use host::kernel_log::splat;
 use host::machine::kernel::LOCKDEP;
 use host::verdict::{Fault, Judge, Leaves};
 use host::{Vm, clock};
-use report::model::Kind;
-use report::{conform, module};
 use std::fmt::{self, Display, Formatter};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -315,8 +315,8 @@ fn status(demo: &Demo<'_>, figures: &Figures, time: Duration) -> Result<()> {
 }
 
 fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Result<()> {
-    let cpus = module::events(bytes)?;
-    demo_module::ensure_legal(conform::life(&cpus))?;
+    let cpus = events::parse(bytes)?;
+    demo_module::ensure_legal(life::check(&cpus))?;
     for cpu in &cpus {
         let last = |kind| cpu.events.iter().rposition(|event| event.kind == kind);
         ensure!(
@@ -325,10 +325,10 @@ fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Resu
             cpu.id
         );
     }
-    let (events, lost) = module::totals(&cpus);
+    let (events, lost) = events::totals(&cpus);
     let mut counted = 0;
     for (cpu, counts) in demo.all_counts()? {
-        let Counts { create, setup, run, park, unpark, cleanup, wake } = counts;
+        let Counts { create, setup, run, park, unpark, cleanup, wake, .. } = counts;
         ensure!(
             (create, setup, cleanup) == (1, 1, 0) && park == unpark && run <= wake,
             "cpu{cpu}: {counts:?}"

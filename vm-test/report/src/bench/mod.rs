@@ -6,12 +6,10 @@
 //! overlap are not told apart. Ratios are of figures of the same boot.
 
 mod goals;
-mod page;
-mod text;
+mod render;
 
 pub use goals::{Goal, Verdict};
-pub use page::page;
-pub use text::text;
+pub use render::{page, text};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

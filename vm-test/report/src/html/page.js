@@ -7,50 +7,36 @@
 
   // --- what there is ---
 
-  const KINDS = [
-    null,
-    { name: "create", css: "create", shape: "ring" },
-    { name: "setup", css: "setup", shape: "diamond" },
-    { name: "park", css: "park", shape: "down" },
-    { name: "unpark", css: "unpark", shape: "up" },
-    { name: "cleanup(online)", css: "cleanup", shape: "cross" },
-    { name: "cleanup(offline)", css: "cleanup", shape: "cross" },
-    { name: "wake", css: "wake" },
-    { name: "run", css: "run" },
-  ];
   const POWER = { online: "online", leaving: "going offline", offline: "offline", coming: "coming online" };
   const LEFT_AS = {
     S: "went to sleep", P: "parked", D: "waits, cannot be interrupted", R: "had to give way", "R+": "had to give way",
     I: "idle", X: "gone", Z: "gone", T: "stopped",
   };
-  const WAKE = 7, RUN = 8;
 
+  /** The rows of a table that has an array for each field, or words and the numbers of the words. */
+  function rows(table) {
+    const columns = Object.entries(table).map(([name, values]) =>
+      [name, Array.isArray(values) ? values : values.at.map((index) => values.words[index])]);
+    return columns.length ? columns[0][1].map((_, row) => Object.fromEntries(columns.map(([name, values]) => [name, values[row]]))) : [];
+  }
+
+  const kinds = new Map(run.kinds.map((kind) => [kind.name, Object.assign(kind, { shape: new Path2D(kind.path) })]));
   for (const cpu of run.cpus) {
-    cpu.wakes = []; cpu.runs = []; cpu.steps1 = [];
-    cpu.events.forEach(([time, kind, number], index) => {
-      const event = { time, kind, number, index };
-      (kind === WAKE ? cpu.wakes : kind === RUN ? cpu.runs : cpu.steps1).push(event);
-      cpu.events[index] = event;
-    });
-    cpu.joins = cpu.joins.map(([wake, run, first, pending]) => {
-      const join = { wake: cpu.events[wake], run: cpu.events[run], first, pending };
+    for (const lane of ["power", "life", "running", "steps", "events", "joins", "sched"]) cpu[lane] = rows(cpu[lane]);
+    for (const event of cpu.events) event.join = null;
+    for (const join of cpu.joins) {
+      join.wake = cpu.events[join.wake];
+      join.run = cpu.events[join.run];
       join.time = Math.min(join.wake.time, join.run.time);
       join.wake.join = join;
-      if (first) join.run.join = join;
-      return join;
-    });
+      if (join.first) join.run.join = join;
+    }
     cpu.joins.sort((a, b) => a.time - b.time);
     cpu.longest = cpu.joins.reduce((most, j) => Math.max(most, j.run.time - j.wake.time), 0);
-    cpu.sched = cpu.sched.map(([time, name, text, on, by]) => ({ time, name: run.names[name], text, on, by: run.tasks[by] }));
-    const span = ([begin, end, what]) => ({ time: begin, end, what });
-    for (const lane of ["power", "life", "running"]) cpu[lane] = cpu[lane].map(span);
-    const rows = [];
-    for (const [time, end, depth, number, target, name, ret] of cpu.steps) {
-      (rows[Math.min(depth, 1)] ||= []).push({ time, end, depth, number, target, name, ret });
-    }
-    cpu.steps = [rows[0] || [], rows[1] || []];
+    for (const lane of ["wakes", "runs", "callbacks"]) cpu[lane] = cpu.events.filter((event) => kinds.get(event.kind).lane === lane);
+    cpu.steps = [cpu.steps.filter((step) => step.depth === 0), cpu.steps.filter((step) => step.depth > 0)];
   }
-  const actions = run.actions.map(([label, time, end]) => ({ label, time, end: end ?? run.end, finished: end !== null }));
+  const actions = run.actions.map(({ label, begin, end }) => ({ label, begin, end: end ?? run.end, finished: end !== null }));
 
   // --- where it is ---
 
@@ -85,8 +71,8 @@
     show(view.begin + by, view.end + by);
   };
   const showSpan = (span) => {
-    const margin = Math.max(span.end - span.time, SMALLEST) * 0.12;
-    show(span.time - margin, span.end + margin);
+    const margin = Math.max(span.end - span.begin, SMALLEST) * 0.12;
+    show(span.begin - margin, span.end + margin);
   };
 
   function redraw() {
@@ -113,11 +99,11 @@
   // --- drawing ---
 
   /** The first index whose item is not before `time`. */
-  function lower(items, time) {
+  function lower(items, time, name = "time") {
     let low = 0, high = items.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (items[middle].time < time) low = middle + 1; else high = middle;
+      if (items[middle][name] < time) low = middle + 1; else high = middle;
     }
     return low;
   }
@@ -152,11 +138,11 @@
   function spans(items, y, h, kind, cpu, color, label) {
     let last = -1;
     // Spans of a lane do not overlap, so the one before the first may reach into the view.
-    for (let index = Math.max(lower(items, view.begin) - 1, 0); index < items.length; index++) {
+    for (let index = Math.max(lower(items, view.begin, "begin") - 1, 0); index < items.length; index++) {
       const item = items[index];
-      if (item.time > view.end) break;
+      if (item.begin > view.end) break;
       if (item.end < view.begin) continue;
-      const x0 = Math.max(X(item.time), GUTTER), x1 = Math.min(X(item.end), width - RIGHT);
+      const x0 = Math.max(X(item.begin), GUTTER), x1 = Math.min(X(item.end), width - RIGHT);
       if (x1 - last < 0.5 && x1 - x0 < 0.5) continue;
       g.fillStyle = color(item);
       g.fillRect(x0, y, Math.max(x1 - x0, 0.8), h);
@@ -183,19 +169,14 @@
     g.fillText(string, x, y);
   }
 
-  function shape(kind, x, y, r) {
-    g.beginPath();
-    switch (kind) {
-      case "ring": g.arc(x, y, r - 1, 0, 7); g.lineWidth = 2; g.stroke(); return;
-      case "diamond": g.moveTo(x, y - r); g.lineTo(x + r, y); g.lineTo(x, y + r); g.lineTo(x - r, y); break;
-      case "down": g.moveTo(x - r, y - r + 1); g.lineTo(x + r, y - r + 1); g.lineTo(x, y + r); break;
-      case "up": g.moveTo(x - r, y + r - 1); g.lineTo(x + r, y + r - 1); g.lineTo(x, y - r); break;
-      case "cross":
-        g.moveTo(x - r + 1, y - r + 1); g.lineTo(x + r - 1, y + r - 1);
-        g.moveTo(x + r - 1, y - r + 1); g.lineTo(x - r + 1, y + r - 1);
-        g.lineWidth = 2.5; g.stroke(); return;
-    }
-    g.fill();
+  function shape({ shape, stroke, color }, x, y, scale) {
+    g.save();
+    g.translate(x, y);
+    g.scale(scale, scale);
+    g.fillStyle = g.strokeStyle = colors[color];
+    g.lineWidth = stroke;
+    if (stroke) g.stroke(shape); else g.fill(shape);
+    g.restore();
   }
 
   function axis() {
@@ -221,8 +202,8 @@
   function bands() {
     let until = 0;
     actions.forEach((action, index) => {
-      if (action.end < view.begin || action.time > view.end) return;
-      const x0 = Math.max(X(action.time), GUTTER), x1 = Math.min(X(action.end), width - RIGHT);
+      if (action.end < view.begin || action.begin > view.end) return;
+      const x0 = Math.max(X(action.begin), GUTTER), x1 = Math.min(X(action.end), width - RIGHT);
       const w = Math.max(x1 - x0, 1);
       g.fillStyle = colors.action;
       g.fillRect(x0, AXIS, w, height - AXIS);
@@ -231,8 +212,8 @@
       g.fillRect(x0, AXIS + 2, 1, height);
       if (action.finished) g.fillRect(x0 + w - 1, AXIS + 2, 1, height);
       // A label may reach past its band, up to the next one.
-      const next = actions.slice(index + 1).find((other) => X(other.time) > x0 + 2);
-      const room = Math.min(next ? X(next.time) : width, width) - x0 - 8;
+      const next = actions.slice(index + 1).find((other) => X(other.begin) > x0 + 2);
+      const room = Math.min(next ? X(next.begin) : width, width) - x0 - 8;
       if (x0 >= until && room > 20) {
         text(action.label, x0 + 5, AXIS + BANDS / 2 + 1, room, colors.text, 11);
         until = x0 + Math.min(room, g.measureText(action.label).width + 8);
@@ -283,8 +264,8 @@
 
     spans(cpu.power, y.CPU, 10, "power", cpu, (s) => colors[s.what]);
     for (const span of cpu.power) {
-      if (span.what === "online" || span.end < view.begin || span.time > view.end) continue;
-      const x0 = Math.max(X(span.time), GUTTER), x1 = Math.min(X(span.end), width - RIGHT);
+      if (span.what === "online" || span.end < view.begin || span.begin > view.end) continue;
+      const x0 = Math.max(X(span.begin), GUTTER), x1 = Math.min(X(span.end), width - RIGHT);
       if (span.what === "offline") {
         g.globalAlpha = 0.1;
         g.fillStyle = colors.offline;
@@ -294,31 +275,26 @@
       if (x1 - x0 > 34) text(POWER[span.what], x0 + 5, y.CPU + 5.5, x1 - x0 - 8, colors.text, 9);
     }
 
-    spans(cpu.life, y.thread, 11, "life", cpu, (s) => colors[s.what]);
+    spans(cpu.life, y.thread, 11, "life", cpu, (s) => colors[s.what ?? "unknown"]);
     spans(cpu.running, y.thread, 11, "running", cpu, () => colors.running);
 
-    const line = (color, h, yy) => (item, x) => { g.fillStyle = color; g.fillRect(x - 0.75, yy, 1.5, h); };
+    const mark = (yy) => (item, x) => shape(kinds.get(item.kind), x, yy, hovered?.item === item ? 1.3 : 1);
     const heap = (color, h, yy) => (x, count) => {
       g.fillStyle = color;
       g.globalAlpha = Math.min(0.45 + Math.log10(count) * 0.25, 1);
       g.fillRect(x - 1.5, yy, 3, h);
       g.globalAlpha = 1;
     };
-    points(cpu.wakes, y.wakes, 8, "event", cpu, 2.5, line(colors.wake, 8, y.wakes), heap(colors.wake, 8, y.wakes));
+    points(cpu.wakes, y.wakes, 8, "event", cpu, 2.5, mark(y.wakes + 4), heap(colors.wake, 8, y.wakes));
     arrows(cpu, y.wakes + 8, y.callbacks + 3);
     const middle = y.callbacks + 6.5;
-    points(cpu.runs, y.callbacks, 13, "event", cpu, 4, (item, x) => {
-      g.fillStyle = colors.run;
-      g.beginPath(); g.arc(x, middle, hovered?.item === item ? 4.5 : 2.7, 0, 7); g.fill();
-    }, (x, count) => heap(colors.run, 6, middle - 3)(x, count));
+    points(cpu.runs, y.callbacks, 13, "event", cpu, 4, mark(middle), heap(colors.run, 6, middle - 3));
 
     let until = -Infinity;
     const labels = [];
-    points(cpu.steps1, y.callbacks, 13, "event", cpu, 3, (item, x) => {
-      const { css, shape: form, name } = KINDS[item.kind];
-      g.fillStyle = g.strokeStyle = colors[css];
-      shape(form, x, middle, hovered?.item === item ? 7 : 5.5);
-      labels.push([name, x, colors[css]]);
+    points(cpu.callbacks, y.callbacks, 13, "event", cpu, 3, (item, x) => {
+      mark(middle)(item, x);
+      labels.push([item.kind, x, colors[kinds.get(item.kind).color]]);
     }, (x, count) => {
       g.fillStyle = colors.create;
       g.globalAlpha = 0.85;
@@ -346,10 +322,10 @@
         else if (item.name === "sched_waking") g.fillRect(x - 0.6, y.sched, 1.2, 5);
         else g.fillRect(x - 0.6, y.sched + 4, 1.2, 5);
       }, heap(colors.sched, 9, y.sched));
-      const color = (s) => colors[s.ret !== 0 ? "step-failed" : s.name.startsWith("smpboot_") ? "step-smpboot" : "step"];
+      const color = (s) => colors[s.ret !== 0 ? "step-failed" : s.function.startsWith("smpboot_") ? "step-smpboot" : "step"];
       // Below what they are inside of; slits between them show that they are many.
-      spans(cpu.steps[0], y.cpuhp, 12, "step", cpu, color, (s) => s.name);
-      spans(cpu.steps[1], y.cpuhp + 13, 12, "step", cpu, color, (s) => s.name);
+      spans(cpu.steps[0], y.cpuhp, 12, "step", cpu, color, (s) => s.function);
+      spans(cpu.steps[1], y.cpuhp + 13, 12, "step", cpu, color, (s) => s.function);
     }
     g.restore();
   }
@@ -374,15 +350,15 @@
     run.cpus.forEach((cpu, index) => drawCpu(cpu, AXIS + BANDS + index * CPU_HEIGHT));
     if (selection) {
       g.fillStyle = colors.select;
-      const x0 = X(selection.time), x1 = X(selection.end);
+      const x0 = X(selection.begin), x1 = X(selection.end);
       g.fillRect(Math.min(x0, x1), 0, Math.abs(x1 - x0), height);
-      text(duration(Math.abs(selection.end - selection.time)), (x0 + x1) / 2, AXIS + BANDS + 8, null, colors.text, 12, "center", "600");
+      text(duration(Math.abs(selection.end - selection.begin)), (x0 + x1) / 2, AXIS + BANDS + 8, null, colors.text, 12, "center", "600");
     }
 
     const notes = [];
     if (counts.thinned) {
-      notes.push(`${counts.thinned.toLocaleString("en")} of ${(counts.thinned + counts.marks).toLocaleString("en")} ` +
-        "events in view are closer than pixels, and drawn together: zoom in to see each.");
+      notes.push(`${(counts.thinned + counts.marks).toLocaleString("en")} events in view; ` +
+        `${counts.thinned.toLocaleString("en")} overlap and share marks. Zoom in to separate them.`);
     }
     if (counts.arrows) notes.push(`${counts.arrows.toLocaleString("en")} arrows are left out until there is room for them.`);
     $("thinned").textContent = notes.join(" ") || "Every event in view is drawn.";
@@ -399,21 +375,21 @@
   function describe({ kind, item, cpu }) {
     const lines = [];
     const add = (line) => lines.push(line);
-    const span = () => add(`${seconds(item.time)}, for ${duration(item.end - item.time)}`);
+    const span = () => add(`${seconds(item.begin)}, for ${duration(item.end - item.begin)}`);
     let title = "";
     switch (kind) {
       case "event": {
-        title = `${KINDS[item.kind].name} — cpu${cpu.id}, number ${item.number}`;
+        title = `${item.kind} — cpu${cpu.id}, number ${item.number}`;
         add(seconds(item.time));
         const join = item.join;
-        if (join && item.kind === RUN) add(`woken ${duration(item.time - join.wake.time)} before${without(join)}, by number ${join.wake.number}`);
-        if (join && item.kind === WAKE) add(`run ${duration(join.run.time - item.time)} later${without(join)}, number ${join.run.number}`);
+        if (join && item === join.run) add(`woken ${duration(item.time - join.wake.time)} before${without(join)}, by number ${join.wake.number}`);
+        if (join && item === join.wake) add(`run ${duration(join.run.time - item.time)} later${without(join)}, number ${join.run.number}`);
         break;
       }
       case "many": {
         const names = new Map();
         for (const one of item.items) {
-          const name = item.kind === "event" ? KINDS[one.kind].name : one.name;
+          const name = item.kind === "event" ? one.kind : one.name;
           names.set(name, (names.get(name) || 0) + 1);
         }
         title = `${item.items.length} events — cpu${cpu.id}`;
@@ -422,7 +398,7 @@
         break;
       }
       case "power": title = `cpu${cpu.id} is ${POWER[item.what]}`; span(); break;
-      case "life": title = `cpu${cpu.id}: the thread is ${item.what}`; span(); break;
+      case "life": title = `cpu${cpu.id}: the thread is ${item.what ?? "unknown (events lost)"}`; span(); break;
       case "running":
         title = `cpu${cpu.id}: the thread has a CPU`;
         span();
@@ -434,7 +410,7 @@
         add(item.text);
         break;
       case "step":
-        title = item.name;
+        title = item.function;
         span();
         add(`cpu${cpu.id}, step ${item.number}, target ${item.target}, ` + (item.ret === null ? "end not seen" : `result ${item.ret}`));
         break;
@@ -448,7 +424,7 @@
     let best = null, bestScore = Infinity;
     for (const h of hits) {
       if (x < h.x0 || x > h.x1 || y < h.y0 - 2 || y > h.y1 + 2) continue;
-      const lifeCycle = h.kind === "event" && h.item.kind !== WAKE && h.item.kind !== RUN ? -1 : 0;
+      const lifeCycle = h.kind === "event" && kinds.get(h.item.kind).lane === "callbacks" ? -1 : 0;
       const score = (RANK[h.kind] + lifeCycle) * 1e6 + Math.abs(x - (h.x0 + h.x1) / 2);
       if (score < bestScore) { best = h; bestScore = score; }
     }
@@ -493,7 +469,7 @@
     if (!drag) return hover(event);
     leave();
     if (drag.select !== null) {
-      selection = { time: drag.select, end: T(event.clientX - canvas.getBoundingClientRect().left) };
+      selection = { begin: drag.select, end: T(event.clientX - canvas.getBoundingClientRect().left) };
       return redraw();
     }
     const by = (drag.x - event.clientX) / (width - GUTTER - RIGHT) * (drag.view.end - drag.view.begin);
@@ -501,8 +477,8 @@
   });
   const drop = () => {
     if (selection) {
-      const { time, end } = selection;
-      if (Math.abs(X(end) - X(time)) > 4) show(Math.min(time, end), Math.max(time, end));
+      const { begin, end } = selection;
+      if (Math.abs(X(end) - X(begin)) > 4) show(Math.min(begin, end), Math.max(begin, end));
     }
     drag = selection = null;
     canvas.style.cursor = "";
@@ -552,11 +528,34 @@
   actions.forEach((action, index) => {
     const button = document.createElement("button"), time = document.createElement("small");
     button.textContent = action.label;
-    time.textContent = action.finished ? duration(action.end - action.time) : "did not end";
+    time.textContent = action.finished ? duration(action.end - action.begin) : "did not end";
     button.append(time);
     button.onclick = () => go(index);
     $("actions").append(button);
   });
+
+  // --- what the marks mean ---
+
+  const block = (color) => ({ color, path: "M-8-5h16v10h-16z", stroke: 0 });
+  const legend = [
+    [block("online"), "online"], [block("leaving"), POWER.leaving], [block("offline"), "offline"], [block("coming"), POWER.coming],
+    ...run.kinds.map((kind) => [kind, kind.name]), [block("active"), "thread active"], [block("parked"), "thread parked"],
+  ];
+  if (run.traced) {
+    legend.push([block("running"), "on CPU"], [{ color: "sched", path: "M-1-5h2v10h-2z", stroke: 0 }, "sched event"],
+      [block("step"), "hotplug step"], [block("step-smpboot"), "parks or unparks threads"]);
+  }
+  for (const [{ color, path, stroke }, name] of legend) {
+    const entry = document.createElement("span");
+    entry.innerHTML = '<svg viewBox="-8 -6 16 12"><path></path></svg>';
+    const shape = entry.querySelector("path");
+    shape.setAttribute("d", path);
+    shape.style[stroke ? "stroke" : "fill"] = `var(--${color})`;
+    shape.style[stroke ? "fill" : "stroke"] = "none";
+    shape.style.strokeWidth = stroke;
+    entry.append(name);
+    $("legend").append(entry);
+  }
 
   // --- light and dark ---
 
@@ -572,5 +571,5 @@
   dress();
 
   // For tests, and for the curious.
-  window.timeline = { run, show, full, get view() { return view; }, get hits() { return hits; }, get counts() { return counts; }, draw };
+  window.timeline = { run, show, full, describe, get view() { return view; }, get hits() { return hits; }, get counts() { return counts; }, draw };
 })();

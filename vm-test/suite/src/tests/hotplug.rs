@@ -6,7 +6,7 @@ use crate::test::Test;
 use crate::tests::rollback;
 use anyhow::{Context, Result, ensure};
 use cli::note;
-use demo_module::{Counts, Demo, Step};
+use demo_module::{Counts, Demo, Kind};
 use host::machine::kernel::STATE_CONTROL;
 use host::verdict::Leaves;
 use host::{Config, Vm};
@@ -62,12 +62,12 @@ fn offline_parks(vm: &Vm) -> Result<()> {
         assert_eq!(demo.state(cpu)?, "parked");
         wanted.insert(cpu, Counts { park: 1, ..Counts::SET_UP });
         assert_eq!(demo.all_counts()?, wanted);
-        demo.logged(&[(cpu, Step::Park)])?;
+        demo.logged(&[(cpu, Kind::Park)])?;
 
         vm.cpu(cpu).online()?;
         wanted.insert(cpu, Counts { park: 1, unpark: 1, ..Counts::SET_UP });
         demo.settles_at(&wanted)?;
-        demo.logged(&[(cpu, Step::Unpark)])?;
+        demo.logged(&[(cpu, Kind::Unpark)])?;
     }
     demo.unload()
 }
@@ -133,7 +133,7 @@ fn insmod_with_a_cpu_offline(vm: &Vm) -> Result<()> {
     demo.wait_for([(cpu, "setup", 1)].into_iter())?;
     assert_eq!(demo.counts(cpu)?, Counts::SET_UP);
     assert_eq!(vm.affinity(demo.pid(cpu)?)?, [cpu]);
-    demo.logged(&[(cpu, Step::Create), (cpu, Step::Setup)])?;
+    demo.logged(&[(cpu, Kind::Create), (cpu, Kind::Setup)])?;
     demo.unload()
 }
 
@@ -145,7 +145,7 @@ fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
         assert_eq!((demo.pid(cpu)?, demo.state(cpu)?.as_str()), (0, "none"));
         assert_eq!(wanted[&cpu], Counts::default());
     }
-    demo.logged(&[(0, Step::Create), (0, Step::Setup), (1, Step::Create), (1, Step::Setup)])?;
+    demo.logged(&[(0, Kind::Create), (0, Kind::Setup), (1, Kind::Create), (1, Kind::Setup)])?;
     demo.wake("3")?;
     wanted.insert(3, Counts { wake: 1, ..Counts::default() });
     demo.settles_at(&wanted)?;
@@ -154,7 +154,7 @@ fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
         vm.cpu(cpu).online()?;
         wanted.insert(cpu, Counts { wake: run, run, ..Counts::SET_UP });
         demo.settles_at(&wanted)?;
-        demo.logged(&[(cpu, Step::Create), (cpu, Step::Setup)])?;
+        demo.logged(&[(cpu, Kind::Create), (cpu, Kind::Setup)])?;
         assert_eq!(vm.comm(demo.pid(cpu)?)?, format!("rust_demo/{cpu}"));
         assert_eq!(vm.affinity(demo.pid(cpu)?)?, [cpu]);
     }

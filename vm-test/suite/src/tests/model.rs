@@ -8,7 +8,9 @@
 use crate::model::{self, Model, Op, Outcome};
 use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
-use demo_module::{Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, Step, differences, file};
+use demo_format::events::Events;
+use demo_format::life;
+use demo_module::{Demo, EVENTS_BINARY, FOLDER, Kind, MODULE, PERIOD, differences, file};
 use host::Vm;
 use host::errors::Refused;
 use host::guest::Handle;
@@ -16,9 +18,6 @@ use nix::errno::Errno;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
-use report::conform;
-use report::model::Kind;
-use report::module::Events;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
@@ -341,7 +340,7 @@ impl<'a> Log<'a> {
         let mut new = BTreeMap::new();
         for cpu in self.events.cpus() {
             ensure!(cpu.lost.is_empty(), "events of cpu{} were lost", cpu.id);
-            demo_module::ensure_legal(conform::life_of(cpu))?;
+            demo_module::ensure_legal(life::check_cpu(cpu))?;
             let returned = self.returned.entry(cpu.id).or_default();
             let kinds: Vec<Kind> = cpu.events[*returned..].iter().map(|event| event.kind).collect();
             *returned = cpu.events.len();
@@ -385,18 +384,7 @@ fn compare(
 }
 
 /// What of the events is logged.
-fn steps(outcome: &Outcome) -> Vec<(u32, Step)> {
-    let step = |kind: &Kind| match kind {
-        Kind::Create => Some(Step::Create),
-        Kind::Setup => Some(Step::Setup),
-        Kind::Park => Some(Step::Park),
-        Kind::Unpark => Some(Step::Unpark),
-        Kind::CleanupOnline => Some(Step::CleanupOnline),
-        Kind::CleanupOffline => Some(Step::CleanupOffline),
-        Kind::Wake | Kind::Run => None,
-    };
-    let events = outcome.events.iter();
-    events
-        .flat_map(|(cpu, kinds)| kinds.iter().filter_map(move |k| Some((*cpu, step(k)?))))
-        .collect()
+fn steps(outcome: &Outcome) -> Vec<(u32, Kind)> {
+    let all = outcome.events.iter().flat_map(|(cpu, kinds)| kinds.iter().map(|kind| (*cpu, *kind)));
+    all.filter(|(_, kind)| !matches!(kind, Kind::Wake | Kind::Run)).collect()
 }

@@ -4,10 +4,10 @@
 
 use crate::test::Test;
 use anyhow::{Context, Result};
+use demo_format::format::Kind;
 use demo_module::recorder::{self, Recorder};
 use demo_module::{Demo, PERIOD};
 use host::Vm;
-use report::model::Kind;
 use report::{html, perfetto};
 use std::fs;
 
@@ -41,7 +41,7 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     recorder.action("rmmod", || demo.unload())?;
     // Which fails if the two do not agree.
     let recorded = recorder.finish(true)?;
-    let run = &recorded.run;
+    let run = &recorded.view.run;
 
     assert!(!run.trace.events.is_empty() && run.trace.lost == 0);
     for cpu in &run.cpus {
@@ -57,8 +57,8 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     }
     let parks = run.cpus.iter().flat_map(|cpu| &cpu.events).filter(|e| e.kind == Kind::Park);
     assert_eq!(parks.count(), CYCLES);
-    assert!(html::page(run).contains("smpboot_park_threads"));
-    assert!(perfetto::json(run).contains("smpboot_park_threads"));
+    assert!(html::page(&recorded.view).contains("smpboot_park_threads"));
+    assert!(perfetto::json(&recorded.view).contains("smpboot_park_threads"));
     let saved = recorded.save(folder, "test")?;
     let report = saved.trace_cmd_report()?;
     let events = |text: &str| {

@@ -4,7 +4,7 @@
 
 use crate::test::Test;
 use anyhow::{Result, bail};
-use demo_module::{COMM, Counts, Demo, MODULE, Step};
+use demo_module::{COMM, Counts, Demo, Kind, MODULE};
 use host::Vm;
 use host::errors::refused;
 use host::guest::calls::{insmod, rmmod};
@@ -72,7 +72,7 @@ fn one_thread_per_online_cpu(vm: &Vm) -> Result<()> {
     assert_eq!(demo_module::pids(vm)?, pids);
     demo.settles_at(&online.iter().map(|cpu| (*cpu, Counts::SET_UP)).collect())?;
     let born: Vec<_> =
-        online.iter().flat_map(|cpu| [(*cpu, Step::Create), (*cpu, Step::Setup)]).collect();
+        online.iter().flat_map(|cpu| [(*cpu, Kind::Create), (*cpu, Kind::Setup)]).collect();
     demo.logged(&born)?;
     demo.unload()
 }
@@ -160,17 +160,17 @@ fn insmod_rmmod_100_times(vm: &Vm) -> Result<()> {
     vm.repeat(TIMES, vec![insmod(MODULE, ""), rmmod(MODULE)], Duration::from_secs(50))?;
 
     let steps = demo.steps(0)?;
-    let number = |cpu: Option<u32>, wanted: Step| {
-        let same = |(of, step): &&(u32, Step)| cpu.is_none_or(|cpu| cpu == *of) && *step == wanted;
+    let number = |cpu: Option<u32>, wanted: Kind| {
+        let same = |(of, step): &&(u32, Kind)| cpu.is_none_or(|cpu| cpu == *of) && *step == wanted;
         steps.iter().filter(same).count()
     };
-    assert_eq!(number(None, Step::Create), TIMES as usize * online);
+    assert_eq!(number(None, Kind::Create), TIMES as usize * online);
     for cpu in demo.possible() {
         let (setup, cleanup) =
-            (number(Some(*cpu), Step::Setup), number(Some(*cpu), Step::CleanupOnline));
+            (number(Some(*cpu), Kind::Setup), number(Some(*cpu), Kind::CleanupOnline));
         assert_eq!(setup, cleanup, "CPU {cpu}: set up {setup} times, cleaned up {cleanup} times");
     }
-    assert_eq!(number(None, Step::Park) + number(None, Step::CleanupOffline), 0);
+    assert_eq!(number(None, Kind::Park) + number(None, Kind::CleanupOffline), 0);
     assert!(demo_module::pids(vm)?.is_empty());
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use crate::test::Test;
 use anyhow::Result;
-use demo_module::{Demo, FOLDER, Step, WAKE, file};
+use demo_module::{Demo, FOLDER, Kind, WAKE, file};
 use host::Vm;
 use host::errors::refused;
 use host::machine::kernel::KMEMLEAK;
@@ -55,7 +55,7 @@ fn cleans_up_each_thread(vm: &Vm) -> Result<()> {
     let online = vm.cpus("online")?;
     demo.steps(2 * online.len())?;
     demo.unload()?;
-    demo.logged(&online.iter().map(|cpu| (*cpu, Step::CleanupOnline)).collect::<Vec<_>>())?;
+    demo.logged(&online.iter().map(|cpu| (*cpu, Kind::CleanupOnline)).collect::<Vec<_>>())?;
     assert!(demo_module::pids(vm)?.is_empty());
     assert!(!vm.exists(FOLDER)?);
     Ok(())
@@ -72,8 +72,8 @@ fn with_cpus_offline(vm: &Vm) -> Result<()> {
     demo.steps(2 * online.len() + down.len())?;
     demo.unload()?;
     let cleanup = |cpu: &u32| match down.contains(cpu) {
-        true => (*cpu, Step::CleanupOffline),
-        false => (*cpu, Step::CleanupOnline),
+        true => (*cpu, Kind::CleanupOffline),
+        false => (*cpu, Kind::CleanupOnline),
     };
     demo.logged(&online.iter().map(cleanup).collect::<Vec<_>>())?;
     assert!(demo_module::pids(vm)?.is_empty());

@@ -2,9 +2,57 @@
 
 //! How long wakes took: from the first wake that a run answers to that run.
 
-use crate::model::Cpu;
-use crate::spark::{Figures, Histogram};
-use crate::view::joins;
+use crate::events::{Cpu, Event};
+use crate::format::Kind;
+use crate::histogram::{Figures, Histogram};
+use serde::Serialize;
+
+/// A wake, and the run that answered it, as indices into the events in the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Join {
+    pub wake: usize,
+    pub run: usize,
+    /// Whether the latency of this run is counted from this wake: it is the first one that the run answered.
+    pub first: bool,
+    /// Whether the thread was parked, or not set up, between the two.
+    pub pending: bool,
+}
+
+/// The events in the order of time, and which wake led to which run.
+pub fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
+    let mut by_time: Vec<usize> = (0..cpu.events.len()).collect();
+    by_time.sort_by_key(|index| cpu.events[*index].time);
+    let mut place = vec![0; by_time.len()];
+    for (at, index) in by_time.iter().enumerate() {
+        place[*index] = at;
+    }
+
+    // In the order of numbers, a run answers all wakes before it. Across a gap, nobody knows.
+    let mut joins = vec![];
+    let mut wakes: Vec<(usize, bool)> = vec![];
+    let mut next = None;
+    for (index, event) in cpu.events.iter().enumerate() {
+        if next.is_some_and(|next| next != event.number) {
+            wakes.clear();
+        }
+        next = Some(event.number + 1);
+        match event.kind {
+            Kind::Wake => wakes.push((place[index], false)),
+            Kind::Setup | Kind::Unpark => wakes.iter_mut().for_each(|(_, pending)| *pending = true),
+            Kind::Run => {
+                let run = place[index];
+                joins.extend(wakes.drain(..).enumerate().map(|(n, (wake, pending))| Join {
+                    wake,
+                    run,
+                    first: n == 0,
+                    pending,
+                }));
+            }
+            _ => {}
+        }
+    }
+    (by_time.into_iter().map(|index| cpu.events[index]).collect(), joins)
+}
 
 /// The latencies of a CPU's thread.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,9 +70,18 @@ pub struct Latencies {
 impl Latencies {
     /// Of the events, or, where some are missing, of the module's buckets and its maximum.
     pub fn of(cpu: &Cpu, buckets: &Histogram, max: Option<u64>) -> Self {
-        let (events, joins) = joins(cpu);
-        let (pending, counted): (Vec<_>, Vec<_>) =
-            joins.into_iter().filter(|join| join.first).partition(|join| join.pending);
+        Self::joined(cpu, &joins(cpu), buckets, max)
+    }
+
+    /// The same, where [`joins`] of the CPU are known.
+    pub fn joined(
+        cpu: &Cpu,
+        (events, joins): &(Vec<Event>, Vec<Join>),
+        buckets: &Histogram,
+        max: Option<u64>,
+    ) -> Self {
+        let (pending, counted): (Vec<&Join>, Vec<&Join>) =
+            joins.iter().filter(|join| join.first).partition(|join| join.pending);
         let pending = pending.len() as u64;
         if cpu.events.is_empty() || !cpu.lost.is_empty() {
             let (histogram, figures) = (buckets.clone(), buckets.figures(max));
@@ -43,7 +100,8 @@ impl Latencies {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Event, Kind, Lost, Nanos};
+    use crate::Nanos;
+    use crate::events::Lost;
     use Kind::*;
 
     fn cpu(events: &[(Nanos, Kind)]) -> Cpu {
@@ -92,5 +150,20 @@ mod tests {
         assert_eq!(with(&[(20, Park), (900, Unpark), (901, Wake), (907, Run)]), (Some(6), 0));
         // The CPU was never online before.
         assert_eq!(latencies(&[(0, Wake), (800, Create), (801, Setup), (805, Run)]), (None, 1));
+    }
+
+    #[test]
+    fn wakes_are_joined_to_runs() {
+        // The second wake has a later number than the run's, but an earlier time.
+        let events =
+            [(10, Wake), (12, Wake), (20, Run), (19, Wake), (25, Run), (30, Wake), (40, Run)];
+        let mut cpu = cpu(&events);
+        // A gap before the last run.
+        cpu.events[6].number += 1;
+        let (events, joins) = joins(&cpu);
+        let joins: Vec<_> =
+            joins.iter().map(|j| (events[j.wake].time, events[j.run].time, j.first)).collect();
+        assert_eq!(joins, [(10, 20, true), (12, 20, false), (19, 25, true)]);
+        assert!(events.is_sorted_by_key(|event| event.time));
     }
 }

@@ -12,6 +12,7 @@ use super::{
         Cursor,
         Found, //
     },
+    format,
     threads::Demo, //
 };
 use crate::{
@@ -146,25 +147,24 @@ impl Format for Text {
     }
 }
 
-/// Records of 24 bytes, in the machine's byte order:
-///
-/// | offset | size | |
-/// |---|---|---|
-/// | 0 | 8 | time in nanoseconds since the module was loaded; of kind 0: how many events are lost |
-/// | 8 | 8 | number of the event, counted from 0 for each CPU; of kind 0: of the first one lost |
-/// | 16 | 4 | CPU |
-/// | 20 | 4 | kind: 0 lost, 1 create, 2 setup, 3 park, 4 unpark, 5 cleanup (online), 6 cleanup (offline), 7 wake, 8 run |
+/// The records that [`format::Record`] describes.
 pub(crate) struct Binary;
 
 impl Format for Binary {
     fn write(record: &Record, bytes: &mut RecordBytes) -> Result {
         let (time, number, kind) = match &record.found {
             Found::Event(number, event) => (event.time, *number, event.kind as u32),
-            Found::Lost(number, count) => (*count, *number, 0),
+            Found::Lost(number, count) => (*count, *number, format::Record::LOST),
         };
-        bytes.push(&time.to_ne_bytes())?;
-        bytes.push(&number.to_ne_bytes())?;
-        bytes.push(&record.cpu.as_u32().to_ne_bytes())?;
-        bytes.push(&kind.to_ne_bytes())
+        let cpu = record.cpu.as_u32();
+        bytes.push(
+            &format::Record {
+                time,
+                number,
+                cpu,
+                kind,
+            }
+            .to_bytes(),
+        )
     }
 }

@@ -2,7 +2,7 @@
 
 //! Texts for terminals that show ASCII only.
 
-use crate::spark::BARS;
+use crate::histogram::BARS;
 
 /// For the bars of [`BARS`], from low to high.
 const LEVELS: &[u8; BARS.len()] = b".:-=+*#@";
@@ -27,7 +27,7 @@ fn one(c: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spark::{Histogram, time};
+    use crate::histogram::{Histogram, time};
 
     #[test]
     fn bars_and_units_are_ascii() {
@@ -37,6 +37,6 @@ mod tests {
         let mut histogram = Histogram::default();
         histogram.record(1500);
         histogram.record(3000);
-        assert_eq!(of(&histogram.spark(histogram.range())), "@@");
+        assert_eq!(of(&histogram.bars(histogram.range())), "@@");
     }
 }

@@ -1,18 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Latencies: a histogram with power-of-two buckets, what can be said of it, and how it looks in a terminal.
+//! Latencies as a histogram with the module's buckets: its quantiles, and its bars in a terminal.
 
-use serde::{Deserialize, Serialize};
+use crate::format::{BUCKETS, bucket, bucket_begin, bucket_end};
 use std::ops::Range;
-
-/// As many as the module has: below 1 ns, then [2^n, 2^(n + 1)) ns; the last one has no end.
-pub const BUCKETS: usize = 36;
 
 /// From low to high.
 pub const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// How many latencies were in which bucket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     pub counts: Vec<u64>,
 }
@@ -24,20 +21,9 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Where a bucket begins, in nanoseconds.
-    pub fn from(bucket: usize) -> u64 {
-        if bucket == 0 { 0 } else { 1 << (bucket - 1) }
-    }
-
-    /// Where a bucket ends. The last one does not.
-    pub fn to(bucket: usize) -> Option<u64> {
-        (bucket + 1 < BUCKETS).then(|| 1 << bucket)
-    }
-
     /// Counts one latency, as the module does.
     pub fn record(&mut self, nanoseconds: u64) {
-        let bucket = (u64::BITS - nanoseconds.leading_zeros()) as usize;
-        self.counts[bucket.min(BUCKETS - 1)] += 1;
+        self.counts[bucket(nanoseconds)] += 1;
     }
 
     pub fn total(&self) -> u64 {
@@ -68,8 +54,8 @@ impl Histogram {
         let mut below = 0;
         for (bucket, count) in self.counts.iter().enumerate() {
             if below + count >= rank {
-                let from = Self::from(bucket);
-                let width = Self::to(bucket).unwrap_or(from * 2) - from;
+                let from = bucket_begin(bucket);
+                let width = bucket_end(bucket).unwrap_or(from * 2) - from;
                 return Some(from + (width as f64 * (rank - below) as f64 / *count as f64) as u64);
             }
             below += count;
@@ -88,7 +74,7 @@ impl Histogram {
     }
 
     /// A character for each bucket of `range`: the higher, the more; a space for none.
-    pub fn spark(&self, range: Range<usize>) -> String {
+    pub fn bars(&self, range: Range<usize>) -> String {
         let most = self.counts.iter().copied().max().unwrap_or(0);
         range
             .map(|bucket| match self.counts.get(bucket).copied().unwrap_or(0) {
@@ -149,10 +135,10 @@ mod tests {
 
     #[test]
     fn buckets_are_the_modules() {
-        assert_eq!(Histogram::from(0)..Histogram::to(0).unwrap(), 0..1);
-        assert_eq!(Histogram::from(1)..Histogram::to(1).unwrap(), 1..2);
-        assert_eq!(Histogram::from(11)..Histogram::to(11).unwrap(), 1024..2048);
-        assert_eq!(Histogram::to(BUCKETS - 1), None);
+        assert_eq!(bucket_begin(0)..bucket_end(0).unwrap(), 0..1);
+        assert_eq!(bucket_begin(1)..bucket_end(1).unwrap(), 1..2);
+        assert_eq!(bucket_begin(11)..bucket_end(11).unwrap(), 1024..2048);
+        assert_eq!(bucket_end(BUCKETS - 1), None);
         let counts = histogram(&[0, 1, 1023, 1024, u64::MAX]).counts;
         for bucket in [0, 1, 10, 11, BUCKETS - 1] {
             assert_eq!(counts[bucket], 1, "{bucket}");
@@ -193,13 +179,13 @@ mod tests {
     }
 
     #[test]
-    fn spark_lines() {
+    fn bars_of_a_terminal() {
         let histogram = histogram(&[1, 1, 1, 1, 1, 1, 1, 1, 2, 8, 8, 8, 8]);
         assert_eq!(histogram.range(), 1..5);
-        assert_eq!(histogram.spark(1..5), "█▁ ▄");
-        assert_eq!(histogram.spark(0..6), " █▁ ▄ ");
-        assert_eq!(histogram.spark(30..40), " ".repeat(10));
-        assert_eq!(Histogram::default().spark(0..3), "   ");
+        assert_eq!(histogram.bars(1..5), "█▁ ▄");
+        assert_eq!(histogram.bars(0..6), " █▁ ▄ ");
+        assert_eq!(histogram.bars(30..40), " ".repeat(10));
+        assert_eq!(Histogram::default().bars(0..3), "   ");
         assert_eq!(Histogram::default().range(), 0..0);
     }
 

@@ -1,51 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writes `sample.html` and `sample.json` into a folder: `sample FOLDER [EVENTS]`.
-//!
-//! Without a number of events: a recording of a real run, the one of the tests. With one: a run that is made up, to see
-//! how many events the pictures bear.
+//! Draws the pictures that `scripts/browser` opens: of a recorded run, and of one that is made up and large.
 
+mod recording;
+
+use demo_format::Nanos;
+use demo_format::events::{Cpu, Event};
+use demo_format::format::Kind;
+use recording::recording;
 use report::ftrace::Trace;
-use report::model::{About, Action, Cpu, Event, Kind, Nanos, Run};
-use report::{Recording, html, perfetto};
-use std::path::PathBuf;
-use std::{env, fs};
+use report::run::{About, Action};
+use report::{Recording, Run, View, html};
+use std::fs;
+use std::path::Path;
 
-fn main() -> anyhow::Result<()> {
-    let mut args = env::args().skip(1);
-    let (Some(folder), events) = (args.next(), args.next()) else {
-        anyhow::bail!("usage: sample FOLDER [EVENTS]");
+#[test]
+fn pictures_of_all_sizes_are_drawn() -> anyhow::Result<()> {
+    let about = About {
+        title: "Two CPUs go offline, and come back".into(),
+        release: "7.3.4+deb13-cloud-amd64".into(),
+        arch: "amd64".into(),
+        cpus: 3,
+        accelerator: "TCG, single-threaded".into(),
+        date: "recorded for the tests".into(),
     };
-    let run = match events {
-        Some(events) => made_up(events.parse()?)?,
-        None => recorded()?,
-    };
-    let folder = PathBuf::from(folder);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("sample.html"), html::page(&run))?;
-    fs::write(folder.join("sample.json"), perfetto::json(&run))?;
+    let recorded = Recording { about, ..recording() }.run()?;
+    for (name, run) in [("recorded", recorded), ("large", made_up(20_000)?)] {
+        let page = html::page(&View::new(run));
+        for word in ["sched_switch", "cpu1 offline", "unpark"] {
+            assert!(page.contains(word), "{name}: {word}");
+        }
+        fs::write(folder.join(name).with_extension("html"), page)?;
+    }
     Ok(())
-}
-
-fn recorded() -> anyhow::Result<Run> {
-    let mut recording = Recording {
-        about: About {
-            title: "Two CPUs go, and come back".into(),
-            release: "7.3.4+deb13-cloud-amd64".into(),
-            arch: "amd64".into(),
-            cpus: 3,
-            accelerator: "TCG, single-threaded".into(),
-            date: "recorded for the tests".into(),
-        },
-        events_binary: include_bytes!("../tests/recording/events_binary").to_vec(),
-        trace: Some(include_bytes!("../tests/recording/trace").to_vec()),
-        summary: include_str!("../tests/recording/summary").into(),
-        ..Recording::default()
-    };
-    recording.latency_hist.insert(0, include_str!("../tests/recording/cpu0_latency_hist").into());
-    recording.latency_hist.insert(1, include_str!("../tests/recording/cpu1_latency_hist").into());
-    recording.latency_hist.insert(2, include_str!("../tests/recording/cpu2_latency_hist").into());
-    recording.run()
 }
 
 /// Four CPUs that are woken every 100 µs or so, and go off and on.

@@ -2,10 +2,10 @@
 
 //! The threads at this moment, as a table for a terminal.
 
+use crate::events::{Cpu, Events};
+use crate::files;
+use crate::histogram::{Histogram, time};
 use crate::latency::Latencies;
-use crate::model::Cpu;
-use crate::module::{self, Events};
-use crate::spark::{Histogram, time};
 use anyhow::{Context, Result};
 use std::collections::BTreeMap;
 
@@ -108,20 +108,18 @@ pub fn rows(
     events: &Events,
     width: usize,
 ) -> Result<Vec<Row>> {
-    let table = module::summary(summary)?;
-    let column = |name: &str| {
-        let found = table.columns.iter().position(|column| column == name);
-        found.with_context(|| format!("summary: no column {name}"))
-    };
-    let indices = COUNTS.iter().map(|count| column(count.name)).collect::<Result<Vec<_>>>()?;
-    let (online, state, max) = (column("online")?, column("state")?, column("max_ns")?);
+    let table = files::summary(summary)?;
+    let indices =
+        COUNTS.iter().map(|count| table.column(count.name)).collect::<Result<Vec<_>>>()?;
+    let (online, state, max) =
+        (table.column("online")?, table.column("state")?, table.column("max_ns")?);
 
     let mut latencies = vec![];
     for row in &table.rows {
         let cpu: u32 = row[indices[0]].parse().context("summary: a CPU without a number")?;
         let max = row[max].parse().context("summary: a maximum that is no number")?;
         let buckets = match latency_hist.get(&cpu) {
-            Some(text) => module::latency_hist(text).with_context(|| format!("cpu{cpu}"))?,
+            Some(text) => files::latency_hist(text).with_context(|| format!("cpu{cpu}"))?,
             None => Histogram::default(),
         };
         let none = Cpu::new(cpu);
@@ -145,7 +143,7 @@ pub fn rows(
             }
             None => ["-"; 3].map(str::to_owned),
         });
-        cells.push(latencies.histogram.spark(range.clone()).trim_end().to_owned());
+        cells.push(latencies.histogram.bars(range.clone()).trim_end().to_owned());
         let kind = match (row[online].as_str(), row[state].as_str()) {
             ("no", _) => RowKind::Offline,
             (_, "parked") => RowKind::Parked,
@@ -180,7 +178,8 @@ pub fn rows(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::module::tests::record;
+    use crate::events::tests::record;
+    use expect_test::expect;
 
     const SUMMARY: &str =
         "cpu online state       pid create setup should_run        run   park unpark cleanup       wake last_ns   max_ns
@@ -188,19 +187,21 @@ mod tests {
   1 no     parked       72      1     1          3          0      1      0       0          0       0        0
 ";
 
+    fn text(rows: &[Row]) -> String {
+        rows.iter().flat_map(|row| [row.text.as_str(), "\n"]).collect()
+    }
+
     #[test]
     fn a_row_for_each_cpu() {
         let hists = [(0, "[1024, 2048) 1\n[2048, 4096) 1\n".to_owned()), (1, String::new())];
         let rows = rows(SUMMARY, &hists.into(), &Events::default(), usize::MAX).unwrap();
         let kinds: Vec<_> = rows.iter().map(|row| row.kind).collect();
         assert_eq!(kinds, [RowKind::Head, RowKind::Online, RowKind::Offline]);
-        let words = |i: usize| rows[i].text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(
-            words(0),
-            "cpu online state pid setup park unpark wake run pend p50 p99 max latency"
-        );
-        assert_eq!(words(1), "0 yes sleeping 71 1 0 0 2 2 0 ~2.05 µs ~3.00 µs 3.00 µs ██");
-        assert_eq!(words(2), "1 no parked 72 1 1 0 0 0 0 - - -");
+        expect![[r#"
+            cpu online state      pid setup park unpark   wake    run pend      p50      p99     max latency
+              0 yes    sleeping    71     1    0      0      2      2    0 ~2.05 µs ~3.00 µs 3.00 µs ██
+              1 no     parked      72     1    1      0      0      0    0        -        -       -
+        "#]].assert_eq(&text(&rows));
         assert!(rows[1].shown(true).starts_with("\x1b[32m  0 yes"));
         assert!(rows[1].shown(false).starts_with("  0 yes"));
     }
@@ -254,8 +255,11 @@ mod tests {
         }
         let hists = [(0, "[1024, 2048) 1\n[4096, 8192) 1\n".to_owned())];
         let rows = rows(SUMMARY, &hists.into(), &events, usize::MAX).unwrap();
-        let words = rows[1].text.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert_eq!(words, "0 yes sleeping 71 1 0 0 2 2 1 1.50 µs 1.50 µs 1.50 µs █");
+        expect![[r#"
+            cpu online state      pid setup park unpark   wake    run pend      p50      p99     max latency
+              0 yes    sleeping    71     1    0      0      2      2    1  1.50 µs  1.50 µs 1.50 µs █
+              1 no     parked      72     1    1      0      0      0    0        -        -       -
+        "#]].assert_eq(&text(&rows));
     }
 
     #[test]

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The formats of the demo: kinds of events and the order in which they may come, counters,
+//! records, buckets of latencies, and the files that have them.
+//!
+//! `core` only: this file is a part of the module, and of `vm-test/demo-format`, which reads what
+//! the module writes. A new kind of event is declared here: its number and name, what it counts,
+//! and where it fits into the life of a thread.
+
+use core::ffi::CStr;
+
+/// Returns the text of a literal that ends with a NUL, when the module is built.
+const fn c_str(text: &'static str) -> &'static CStr {
+    match CStr::from_bytes_with_nul(text.as_bytes()) {
+        Ok(text) => text,
+        Err(_) => panic!("not one NUL, at the end"),
+    }
+}
+
+/// Declares an enum whose variants have numbers and names.
+macro_rules! named {
+    ($(#[$of:meta])* $Enum:ident { $($(#[$doc:meta])* $Variant:ident = $number:literal, $name:literal;)* }) => {
+        $(#[$of])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum $Enum {
+            $($(#[$doc])* $Variant = $number,)*
+        }
+
+        impl $Enum {
+            /// All of them, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$Variant),*];
+
+            /// Returns the name.
+            #[inline]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$Variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+named! {
+    /// A kind of event: its number in a [`Record`], its name in the text and in the kernel log.
+    Kind {
+        /// The callback `create`.
+        Create = 1, "create";
+        /// The callback `setup`.
+        Setup = 2, "setup";
+        /// The callback `park`.
+        Park = 3, "park";
+        /// The callback `unpark`.
+        Unpark = 4, "unpark";
+        /// The callback `cleanup`, while the CPU is online.
+        CleanupOnline = 5, "cleanup(online)";
+        /// The callback `cleanup`, while the CPU is offline.
+        CleanupOffline = 6, "cleanup(offline)";
+        /// A wake of the thread, by any CPU.
+        Wake = 7, "wake";
+        /// The callback `run`.
+        Run = 8, "run";
+    }
+}
+
+impl Kind {
+    /// Returns the kind with this number.
+    #[inline]
+    pub fn from_number(number: u32) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|kind| *kind as u32 == number)
+    }
+
+    /// Returns the counter of such events.
+    #[inline]
+    pub const fn count<T>(self, counts: &Counts<T>) -> &T {
+        match self {
+            Self::Create => &counts.create,
+            Self::Setup => &counts.setup,
+            Self::Park => &counts.park,
+            Self::Unpark => &counts.unpark,
+            Self::CleanupOnline | Self::CleanupOffline => &counts.cleanup,
+            Self::Wake => &counts.wake,
+            Self::Run => &counts.run,
+        }
+    }
+}
+
+/// Declares the counters of a thread.
+macro_rules! counts {
+    ($($(#[$doc:meta])* $name:ident)*) => {
+        /// Something for each counter of a thread. A counter has a file and a column of the summary.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counts<T> {
+            $($(#[$doc])* pub $name: T,)*
+        }
+
+        /// The number of counters.
+        pub const COUNTS: usize = [$(stringify!($name)),*].len();
+
+        impl<T> Counts<T> {
+            /// Returns what `value` returns for the name of each counter.
+            #[inline]
+            pub fn from_fn(mut value: impl FnMut(&'static str) -> T) -> Self {
+                Self {
+                    $($name: value(stringify!($name)),)*
+                }
+            }
+
+            /// Returns the name, for Rust and for C, and the value of each counter.
+            #[inline]
+            pub fn each(&self) -> [(&'static str, &'static CStr, &T); COUNTS] {
+                [$((
+                    stringify!($name),
+                    const { c_str(concat!(stringify!($name), "\0")) },
+                    &self.$name,
+                ),)*]
+            }
+        }
+    };
+}
+
+counts! {
+    /// Calls of `create`.
+    create
+    /// Calls of `setup`.
+    setup
+    /// Calls of `should_run`, which are no events: the kernel asks as often as it likes.
+    should_run
+    /// Calls of `run`.
+    run
+    /// Calls of `park`.
+    park
+    /// Calls of `unpark`.
+    unpark
+    /// Calls of `cleanup`.
+    cleanup
+    /// Wakes.
+    wake
+}
+
+named! {
+    /// A state in the life of a thread, as `kernel/smpboot.c` defines it.
+    State {
+        /// No thread.
+        None = 0, "none";
+        /// Made, and parked by `__smpboot_create_thread()`; its function did not run yet.
+        Created = 1, "created";
+        /// Between `setup` or `unpark`, and `park` or `cleanup`.
+        Active = 2, "active";
+        /// After `park`.
+        Parked = 3, "parked";
+        /// After `cleanup`, the last callback of a thread.
+        Stopped = 4, "stopped";
+    }
+}
+
+impl State {
+    /// Returns the state after an event, or `None` if the event must not come in this state.
+    pub const fn after(self, kind: Kind) -> Option<Self> {
+        match (self, kind) {
+            // Any CPU may record one at any time.
+            (state, Kind::Wake) => Some(state),
+            (Self::None, Kind::Create) => Some(Self::Created),
+            (Self::Created, Kind::Setup) => Some(Self::Active),
+            (Self::Active, Kind::Run) => Some(Self::Active),
+            (Self::Active, Kind::Park) => Some(Self::Parked),
+            (Self::Parked, Kind::Unpark) => Some(Self::Active),
+            // Hotplug and unregistration exclude each other: the CPU of an active thread is online.
+            (Self::Active, Kind::CleanupOnline) => Some(Self::Stopped),
+            (Self::Parked, Kind::CleanupOffline) => Some(Self::Stopped),
+            // The CPU is back online, and the thread is stopped before it sees that it is unparked.
+            (Self::Parked, Kind::CleanupOnline) => Some(Self::Stopped),
+            _ => None,
+        }
+    }
+}
+
+/// Events that the ring of a CPU holds.
+pub const RING: u64 = 2048;
+
+/// A record of [`EVENTS_BINARY`], in the byte order of the machine:
+///
+/// | offset | size | |
+/// |---|---|---|
+/// | 0 | 8 | time in nanoseconds since the module was loaded; of kind 0: how many events are lost |
+/// | 8 | 8 | number of the event, counted from 0 for each CPU; of kind 0: of the first one lost |
+/// | 16 | 4 | CPU |
+/// | 20 | 4 | kind: 0 lost, 1 create, 2 setup, 3 park, 4 unpark, 5 cleanup (online), 6 cleanup (offline), 7 wake, 8 run |
+#[derive(Clone, Copy)]
+pub struct Record {
+    /// The time, or how many events are lost.
+    pub time: u64,
+    /// The number of the event, or of the first one lost.
+    pub number: u64,
+    /// The CPU.
+    pub cpu: u32,
+    /// The number of the [`Kind`], or [`LOST`](Self::LOST).
+    pub kind: u32,
+}
+
+impl Record {
+    /// Bytes of a record.
+    pub const SIZE: usize = 24;
+
+    /// In place of a kind: events were overwritten before the reader read them.
+    pub const LOST: u32 = 0;
+
+    /// Returns the record as bytes.
+    #[inline]
+    pub fn to_bytes(self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        bytes[..8].copy_from_slice(&self.time.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&self.number.to_ne_bytes());
+        bytes[16..20].copy_from_slice(&self.cpu.to_ne_bytes());
+        bytes[20..].copy_from_slice(&self.kind.to_ne_bytes());
+        bytes
+    }
+
+    /// Returns the record that these bytes are.
+    #[inline]
+    pub fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
+        fn field<const BYTES: usize>(bytes: [u8; Record::SIZE], at: usize) -> [u8; BYTES] {
+            core::array::from_fn(|index| bytes[at + index])
+        }
+        Self {
+            time: u64::from_ne_bytes(field(bytes, 0)),
+            number: u64::from_ne_bytes(field(bytes, 8)),
+            cpu: u32::from_ne_bytes(field(bytes, 16)),
+            kind: u32::from_ne_bytes(field(bytes, 20)),
+        }
+    }
+}
+
+/// Buckets of latencies: below 1 ns, then [2^n, 2^(n + 1)) ns; the last one has no end.
+pub const BUCKETS: usize = 36;
+
+/// Returns the bucket of a latency.
+#[inline]
+pub const fn bucket(nanoseconds: u64) -> usize {
+    let bucket = (u64::BITS - nanoseconds.leading_zeros()) as usize;
+    if bucket < BUCKETS {
+        bucket
+    } else {
+        BUCKETS - 1
+    }
+}
+
+/// Returns where a bucket begins, in nanoseconds.
+#[inline]
+pub const fn bucket_begin(bucket: usize) -> u64 {
+    if bucket == 0 {
+        0
+    } else {
+        1 << (bucket - 1)
+    }
+}
+
+/// Returns where a bucket ends, in nanoseconds. The last one does not.
+#[inline]
+pub const fn bucket_end(bucket: usize) -> Option<u64> {
+    if bucket + 1 < BUCKETS {
+        Some(1 << bucket)
+    } else {
+        None
+    }
+}
+
+/// The name of the module, of its directory and of its wait queue.
+pub const MODULE: &str = "rust_smpboot_demo";
+/// The same as a string for C.
+pub const C_MODULE: &CStr = c"rust_smpboot_demo";
+/// The name of the threads, before `/` and the CPU.
+pub const THREAD: &str = "rust_demo";
+/// The same as a string for C.
+pub const C_THREAD: &CStr = c"rust_demo";
+/// The directory of the files.
+pub const DIRECTORY: &str = "/sys/kernel/debug/rust_smpboot_demo";
+
+/// A file of [`DIRECTORY`].
+pub struct File {
+    /// The name.
+    pub name: &'static CStr,
+    /// The path.
+    pub path: &'static str,
+}
+
+macro_rules! files {
+    ($($(#[$doc:meta])* $NAME:ident = $name:literal;)*) => {
+        $($(#[$doc])*
+        pub const $NAME: File = File {
+            name: c_str(concat!($name, "\0")),
+            path: concat!("/sys/kernel/debug/rust_smpboot_demo/", $name),
+        };)*
+    };
+}
+
+files! {
+    /// A table of all threads: a line of names, and a line for each CPU.
+    SUMMARY = "summary";
+    /// Takes a CPU list, and wakes the threads of these CPUs.
+    WAKE = "wake";
+    /// The period of the wakes by timer, in microseconds; 0: none.
+    PERIOD = "period_us";
+    /// The events as text: lines `SECONDS cpuN NUMBER KIND`, or `- cpuN NUMBER lost COUNT`.
+    EVENTS = "events";
+    /// The events as records.
+    EVENTS_BINARY = "events_binary";
+}
+
+/// Of each CPU: how long the wakes took, as lines `[FROM, TO) COUNT`; the last TO is `...`.
+pub const LATENCY_HIST: &CStr = c"latency_hist";
+/// Of each CPU: how long the last wake took.
+pub const LATENCY_LAST: &CStr = c"latency_last_ns";
+/// Of each CPU: how long the slowest wake took.
+pub const LATENCY_MAX: &CStr = c"latency_max_ns";
+/// Of each CPU: the number of its thread; 0 if there is none.
+pub const PID: &CStr = c"pid";
+/// Of each CPU: what its thread is doing.
+pub const STATE: &CStr = c"state";

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The events of each CPU's thread, parsed from `events_binary`.
+
+use crate::Nanos;
+use crate::format::{Kind, RING, Record};
+use crate::histogram::Histogram;
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// More than any kernel's `NR_CPUS`.
+const MAX_CPUS: u32 = 1 << 16;
+
+/// An event that the module recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Event {
+    pub time: Nanos,
+    pub number: u64,
+    pub kind: Kind,
+}
+
+/// Events that were overwritten before they were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// The number of the first one.
+    pub first: u64,
+    pub count: u64,
+}
+
+/// A CPU and its thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cpu {
+    pub id: u32,
+    /// When the recording began.
+    pub online: bool,
+    /// In the order of their numbers. Their times may differ from that by a little: a number is taken after the clock
+    /// was read, and any CPU may wake a thread.
+    pub events: Vec<Event>,
+    pub lost: Vec<Lost>,
+    /// The module's buckets.
+    pub latencies: Histogram,
+}
+
+impl Cpu {
+    pub fn new(id: u32) -> Self {
+        Self { id, online: true, events: vec![], lost: vec![], latencies: Histogram::default() }
+    }
+}
+
+/// Returns the size of all records that `events_binary` can hold at a time.
+pub fn capacity(cpus: u32) -> usize {
+    cpus as usize * RING as usize * Record::SIZE
+}
+
+/// Parses `events_binary`.
+pub fn parse(bytes: &[u8]) -> Result<Vec<Cpu>> {
+    let mut events = Events::default();
+    events.add(bytes)?;
+    Ok(events.into_cpus())
+}
+
+/// The same, read piece by piece. A CPU's events are numbered from 0, without a gap: a record of its own reports missing
+/// ones.
+#[derive(Default)]
+pub struct Events {
+    /// With the number of the next event of each CPU.
+    cpus: BTreeMap<u32, (u64, Cpu)>,
+    records: usize,
+}
+
+impl Events {
+    /// Takes whole records.
+    pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        for chunk in bytes.chunks(Record::SIZE) {
+            let index = self.records;
+            let record = chunk.try_into().ok().with_context(|| {
+                let (len, size) = (chunk.len(), Record::SIZE);
+                format!("events: record {index} has {len} bytes instead of {size}")
+            })?;
+            self.event(Record::from_bytes(record))
+                .with_context(|| format!("events: record {index}"))?;
+            self.records += 1;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, record: Record) -> Result<()> {
+        let Record { time, number, cpu: id, kind } = record;
+        ensure!(id < MAX_CPUS, "no CPU has the number {id}");
+        let (next, cpu) = self.cpus.entry(id).or_insert_with(|| (0, Cpu::new(id)));
+        ensure!(number == *next, "cpu{id}: number {number} where {next} was expected");
+
+        let count = match kind {
+            Record::LOST => {
+                ensure!(time > 0, "cpu{id}: none lost");
+                cpu.lost.push(Lost { first: number, count: time });
+                time
+            }
+            _ => {
+                let kind =
+                    Kind::from_number(kind).with_context(|| format!("unknown kind {kind}"))?;
+                let time = Nanos::try_from(time).ok().context("time out of range")?;
+                cpu.events.push(Event { time, number, kind });
+                1
+            }
+        };
+        *next = next.checked_add(count).context("event number out of range")?;
+        Ok(())
+    }
+
+    pub fn cpu(&self, id: u32) -> Option<&Cpu> {
+        self.cpus.get(&id).map(|(_, cpu)| cpu)
+    }
+
+    pub fn cpus(&self) -> impl Iterator<Item = &Cpu> {
+        self.cpus.values().map(|(_, cpu)| cpu)
+    }
+
+    pub fn into_cpus(self) -> Vec<Cpu> {
+        self.cpus.into_values().map(|(_, cpu)| cpu).collect()
+    }
+}
+
+/// Returns how many events there are, and how many were lost.
+pub fn totals<'a>(cpus: impl IntoIterator<Item = &'a Cpu>) -> (u64, u64) {
+    cpus.into_iter().fold((0, 0), |(events, lost), cpu| {
+        let missing: u64 = cpu.lost.iter().map(|lost| lost.count).sum();
+        (events + cpu.events.len() as u64, lost + missing)
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    pub(crate) fn record(first: u64, number: u64, cpu: u32, kind: u32) -> Vec<u8> {
+        [&first.to_le_bytes()[..], &number.to_le_bytes(), &cpu.to_le_bytes(), &kind.to_le_bytes()]
+            .concat()
+    }
+
+    #[test]
+    fn events_are_sorted_out_by_cpu() {
+        let bytes = [
+            record(10, 0, 1, 1),
+            record(11, 0, 0, 1),
+            record(12, 1, 1, 2),
+            record(4, 2, 1, 0),
+            record(20, 6, 1, 8),
+        ];
+        let cpus = parse(&bytes.concat()).unwrap();
+        assert_eq!(cpus.iter().map(|cpu| cpu.id).collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(
+            cpus[1].events.iter().map(|e| (e.time, e.number)).collect::<Vec<_>>(),
+            [(10, 0), (12, 1), (20, 6)]
+        );
+        assert_eq!(cpus[1].lost, [Lost { first: 2, count: 4 }]);
+        assert!(parse(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn rubbish_among_the_events_is_refused() {
+        let good = record(1, 0, 0, 1);
+        let rubbish = [
+            vec![good.clone(), good[..5].to_vec()],
+            vec![record(1, 0, 0, 9)],
+            vec![good.clone(), record(2, 2, 0, 8)],
+            vec![good.clone(), good],
+            vec![record(1, 0, 1 << 20, 1)],
+            vec![record(1, 5, 0, 7)],
+            vec![record(0, 0, 0, 0)],
+            vec![record(u64::MAX, 0, 0, 1)],
+            vec![record(u64::MAX, 0, 0, 0), record(1, u64::MAX, 0, 0)],
+        ];
+        let refused =
+            rubbish.map(|records| format!("{:#}\n", parse(&records.concat()).unwrap_err()));
+        expect![[r#"
+            events: record 1 has 5 bytes instead of 24
+            events: record 0: unknown kind 9
+            events: record 1: cpu0: number 2 where 1 was expected
+            events: record 1: cpu0: number 0 where 1 was expected
+            events: record 0: no CPU has the number 1048576
+            events: record 0: cpu0: number 5 where 0 was expected
+            events: record 0: cpu0: none lost
+            events: record 0: time out of range
+            events: record 1: event number out of range
+        "#]]
+        .assert_eq(&refused.concat());
+    }
+}

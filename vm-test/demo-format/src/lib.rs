@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads what the demo module writes.
+//!
+//! [`format`](mod@format) is the module's own file: kinds, names, records, buckets and paths are declared once, for
+//! both sides. The rest is for programs that look at the module from outside, in the guest and on the host:
+//! [`events`] and [`files`] parse its files, [`life`] checks the order of a thread's events, [`latency`] relates runs
+//! to wakes, and [`table`] draws all of it for a terminal.
+
+pub mod ascii;
+pub mod events;
+pub mod files;
+#[rustfmt::skip] // in the kernel's style
+#[path = "../../../demo/format.rs"]
+pub mod format;
+pub mod histogram;
+pub mod latency;
+pub mod life;
+pub mod table;
+
+use serde::{Serialize, Serializer};
+
+/// By name, as everywhere outside of [`format::Record`].
+impl Serialize for format::Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl Serialize for format::State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl format::Counts<u64> {
+    /// Of a thread that was made, set up, and has done nothing yet.
+    pub const SET_UP: Self = Self {
+        create: 1,
+        setup: 1,
+        should_run: 0,
+        run: 0,
+        park: 0,
+        unpark: 0,
+        cleanup: 0,
+        wake: 0,
+    };
+
+    /// Calls `read` for the name of each counter but `should_run`, which is not the module's to decide.
+    pub fn read<E>(mut read: impl FnMut(&'static str) -> Result<u64, E>) -> Result<Self, E> {
+        let mut failed = None;
+        let counts = Self::from_fn(|name| match name {
+            "should_run" => 0,
+            name => read(name).unwrap_or_else(|e| {
+                failed = Some(e);
+                0
+            }),
+        });
+        failed.map_or(Ok(counts), Err)
+    }
+
+    /// Returns the counters that [`read`](Self::read) reads, in its order.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+        let each = self.each().map(|(name, _, count)| (name, *count));
+        each.into_iter().filter(|(name, _)| *name != "should_run")
+    }
+
+    /// Returns how many events were counted.
+    pub fn total(&self) -> u64 {
+        self.named().map(|(_, count)| count).sum()
+    }
+}
+
+/// Nanoseconds since the module was loaded, in the guest's `CLOCK_MONOTONIC`. Before that: negative.
+pub type Nanos = i64;
+
+/// The start of a line, for a message.
+pub fn excerpt(line: &str) -> String {
+    let mut text: String = line.chars().take(100).collect();
+    if text.len() < line.len() {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::format::{Counts, Kind};
+
+    #[test]
+    fn names_and_values_go_together() {
+        let counts = Counts::read(|name| Ok::<_, ()>(name.len() as u64)).unwrap();
+        assert_eq!((counts.create, counts.unpark, counts.wake, counts.should_run), (6, 6, 4, 0));
+        assert!(counts.named().all(|(name, count)| name.len() as u64 == count));
+        assert_eq!(counts.total(), 6 + 5 + 3 + 4 + 6 + 7 + 4);
+        assert_eq!(Counts::read(|name| if name == "run" { Err(name) } else { Ok(0) }), Err("run"));
+        let names = Counts::from_fn(|name| name);
+        assert!(Kind::ALL.iter().all(|kind| kind.name().starts_with(kind.count(&names))));
+    }
+
+    #[test]
+    fn kinds_are_found_by_their_numbers() {
+        let found: Vec<_> = (0..=255).filter_map(Kind::from_number).collect();
+        assert_eq!(found, Kind::ALL);
+        assert!((1..).zip(Kind::ALL).all(|(number, kind)| *kind as u32 == number));
+    }
+}
