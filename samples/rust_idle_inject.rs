@@ -1,24 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Idle injection: threads that keep their CPUs idle for a share of the time.
+//! Idle injection: a thread per CPU that keeps its CPU idle for a share of the time.
 //!
-//! In the shape of `drivers/powercap/idle_inject.c`. A timer wakes the threads of a set of CPUs
-//! once per period; each makes its CPU idle for a while, ahead of all normal tasks, because it is a
-//! FIFO thread.
+//! A timer wakes the threads of the chosen CPUs once per period. They are FIFO threads, so the CPU
+//! idles although normal tasks want to run. In `/sys/kernel/debug/rust_idle_inject/`:
 //!
-//! In `/sys/kernel/debug/rust_idle_inject/`:
+//! - `cpus`: the CPUs to make idle, as a list. Empty at first, and to stop. When a write returns,
+//!   no CPU outside of the list is made idle.
+//! - `run_us`, `idle_us`: the time to run and the time to idle of each period. `run_us` is at least
+//!   1000: the machine stays usable. A change counts from the next period on.
+//! - `cpuN/injections`, `cpuN/injected_us`: how often and how long in all the CPU was made idle.
 //!
-//! - `cpus`: the CPUs, as a list. None at first.
-//! - `run_us`, `idle_us`: how long these run and how long they are idle, in turn. `run_us` is at
-//!   least 1000, so that the machine always hears who wants to switch this off again.
-//! - `latency_us`: in which time a CPU must be able to leave its idle state.
-//! - `enable`: 1 to start. 0 to stop; when that write returns, no thread injects any more.
-//! - `cpuN/injections`, `cpuN/injected_us`: how often and how long in all a CPU was made idle.
-//!
-//! To see it: `taskset 2 sh -c 'while :; do :; done' &`, choose CPU 1, start, and `mpstat -P 1 1`.
+//! Mirrors [`drivers/powercap/idle_inject.c`](srctree/drivers/powercap/idle_inject.c).
 
 use kernel::{
-    fmt, impl_has_hr_timer, new_mutex,
+    fmt,
+    impl_has_hr_timer,
+    new_mutex,
     prelude::*,
     sync::{
         atomic::{
@@ -42,36 +40,35 @@ use kernel::{
         Delta,
         Instant,
         Monotonic, //
-    },
+    }, //
 };
 
 #[path = "../rust/kernel/library.rs"]
 mod library;
 
-use debugfs::{
-    Attribute,
-    Dir,
-    Number,
-    Tree, //
-};
 use library::{
-    debugfs,
-    smpboot, //
-};
-use smpboot::{
-    hotplug,
-    Context,
-    HotplugThread,
-    ModuleScope,
-    PerCpu,
-    Registration,
-    SchedPolicy,
-    ScopedModule,
-    Threads, //
+    debugfs::{
+        Attribute,
+        Dir,
+        Number,
+        Tree, //
+    },
+    smpboot::{
+        self,
+        hotplug,
+        Context,
+        HotplugThread,
+        ModuleScope,
+        PerCpu,
+        Registration,
+        SchedPolicy,
+        ScopedModule,
+        Threads, //
+    }, //
 };
 
 scoped_module! {
-    type: IdleInjectModule,
+    type: Tree<IdleInject>,
     name: "rust_idle_inject",
     authors: ["The rust_smpboot developers"],
     description: "Idle injection by per-CPU threads",
@@ -83,36 +80,18 @@ struct Cpu {
     selected: Atomic<bool>,
     injections: Atomic<u64>,
     injected_us: Atomic<u64>,
-    /// Held by the thread while it injects, for others to wait for the end of that.
+    /// Held by the thread while it injects.
     #[pin]
     injecting: Mutex<()>,
 }
 
-impl Cpu {
-    fn new() -> impl PinInit<Self> {
-        pin_init!(Self {
-            selected: Atomic::new(false),
-            injections: Atomic::new(0),
-            injected_us: Atomic::new(0),
-            injecting <- new_mutex!(()),
-        })
-    }
-
-    /// Waits until the thread is done with what it injects now.
-    fn wait(&self) {
-        drop(self.injecting.lock());
-    }
-}
-
-/// What to inject, where, and the timer that says when.
+/// The timer, and what it and the threads share.
 #[pin_data]
 struct Device {
     #[pin]
     timer: HrTimer<Self>,
-    enabled: Atomic<bool>,
     run_us: Atomic<u64>,
     idle_us: Atomic<u64>,
-    latency_us: Atomic<u64>,
     cpus: PerCpu<Cpu>,
 }
 
@@ -120,24 +99,31 @@ impl Device {
     fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             timer <- HrTimer::new(),
-            enabled: Atomic::new(false),
             run_us: Atomic::new(10_000),
             idle_us: Atomic::new(10_000),
-            latency_us: Atomic::new(u32::MAX.into()),
-            cpus: PerCpu::new(|_| Cpu::new())?,
+            cpus: PerCpu::new(|_| {
+                pin_init!(Cpu {
+                    selected: Atomic::new(false),
+                    injections: Atomic::new(0),
+                    injected_us: Atomic::new(0),
+                    injecting <- new_mutex!(()),
+                })
+            })?,
         })
     }
 
+    fn idle(&self) -> Delta {
+        Delta::from_micros(self.idle_us.load(Relaxed) as i64)
+    }
+
     fn period(&self) -> Delta {
-        micros(self.run_us.load(Relaxed) + self.idle_us.load(Relaxed))
+        self.idle() + Delta::from_micros(self.run_us.load(Relaxed) as i64)
     }
 
     fn wake(&self) {
-        for (cpu, this) in self.cpus.iter_online() {
-            if this.selected.load(Relaxed) {
-                // If the CPU is just going offline, the wake is kept until it is back, and then
-                // `run` looks whether it is still to inject.
-                Threads::<Injector>::new().wake(cpu);
+        for (id, cpu) in self.cpus.iter_online() {
+            if cpu.selected.load(Relaxed) {
+                Threads::<Injector>::new().wake(id);
             }
         }
     }
@@ -159,10 +145,7 @@ impl HrTimerCallback for Device {
     }
 }
 
-/// The threads.
-struct Injector {
-    device: Arc<Device>,
-}
+struct Injector(Arc<Device>);
 
 #[vtable]
 impl HotplugThread for Injector {
@@ -177,21 +160,16 @@ impl HotplugThread for Injector {
     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        let device = &self.device;
-        let cpu = device.cpus.of(cx);
-
-        // Whoever switched off, and then waits for the lock, is seen here.
+        let cpu = self.0.cpus.of(cx);
         let _injecting = cpu.injecting.lock();
-        if !device.enabled.load(Relaxed) || !cpu.selected.load(Relaxed) {
+        // A wake stays pending while the CPU is offline: it may be older than the list.
+        if !cpu.selected.load(Relaxed) {
             return;
         }
 
         let begin = Instant::<Monotonic>::now();
-        let idle = micros(device.idle_us.load(Relaxed));
-        if cx
-            .play_idle(idle, micros(device.latency_us.load(Relaxed)))
-            .is_ok()
-        {
+        // Any idle state will do, however long it takes to leave it.
+        if cx.play_idle(self.0.idle(), Delta::from_secs(1)).is_ok() {
             cpu.injections.add(1, Relaxed);
             cpu.injected_us
                 .add(begin.elapsed().as_micros_ceil() as u64, Relaxed);
@@ -201,67 +179,13 @@ impl HotplugThread for Injector {
 
 hotplug_thread!(Injector);
 
-/// The switch. The timer goes first when this is dropped, then the threads.
+/// Cancels the timer when it is dropped, and then ends the threads.
 #[pin_data]
 struct IdleInject {
-    /// The timer, while it is on.
+    /// The timer, while it is set.
     #[pin]
     timer: Mutex<Option<ArcHrTimerHandle<Device>>>,
     threads: Registration<Injector>,
-}
-
-impl IdleInject {
-    fn new(scope: &'static ModuleScope) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            timer <- new_mutex!(None),
-            threads: Registration::new(scope, Injector {
-                device: Arc::pin_init(Device::new(), GFP_KERNEL)?,
-            })?,
-        })
-    }
-
-    fn device(&self) -> &Arc<Device> {
-        &self.threads.device
-    }
-
-    fn start(&self) {
-        let mut timer = self.timer.lock();
-        if timer.is_none() {
-            self.device().enabled.store(true, Relaxed);
-            self.device().wake();
-            *timer = Some(self.device().clone().start(self.device().period()));
-        }
-    }
-
-    /// When this returns, no CPU is being made idle, and none will be.
-    fn stop(&self) {
-        let mut timer = self.timer.lock();
-        // Dropping the handle cancels the timer, and waits for its callback.
-        *timer = None;
-        self.device().enabled.store(false, Relaxed);
-        for (_, cpu) in self.device().cpus.iter() {
-            cpu.wait();
-        }
-    }
-}
-
-struct Enable;
-
-#[vtable]
-impl Attribute for Enable {
-    type Data = IdleInject;
-
-    fn show(this: &IdleInject, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", u8::from(this.device().enabled.load(Relaxed)))
-    }
-
-    fn store(this: &IdleInject, input: &CStr) -> Result {
-        match Number::<0, 1>::parse(input)? {
-            0 => this.stop(),
-            _ => this.start(),
-        }
-        Ok(())
-    }
 }
 
 struct Cpus;
@@ -272,7 +196,7 @@ impl Attribute for Cpus {
 
     fn show(this: &IdleInject, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        for (id, cpu) in this.device().cpus.iter() {
+        for (id, cpu) in this.threads.0.cpus.iter() {
             if cpu.selected.load(Relaxed) {
                 write!(f, "{separator}{}", id.as_u32())?;
                 separator = ",";
@@ -283,31 +207,31 @@ impl Attribute for Cpus {
 
     fn store(this: &IdleInject, input: &CStr) -> Result {
         let mask = hotplug::parse_cpu_list(input)?;
+        let device = &this.threads.0;
 
-        for (id, cpu) in this.device().cpus.iter() {
+        let mut timer = this.timer.lock();
+        for (id, cpu) in device.cpus.iter() {
             cpu.selected.store(mask.test(id), Relaxed);
-            if !mask.test(id) {
-                cpu.wait();
-            }
+        }
+        if mask.empty() {
+            *timer = None;
+        } else if timer.is_none() {
+            device.wake();
+            *timer = Some(device.clone().start(device.period()));
+        }
+        // A thread that took its lock before this has seen the CPU selected; others have not.
+        for (_, cpu) in device.cpus.iter().filter(|(id, _)| !mask.test(*id)) {
+            drop(cpu.injecting.lock());
         }
         Ok(())
     }
 }
 
-fn micros(value: u64) -> Delta {
-    Delta::from_micros(value as i64)
-}
-
 fn fill<'data>(this: &'data IdleInject, dir: &Dir<'data>) {
-    let device = this.device();
-
-    dir.file::<Enable>(c"enable", this);
+    let device = &this.threads.0;
     dir.file::<Cpus>(c"cpus", this);
-    // They count from the next period on.
     dir.file::<Number<1_000, 1_000_000>>(c"run_us", &device.run_us);
     dir.file::<Number<1, 1_000_000>>(c"idle_us", &device.idle_us);
-    dir.file::<Number<0, { u32::MAX as u64 }>>(c"latency_us", &device.latency_us);
-
     for (id, cpu) in device.cpus.iter() {
         let dir = dir.dir(fmt!("cpu{}", id.as_u32()));
         dir.file::<Atomic<u64>>(c"injections", &cpu.injections);
@@ -315,18 +239,12 @@ fn fill<'data>(this: &'data IdleInject, dir: &Dir<'data>) {
     }
 }
 
-#[pin_data]
-struct IdleInjectModule {
-    files: Tree<IdleInject>,
-}
-
-impl ScopedModule for IdleInjectModule {
-    fn init(
-        _module: &'static ThisModule,
-        scope: &'static ModuleScope,
-    ) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            files <- Tree::new(scope, c"rust_idle_inject", IdleInject::new(scope), fill),
-        })
+impl ScopedModule for Tree<IdleInject> {
+    fn init(_: &'static ThisModule, scope: &'static ModuleScope) -> impl PinInit<Self, Error> {
+        let inject = try_pin_init!(IdleInject {
+            timer <- new_mutex!(None),
+            threads: Registration::new(scope, Injector(Arc::pin_init(Device::new(), GFP_KERNEL)?))?,
+        });
+        Tree::new(scope, c"rust_idle_inject", inject, fill)
     }
 }

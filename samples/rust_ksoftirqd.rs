@@ -2,40 +2,30 @@
 
 //! Interrupts that leave their work to a thread per CPU, as softirqs are left to `ksoftirqd`.
 //!
-//! A timer interrupt on each CPU raises vectors there; the thread of the CPU runs what is pending.
-//! `echo 1000 > /sys/kernel/debug/rust_ksoftirqd/raise` lets the next 1000 interrupts, wherever
-//! they come, raise every vector once. When they have, the timers stop, so an idle CPU stays idle,
-//! and `raised` and `run` of each vector are equal, whatever the CPUs did meanwhile.
+//! A timer interrupt raises vectors on its CPU, and wakes the thread of the CPU, which runs what is
+//! pending there and sets the timer again. In `/sys/kernel/debug/rust_ksoftirqd/`:
 //!
-//! The threads have the smallest table that there is: a `setup` that makes nothing, `run`, and a
-//! `should_run` that looks at what is pending, for that is a flag already. The thread of a CPU also
-//! starts its timer, which can only be done there. What a CPU leaves behind
-//! when it goes is taken over by another one. `takeover_tasklets()` does that when the CPU is dead;
-//! the state used here comes while interrupts still arrive on the CPU, so from then on they raise
-//! their vectors on the other one, too.
+//! - `raise`: takes a number. So many more interrupts, on any CPUs, raise each vector once. `left`
+//!   are still to come. When none is left, no timer is set: an idle CPU stays idle.
+//! - `period_us`: the time from a run of the thread to the next interrupt.
+//! - `hi`, `timer`, `tasklet`: the vectors. Each was `raised` as often as it was `run` in the end.
+//! - `cpuN/interrupts`, `run`, `taken_over`: interrupts on the CPU, vectors run by its thread, and
+//!   vectors that were pending when the CPU went offline. Another CPU runs these.
 //!
-//! Mirrors `softirq_threads` in [`kernel/softirq.c`](srctree/kernel/softirq.c).
+//! Mirrors `softirq_threads` in [`kernel/softirq.c`](srctree/kernel/softirq.c), where interrupts go
+//! on while the thread is parked, so `takeover_tasklets()` is called when the CPU is dead.
 
 use kernel::{
     cpu::CpuId,
-    fmt::{
-        self,
-        Display, //
-    },
     impl_has_hr_timer,
-    new_mutex,
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
-            Full,
-            Relaxed,
-            Release, //
+            Relaxed, //
         },
         Arc,
-        ArcBorrow,
-        Mutex, //
+        ArcBorrow, //
     },
     time::{
         hrtimer::{
@@ -55,288 +45,143 @@ use kernel::{
 #[path = "../rust/kernel/library.rs"]
 mod library;
 
-use debugfs::{
-    Attribute,
-    Dir,
-    Number,
-    Table,
-    Tree, //
-};
 use library::{
-    debugfs,
-    smpboot, //
-};
-use smpboot::{
-    cpuhp,
-    seam::param,
-    AtomicContext,
-    Context,
-    HotplugThread,
-    ModuleScope,
-    PerCpu,
-    Registration,
-    ScopedModule,
-    Threads, //
+    debugfs::{
+        Attribute,
+        Dir,
+        Number,
+        Tree, //
+    },
+    smpboot::{
+        self,
+        AtomicContext,
+        Context,
+        HotplugThread,
+        ModuleScope,
+        PerCpu,
+        Registration,
+        ScopedModule,
+        Threads, //
+    }, //
 };
 
 scoped_module! {
-    type: KsoftirqdModule,
+    type: Tree<Registration<Ksoftirqd>>,
     name: "rust_ksoftirqd",
     authors: ["The rust_smpboot developers"],
     description: "Work raised by interrupts, run by a thread per CPU, in the shape of ksoftirqd",
     license: "GPL",
-    params: {
-        period_us: u32 {
-            default: 1000,
-            description: "Time between two interrupts of a CPU, in microseconds, at least 100",
-        },
-    },
 }
 
 type Counter = Atomic<u64>;
 
-/// The names of the vectors, in the order in which they run.
-const VECTORS: [&CStr; 3] = [c"hi", c"timer", c"tasklet"];
+/// In the order in which they run.
+const VECTORS: [&str; 3] = ["hi", "timer", "tasklet"];
 
-/// How often a run starts over for what was raised meanwhile: `MAX_SOFTIRQ_RESTART`.
-const MAX_RESTART: u32 = 10;
+static RAISED: [Counter; VECTORS.len()] = [const { Counter::new(0) }; VECTORS.len()];
+static RUN: [Counter; VECTORS.len()] = [const { Counter::new(0) }; VECTORS.len()];
+/// Interrupts that are still to raise vectors.
+static LEFT: Counter = Counter::new(0);
+static PERIOD_US: Counter = Counter::new(1000);
 
-struct Vector {
-    raised: Counter,
-    run: Counter,
-}
-
+#[pin_data]
 struct Cpu {
+    id: CpuId,
+    #[pin]
+    timer: HrTimer<Self>,
     /// How often each vector was raised and not run yet. C keeps a bit, which is enough to get the
-    /// work done; a number also shows that nothing is lost.
+    /// work done. A number also shows that nothing is lost.
     pending: [Counter; VECTORS.len()],
-    /// Whether what is raised here goes to another CPU, because this one goes or is gone.
-    off: Atomic<bool>,
     interrupts: Counter,
-    runs: Counter,
-    /// What other CPUs took over from this one.
+    run: Counter,
     taken_over: Counter,
 }
 
-struct Softirqs {
-    vectors: [Vector; VECTORS.len()],
-    cpus: PerCpu<Cpu>,
-    /// How many interrupts are still to raise vectors.
-    left: Counter,
-    period: Delta,
-}
-
-impl Softirqs {
-    fn new(period: Delta) -> Result<Self> {
-        let counter = |_| Counter::new(0);
-        Ok(Self {
-            vectors: VECTORS.map(|_| Vector {
-                raised: Counter::new(0),
-                run: Counter::new(0),
-            }),
-            cpus: PerCpu::new(|_cpu| Cpu {
-                pending: VECTORS.map(counter),
-                off: Atomic::new(true),
-                interrupts: Counter::new(0),
-                runs: Counter::new(0),
-                taken_over: Counter::new(0),
-            })?,
-            left: Counter::new(0),
-            period,
-        })
-    }
-
-    /// Returns the CPU itself, or, if it is off, another one. If all are off, because the module is
-    /// being unloaded, that is the CPU itself again.
-    fn place_for<'a>(&'a self, this: (CpuId, &'a Cpu)) -> (CpuId, &'a Cpu) {
-        let is_on = |(_, cpu): &(CpuId, &Cpu)| !cpu.off.load(Relaxed);
-        if is_on(&this) {
-            return this;
+impl Cpu {
+    /// Runs what is pending.
+    fn handle(&self) {
+        for (pending, run) in self.pending.iter().zip(&RUN) {
+            let amount = pending.xchg(0, Relaxed);
+            run.add(amount, Relaxed);
+            self.run.add(amount, Relaxed);
         }
-        self.cpus.iter_online().find(is_on).unwrap_or(this)
-    }
-
-    /// Adds to what is pending on a CPU, and wakes its thread.
-    fn pend(&self, (cpu, to): (CpuId, &Cpu), amounts: [u64; VECTORS.len()]) {
-        for (pending, amount) in to.pending.iter().zip(amounts) {
-            pending.fetch_add(amount, Release);
-        }
-        Threads::<Ksoftirqd>::new().wake(cpu);
-    }
-
-    /// One interrupt on this CPU. Called with interrupts off.
-    fn interrupt(&self) {
-        let id = CpuId::current();
-        let Some(cpu) = self.cpus.get(id) else {
-            return;
-        };
-        cpu.interrupts.add(1, Relaxed);
-
-        let mut left = self.left.load(Relaxed);
-        while left > 0 {
-            match self.left.cmpxchg(left, left - 1, Relaxed) {
-                Ok(_) => {
-                    for vector in &self.vectors {
-                        vector.raised.add(1, Relaxed);
-                    }
-                    return self.pend(self.place_for((id, cpu)), [1; VECTORS.len()]);
-                }
-                Err(now) => left = now,
-            }
-        }
-    }
-
-    fn is_raising(&self) -> bool {
-        self.left.load(Relaxed) > 0
-    }
-
-    /// Runs what is pending on a CPU. Returns whether there was anything.
-    fn handle(&self, cpu: &Cpu) -> bool {
-        let mut any = false;
-        for (vector, pending) in self.vectors.iter().zip(&cpu.pending) {
-            let amount = pending.xchg(0, Acquire);
-            vector.run.add(amount, Relaxed);
-            any |= amount > 0;
-        }
-        any
-    }
-
-    /// From now on, everything that is raised on the CPU goes to other CPUs, and what is pending
-    /// there, too. Called on that CPU.
-    fn take_over(&self, cx: &Context<'_>) {
-        let this = self.cpus.of(cx);
-        // An interrupt on this CPU comes before this, and its work is found below, or after it,
-        // and raises elsewhere.
-        this.off.store(true, Relaxed);
-
-        let amounts = this.pending.each_ref().map(|p| p.xchg(0, Acquire));
-        if amounts != [0; VECTORS.len()] {
-            this.taken_over.add(amounts.iter().sum::<u64>(), Relaxed);
-            self.pend(self.place_for((cx.cpu(), this)), amounts);
-        }
-    }
-}
-
-/// Where a CPU's interrupts come from.
-#[pin_data]
-struct Source {
-    #[pin]
-    timer: HrTimer<Self>,
-    softirqs: Arc<Softirqs>,
-    /// Whether the timer has stopped, or never ran. Who clears this starts the timer.
-    stopped: Atomic<bool>,
-}
-
-impl HrTimerCallback for Source {
-    type Pointer<'a> = Arc<Self>;
-
-    fn run(this: ArcBorrow<'_, Self>, mut cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
-        this.softirqs.interrupt();
-        if !this.softirqs.is_raising() {
-            this.stopped.xchg(true, Full);
-            // The barriers here and in `raise()`: either this sees the new interrupts, or the
-            // thread sees that the timer has stopped.
-            if !this.is_wanted() {
-                return HrTimerRestart::NoRestart;
-            }
-        }
-        cx.forward_now(this.softirqs.period);
-        HrTimerRestart::Restart
     }
 }
 
 impl_has_hr_timer! {
-    impl HasHrTimer<Self> for Source {
+    impl HasHrTimer<Self> for Cpu {
         mode: RelativePinnedHardMode<Monotonic>, field: self.timer
     }
 }
 
-impl Source {
-    /// Returns whether the timer is to be started, by the caller.
-    fn is_wanted(&self) -> bool {
-        self.softirqs.is_raising() && self.stopped.cmpxchg(true, false, Full).is_ok()
-    }
-}
+impl HrTimerCallback for Cpu {
+    type Pointer<'a> = Arc<Self>;
 
-#[pin_data]
-struct Started {
-    source: Arc<Source>,
-    #[pin]
-    handle: Mutex<Option<ArcHrTimerHandle<Source>>>,
-}
-
-impl Started {
-    fn new(softirqs: Arc<Softirqs>) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            source: Arc::pin_init(
-                pin_init!(Source {
-                    timer <- HrTimer::new(),
-                    softirqs,
-                    stopped: Atomic::new(true),
-                }),
-                GFP_KERNEL,
-            )?,
-            handle <- new_mutex!(None),
-        }? Error)
-    }
-
-    /// Starts the timer on this CPU, if it has stopped and interrupts are still to raise vectors.
-    fn start(&self) {
-        let mut handle = self.handle.lock();
-        if self.source.is_wanted() {
-            // A callback may still be about to return.
-            *handle = None;
-            *handle = Some(self.source.clone().start(self.source.softirqs.period));
+    /// The interrupt.
+    fn run(this: ArcBorrow<'_, Self>, _cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
+        this.interrupts.add(1, Relaxed);
+        let mut left = LEFT.load(Relaxed);
+        while left > 0 {
+            match LEFT.cmpxchg(left, left - 1, Relaxed) {
+                Ok(_) => {
+                    for (pending, raised) in this.pending.iter().zip(&RAISED) {
+                        raised.add(1, Relaxed);
+                        pending.add(1, Relaxed);
+                    }
+                    Threads::<Ksoftirqd>::new().wake(this.id);
+                    break;
+                }
+                Err(now) => left = now,
+            }
         }
-    }
-
-    /// Stops the timer, on whichever CPU it is.
-    fn stop(&self) {
-        let mut handle = self.handle.lock();
-        *handle = None;
-        // The barrier for a `start()` after this.
-        self.source.stopped.xchg(true, Full);
+        HrTimerRestart::NoRestart
     }
 }
 
-/// The threads.
-struct Ksoftirqd {
-    softirqs: Arc<Softirqs>,
-    sources: Arc<PerCpu<Started>>,
-}
-
-impl Ksoftirqd {
-    /// Lets so many interrupts more raise vectors.
-    fn raise(&self, count: u64) {
-        self.softirqs.left.fetch_add(count, Full);
-        Threads::<Self>::new().wake_all();
-    }
-}
+struct Ksoftirqd(PerCpu<Arc<Cpu>>);
 
 #[vtable]
 impl HotplugThread for Ksoftirqd {
     const NAME: &'static CStr = c"rust_softi";
 
-    type Local = ();
+    type Local = Option<ArcHrTimerHandle<Cpu>>;
 
-    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
-
-    fn should_run(&self, _local: Pin<&mut ()>, cx: &AtomicContext<'_>) -> bool {
-        let mut pending = self.softirqs.cpus.of(cx).pending.iter();
-        pending.any(|p| p.load(Relaxed) > 0)
-            || self.softirqs.is_raising() && self.sources.of(cx).source.stopped.load(Relaxed)
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<Self::Local> {
+        None
     }
 
-    fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
-        self.sources.of(cx).start();
-        let cpu = self.softirqs.cpus.of(cx);
-        cpu.runs.add(1, Relaxed);
-        // If there is still more then, `should_run` will say so; others run in between.
-        for _ in 0..MAX_RESTART {
-            if !self.softirqs.handle(cpu) {
-                break;
-            }
+    fn should_run(&self, timer: Pin<&mut Self::Local>, cx: &AtomicContext<'_>) -> bool {
+        let mut pending = self.0.of(cx).pending.iter();
+        pending.any(|pending| pending.load(Relaxed) > 0)
+            || timer.is_none() && LEFT.load(Relaxed) > 0
+            || cx.woken()
+    }
+
+    fn run(&self, mut timer: Pin<&mut Self::Local>, cx: &Context<'_>) {
+        let cpu = self.0.of(cx);
+        // If more is pending after this, `should_run` says so. Other tasks run in between.
+        cpu.handle();
+        // Cancels it: it is still set if the wake was not its own.
+        *timer = None;
+        if LEFT.load(Relaxed) > 0 {
+            let period = Delta::from_micros(PERIOD_US.load(Relaxed) as i64);
+            *timer = Some(cpu.clone().start(period));
         }
+    }
+
+    fn park(&self, mut timer: Pin<&mut Self::Local>, cx: &Context<'_>) {
+        // No interrupt comes after this.
+        *timer = None;
+        let cpu = self.0.of(cx);
+        let Some((_, other)) = self.0.iter_online().find(|(id, _)| *id != cx.cpu()) else {
+            return;
+        };
+        for (from, to) in cpu.pending.iter().zip(&other.pending) {
+            let amount = from.xchg(0, Relaxed);
+            cpu.taken_over.add(amount, Relaxed);
+            to.add(amount, Relaxed);
+        }
+        Threads::<Self>::new().wake(other.id);
     }
 }
 
@@ -344,156 +189,62 @@ hotplug_thread!(Ksoftirqd);
 
 impl Drop for Ksoftirqd {
     fn drop(&mut self) {
-        for (_, started) in self.sources.iter() {
-            started.stop();
+        // The threads have ended, and cancelled their timers, perhaps with work pending.
+        for (_, cpu) in self.0.iter() {
+            cpu.handle();
         }
-        // The threads have stopped, perhaps before the last work.
-        for (_, cpu) in self.softirqs.cpus.iter() {
-            while self.softirqs.handle(cpu) {}
-        }
-        for (name, vector) in VECTORS.iter().zip(&self.softirqs.vectors) {
-            pr_info!(
-                "{}: {} raised, {} run\n",
-                name.to_str().unwrap_or_default(),
-                vector.raised.load(Relaxed),
-                vector.run.load(Relaxed)
-            );
+        for ((name, raised), run) in VECTORS.iter().zip(&RAISED).zip(&RUN) {
+            let (raised, run) = (raised.load(Relaxed), run.load(Relaxed));
+            pr_info!("{name}: {raised} raised, {run} run\n");
         }
     }
 }
 
-/// The hotplug state: interrupts come on CPUs that are online.
-struct Hotplug {
-    softirqs: Arc<Softirqs>,
-    sources: Arc<PerCpu<Started>>,
-}
-
-#[vtable]
-impl cpuhp::Callbacks for Hotplug {
-    const NAME: &'static CStr = c"rust_ksoftirqd:online";
-
-    fn startup(&self, cx: &Context<'_>) -> Result {
-        self.softirqs.cpus.of(cx).off.store(false, Relaxed);
-        let started = self.sources.of(cx);
-        // The timer of a CPU that died has gone on elsewhere.
-        started.stop();
-        started.start();
-        Ok(())
-    }
-
-    fn teardown(&self, cx: &Context<'_>) {
-        self.softirqs.take_over(cx);
-    }
-}
-
-cpuhp_state!(Hotplug);
-
-struct Summary;
-
-#[vtable]
-impl Attribute for Summary {
-    type Data = Ksoftirqds;
-
-    fn show(this: &Ksoftirqds, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new([
-            "cpu",
-            "place",
-            "interrupts",
-            "runs",
-            "pending",
-            "taken_over",
-        ]);
-        for (cpu, c) in this.threads.softirqs.cpus.iter() {
-            let is_off = c.off.load(Relaxed);
-            let pending: u64 = c.pending.iter().map(|p| p.load(Relaxed)).sum();
-            let row = [
-                u64::from(cpu.as_u32()).into(),
-                if is_off { "off" } else { "on" }.into(),
-                c.interrupts.load(Relaxed).into(),
-                c.runs.load(Relaxed).into(),
-                pending.into(),
-                c.taken_over.load(Relaxed).into(),
-            ];
-            table.push(row).map_err(|_| fmt::Error)?;
-        }
-        table.fmt(f)
-    }
-}
-
-/// Takes a number: so many interrupts more raise vectors.
 struct Raise;
 
 #[vtable]
 impl Attribute for Raise {
-    type Data = Ksoftirqds;
+    type Data = Registration<Ksoftirqd>;
 
-    fn store(this: &Ksoftirqds, input: &CStr) -> Result {
-        this.threads
-            .raise(Number::<0, { u32::MAX as u64 }>::parse(input)?);
+    fn store(this: &Self::Data, input: &CStr) -> Result {
+        let count = Number::<0, { u32::MAX as u64 }>::parse(input)?;
+        LEFT.add(count, Relaxed);
+        this.threads().wake_all();
         Ok(())
     }
 }
 
-/// The threads, and what keeps them busy, which goes first when this is dropped.
-struct Ksoftirqds {
-    _hotplug: cpuhp::Registration<Hotplug>,
-    threads: Registration<Ksoftirqd>,
+fn fill<'data>(this: &'data Registration<Ksoftirqd>, dir: &Dir<'data>) {
+    dir.file::<Raise>(c"raise", this);
+    dir.file::<Counter>(c"left", &LEFT);
+    dir.file::<Number<100, 1_000_000>>(c"period_us", &PERIOD_US);
+    for ((name, raised), run) in VECTORS.iter().zip(&RAISED).zip(&RUN) {
+        let dir = dir.dir(fmt!("{name}"));
+        dir.file::<Counter>(c"raised", raised);
+        dir.file::<Counter>(c"run", run);
+    }
+    for (id, cpu) in this.0.iter() {
+        let dir = dir.dir(fmt!("cpu{}", id.as_u32()));
+        dir.file::<Counter>(c"interrupts", &cpu.interrupts);
+        dir.file::<Counter>(c"run", &cpu.run);
+        dir.file::<Counter>(c"taken_over", &cpu.taken_over);
+    }
 }
 
-impl Ksoftirqds {
-    fn new(scope: &'static ModuleScope, period_us: u32) -> Result<Self> {
-        if period_us < 100 {
-            return Err(EINVAL);
-        }
-        let softirqs = Arc::new(
-            Softirqs::new(Delta::from_micros(period_us.into()))?,
-            GFP_KERNEL,
-        )?;
-        let sources = PerCpu::new(|_cpu| Started::new(softirqs.clone()))?;
-        let sources = Arc::new(sources, GFP_KERNEL)?;
-        let hotplug = Hotplug {
-            softirqs: softirqs.clone(),
-            sources: sources.clone(),
+impl ScopedModule for Tree<Registration<Ksoftirqd>> {
+    fn init(_: &'static ThisModule, scope: &'static ModuleScope) -> impl PinInit<Self, Error> {
+        let cpu = |id| {
+            pin_init!(Cpu {
+                id,
+                timer <- HrTimer::new(),
+                pending: [const { Counter::new(0) }; VECTORS.len()],
+                interrupts: Counter::new(0),
+                run: Counter::new(0),
+                taken_over: Counter::new(0),
+            })
         };
-        let threads = Registration::new(scope, Ksoftirqd { softirqs, sources })?;
-        Ok(Self {
-            _hotplug: cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, hotplug)?,
-            threads,
-        })
-    }
-
-    fn fill<'data>(&'data self, dir: &Dir<'data>) {
-        let softirqs = &*self.threads.softirqs;
-        dir.file::<Summary>(c"summary", self);
-        dir.file::<Raise>(c"raise", self);
-        dir.file::<Counter>(c"left", &softirqs.left);
-        for (name, vector) in VECTORS.iter().zip(&softirqs.vectors) {
-            let dir = dir.dir(fmt!("{}", name.to_str().unwrap_or_default()));
-            dir.file::<Counter>(c"raised", &vector.raised);
-            dir.file::<Counter>(c"run", &vector.run);
-        }
-    }
-}
-
-#[pin_data]
-struct KsoftirqdModule {
-    files: Tree<Ksoftirqds>,
-}
-
-impl ScopedModule for KsoftirqdModule {
-    fn init(
-        _module: &'static ThisModule,
-        scope: &'static ModuleScope,
-    ) -> impl PinInit<Self, Error> {
-        let period_us = param(&module_parameters::period_us);
-
-        try_pin_init!(Self {
-            files <- Tree::new(
-                scope,
-                c"rust_ksoftirqd",
-                Ksoftirqds::new(scope, period_us),
-                Ksoftirqds::fill,
-            ),
-        })
+        let cpus = PerCpu::new(|id| Arc::pin_init(cpu(id), GFP_KERNEL));
+        let threads = cpus.and_then(|cpus| Registration::new(scope, Ksoftirqd(cpus)));
+        Tree::new(scope, c"rust_ksoftirqd", threads, fill)
     }
 }

@@ -43,6 +43,7 @@ pub mod cpu;
 pub mod debugfs;
 pub mod module_scope;
 pub mod percpu;
+pub mod rcu;
 pub(crate) mod seam;
 pub mod smpboot;
 pub mod wait;

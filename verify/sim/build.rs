@@ -17,15 +17,15 @@ fn main() {
         println!("cargo:rerun-if-changed={}", folder.display());
     }
 
-    // The library's root as it is but for debugfs, which has nothing that races; what it names beside it.
+    // The library's root as it is but for what has nothing that races; what it names beside it.
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap()).join("modules");
     let _ = fs::remove_dir_all(&out);
     fs::create_dir_all(&out).unwrap();
     let root = fs::read_to_string(library.join("library.rs")).unwrap();
-    let (before, after) = root.split_once("pub mod debugfs;\n").unwrap();
+    let root = root.replace("pub mod debugfs;\n", "").replace("pub mod rcu;\n", "");
     let fresh = here.join("src/fresh.rs");
     let fresh = format!("#[path = {fresh:?}]\npub mod fresh;\n");
-    fs::write(out.join("library.rs"), format!("{before}{after}{fresh}")).unwrap();
+    fs::write(out.join("library.rs"), format!("{root}{fresh}")).unwrap();
     for entry in fs::read_dir(&library).unwrap() {
         let entry = entry.unwrap();
         if entry.file_name() != "library.rs" {

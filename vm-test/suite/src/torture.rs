@@ -8,7 +8,7 @@
 //! run or refused, the last wake was answered, each event was delivered, and each thread has led a
 //! life that can be. Between rounds the demo is loaded and unloaded while CPUs go on toggling.
 
-use crate::tests::suspend;
+use crate::tests::{samples, suspend};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use cli::{Options, exit, progress, say};
@@ -61,10 +61,13 @@ const WAKERS: usize = 2;
 
 const STOPPER: &str = "rust_cpu_stop";
 const STOPPER_FOLDER: &str = "/sys/kernel/debug/rust_cpu_stop";
-/// Loaded and unloaded in each round.
-const SAMPLES: [&str; 5] =
-    ["rust_rcuc", "rust_ksoftirqd", "rust_cpuhp", "rust_idle_inject", "rust_percpu_workqueue"];
-const DEFER: &str = "/sys/kernel/debug/rust_rcuc/defer";
+/// A list of CPUs is work for `rust_rcuc`.
+const DEFER: &str = "/sys/kernel/debug/rust_rcuc/version";
+
+/// Loaded and unloaded at random in each round.
+fn reloaded() -> impl Iterator<Item = &'static str> {
+    samples::names().filter(|name| *name != STOPPER).chain(["rust_percpu_workqueue"])
+}
 
 /// What was done, and what came of it.
 #[derive(Default)]
@@ -213,7 +216,7 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     let lists: Vec<String> = possible.iter().map(u32::to_string).chain(["all".into()]).collect();
     let to_all = |path: &str| -> Vec<Call> { lists.iter().map(|list| write(path, list)).collect() };
     let mut load: Vec<Call> =
-        SAMPLES.iter().flat_map(|sample| [insmod(sample, ""), rmmod(sample)]).collect();
+        reloaded().flat_map(|sample| [insmod(sample, ""), rmmod(sample)]).collect();
     let loads = load.len();
     load.extend(to_all(DEFER));
     let mut reads = Vec::new();
@@ -256,7 +259,7 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
         vm.cpu(cpu).online()?;
     }
     let modules = vm.modules()?;
-    for sample in SAMPLES.iter().filter(|sample| modules.iter().any(|module| module == *sample)) {
+    for sample in reloaded().filter(|sample| modules.iter().any(|module| module == sample)) {
         vm.rmmod(sample)?;
     }
     // With the timers on.

@@ -3,14 +3,10 @@
 //! The suite: a table of tests in each file.
 
 mod checkers;
-mod cpu_stop;
-mod cpuhp;
 mod events;
 mod holes;
 mod hotplug;
-mod idle_inject;
 mod input;
-mod ksoftirqd;
 mod kunit;
 mod memory;
 mod misuse;
@@ -18,11 +14,10 @@ mod model;
 mod percpu_workqueue;
 mod picture;
 pub mod program;
-mod rcuc;
 mod registration;
 mod rollback;
 mod runner;
-mod samples;
+pub mod samples;
 mod security;
 pub mod suspend;
 mod third_party;
@@ -44,11 +39,6 @@ pub fn all() -> Vec<&'static Test> {
         events::TESTS,
         picture::TESTS,
         unload::TESTS,
-        idle_inject::TESTS,
-        cpu_stop::TESTS,
-        cpuhp::TESTS,
-        rcuc::TESTS,
-        ksoftirqd::TESTS,
         percpu_workqueue::TESTS,
         misuse::TESTS,
         holes::TESTS,
@@ -60,6 +50,7 @@ pub fn all() -> Vec<&'static Test> {
         third_party::TESTS,
     ]
     .into_iter()
+    .chain(samples::SAMPLES.iter().map(|(_, tests)| *tests))
     .flatten()
     .collect()
 }

@@ -1,10 +1,134 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What tests of several modules ask: of which class a thread is, what the log says.
+//! The samples, and a fixture for the tests of modules with files of their own.
 
-use anyhow::{Context, Result, bail};
-use host::guest::DEFAULT_LIMIT;
+mod cpu_stop;
+mod cpuhp;
+mod idle_inject;
+mod ksoftirqd;
+mod rcuc;
+
+use crate::test::Test;
+use anyhow::{Context, Result, bail, ensure};
+use host::errors::refused;
+use host::guest::calls::{read, write};
+use host::guest::{DEFAULT_LIMIT, text};
 use host::{Vm, clock};
+use nix::errno::Errno;
+use wire::{Call, Until};
+
+/// Each module, and its tests.
+pub const SAMPLES: &[(&str, &[Test])] = &[
+    ("rust_cpu_stop", cpu_stop::TESTS),
+    ("rust_cpuhp", cpuhp::TESTS),
+    ("rust_idle_inject", idle_inject::TESTS),
+    ("rust_ksoftirqd", ksoftirqd::TESTS),
+    ("rust_rcuc", rcuc::TESTS),
+];
+
+/// The names of all modules.
+pub fn names() -> impl DoubleEndedIterator<Item = &'static str> {
+    SAMPLES.iter().map(|(name, _)| *name)
+}
+
+/// A module that is loaded, and its files in `/sys/kernel/debug/MODULE`.
+pub struct Sample<'a> {
+    pub vm: &'a Vm,
+    module: &'static str,
+}
+
+impl<'a> Sample<'a> {
+    pub fn load(vm: &'a Vm, module: &'static str) -> Result<Sample<'a>> {
+        vm.insmod(module, "")?;
+        Ok(Sample::loaded(vm, module))
+    }
+
+    pub fn loaded(vm: &'a Vm, module: &'static str) -> Sample<'a> {
+        Sample { vm, module }
+    }
+
+    /// Unloads it, with what CPUs are online; no thread of it is left.
+    pub fn unload(self) -> Result<()> {
+        self.vm.rmmod(self.module)?;
+        let left = self.vm.tasks(|name| name.starts_with("rust_"))?;
+        ensure!(left.is_empty(), "threads are left: {left:?}");
+        Ok(())
+    }
+
+    pub fn path(&self, file: &str) -> String {
+        format!("/sys/kernel/debug/{}/{file}", self.module)
+    }
+
+    pub fn read(&self, file: &str) -> Result<String> {
+        self.vm.read(&self.path(file))
+    }
+
+    pub fn write(&self, file: &str, text: impl ToString) -> Result<()> {
+        self.vm.write(&self.path(file), text.to_string())
+    }
+
+    /// The same, to be made by a task.
+    pub fn writing(&self, file: &str, text: impl ToString) -> Call {
+        write(&self.path(file), text.to_string())
+    }
+
+    pub fn number(&self, file: &str) -> Result<u64> {
+        self.numbers([file]).map(|[number]| number)
+    }
+
+    /// The numbers in these files, which are read in one message.
+    pub fn numbers<const N: usize>(&self, files: [impl AsRef<str>; N]) -> Result<[u64; N]> {
+        let values = self.vm.batch(files.map(|file| read(&self.path(file.as_ref()))).into())?;
+        let mut numbers = [0; N];
+        for (number, value) in numbers.iter_mut().zip(values) {
+            *number = text(value)?.parse()?;
+        }
+        Ok(numbers)
+    }
+
+    /// Waits until the file reads so.
+    pub fn until(&self, file: &str, text: impl ToString) -> Result<()> {
+        self.vm.wait_for(&self.path(file), Until::Is(text.to_string()))
+    }
+
+    /// Waits until the file's number has grown to this.
+    pub fn at_least(&self, file: &str, number: u64) -> Result<()> {
+        self.vm.wait_for(&self.path(file), Until::AtLeast(number))
+    }
+
+    /// Nothing is lost: all that is counted in `from` comes to be counted in `to`, and no more.
+    pub fn all_arrives(&self, from: &str, to: &str) -> Result<()> {
+        let from = self.number(from)?;
+        self.at_least(to, from)?;
+        assert_eq!(self.number(to)?, from, "{to}");
+        Ok(())
+    }
+
+    /// Takes all CPUs that can be offline at a time offline, one after the other, and brings them
+    /// back online; `seen` looks at it in between, with none but CPU 0 online.
+    pub fn round(&self, seen: impl FnOnce(&[u32]) -> Result<()>) -> Result<()> {
+        let cpus = self.vm.removable()?;
+        for cpu in &cpus {
+            self.vm.cpu(*cpu).offline()?;
+        }
+        seen(&cpus)?;
+        for cpu in cpus {
+            self.vm.cpu(cpu).online()?;
+        }
+        Ok(())
+    }
+
+    /// Each input to a file fails with the error, and changes none of `readable`.
+    pub fn refuses(&self, inputs: &[(&str, &str, Errno)], readable: &[&str]) -> Result<()> {
+        let all = || readable.iter().map(|file| self.read(file)).collect::<Result<Vec<_>>>();
+        let before = all()?;
+        for (file, input, errno) in inputs {
+            assert_eq!(refused(self.write(file, input))?, *errno, "{input:?} to {file}");
+        }
+        assert_eq!(all()?, before);
+        Ok(())
+    }
+}
 
 /// How a task competes for its CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +184,18 @@ mod tests {
 
     const STAT: &str = "12 (a) b) S 2 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 13 -7 1 0 5 0 0 \
                         18446744073709551615 0 0 0 0 0 0 0 2147483647 0 1 0 0 17 1 0 0 0 0 0";
+
+    #[test]
+    fn every_sample_is_listed_and_described() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples");
+        let readme = std::fs::read_to_string(format!("{folder}/README.md")).unwrap();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let Some(name) = file.strip_suffix(".rs") else { continue };
+            assert!(names().any(|listed| listed == name), "SAMPLES lacks {name}");
+            assert!(readme.contains(&format!("[`{name}`]({file})")), "README.md lacks {name}");
+        }
+    }
 
     #[test]
     fn a_normal_task_has_a_nice_value() {

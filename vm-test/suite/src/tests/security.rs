@@ -2,6 +2,7 @@
 
 //! Who may do what, and what a hostile one can do to the kernel: nothing.
 
+use super::samples;
 use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use cli::note;
@@ -64,15 +65,9 @@ pub const TESTS: &[Test] = &[
 const USER: u32 = 1000;
 
 /// All modules that one may load and leave to their users.
-const MODULES: &[&str] = &[
-    MODULE,
-    "rust_cpu_stop",
-    "rust_cpuhp",
-    "rust_idle_inject",
-    "rust_ksoftirqd",
-    "rust_rcuc",
-    "rust_percpu_workqueue",
-];
+fn modules() -> impl DoubleEndedIterator<Item = &'static str> {
+    [MODULE, "rust_percpu_workqueue"].into_iter().chain(samples::names())
+}
 
 /// Paths below the folders of all our modules.
 fn files(vm: &Vm, that: &[&str]) -> Result<Vec<String>> {
@@ -157,11 +152,11 @@ fn has_pointer(text: &str) -> bool {
 }
 
 fn load_all(vm: &Vm) -> Result<()> {
-    MODULES.iter().try_for_each(|module| vm.insmod(module, ""))
+    modules().try_for_each(|module| vm.insmod(module, ""))
 }
 
 fn unload_all(vm: &Vm) -> Result<()> {
-    MODULES.iter().rev().try_for_each(|module| vm.rmmod(module))
+    modules().rev().try_for_each(|module| vm.rmmod(module))
 }
 
 /// What the files know.

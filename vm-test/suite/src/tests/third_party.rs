@@ -6,6 +6,7 @@
 //! The kernel's source has most of them. `stress-ng --cpu-online`, from Debian, is a load, no judge: that
 //! CPUs are back it does not look. LTP comes with neither: whoever has it names it (`LTP=`).
 
+use super::samples;
 use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use cli::note;
@@ -78,15 +79,16 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Of a torture module, with its CPU hotplug.
 const OFFLINES: u64 = 20;
 
-/// Our modules, with something to do for the threads on every CPU.
-const BUSY: &[&str] =
-    &["rust_cpu_stop", "rust_cpuhp", "rust_ksoftirqd", "rust_rcuc", "rust_percpu_workqueue"];
+/// Our modules, which have a thread on every CPU.
+fn busy_modules() -> impl Iterator<Item = &'static str> {
+    samples::names().chain(["rust_percpu_workqueue"])
+}
 
 /// Times the kernel's slowness: other people's tasks are to get something done beside them.
 const PERIOD_US: u64 = 1000;
 
 fn busy(vm: &Vm) -> Result<Demo<'_>> {
-    BUSY.iter().try_for_each(|module| vm.insmod(module, ""))?;
+    busy_modules().try_for_each(|module| vm.insmod(module, ""))?;
     let demo = Demo::load(vm)?;
     vm.write(PERIOD, (PERIOD_US * u64::from(vm.built_with().slowness())).to_string())?;
     Ok(demo)
@@ -104,7 +106,7 @@ fn done(vm: &Vm, demo: Demo<'_>) -> Result<()> {
     ensure!(parks >= 2 && runs > 0, "our threads saw nothing of it");
     ensure!(counts.values().all(|c| c.park == c.unpark), "{counts:?}");
     demo.unload()?;
-    BUSY.iter().try_for_each(|module| vm.rmmod(module))
+    busy_modules().try_for_each(|module| vm.rmmod(module))
 }
 
 /// A script of bash, which may need whatever busybox has.

@@ -2,15 +2,15 @@
 
 //! `rust_idle_inject`: CPUs are idle for the share of the time that was asked for.
 
+use super::{Class, Sample, class};
 use crate::test::Test;
 use anyhow::{Result, bail, ensure};
 use host::Vm;
-use host::errors::refused;
-use host::guest::calls::{read, write};
+use host::guest::calls::read;
 use host::guest::{DEFAULT_LIMIT, text};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
-use wire::{Call, Until, Value};
+use wire::{Call, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -41,34 +41,25 @@ pub const TESTS: &[Test] = &[
 ];
 
 const MODULE: &str = "rust_idle_inject";
-const FOLDER: &str = "/sys/kernel/debug/rust_idle_inject";
 
-fn file(name: &str) -> String {
-    format!("{FOLDER}/{name}")
-}
-
-fn injections(vm: &Vm, cpu: u32) -> Result<u64> {
-    Ok(vm.read(&file(&format!("cpu{cpu}/injections")))?.parse()?)
+fn injections(sample: &Sample) -> Result<[u64; 4]> {
+    sample.numbers([0, 1, 2, 3].map(|cpu| format!("cpu{cpu}/injections")))
 }
 
 /// Until there are more than at the time of the call.
-fn goes_on(vm: &Vm, cpu: u32) -> Result<()> {
-    let path = file(&format!("cpu{cpu}/injections"));
-    vm.wait_for(&path, Until::AtLeast(injections(vm, cpu)? + 3))
+fn goes_on(sample: &Sample, cpu: u32) -> Result<()> {
+    let file = format!("cpu{cpu}/injections");
+    sample.at_least(&file, sample.number(&file)? + 3)
 }
 
-fn start(vm: &Vm, cpus: &str, run_us: u32, idle_us: u32) -> Result<()> {
-    vm.batch(vec![
-        write(&file("run_us"), run_us.to_string()),
-        write(&file("idle_us"), idle_us.to_string()),
-        write(&file("cpus"), cpus),
-        write(&file("enable"), "1"),
-    ])
-    .map(drop)
+fn start(sample: &Sample, cpus: &str, run_us: u32, idle_us: u32) -> Result<()> {
+    sample.write("run_us", run_us)?;
+    sample.write("idle_us", idle_us)?;
+    sample.write("cpus", cpus)
 }
 
-fn stop(vm: &Vm) -> Result<()> {
-    vm.write(&file("enable"), "0")
+fn stop(sample: &Sample) -> Result<()> {
+    sample.write("cpus", "")
 }
 
 /// How much of some time the task did not run, from 0 to 1. (What the kernel calls idle is less: while it has softirqs to
@@ -100,9 +91,9 @@ fn cpu_time(stat: &str) -> Result<f64> {
 const BUSY: &str = "while [ -e /sys/module/rust_idle_inject ]; do :; done";
 
 fn idle_share_follows(vm: &Vm) -> Result<()> {
-    vm.insmod(MODULE, "")?;
-    let cpu = *vm.cpus("online")?.last().unwrap();
-    let mask = format!("{:x}", 1 << cpu);
+    let sample = Sample::load(vm, MODULE)?;
+    let cpu = vm.cpus("online")?.last().unwrap().to_string();
+    let mask = format!("{:x}", 1 << cpu.parse::<u32>()?);
     let argv = ["/bin/busybox", "taskset", &mask, "/bin/busybox", "sh", "-c", BUSY]
         .map(String::from)
         .to_vec();
@@ -123,110 +114,99 @@ fn idle_share_follows(vm: &Vm) -> Result<()> {
     };
 
     let none = rest_share(vm, pid)?;
-    start(vm, &cpu.to_string(), us, us)?;
+    start(&sample, &cpu, us, us)?;
     let half = rest_share(vm, pid)?;
-    vm.write(&file("idle_us"), (3 * us).to_string())?;
+    sample.write("idle_us", 3 * us)?;
     let most = rest_share(vm, pid)?;
-    stop(vm)?;
+    stop(&sample)?;
     let again = rest_share(vm, pid)?;
 
     let shares = format!("none {none:.2}, half {half:.2}, most {most:.2}, none again {again:.2}");
     assert!(none < 0.1 && again < 0.1, "{shares}");
     assert!((0.35..0.65).contains(&half) && (0.6..0.9).contains(&most), "{shares}");
-    vm.rmmod(MODULE)?;
+    sample.unload()?;
     busy.wait(Duration::from_secs(30)).map(drop)
 }
 
 fn only_chosen_cpus(vm: &Vm) -> Result<()> {
-    vm.insmod(MODULE, "")?;
-    for pid in vm.tasks(|name| name.starts_with("rust_idle/"))? {
-        let stat = vm.read(&format!("/proc/{pid}/stat"))?;
-        let fields: Vec<&str> = stat.split(' ').collect();
-        assert_eq!(fields[40], "1", "the policy of SCHED_FIFO: {stat}");
+    let sample = Sample::load(vm, MODULE)?;
+    for cpu in 0..4 {
+        assert_eq!(class(vm, &format!("rust_idle/{cpu}"))?, Class { fifo: 50, nice: 0 });
     }
 
-    start(vm, "1-2", 5_000, 5_000)?;
-    assert_eq!(vm.read(&file("cpus"))?, "1,2");
-    goes_on(vm, 1)?;
-    goes_on(vm, 2)?;
-    vm.write(&file("cpus"), "0,2")?;
-    let stopped = injections(vm, 1)?;
-    goes_on(vm, 0)?;
-    goes_on(vm, 2)?;
-    assert_eq!((injections(vm, 1)?, injections(vm, 3)?), (stopped, 0));
+    start(&sample, "1-2", 5_000, 5_000)?;
+    assert_eq!(sample.read("cpus")?, "1,2");
+    goes_on(&sample, 1)?;
+    goes_on(&sample, 2)?;
+    sample.write("cpus", "0,2")?;
+    let [_, stopped, ..] = injections(&sample)?;
+    goes_on(&sample, 0)?;
+    goes_on(&sample, 2)?;
+    let [_, one, _, three] = injections(&sample)?;
+    assert_eq!([one, three], [stopped, 0]);
 
-    stop(vm)?;
-    assert_eq!(vm.read(&file("enable"))?, "0");
-    let before: Vec<u64> = (0..4).map(|cpu| injections(vm, cpu)).collect::<Result<_>>()?;
+    stop(&sample)?;
+    assert_eq!(sample.read("cpus")?, "");
+    let before = injections(&sample)?;
     vm.call(Call::Pause { us: 100_000 })?;
-    let after: Vec<u64> = (0..4).map(|cpu| injections(vm, cpu)).collect::<Result<_>>()?;
-    assert_eq!(before, after);
-    assert!(vm.read(&file("cpu2/injected_us"))?.parse::<u64>()? >= 5_000 * before[2]);
-    vm.rmmod(MODULE)
+    assert_eq!(injections(&sample)?, before);
+    assert!(sample.number("cpu2/injected_us")? >= 5_000 * before[2]);
+    sample.unload()
 }
 
 fn follows_hotplug(vm: &Vm) -> Result<()> {
-    vm.insmod(MODULE, "")?;
-    start(vm, "all", 5_000, 5_000)?;
+    let sample = Sample::load(vm, MODULE)?;
+    start(&sample, "all", 5_000, 5_000)?;
     let cpus = vm.removable()?;
+    cpus.iter().try_for_each(|cpu| goes_on(&sample, *cpu))?;
+    sample.round(|_| {
+        let before = injections(&sample)?;
+        goes_on(&sample, 0)?;
+        assert_eq!(injections(&sample)?[1..], before[1..]);
+        Ok(())
+    })?;
     for cpu in &cpus {
-        goes_on(vm, *cpu)?;
-        vm.cpu(*cpu).offline()?;
-        let before = injections(vm, *cpu)?;
-        goes_on(vm, 0)?;
-        assert_eq!(injections(vm, *cpu)?, before);
-    }
-    for cpu in &cpus {
-        vm.cpu(*cpu).online()?;
-        goes_on(vm, *cpu)?;
+        goes_on(&sample, *cpu)?;
     }
     for cpu in cpus {
         vm.cycle(cpu, 5)?;
-        goes_on(vm, cpu)?;
+        goes_on(&sample, cpu)?;
     }
     // What is left of wakes for a CPU that is down does nothing after a stop.
     vm.cpu(1).offline()?;
-    stop(vm)?;
-    let before = injections(vm, 1)?;
+    stop(&sample)?;
+    let before = injections(&sample)?;
     vm.cpu(1).online()?;
     vm.call(Call::Pause { us: 50_000 })?;
-    assert_eq!(injections(vm, 1)?, before);
-    vm.rmmod(MODULE)
+    assert_eq!(injections(&sample)?, before);
+    sample.unload()
 }
 
 fn rmmod_while_injecting(vm: &Vm) -> Result<()> {
     for _ in 0..5 {
-        vm.insmod(MODULE, "")?;
-        start(vm, "all", 2_000, 20_000)?;
-        goes_on(vm, 0)?;
+        let sample = Sample::load(vm, MODULE)?;
+        start(&sample, "all", 2_000, 20_000)?;
+        goes_on(&sample, 0)?;
         vm.cpu(2).offline()?;
-        vm.rmmod(MODULE)?;
-        assert!(vm.tasks(|name| name.starts_with("rust_idle/"))?.is_empty());
+        sample.unload()?;
         vm.cpu(2).online()?;
     }
     Ok(())
 }
 
 fn malformed_input(vm: &Vm) -> Result<()> {
-    vm.insmod(MODULE, "")?;
-    let names = ["enable", "cpus", "run_us", "idle_us", "latency_us"];
-    let all = || names.map(|name| vm.read(&file(name)).unwrap());
-    let before = all();
-    for (name, input, errno) in [
-        ("enable", "2", Errno::ERANGE),
-        ("enable", "", Errno::EINVAL),
-        ("enable", "-1", Errno::EINVAL),
-        ("cpus", "x", Errno::EINVAL),
-        ("cpus", "0-4096", Errno::ERANGE),
-        ("run_us", "999", Errno::ERANGE),
-        ("run_us", "1000001", Errno::ERANGE),
-        ("idle_us", "0", Errno::ERANGE),
-        ("idle_us", "10ms", Errno::EINVAL),
-        ("idle_us", "99999999999999999999", Errno::ERANGE),
-        ("latency_us", "4294967296", Errno::ERANGE),
-    ] {
-        assert_eq!(refused(vm.write(&file(name), input))?, errno, "{input:?} to {name}");
-    }
-    assert_eq!(all(), before);
-    vm.rmmod(MODULE)
+    let sample = Sample::load(vm, MODULE)?;
+    sample.refuses(
+        &[
+            ("cpus", "x", Errno::EINVAL),
+            ("cpus", "0-4096", Errno::ERANGE),
+            ("run_us", "999", Errno::ERANGE),
+            ("run_us", "1000001", Errno::ERANGE),
+            ("idle_us", "0", Errno::ERANGE),
+            ("idle_us", "10ms", Errno::EINVAL),
+            ("idle_us", "99999999999999999999", Errno::ERANGE),
+        ],
+        &["cpus", "run_us", "idle_us"],
+    )?;
+    sample.unload()
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rust_cpu_stop`: every job is answered, whatever the CPUs do.
+//! `rust_cpu_stop`: all work is answered, whatever the CPUs do.
 
+use super::Sample;
 use crate::test::Test;
 use anyhow::{Result, bail};
 use host::Vm;
@@ -9,7 +10,7 @@ use host::errors::refused;
 use host::guest::calls::{insmod, write};
 use nix::errno::Errno;
 use std::time::Duration;
-use wire::{Call, Rounds, Stopped, TaskEnd, Until, Value};
+use wire::{Call, Rounds, Stopped, TaskEnd, Value};
 
 pub const TESTS: &[Test] = &[
     Test::new(
@@ -45,8 +46,6 @@ pub const TESTS: &[Test] = &[
 ];
 
 const MODULE: &str = "rust_cpu_stop";
-const FOLDER: &str = "/sys/kernel/debug/rust_cpu_stop";
-const STOP: &str = "/sys/kernel/debug/rust_cpu_stop/stop";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Jobs {
@@ -62,76 +61,77 @@ impl Jobs {
     }
 }
 
-fn jobs(vm: &Vm, cpu: u32) -> Result<Jobs> {
-    let count = |name| -> Result<u64> { Ok(vm.read(&file(cpu, name))?.parse()?) };
-    Ok(Jobs {
-        submitted: count("submitted")?,
-        run: count("run")?,
-        refused: count("refused")?,
-        strays: count("strays")?,
-    })
+fn jobs(sample: &Sample, cpu: u32) -> Result<Jobs> {
+    let files = ["submitted", "run", "refused", "strays"].map(|name| format!("cpu{cpu}/{name}"));
+    let [submitted, run, refused, strays] = sample.numbers(files)?;
+    Ok(Jobs { submitted, run, refused, strays })
 }
 
-fn file(cpu: u32, name: &str) -> String {
-    format!("{FOLDER}/cpu{cpu}/{name}")
-}
-
-/// The thread is unparked when the CPU is online, and says itself when it is up.
-fn is_up(vm: &Vm, cpu: u32) -> Result<()> {
-    vm.wait_for(&file(cpu, "state"), Until::Is("up".into()))
+/// The thread is unparked when the CPU is online, and reports itself that it is up.
+fn is_up(sample: &Sample, cpu: u32) -> Result<()> {
+    sample.until(&format!("cpu{cpu}/up"), 1)
 }
 
 fn runs_where_it_should(vm: &Vm) -> Result<()> {
     for _ in 0..10 {
-        vm.batch(vec![insmod(MODULE, ""), write(STOP, "all")])?;
+        let stop = write("/sys/kernel/debug/rust_cpu_stop/stop", "all");
+        vm.batch(vec![insmod(MODULE, ""), stop])?;
+        let sample = Sample::loaded(vm, MODULE);
         for cpu in vm.cpus("online")? {
-            assert_eq!(jobs(vm, cpu)?, Jobs::new(1, 0));
+            assert_eq!(jobs(&sample, cpu)?, Jobs::new(1, 0));
         }
-        vm.rmmod(MODULE)?;
+        sample.unload()?;
     }
 
-    vm.insmod(MODULE, "")?;
-    vm.write(STOP, "1,3")?;
+    let sample = Sample::load(vm, MODULE)?;
+    sample.write("stop", "1,3")?;
     for (cpu, run) in [(0, 0), (1, 1), (2, 0), (3, 1)] {
-        assert_eq!(jobs(vm, cpu)?, Jobs::new(run, 0));
+        assert_eq!(jobs(&sample, cpu)?, Jobs::new(run, 0));
     }
-    assert_eq!(refused(vm.write(STOP, "x"))?, Errno::EINVAL);
-    assert_eq!(refused(vm.write(STOP, "0-4096"))?, Errno::ERANGE);
-    assert_eq!(refused(vm.write(STOP, ""))?, Errno::ENOENT);
-    vm.rmmod(MODULE)
+    sample.refuses(
+        &[
+            ("stop", "x", Errno::EINVAL),
+            ("stop", "0-4096", Errno::ERANGE),
+            ("stop", "", Errno::ENOENT),
+            ("hold_us", "100001", Errno::ERANGE),
+        ],
+        &["cpu0/submitted", "hold_us"],
+    )?;
+    sample.unload()
 }
 
 fn offline_is_refused(vm: &Vm) -> Result<()> {
-    vm.insmod(MODULE, "")?;
+    let sample = Sample::load(vm, MODULE)?;
     vm.cpu(3).offline()?;
-    assert_eq!(vm.read(&file(3, "state"))?, "down");
-    assert_eq!(refused(vm.write(STOP, "3"))?, Errno::ENOENT);
-    vm.write(STOP, "2-3")?;
-    assert_eq!(jobs(vm, 2)?, Jobs::new(1, 0));
-    assert_eq!(jobs(vm, 3)?, Jobs::new(0, 2));
+    assert_eq!(sample.number("cpu3/up")?, 0);
+    assert_eq!(refused(sample.write("stop", 3))?, Errno::ENOENT);
+    sample.write("stop", "2-3")?;
+    assert_eq!(jobs(&sample, 2)?, Jobs::new(1, 0));
+    assert_eq!(jobs(&sample, 3)?, Jobs::new(0, 2));
 
     vm.cpu(3).online()?;
-    is_up(vm, 3)?;
-    vm.write(STOP, "3")?;
-    assert_eq!(jobs(vm, 3)?, Jobs::new(1, 2));
-    vm.rmmod(MODULE)
+    is_up(&sample, 3)?;
+    sample.write("stop", 3)?;
+    assert_eq!(jobs(&sample, 3)?, Jobs::new(1, 2));
+    sample.unload()
 }
 
 fn absent_is_refused(vm: &Vm) -> Result<()> {
     vm.cpu(2).offline()?;
-    vm.insmod(MODULE, "")?;
-    assert_eq!(vm.read(&file(2, "state"))?, "absent");
-    assert_eq!(refused(vm.write(STOP, "2"))?, Errno::ENOENT);
+    let sample = Sample::load(vm, MODULE)?;
+    assert!(vm.tasks(|name| name == "rust_stop/2")?.is_empty());
+    assert_eq!(sample.number("cpu2/up")?, 0);
+    assert_eq!(refused(sample.write("stop", 2))?, Errno::ENOENT);
     vm.cpu(2).online()?;
-    is_up(vm, 2)?;
-    vm.write(STOP, "2")?;
-    assert_eq!(jobs(vm, 2)?, Jobs::new(1, 1));
-    vm.rmmod(MODULE)
+    is_up(&sample, 2)?;
+    sample.write("stop", 2)?;
+    assert_eq!(jobs(&sample, 2)?, Jobs::new(1, 1));
+    sample.unload()
 }
 
 /// A caller that goes on until something is refused, or for a while.
-fn caller(pause_us: u64) -> Call {
-    let calls = vec![write(STOP, "all"), Call::Pause { us: pause_us }];
+fn caller(sample: &Sample, pause_us: u64) -> Call {
+    let calls = vec![sample.writing("stop", "all"), Call::Pause { us: pause_us }];
     Call::Repeat { times: 1_000_000, calls, limit_ms: 8_000 }
 }
 
@@ -149,21 +149,16 @@ fn rounds(end: TaskEnd) -> Result<Rounds> {
 }
 
 fn no_job_is_lost(vm: &Vm) -> Result<()> {
-    vm.insmod(MODULE, "")?;
+    let sample = Sample::load(vm, MODULE)?;
     // So that there is a queue when a CPU goes down.
-    vm.write(&format!("{FOLDER}/hold_us"), "2000")?;
-    let callers = (0..4).map(|_| vm.spawn(caller(0))).collect::<Result<Vec<_>>>()?;
+    sample.write("hold_us", 2000)?;
+    let callers = (0..4).map(|_| vm.spawn(caller(&sample, 0))).collect::<Result<Vec<_>>>()?;
     let cpus = vm.removable()?;
     for _ in 0..3 {
         for cpu in &cpus {
             vm.cycle(*cpu, 2)?;
         }
-        for cpu in &cpus {
-            vm.cpu(*cpu).offline()?;
-        }
-        for cpu in &cpus {
-            vm.cpu(*cpu).online()?;
-        }
+        sample.round(|_| Ok(()))?;
     }
     for caller in callers {
         // CPU 0 is up all the time: no list of all CPUs is refused.
@@ -171,26 +166,27 @@ fn no_job_is_lost(vm: &Vm) -> Result<()> {
         assert_eq!(rounds.stopped, Some(Stopped::Limit));
         assert!(rounds.done > 10, "{rounds:?}");
     }
-    let total = jobs(vm, 0)?;
+    let total = jobs(&sample, 0)?;
     assert_eq!(total, Jobs::new(total.run, 0));
     for cpu in cpus {
-        let jobs = jobs(vm, cpu)?;
+        let jobs = jobs(&sample, cpu)?;
         assert_eq!(jobs, Jobs { submitted: total.run, ..Jobs::new(jobs.run, jobs.refused) });
         assert!(jobs.run > 0 && jobs.refused > 0, "CPU {cpu}: {jobs:?}");
     }
-    vm.rmmod(MODULE)
+    sample.unload()
 }
 
 fn rmmod_while_busy(vm: &Vm) -> Result<()> {
     for offline in [None, Some(2)] {
-        vm.insmod(MODULE, "")?;
-        vm.write(&format!("{FOLDER}/hold_us"), "200")?;
+        let sample = Sample::load(vm, MODULE)?;
+        sample.write("hold_us", 200)?;
         if let Some(cpu) = offline {
             vm.cpu(cpu).offline()?;
         }
-        let callers = (0..2).map(|_| vm.spawn(caller(2_000))).collect::<Result<Vec<_>>>()?;
-        vm.wait_for(&file(0, "run"), Until::AtLeast(50))?;
-        // It is refused while somebody has the file open.
+        let caller = caller(&sample, 2_000);
+        let callers = (0..2).map(|_| vm.spawn(caller.clone())).collect::<Result<Vec<_>>>()?;
+        sample.at_least("cpu0/run", 50)?;
+        // It is refused while a caller has the file open.
         while let Err(e) = vm.rmmod(MODULE) {
             assert_eq!(refused(Err::<(), _>(e))?, Errno::EAGAIN);
         }
@@ -213,17 +209,17 @@ fn rmmod_while_busy(vm: &Vm) -> Result<()> {
 }
 
 fn self_parking_cycles(vm: &Vm) -> Result<()> {
-    vm.insmod(MODULE, "")?;
+    let sample = Sample::load(vm, MODULE)?;
     let cpus = vm.hotpluggable()?;
     for cpu in &cpus {
         vm.cycle(*cpu, 100 / vm.built_with().slowness())?;
     }
     for cpu in &cpus {
-        is_up(vm, *cpu)?;
+        is_up(&sample, *cpu)?;
     }
-    vm.write(STOP, "all")?;
+    sample.write("stop", "all")?;
     for cpu in cpus {
-        assert_eq!(jobs(vm, cpu)?, Jobs::new(1, 0));
+        assert_eq!(jobs(&sample, cpu)?, Jobs::new(1, 0));
     }
-    vm.rmmod(MODULE)
+    sample.unload()
 }

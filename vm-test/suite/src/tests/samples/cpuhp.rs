@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rust_cpuhp`: a ladder of steps per CPU, and the way back when one of them fails.
+
+use super::Sample;
+use crate::test::Test;
+use anyhow::Result;
+use host::Vm;
+use host::errors::refused;
+use host::guest::calls::{insmod, rmmod, write};
+use nix::errno::Errno;
+use std::time::Duration;
+use wire::{Call, TaskEnd};
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "cpuhp::walks_up_and_down",
+        "a write to target takes the steps in order, each once, and waits until it is there",
+        walks_up_and_down,
+    ),
+    Test::new(
+        "cpuhp::rolls_back",
+        "each step that fails, up or down, is undone to where the walk began, and the write fails",
+        rolls_back,
+    ),
+    Test::new(
+        "cpuhp::offline_goes_down_and_online_climbs_back",
+        "a CPU that goes offline takes back its steps; back online, it climbs to its target again",
+        offline_goes_down_and_online_climbs_back,
+    ),
+    Test::new(
+        "cpuhp::resume_fails",
+        "a step that fails after an online leaves the CPU at 0, and the next write goes up again",
+        resume_fails,
+    ),
+    Test::new(
+        "cpuhp::asked_while_it_climbs",
+        "who asks a CPU that is on its way to its old target is heard next",
+        asked_while_it_climbs,
+    ),
+    Test::new(
+        "cpuhp::offline_in_the_middle",
+        "a CPU that goes offline in the middle of a walk says so to who waits, and goes down",
+        offline_in_the_middle,
+    ),
+    Test::new(
+        "cpuhp::busy_with_hotplug",
+        "callers that walk and fail while CPUs go off and on get their answers; no step is lost",
+        busy_with_hotplug,
+    ),
+    Test::new(
+        "cpuhp::malformed_input",
+        "what is no step is refused, and changes nothing",
+        malformed_input,
+    ),
+];
+
+const MODULE: &str = "rust_cpuhp";
+const TOP: u64 = 3;
+
+fn go(sample: &Sample, cpu: u32, target: u64) -> Result<()> {
+    sample.write(&format!("cpu{cpu}/target"), target)
+}
+
+/// Waits until the CPU is in that state.
+fn comes_to(sample: &Sample, cpu: u32, state: u64) -> Result<()> {
+    sample.until(&format!("cpu{cpu}/state"), state)
+}
+
+fn are_at(sample: &Sample, states: [u64; 4]) -> Result<()> {
+    assert_eq!(sample.numbers(["cpu0/state", "cpu1/state", "cpu2/state", "cpu3/state"])?, states);
+    Ok(())
+}
+
+/// How many steps a CPU has taken up since it had taken `before`.
+fn steps_since(sample: &Sample, cpu: u32, before: u64) -> Result<u64> {
+    Ok(sample.number(&format!("cpu{cpu}/steps"))? - before)
+}
+
+fn walks_up_and_down(vm: &Vm) -> Result<()> {
+    // Right after insmod, for the threads of CPUs that are online must be up then.
+    for _ in 0..10 {
+        let target = write("/sys/kernel/debug/rust_cpuhp/cpu3/target", "3");
+        vm.batch(vec![insmod(MODULE, ""), target, rmmod(MODULE)])?;
+    }
+
+    let sample = Sample::load(vm, MODULE)?;
+    are_at(&sample, [0, 0, 0, 0])?;
+    for (cpu, target, states, steps) in [
+        (1, 3, [0, 3, 0, 0], 3),
+        (1, 1, [0, 1, 0, 0], 3),
+        (1, 1, [0, 1, 0, 0], 3),
+        (2, 2, [0, 1, 2, 0], 2),
+        (1, 2, [0, 2, 2, 0], 4),
+        (1, 0, [0, 0, 2, 0], 4),
+    ] {
+        go(&sample, cpu, target)?;
+        are_at(&sample, states)?;
+        assert_eq!(steps_since(&sample, cpu, 0)?, steps);
+    }
+    // Slowly, to see each state.
+    sample.write("step_us", 200_000)?;
+    for (target, states) in [(TOP, [1, 2, 3]), (0, [2, 1, 0])] {
+        let walk = vm.spawn(sample.writing("cpu1/target", target))?;
+        for state in states {
+            comes_to(&sample, 1, state)?;
+        }
+        walk.wait(Duration::from_secs(10))?;
+    }
+    sample.unload()
+}
+
+fn rolls_back(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    for (from, target) in [(0, TOP), (TOP, 0)] {
+        go(&sample, 1, from)?;
+        for step in 1..=TOP {
+            let before = sample.number("cpu1/steps")?;
+            sample.write("cpu1/fail", step)?;
+            assert_eq!(refused(go(&sample, 1, target))?, Errno::EAGAIN);
+            are_at(&sample, [0, from, 0, 0])?;
+            assert_eq!(sample.numbers(["cpu1/target", "cpu1/fail"])?, [from, 0]);
+            // Up and taken back, or taken back and up again.
+            let steps = if from < target { step - 1 } else { TOP - step };
+            assert_eq!(steps_since(&sample, 1, before)?, steps, "step {step}");
+        }
+        go(&sample, 1, target)?;
+    }
+    sample.unload()
+}
+
+fn offline_goes_down_and_online_climbs_back(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    let targets = [3, 3, 2, 0];
+    let all_climb =
+        || (0..).zip(targets).try_for_each(|(cpu, state)| comes_to(&sample, cpu, state));
+    for (cpu, target) in (0..).zip(targets) {
+        go(&sample, cpu, target)?;
+    }
+    sample.round(|cpus| {
+        for cpu in cpus {
+            assert_eq!(refused(go(&sample, *cpu, 1))?, Errno::ENODEV);
+        }
+        are_at(&sample, [3, 0, 0, 0])
+    })?;
+    all_climb()?;
+    for cpu in vm.removable()? {
+        vm.cycle(cpu, 50)?;
+    }
+    all_climb()?;
+    // With a CPU offline, and the others up.
+    vm.cpu(2).offline()?;
+    sample.unload()?;
+    vm.cpu(2).online()
+}
+
+fn resume_fails(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    go(&sample, 3, 3)?;
+    vm.cpu(3).offline()?;
+    sample.write("cpu3/fail", 2)?;
+    vm.cpu(3).online()?;
+    sample.until("cpu3/fail", 0)?;
+    comes_to(&sample, 3, 0)?;
+    go(&sample, 3, 3)?;
+    are_at(&sample, [0, 0, 0, 3])?;
+    sample.unload()
+}
+
+fn asked_while_it_climbs(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    go(&sample, 3, 3)?;
+    vm.cpu(3).offline()?;
+    sample.write("step_us", 200_000)?;
+    vm.cpu(3).online()?;
+    sample.at_least("cpu3/state", 1)?;
+    go(&sample, 3, 1)?;
+    are_at(&sample, [0, 0, 0, 1])?;
+    // Up to the old target before that.
+    assert_eq!(steps_since(&sample, 3, 3)?, 3);
+    sample.unload()
+}
+
+fn offline_in_the_middle(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    go(&sample, 2, 1)?;
+    sample.write("step_us", 500_000)?;
+    let waits = vm.spawn(sample.writing("cpu2/target", 3))?;
+    sample.at_least("cpu2/state", 2)?;
+    let queues = vm.spawn(sample.writing("cpu2/target", 0))?;
+    vm.cpu(2).offline()?;
+    are_at(&sample, [0, 0, 0, 0])?;
+    for caller in [waits, queues] {
+        let end = caller.wait(Duration::from_secs(10))?;
+        assert_eq!(end, TaskEnd::Answered(Box::new(Err(Errno::ENODEV as i32))));
+    }
+    vm.cpu(2).online()?;
+    comes_to(&sample, 2, 1)?;
+    sample.unload()
+}
+
+fn busy_with_hotplug(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    let walker = |cpu: u32| {
+        let go_all = "for t in 3 1 2 0; do echo $t >$0/target; done";
+        let script =
+            format!("while :; do for f in 0 1 2 3; do echo $f >$0/fail; {go_all}; done; done");
+        let folder = sample.path(&format!("cpu{cpu}"));
+        let argv = ["/bin/busybox", "sh", "-c", &format!("exec 2>/dev/null; {script}"), &folder];
+        Call::Run { argv: argv.map(String::from).to_vec(), limit_ms: 8_000 }
+    };
+    let walkers = (0..8).map(|n| vm.spawn(walker(n % 4))).collect::<Result<Vec<_>>>()?;
+    for _ in 0..4 {
+        for cpu in vm.hotpluggable()? {
+            vm.cycle(cpu, 3)?;
+        }
+    }
+    for walker in walkers {
+        // They are killed at their limit, when they have their answers.
+        walker.wait(Duration::from_secs(30))?;
+    }
+    for (target, states) in [(0, [0; 4]), (TOP, [3; 4])] {
+        for cpu in 0..4 {
+            sample.write(&format!("cpu{cpu}/fail"), 0)?;
+            go(&sample, cpu, target)?;
+        }
+        are_at(&sample, states)?;
+    }
+    sample.unload()
+}
+
+fn malformed_input(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    go(&sample, 1, 2)?;
+    for file in ["cpu1/target", "cpu1/fail"] {
+        sample.refuses(
+            &[
+                (file, "4", Errno::ERANGE),
+                (file, "-1", Errno::EINVAL),
+                (file, "", Errno::EINVAL),
+                (file, "up", Errno::EINVAL),
+                (file, "99999999999999999999", Errno::ERANGE),
+            ],
+            &["cpu1/target", "cpu1/fail", "cpu1/state"],
+        )?;
+    }
+    sample.unload()
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `rust_ksoftirqd`: what interrupts raise is run, whatever their CPU does.
+
+use super::{Class, Sample, class, logged};
+use crate::test::Test;
+use anyhow::{Context, Result, bail};
+use host::Vm;
+use host::guest::calls::rmmod;
+use nix::errno::Errno;
+use wire::Call;
+
+pub const TESTS: &[Test] = &[
+    Test::new(
+        "ksoftirqd::vectors_run",
+        "each vector that interrupts raise is run as often as it was raised, on each CPU",
+        vectors_run,
+    ),
+    Test::new(
+        "ksoftirqd::timers_stop_when_idle",
+        "no CPU gets an interrupt before any is to raise vectors, nor after the last has",
+        timers_stop_when_idle,
+    ),
+    Test::new(
+        "ksoftirqd::nothing_is_lost_while_cpus_go",
+        "what is pending on a CPU that goes is taken over, and run",
+        nothing_is_lost_while_cpus_go,
+    ),
+    Test::new(
+        "ksoftirqd::rmmod_runs_what_is_left",
+        "rmmod, while interrupts raise and a CPU is offline, loses nothing",
+        rmmod_runs_what_is_left,
+    ),
+    Test::new(
+        "ksoftirqd::bad_input_is_refused",
+        "what is no number raises nothing; a period that is too short is refused",
+        bad_input_is_refused,
+    ),
+];
+
+const MODULE: &str = "rust_ksoftirqd";
+const VECTORS: [&str; 3] = ["hi", "timer", "tasklet"];
+
+/// So many raised, and as many run, for each vector.
+fn all_run(sample: &Sample, count: u64) -> Result<()> {
+    for vector in VECTORS {
+        sample.until(&format!("{vector}/raised"), count)?;
+        sample.until(&format!("{vector}/run"), count)?;
+    }
+    Ok(())
+}
+
+fn of_cpu(sample: &Sample, file: &str, cpu: u32) -> Result<u64> {
+    sample.number(&format!("cpu{cpu}/{file}"))
+}
+
+fn sum(sample: &Sample, file: &str) -> Result<u64> {
+    sample.vm.cpus("possible")?.into_iter().map(|cpu| of_cpu(sample, file, cpu)).sum()
+}
+
+fn vectors_run(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    sample.write("raise", 1000)?;
+    all_run(&sample, 1000)?;
+    for cpu in vm.cpus("online")? {
+        for file in ["interrupts", "run"] {
+            assert!(of_cpu(&sample, file, cpu)? > 0, "CPU {cpu}: no {file}");
+        }
+        assert_eq!(class(vm, &format!("rust_softi/{cpu}"))?, Class { fifo: 0, nice: 0 });
+    }
+    assert_eq!([sum(&sample, "run")?, sum(&sample, "taken_over")?], [3000, 0]);
+    sample.write("raise", 1)?;
+    all_run(&sample, 1001)?;
+    sample.unload()
+}
+
+fn timers_stop_when_idle(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    // Of a period of 1 ms.
+    let hundred_periods = Call::Pause { us: 100_000 };
+    vm.call(hundred_periods.clone())?;
+    assert_eq!(sum(&sample, "interrupts")?, 0, "timers are set though nothing is to be raised");
+
+    sample.write("raise", 100)?;
+    all_run(&sample, 100)?;
+    let raised = sum(&sample, "interrupts")?;
+    vm.call(hundred_periods)?;
+    let idle = sum(&sample, "interrupts")? - raised;
+    // Each timer finds that nothing is left, once.
+    assert!(
+        idle <= vm.cpus("online")?.len() as u64,
+        "{idle} interrupts in 100 periods after the last was raised"
+    );
+    sample.write("raise", 100)?;
+    all_run(&sample, 200)?;
+    sample.unload()
+}
+
+fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    sample.write("period_us", 100)?;
+    let mut raised = 0;
+    let mut raise = || {
+        raised += 1000;
+        sample.write("raise", 1000).map(|()| raised)
+    };
+    // Each CPU goes offline while it is busy; something is pending then sooner or later.
+    for _ in 0..30 {
+        let raised = raise()?;
+        sample.round(|_| all_run(&sample, raised))?;
+        if sum(&sample, "taken_over")? > 0 {
+            break;
+        }
+    }
+    assert!(sum(&sample, "taken_over")? > 0, "nothing was ever pending on a CPU that went offline");
+    for cpu in vm.removable()? {
+        let before = of_cpu(&sample, "interrupts", cpu)?;
+        // The other CPUs may be done before its thread has set the timer.
+        for _ in 0..30 {
+            let raised = raise()?;
+            all_run(&sample, raised)?;
+            if of_cpu(&sample, "interrupts", cpu)? > before {
+                break;
+            }
+        }
+        let after = of_cpu(&sample, "interrupts", cpu)?;
+        assert!(after > before, "CPU {cpu}: its interrupts are not back");
+    }
+    sample.unload()
+}
+
+fn rmmod_runs_what_is_left(vm: &Vm) -> Result<()> {
+    let cpu = *vm.hotpluggable()?.last().context("no CPU can go offline")?;
+    for round in 0..10 {
+        let sample = Sample::load(vm, MODULE)?;
+        sample.write("period_us", 200)?;
+        sample.write("raise", 1_000_000)?;
+        if round % 2 == 1 {
+            vm.cpu(cpu).offline()?;
+        }
+        sample.at_least("hi/run", 1)?;
+        vm.batch(vec![rmmod(MODULE)])?;
+        if round % 2 == 1 {
+            vm.cpu(cpu).online()?;
+        }
+    }
+    // "rust_ksoftirqd: hi: 123 raised, 123 run"
+    for vector in VECTORS {
+        for end in logged(vm, &format!("rust_ksoftirqd: {vector}: "), 10)? {
+            let numbers: Vec<&str> =
+                end.split([' ', ',']).filter(|w| w.parse::<u64>().is_ok()).collect();
+            let [raised, run] = numbers[..] else { bail!("in the log: {end}") };
+            assert_eq!(raised, run, "{end}");
+            assert_ne!(raised, "0");
+        }
+    }
+    Ok(())
+}
+
+fn bad_input_is_refused(vm: &Vm) -> Result<()> {
+    let sample = Sample::load(vm, MODULE)?;
+    sample.refuses(
+        &[
+            ("period_us", "99", Errno::ERANGE),
+            ("raise", "", Errno::EINVAL),
+            ("raise", "x", Errno::EINVAL),
+            ("raise", "-1", Errno::EINVAL),
+            ("raise", "1 2", Errno::EINVAL),
+            ("raise", "99999999999", Errno::ERANGE),
+        ],
+        &["period_us", "left"],
+    )?;
+    all_run(&sample, 0)?;
+    sample.unload()
+}
