@@ -46,7 +46,7 @@ use kernel::{
 
 #[path = "../../rust/kernel/library.rs"]
 mod library;
-#[path = "../../samples/percpu_workqueue/mod.rs"]
+#[path = "../../percpu_workqueue/mod.rs"]
 pub mod percpu_workqueue;
 
 use debugfs::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work queue of `samples/percpu_workqueue`.
+//! The work queue of `percpu_workqueue`.
 
 use crate::library::seam::{ECANCELED, ESHUTDOWN};
 use crate::module::{cpu, hotplug, leaks, Module};

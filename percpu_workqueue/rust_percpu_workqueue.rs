@@ -51,6 +51,7 @@ use kernel::{
 
 #[path = "../rust/kernel/library.rs"]
 mod library;
+#[path = "mod.rs"]
 pub mod percpu_workqueue;
 
 use debugfs::{
