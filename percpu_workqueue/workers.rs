@@ -3,7 +3,10 @@
 //! The threads of a queue, and what is queued for each.
 
 use super::{
-    atomic::read_once,
+    atomic::{
+        read_once,
+        write_once, //
+    },
     irq::{
         local_interrupt_disable,
         new_spinlock_irq,
@@ -11,16 +14,17 @@ use super::{
         SpinLockIrqGuard, //
     },
     list::{
+        Chain,
         Incoming,
         List, //
     },
     work::{
         is_later,
+        Batched,
         Entry,
         Head,
         Pointer,
         Retired,
-        Running,
         Time,
         Unclaimed,
         Work,
@@ -62,6 +66,7 @@ use kernel::{
     static_lock_class,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
@@ -88,8 +93,11 @@ use kernel::{
 /// The longest delay, and what a longer one is cut to: a time that a clock of 64 bits can still tell.
 const MAX_DELAY: Delta = Delta::from_secs(100 * 365 * 24 * 3600);
 
-/// How many items run before the core's loop has a turn.
-const TURN: u32 = 64;
+/// How many items a thread takes at once. They are in its [`Local`], 16 bytes each.
+const BATCH: usize = 32;
+
+/// How many batches run before the core's loop has a turn.
+const BATCHES: u32 = 2;
 
 /// Wakes the thread of a CPU when the first of its delayed items is due.
 ///
@@ -122,10 +130,8 @@ impl_has_hr_timer! {
 struct Backlog<Q: QueueType> {
     ready: List<Q>,
     delayed: List<Q>,
-    /// How many have become ready so far: the turn of the last one.
+    /// The turn of those that became ready last.
     turns: u64,
-    /// The turn of the item that is running.
-    running: Option<u64>,
     /// The thread is up: set up or unparked, and not parked since.
     up: bool,
 }
@@ -136,18 +142,24 @@ impl<Q: QueueType> Backlog<Q> {
             ready: List::new(),
             delayed: List::new(),
             turns: 0,
-            running: None,
             up: false,
         }
     }
 
-    fn add(&mut self, mut entry: Entry<Q>) {
-        if entry.due().is_some() {
+    /// Appends an item that has no delay any more.
+    fn add_ready(&mut self, mut entry: Entry<Q>) {
+        entry.set_due(None);
+        self.turns += 1;
+        entry.links_mut().turn = self.turns;
+        self.ready.push_back(entry);
+    }
+
+    /// Appends what has come in.
+    fn add(&mut self, chain: Chain<Q>) {
+        self.turns += 1;
+        let mut delayed = self.ready.append(chain, self.turns);
+        while let Some(entry) = delayed.pop() {
             self.delayed.insert_by_due(entry);
-        } else {
-            self.turns += 1;
-            entry.links_mut().turn = self.turns;
-            self.ready.push_back(entry);
         }
     }
 
@@ -158,11 +170,10 @@ impl<Q: QueueType> Backlog<Q> {
             _ => false,
         };
         while self.delayed.first(is_early) == Some(false) {
-            let Some(mut entry) = self.delayed.pop_front() else {
+            let Some(entry) = self.delayed.pop_front() else {
                 break;
             };
-            entry.set_due(None);
-            self.add(entry);
+            self.add_ready(entry);
         }
     }
 
@@ -175,20 +186,19 @@ impl<Q: QueueType> Backlog<Q> {
             .remove(head)
             .or_else(|| self.delayed.remove(head))
     }
-
-    /// Whether all that had become ready up to this turn has ended, or left this CPU.
-    fn is_past(&self, turn: u64) -> bool {
-        self.running.is_none_or(|running| running > turn)
-            && self.ready.first(|e| e.turn() > turn) != Some(false)
-    }
 }
 
-/// What the thread does next.
-enum Next<Q: QueueType> {
-    Run(Running<Q>),
-    /// Sleep, at the latest until then.
-    Sleep(Option<Time>),
+/// An item in a batch, and its turn.
+struct Slot<Q: QueueType> {
+    item: Batched<Q>,
+    turn: u64,
 }
+
+/// Items that a thread has taken, in order: the first slots.
+type Batch<Q> = [Option<Slot<Q>>; BATCH];
+
+/// No turn.
+const NONE: u64 = u64::MAX;
 
 /// What is queued for one CPU.
 #[pin_data]
@@ -196,6 +206,8 @@ struct Cpu<Q: QueueType> {
     incoming: Incoming<Q>,
     #[pin]
     backlog: SpinLockIrq<Backlog<Q>>,
+    /// The turn of the first item of the thread's batch that has not ended, or [`NONE`].
+    doing: Atomic<u64>,
     alarm: Arc<Alarm<Q>>,
 }
 
@@ -204,6 +216,7 @@ impl<Q: QueueType> Cpu<Q> {
         try_pin_init!(Self {
             incoming: Incoming::new(open),
             backlog <- new_spinlock_irq!(Backlog::new()),
+            doing: Atomic::new(NONE),
             alarm: Arc::pin_init(
                 pin_init!(Alarm {
                     timer <- HrTimer::new(),
@@ -218,7 +231,7 @@ impl<Q: QueueType> Cpu<Q> {
     /// Locks the backlog, with what came in.
     fn backlog(&self) -> SpinLockIrqGuard<'_, Backlog<Q>> {
         let mut backlog = self.backlog.lock();
-        self.incoming.take(|entry| backlog.add(entry));
+        backlog.add(self.incoming.take());
         backlog
     }
 
@@ -227,28 +240,54 @@ impl<Q: QueueType> Cpu<Q> {
         self.backlog.lock().up = true;
     }
 
-    fn next(&self) -> Next<Q> {
+    /// Whether all that had become ready up to this turn has ended, or left this CPU.
+    fn is_past(&self, backlog: &Backlog<Q>, turn: u64) -> bool {
+        self.doing.load(Acquire) > turn && backlog.ready.first(|e| e.turn() > turn) != Some(false)
+    }
+
+    /// Takes the next items into an empty batch. If there are none, returns when the next one is due.
+    fn fill(&self, batch: &mut Batch<Q>) -> Option<Time> {
         let mut backlog = self.backlog();
         if !backlog.delayed.is_empty() {
             backlog.make_ready(Some(Instant::now()));
         }
-        while let Some(entry) = backlog.ready.pop_front() {
+        let first = backlog.ready.first(|e| e.turn());
+        write_once(&self.doing, first.unwrap_or(NONE));
+        backlog.ready.pop_into(batch, |slot, entry| {
             let turn = entry.turn();
-            // If it runs on another CPU, it comes again when it has ended there.
-            if let Some(running) = entry.start() {
-                backlog.running = Some(turn);
-                return Next::Run(running);
+            let item = entry.into_batch();
+            // Nothing is dropped: the batch was empty.
+            core::mem::forget(slot.replace(Slot { item, turn }));
+        });
+        backlog.delayed.first(|e| e.due()).flatten()
+    }
+
+    /// Puts what is left of a batch back.
+    fn put_back(&self, batch: &mut Batch<Q>, cpu: CpuId) {
+        {
+            let mut backlog = self.backlog.lock();
+            for slot in batch.iter_mut().rev() {
+                let Some(Slot { item, turn }) = slot.take() else {
+                    continue;
+                };
+                match item.into_entry(cpu) {
+                    Ok(entry) => backlog.ready.push_front(entry),
+                    Err(item) => *slot = Some(Slot { item, turn }),
+                }
             }
+            write_once(&self.doing, NONE);
         }
-        backlog.running = None;
-        Next::Sleep(backlog.delayed.first(|e| e.due()).flatten())
+        // The references of those that were taken away: without the lock.
+        for slot in batch {
+            *slot = None;
+        }
     }
 
     /// Lets nothing more in, and gives back what is here.
     fn refuse_all(&self) {
         {
             let mut backlog = self.backlog.lock();
-            self.incoming.close(|entry| backlog.add(entry));
+            backlog.add(self.incoming.close());
             backlog.up = false;
         }
         loop {
@@ -420,11 +459,15 @@ impl<Q: QueueType> Workers<Q> {
         let claimed = {
             // Between the claim and its place in the list, who takes the item back has to wait.
             let _irq = local_interrupt_disable();
-            Entry::claim(item, to.0, due).map(|entry| self.place(entry, to))
+            Entry::claim(item, to.0, due).map(|entry| match to.1.incoming.push(entry) {
+                Ok(()) => None,
+                Err(entry) => Some(self.place_elsewhere(entry)),
+            })
         };
         // Only here, where there is no limit to what dropping it may do.
         match claimed {
-            Ok(placed) => self.placed(placed, wake),
+            Ok(None) => wake(to.0),
+            Ok(Some(placed)) => self.placed(placed, wake),
             Err(Unclaimed::Pending(_item)) => return Ok(false),
             Err(Unclaimed::Cancelled(_item)) => return Err(ECANCELED),
         }
@@ -447,7 +490,7 @@ impl<Q: QueueType> Workers<Q> {
             }
             {
                 let _irq = local_interrupt_disable();
-                if let Some(entry) = head.take_waiting() {
+                if let Some(entry) = head.take_batched().or_else(|| head.take_waiting()) {
                     return Some(then(entry));
                 }
             }
@@ -523,9 +566,8 @@ impl<Q: QueueType> Workers<Q> {
         let state = head.state();
         if let Some((cpu, this)) = state.cpu().and_then(|c| Some((c, self.cpus.get(c)?))) {
             let mut backlog = this.backlog();
-            if let Some(mut entry) = backlog.delayed.remove(head) {
-                entry.set_due(None);
-                backlog.add(entry);
+            if let Some(entry) = backlog.delayed.remove(head) {
+                backlog.add_ready(entry);
                 drop(backlog);
                 wake(cpu);
             }
@@ -542,7 +584,7 @@ impl<Q: QueueType> Workers<Q> {
         self.until_nothing_moves(|cpu| {
             let last = cpu.backlog().turns;
             self.ended
-                .wait_uninterruptibly(|| cpu.backlog().is_past(last));
+                .wait_uninterruptibly(|| cpu.is_past(&cpu.backlog(), last));
         });
         Ok(())
     }
@@ -558,7 +600,7 @@ impl<Q: QueueType> Workers<Q> {
                 wake(cpu.alarm.cpu);
                 self.ended.wait_uninterruptibly(|| {
                     let backlog = cpu.backlog();
-                    !backlog.up || backlog.is_past(backlog.turns)
+                    !backlog.up || cpu.is_past(&backlog, backlog.turns)
                 });
             });
         }
@@ -580,7 +622,7 @@ impl<Q: QueueType> Workers<Q> {
     fn move_all(&self, cpu: &Cpu<Q>) {
         {
             let mut backlog = cpu.backlog.lock();
-            cpu.incoming.close(|entry| backlog.add(entry));
+            backlog.add(cpu.incoming.close());
             backlog.up = false;
         }
         loop {
@@ -612,6 +654,8 @@ pub struct Local<Q: QueueType> {
     alarm: Option<(ArcHrTimerHandle<Alarm<Q>>, Time)>,
     /// It did not come to its end, or was parked since.
     again: bool,
+    /// Empty but in `run`.
+    batch: Batch<Q>,
 }
 
 impl<Q: QueueType> Local<Q> {
@@ -642,6 +686,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
         Local {
             alarm: None,
             again: false,
+            batch: [const { None }; BATCH],
         }
     }
 
@@ -654,21 +699,32 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
         let worker = Worker { threads: self, cx };
         local.again = false;
 
-        for _ in 0..TURN {
-            let next = cpu.next();
+        'turn: for _ in 0..BATCHES {
+            let due = cpu.fill(&mut local.batch);
             // The last one has ended, for those too who wait for a turn.
             self.ended.notify();
-            match next {
-                Next::Run(running) => running.run(&worker),
-                Next::Sleep(due) => return local.set_alarm(cpu, due),
+            if local.batch[0].is_none() {
+                return local.set_alarm(cpu, due);
             }
-            // What is left is for `park`.
-            if cx.should_park() {
-                break;
+            for slot in local.batch.iter_mut() {
+                let Some(Slot { item, turn }) = slot.take() else {
+                    break;
+                };
+                write_once(&cpu.doing, turn);
+                let Some(running) = item.start(cx.cpu()) else {
+                    continue;
+                };
+                // The same.
+                self.ended.notify();
+                running.run(&worker);
+                // What is left is for `park`.
+                if cx.should_park() {
+                    break 'turn;
+                }
             }
         }
         // The core's loop looks whether to park or stop, and comes back.
-        cpu.backlog.lock().running = None;
+        cpu.put_back(&mut local.batch, cx.cpu());
         self.ended.notify();
         local.again = true;
     }
