@@ -405,6 +405,7 @@ mod tests {
             "latency 1 2",
             "pending 0 2",
             "burst 0 1 256",
+            "crowd 0 1 256",
             "call",
             "hotplug 8",
             "register 1",
