@@ -33,16 +33,16 @@ use kernel::{
     }, //
 };
 
-/// Where items come in: anybody adds one, somebody takes all, without a lock.
+/// Where items come in: any context adds one, or takes all, without a lock.
 ///
 /// As [`include/linux/llist.h`](srctree/include/linux/llist.h), with one state more: it can be closed,
-/// in the same step that takes what is in it. So an item either comes in before, and is found by whoever
-/// closes, or does not come in.
+/// in the same step that takes the items. So an item either comes in before, and is found by the caller of
+/// [`close`](Self::close), or does not come in.
 ///
 /// # Invariants
 ///
 /// The pointer is null, or [`closed`](Self::closed), or the first of a chain by `links.next` that ends
-/// with null. Chain and entries belong to whoever replaces the pointer.
+/// with null. Chain and entries belong to the caller that replaces the pointer.
 pub(super) struct Incoming<Q: QueueType>(Atomic<*mut Head<Q>>);
 
 impl<Q: QueueType> Incoming<Q> {
@@ -161,7 +161,7 @@ unsafe impl<Q: QueueType> Send for List<Q> {}
 
 impl<Q: QueueType> List<Q> {
     pub(super) fn new() -> Self {
-        // INVARIANT: Empty, with a number that nobody has.
+        // INVARIANT: Empty, with a number that no other list has.
         Self {
             number: NEXT_LIST.fetch_add(1, Relaxed),
             first: null_mut(),
@@ -220,7 +220,7 @@ impl<Q: QueueType> List<Q> {
             first = this;
         }
         if !first.is_null() {
-            // INVARIANT: What was linked above goes behind the last one.
+            // INVARIANT: The chain linked above is appended to the last one.
             // SAFETY: `first` was in the chain, and the last one is in this list, or null. No references to
             // links are alive.
             unsafe {
@@ -246,14 +246,14 @@ impl<Q: QueueType> List<Q> {
         unsafe { self.insert_after(null_mut(), entry) };
     }
 
-    /// Puts it behind all that are due before, or at the same time.
+    /// Inserts it after all items that are due before, or at the same time.
     pub(super) fn insert_by_due(&mut self, entry: Entry<Q>) {
         let comes_first = |other: &Entry<Q>| match (entry.due(), other.due()) {
             (Some(due), Some(other)) => is_later(other, due),
             _ => false,
         };
         let mut after = self.last;
-        // SAFETY: `after` goes from the last to the first, all of which are in this list.
+        // SAFETY: `after` moves from the last to the first, all of which are in this list.
         unsafe {
             while Self::peek(after, comes_first) == Some(true) {
                 after = (*(*after).links.get()).prev;
@@ -320,8 +320,8 @@ impl<Q: QueueType> List<Q> {
 
     /// Takes this item out, if it is in this list.
     pub(super) fn remove(&mut self, head: &Head<Q>) -> Option<Entry<Q>> {
-        // Only who has the list writes its number to a head or away from it: if it is there, it is in
-        // this list, and stays there.
+        // Only the list's owner writes its number to a head or away from it. If the number is there, the
+        // item is in this list, and stays there.
         if read_once(&head.list) != self.number {
             return None;
         }

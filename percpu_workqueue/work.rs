@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work items, and who owns what of them.
+//! Work items, and which context owns which part of them.
 //!
 //! All that several CPUs may change at once is in one word, the *state*:
 //!
@@ -11,10 +11,10 @@
 //!     +--------------------+---------+-----------+-------+-------+-------+-------+
 //! ```
 //!
-//! `PENDING` is the right to the rest of the head, and a reference to the item. Whoever sets the bit
+//! `PENDING` is the right to the rest of the head, and a reference to the item. The code that sets the bit
 //! puts a reference behind it and gets both as an [`Entry`]: a value that is in one place at a time,
 //! in a list or in a variable. An entry ends in one of three ways, each of which clears the bit
-//! and counts: it is [started](Batched::start), and what is left of it is a [`Running`]; it is
+//! and counts: it is [started](Batched::start), which leaves a [`Running`]; it is
 //! [taken back](Entry::retire); or it is [given back](Retired::refused).
 //!
 //! A thread takes many entries at once, and starts them one by one without a lock. In between they belong
@@ -112,12 +112,12 @@ pub trait WorkItem: Sized + Send + Sync + 'static {
     /// not wait for.
     fn run(this: &Self::Pointer, worker: &Worker<'_, Self::Queue>);
 
-    /// Told that the item was pending and will not run for that: its CPU went down and the queue was
+    /// Called when the item was pending and will not run for that: its CPU went down and the queue was
     /// made so ([`Offline::Refuse`](super::Offline::Refuse)), or the queue was destroyed while the CPU
     /// was offline.
     ///
-    /// Mostly called by a thread of the queue or by the task that destroys it, but also by whoever
-    /// queues the item at the moment when the CPU goes: so it must not sleep. Right after this, in the
+    /// Called by a thread of the queue or by the task that destroys it, but also by the context that queues
+    /// the item while the CPU goes offline: so it must not sleep. Right after this, in the
     /// same context, the queue drops its pointer, and with the last one the item: if interrupts queue
     /// it, its destructor must not sleep either.
     fn refused(_this: &Self::Pointer) {}
@@ -129,7 +129,7 @@ pub trait WorkItem: Sized + Send + Sync + 'static {
 ///
 /// - What `into_raw` returns is valid for reads, at the same address, until it is given to `from_raw`;
 ///   `deref` of the pointer before and after gives the same.
-/// - Nobody gets exclusive access to the item meanwhile.
+/// - Until then, no code gets exclusive access to the item.
 pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
     /// What it points to.
     type Item: WorkItem<Pointer = Self>;
@@ -153,7 +153,7 @@ pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
 }
 
 // SAFETY: The reference count that `into_raw` keeps holds the item in its place, and there is no
-// exclusive access to what is counted twice, nor by way of `UniqueArc` while somebody else counts.
+// exclusive access to what is counted twice, nor by way of `UniqueArc` while there is another count.
 unsafe impl<T: WorkItem<Pointer = Self>> Pointer for Arc<Work<T>> {
     type Item = T;
 
@@ -234,7 +234,7 @@ struct Ops<Q: QueueType> {
     /// Runs the item, ends that, and takes it back. The head is the first field of a `Work<T>` that
     /// `Pointer::into_raw` gave away; it is `RUNNING`, and both belong to the caller.
     run: unsafe fn(NonNull<Head<Q>>, &Worker<'_, Q>),
-    /// Tells the item. The head is as above; it stays given away.
+    /// Calls `WorkItem::refused`. The head is as above; it stays given away.
     refused: unsafe fn(NonNull<Head<Q>>),
     /// Takes the item back. The head is as above.
     put: unsafe fn(NonNull<Head<Q>>),
@@ -365,7 +365,7 @@ impl State {
     }
 }
 
-/// What a list needs, for whoever has the entry.
+/// What a list needs, for the owner of the entry.
 pub(super) struct Links<Q: QueueType> {
     /// The head itself, as it came from `Pointer::into_raw`.
     pub(super) this: *mut Head<Q>,
@@ -386,8 +386,8 @@ pub(super) struct Links<Q: QueueType> {
 ///   is set, the entry belongs to the code that clears that bit. What `Pointer::into_raw` gave away
 ///   belongs to the entry, but with `BATCH` to a [`Batched`]. `links.this` has that pointer.
 /// - `BATCH` is set by the thread of the CPU in the state only. While it is set, that CPU stays.
-/// - `links` is accessed only by whom the entry, or the list that it is in, belongs to.
-/// - `list` is the number of the list that it is in, or 0; it is written only by whom that belongs to.
+/// - `links` is accessed only by the owner of the entry, or of the list that it is in.
+/// - `list` is the number of the list that it is in, or 0. Only the owner of that list writes it.
 pub(super) struct Head<Q: QueueType> {
     state: Atomic<u64>,
     ops: &'static Ops<Q>,
@@ -418,14 +418,14 @@ impl<Q: QueueType> Head<Q> {
         }
     }
 
-    /// The state, and what was written before it came to be.
+    /// Returns the state. All that was written before it was set is visible.
     pub(super) fn state(&self) -> State {
         State(self.state.load(Acquire))
     }
 
     /// It is not running any more. Returns the state before. Full barrier.
     ///
-    /// To be called once by whom `RUNNING` belongs to.
+    /// Called once, by the owner of `RUNNING`.
     #[inline(always)]
     fn end(&self) -> State {
         State(fetch_add(&self.state, ENDED.wrapping_sub(RUNNING)))
@@ -447,7 +447,7 @@ impl<Q: QueueType> Head<Q> {
         }
     }
 
-    /// For whom what was found is not what is wanted: a barrier, and once more.
+    /// Tries again after a full barrier, when the first try found another state than it wanted.
     ///
     /// So that the run that is to come sees what the caller wrote: either it clears `PENDING` after this
     /// barrier, or this finds the bit clear. Pairs with the barrier in [`Entry::start`].
@@ -458,7 +458,7 @@ impl<Q: QueueType> Head<Q> {
         self.change(change)
     }
 
-    /// From now until [`end_cancel`](Self::end_cancel) nobody can queue the item. `EBUSY` if 4095 tasks
+    /// From now until [`end_cancel`](Self::end_cancel) nothing can queue the item. `EBUSY` if 4095 tasks
     /// are at that already.
     pub(super) fn begin_cancel(&self) -> Result {
         let begun = self.change(|s| (s & CANCELLERS != CANCELLERS).then(|| s + CANCELLER));
@@ -495,7 +495,7 @@ impl<Q: QueueType> Head<Q> {
 pub(super) enum Unclaimed<P> {
     /// It is pending already.
     Pending(P),
-    /// Somebody waits for it to end.
+    /// A task waits for it to end.
     Cancelled(P),
 }
 
@@ -550,7 +550,7 @@ impl<Q: QueueType> Entry<Q> {
     ///
     /// By the invariants of [`Head`], `head` is `PENDING`, in no list, and belongs to the caller.
     pub(super) unsafe fn of(head: &Head<Q>) -> Self {
-        // SAFETY: It belongs to the caller; `this` was set by `claim`, to what is not null.
+        // SAFETY: It belongs to the caller; `this` was set by `claim`, and is not null.
         unsafe { Self::from_head(NonNull::new_unchecked((*head.links.get()).this)) }
     }
 
@@ -643,7 +643,7 @@ impl<Q: QueueType> Drop for Entry<Q> {
 pub(super) struct Retired<Q: QueueType>(NonNull<Head<Q>>, PhantomData<fn() -> Q>);
 
 impl<Q: QueueType> Retired<Q> {
-    /// Tells the item that it will not run.
+    /// Calls [`WorkItem::refused`].
     pub(super) fn refused(self) {
         // SAFETY: The item was given away by `into_raw`, and belongs to this.
         unsafe { (self.0.as_ref().ops.refused)(self.0) };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The threads of a queue, and what is queued for each.
+//! The threads of a queue, and the items queued for each.
 
 use super::{
     atomic::{
@@ -101,8 +101,8 @@ const BATCHES: u32 = 2;
 
 /// Wakes the thread of a CPU when the first of its delayed items is due.
 ///
-/// The thread starts it and, by dropping the handle, stops it: before its CPU goes, and before it ends.
-/// So it fires on that CPU, and not after the queue is gone.
+/// The thread starts it and, by dropping the handle, stops it, before it parks or ends. So it fires on
+/// that CPU only, and not after the end of the queue.
 #[pin_data]
 pub(super) struct Alarm<Q: QueueType> {
     #[pin]
@@ -200,7 +200,7 @@ type Batch<Q> = [Option<Slot<Q>>; BATCH];
 /// No turn.
 const NONE: u64 = u64::MAX;
 
-/// What is queued for one CPU.
+/// The items queued for one CPU.
 #[pin_data]
 struct Cpu<Q: QueueType> {
     incoming: Incoming<Q>,
@@ -262,7 +262,7 @@ impl<Q: QueueType> Cpu<Q> {
         backlog.delayed.first(|e| e.due()).flatten()
     }
 
-    /// Puts what is left of a batch back.
+    /// Puts the rest of a batch back.
     fn put_back(&self, batch: &mut Batch<Q>, cpu: CpuId) {
         {
             let mut backlog = self.backlog.lock();
@@ -283,7 +283,7 @@ impl<Q: QueueType> Cpu<Q> {
         }
     }
 
-    /// Lets nothing more in, and gives back what is here.
+    /// Lets nothing more in, and gives all items back.
     fn refuse_all(&self) {
         {
             let mut backlog = self.backlog.lock();
@@ -291,7 +291,7 @@ impl<Q: QueueType> Cpu<Q> {
             backlog.up = false;
         }
         loop {
-            // The lock is not held while the item is told.
+            // The lock is not held during the callback.
             let next = self.backlog.lock().pop().map(Entry::retire);
             match next {
                 Some(retired) => retired.refused(),
@@ -309,11 +309,12 @@ pub struct Workers<Q: QueueType> {
     sched: SchedPolicy,
     /// The queue is being destroyed.
     closing: Atomic<bool>,
-    /// How often the queue itself sent an item to another CPU. Whoever goes from CPU to CPU to wait for
-    /// all has to go again then. Counted when the item is there, and while the CPU that sent it is not past
-    /// it: so who finds it counted finds it there, and who has to wait for it there finds it counted.
+    /// How often the queue itself sent an item to another CPU. A task that waits for one CPU after the other
+    /// has to begin again then. Counted when the item is there, and while the CPU that sent it is not past
+    /// it. So a task that finds it counted finds it there, and one that does not find it here finds it
+    /// counted.
     moves: Atomic<u64>,
-    /// Who waits for items to end.
+    /// The tasks that wait for items to end.
     ended: Pin<KBox<WaitQueue>>,
 }
 
@@ -387,7 +388,7 @@ impl<Q: QueueType> Workers<Q> {
     }
 
     /// Puts an entry into the list of its CPU, or, if that takes none and the queue moves items, of
-    /// another one. Returns the CPU, or what is left if none takes it. Takes no lock.
+    /// another one. Returns the CPU, or the reference if none takes it. Takes no lock.
     #[inline(always)]
     fn place(&self, entry: Entry<Q>, (cpu, this): (CpuId, &Cpu<Q>)) -> Result<CpuId, Retired<Q>> {
         match this.incoming.push(entry) {
@@ -457,7 +458,7 @@ impl<Q: QueueType> Workers<Q> {
         let due = Self::due(delay);
 
         let claimed = {
-            // Between the claim and its place in the list, who takes the item back has to wait.
+            // From the claim until the item is in the list, a context that takes it back has to spin.
             let _irq = local_interrupt_disable();
             Entry::claim(item, to.0, due).map(|entry| match to.1.incoming.push(entry) {
                 Ok(()) => None,
@@ -475,7 +476,7 @@ impl<Q: QueueType> Workers<Q> {
     }
 
     /// Takes the entry of an item that is pending from where it is, and gives it to `then`, which must
-    /// not take locks and be quick: others wait for what becomes of it.
+    /// not take locks, and be quick: other contexts spin for the result.
     fn take<R>(&self, head: &Head<Q>, then: impl FnOnce(Entry<Q>) -> R) -> Option<R> {
         loop {
             let state = head.state();
@@ -520,7 +521,7 @@ impl<Q: QueueType> Workers<Q> {
         match placed {
             Some(placed) => {
                 self.placed(placed, wake);
-                // Who flushes may have waited for it where it was.
+                // A task that flushes may have waited for it where it was.
                 self.ended.notify();
                 Ok(true)
             }
@@ -589,7 +590,7 @@ impl<Q: QueueType> Workers<Q> {
         Ok(())
     }
 
-    /// Runs what is queued for CPUs that are up, and does not let work functions queue more.
+    /// Runs the items of CPUs that are up, and does not let work functions queue more.
     pub(super) fn drain(&self, wake: impl Fn(CpuId)) {
         self.closing.store(true, Relaxed);
         // Functions that began before may still queue something, also on a CPU that this has passed;
@@ -629,7 +630,7 @@ impl<Q: QueueType> Workers<Q> {
             // All that are online may have come just now, and their threads not have run yet.
             self.ended.wait_uninterruptibly(|| self.another().is_some());
             let placed = {
-                // With the lock held, so that who takes the item back finds it here or there.
+                // With the lock held: a context that takes the item back finds it here or there.
                 let mut backlog = cpu.backlog.lock();
                 let Some(entry) = backlog.pop() else {
                     break;
@@ -701,7 +702,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
 
         'turn: for _ in 0..BATCHES {
             let due = cpu.fill(&mut local.batch);
-            // The last one has ended, for those too who wait for a turn.
+            // The last item has ended, also for tasks that wait for a turn.
             self.ended.notify();
             if local.batch[0].is_none() {
                 return local.set_alarm(cpu, due);
@@ -717,13 +718,13 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
                 // The same.
                 self.ended.notify();
                 running.run(&worker);
-                // What is left is for `park`.
+                // The rest is for `park`.
                 if cx.should_park() {
                     break 'turn;
                 }
             }
         }
-        // The core's loop looks whether to park or stop, and comes back.
+        // The core's loop checks for park and stop, and calls again.
         cpu.put_back(&mut local.batch, cx.cpu());
         self.ended.notify();
         local.again = true;
@@ -746,7 +747,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
     }
 
     fn cleanup(&self, _local: Pin<&mut Local<Q>>, cx: &Context<'_>, _online: bool) {
-        // After a drain that is what was queued for a CPU that is offline; after a leak, anything.
+        // After a drain, the items of a CPU that is offline; after a leak, any items.
         let cpu = self.cpus.of(cx);
         cpu.refuse_all();
         self.ended.notify();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Items, and what is counted of them.
+//! Items, and their counters.
 
 use crate::{
     percpu_workqueue::{
