@@ -13,7 +13,7 @@ default: ## build the demo and the samples against KDIR
 	$(MAKE) -C $(call quote,$(KDIR)) M=$(CURDIR) modules
 
 sign: ## sign the modules that were built: KEY= [CERT=]
-	@scripts/sign $(call quote,$(KDIR)) $(call quote,$(KEY)) $(call quote,$(or $(CERT),$(KEY))) $(wildcard *.ko samples/*.ko)
+	@scripts/sign $(call quote,$(KDIR)) $(call quote,$(KEY)) $(call quote,$(or $(CERT),$(KEY))) $(wildcard *.ko samples/*.ko percpu_workqueue/*.ko)
 
 modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
 	$(MAKE) -C $(call quote,$(KDIR)) M=$(CURDIR) modules_install

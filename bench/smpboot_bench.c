@@ -351,6 +351,45 @@ static int burst(struct command *c, unsigned int i)
 	return ret;
 }
 
+struct crowd {
+	struct command *c;
+	unsigned int i;
+	unsigned int cpus;
+	atomic_t here;
+	u64 start;
+};
+
+/* The part of one CPU, in an interrupt. */
+static void crowd_part(void *data)
+{
+	struct crowd *crowd = data;
+	struct command *c = crowd->c;
+	unsigned int item, part = atomic_inc_return(&crowd->here) - 1;
+
+	if (part == crowd->cpus - 1)
+		WRITE_ONCE(crowd->start, get_cycles());
+	while (!READ_ONCE(crowd->start))
+		cpu_relax();
+	for (item = part; item < c->count; item += crowd->cpus) {
+		c->ops[crowd->i]->wake(c->handles[crowd->i], c->cpu, item);
+		/* QEMU goes on to the next CPU: they queue in turns. */
+		cpu_relax();
+	}
+}
+
+/* As a burst, but all CPUs queue a part of the items at once, for one of them. */
+static int crowd(struct command *c, unsigned int i)
+{
+	struct crowd crowd = { .c = c, .i = i, .cpus = num_online_cpus() };
+	int ret;
+
+	expect(c->count);
+	on_each_cpu(crowd_part, &crowd, 1);
+	ret = settle(c);
+	sample(c, i, bench_ran_at - crowd.start);
+	return ret;
+}
+
 /* Just the function, which may do something so many times. */
 static int call(struct command *c, unsigned int i)
 {
@@ -439,6 +478,7 @@ static const struct figure {
 	{ "waker", waker },
 	{ "pending", pending },
 	{ "burst", burst },
+	{ "crowd", crowd },
 	{ "call", call },
 	{ "turns", turns },
 	{ "hotplug", hotplug, .alone = true },

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The queue of `samples/rust_percpu_workqueue`, to compare it with the kernel's.
+//! The queue of `percpu_workqueue`, to compare it with the kernel's.
 
 use kernel::{
     cpu::CpuId,
@@ -11,7 +11,7 @@ use kernel::{
 mod driver;
 #[path = "../rust/kernel/library.rs"]
 mod library;
-#[path = "../samples/percpu_workqueue/mod.rs"]
+#[path = "../percpu_workqueue/mod.rs"]
 pub mod percpu_workqueue;
 
 use driver::{

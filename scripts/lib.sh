@@ -101,7 +101,7 @@ check_path "${TMPDIR:-/tmp}" "Set TMPDIR to another directory."
 module_directories=(
     . bench demo rust/kernel rust/kernel/cpu rust/kernel/cpu/cpuhp rust/kernel/debugfs rust/kernel/module_scope
     rust/kernel/smpboot
-    samples samples/percpu_workqueue vm-test/modules vm-test/modules/holes vm-test/modules/misuse
+    samples percpu_workqueue percpu_workqueue/exerciser vm-test/modules vm-test/modules/holes vm-test/modules/misuse
 )
 
 # module_sources: prints the Rust files of the modules, each followed by a NUL.

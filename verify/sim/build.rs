@@ -12,7 +12,7 @@ fn main() {
     let source = std::env::var_os("SIM_SOURCE").map_or_else(|| here.join("../.."), PathBuf::from);
     let source = source.canonicalize().unwrap();
     let library = source.join("rust/kernel");
-    let queue = source.join("samples/percpu_workqueue");
+    let queue = source.join("percpu_workqueue");
     for folder in [&library, &queue] {
         println!("cargo:rerun-if-changed={}", folder.display());
     }

@@ -12,7 +12,7 @@
 
 #[path = "../../rust/kernel/library.rs"]
 mod library;
-#[path = "../../samples/percpu_workqueue/mod.rs"]
+#[path = "../../percpu_workqueue/mod.rs"]
 mod percpu_workqueue;
 
 use kernel::{

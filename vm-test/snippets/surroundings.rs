@@ -5,7 +5,7 @@
 
 #[path = "../../rust/kernel/library.rs"]
 pub mod library;
-#[path = "../../samples/percpu_workqueue/mod.rs"]
+#[path = "../../percpu_workqueue/mod.rs"]
 pub mod percpu_workqueue;
 
 use kernel::prelude::*;

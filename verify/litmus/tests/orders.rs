@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-const SOURCES: [&str; 2] = ["rust/kernel", "samples/percpu_workqueue"];
+const SOURCES: [&str; 2] = ["rust/kernel", "percpu_workqueue"];
 
 /// What is weakened, and to what. The middle is what precedes it, for what is no ordering elsewhere.
 const WEAKER: [(&str, &str); 5] = [
@@ -25,7 +25,7 @@ struct Checkout(PathBuf);
 impl Checkout {
     fn new(name: &str) -> Self {
         let to = std::env::temp_dir().join(format!("litmus-{name}-{}", std::process::id()));
-        for folder in ["rust", "samples", "demo", "verify/litmus"] {
+        for folder in ["rust", "samples", "percpu_workqueue", "demo", "verify/litmus"] {
             copy(&top().join(folder), &to.join(folder));
         }
         Self(to)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work queue of `samples/percpu_workqueue`.
+//! The work queue of `percpu_workqueue`.
 
 use crate::library::seam::{ECANCELED, ESHUTDOWN};
 use crate::module::{cpu, hotplug, leaks, Module};
@@ -41,6 +41,8 @@ enum Kind {
     Plain,
     /// Queues itself again, on the other CPU.
     Again,
+    /// Item 1 runs until item 0 was waited for.
+    Long,
 }
 
 struct Job {
@@ -51,6 +53,7 @@ struct Job {
 thread_local! {
     static FATES: [Cell<Fate>; 2] = Default::default();
     static AGAIN: Cell<u32> = const { Cell::new(0) };
+    static FLUSHED: Cell<bool> = const { Cell::new(false) };
 }
 
 fn fate(of: usize) -> Fate {
@@ -81,6 +84,9 @@ impl WorkItem for Job {
             f.done = f.due;
         });
         step();
+        if this.kind == Kind::Long && of == 1 {
+            world::wait_until(|| FLUSHED.get());
+        }
         if this.kind == Kind::Again && AGAIN.get() > 0 {
             AGAIN.set(AGAIN.get() - 1);
             let other = cpu(1 - worker.cpu().as_u32());
@@ -119,6 +125,7 @@ fn setup(on: bool, offline: Offline, kind: Kind) -> Setup {
     crate::library::fresh::threads::<Workers<Jobs>>();
     FATES.with(|fates| fates.iter().for_each(|f| f.set(Fate::default())));
     AGAIN.set(2);
+    FLUSHED.set(false);
     // What is an hour away does not come.
     world::with(|w| w.horizon = Delta::from_secs(60).as_nanos());
     let clock = world::clock();
@@ -313,6 +320,18 @@ fn flushes(on: bool, times: u32, offline: Offline, whole: bool) {
     s.end(tasks);
 }
 
+/// A flush of an item returns while the thread runs the next one.
+fn flush_beside_a_long_item() {
+    let s = setup(true, Offline::Move, Kind::Long);
+    submit(&s.queue, &s.items, 0, Some(1), Delta::ZERO).unwrap();
+    submit(&s.queue, &s.items, 1, Some(1), Delta::ZERO).unwrap();
+    s.queue.flush_work(&s.items[0]).unwrap();
+    assert_eq!(fate(0).run, 1);
+    FLUSHED.set(true);
+    world::changed();
+    s.end(vec![]);
+}
+
 /// An item of an offline CPU that is made a late one, or is sent elsewhere, is nothing to wait for any more.
 fn flush_beside_modify(elsewhere: bool) {
     let s = setup(false, Offline::Wait, Kind::Plain);
@@ -393,8 +412,9 @@ pub fn all() -> Vec<Simulation> {
             }
         }
     }
-    let mut beside = Simulation::new("queue::flush_beside_modify");
+    let mut beside = Simulation::new("queue::flush_beside");
     beside.variant("late".into(), || flush_beside_modify(false));
     beside.variant("elsewhere".into(), || flush_beside_modify(true));
+    beside.variant("long".into(), flush_beside_a_long_item);
     vec![submit, cancel, sync, delay, modify, flush, beside, revoke]
 }

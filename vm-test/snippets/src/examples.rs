@@ -241,7 +241,7 @@ pub fn build(
         &folder.join("Kbuild"),
         &format!(
             "obj-m := {objects}\ninclude $(src)/ext/rust/smpboot.mk\n\n\
-             # For samples/percpu_workqueue/irq.rs.\n\
+             # For percpu_workqueue/irq.rs.\n\
              rustflags-$(call kernel-has,kernel,SpinLockIrqBackend) += --cfg kernel_has_spin_lock_irq\n"
         ),
     )?;
@@ -348,8 +348,8 @@ mod tests {
             "rust/kernel/library.rs",
             "rust/kernel/smpboot.rs",
             "rust/kernel/debugfs/number.rs",
-            "samples/percpu_workqueue/mod.rs",
-            "samples/percpu_workqueue/work.rs",
+            "percpu_workqueue/mod.rs",
+            "percpu_workqueue/work.rs",
         ] {
             let found = examples.iter().any(|e| e.name.starts_with(&format!("{file}:")));
             assert!(found, "{file}");

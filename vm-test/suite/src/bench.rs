@@ -132,7 +132,7 @@ const TWINS: &str = "c rust";
 const WORKERS: &str = "c rust rust_workqueue wq wq_highpri kthread_worker";
 const ALL: &str = "c rust rust_workqueue wq wq_highpri kthread_worker smp_call";
 const FIFO: &str = "c rust rust_workqueue kthread_worker";
-const QUEUES: &str = "wq rust_workqueue rust_workqueue_arc";
+const QUEUES: &str = "wq rust_workqueue rust_workqueue_arc kthread_worker";
 /// In a burst: what answers all with one run, and what runs a function for each.
 const BURST: &str = "c rust rust_workqueue rust_workqueue_arc wq wq_highpri kthread_worker";
 const MANY: &str = "many_c many_rust";
@@ -155,10 +155,12 @@ fn plan(check: bool) -> Vec<Step> {
     }
     if check {
         add("burst", 0, here, 256, 21, QUEUES);
+        add("crowd", 0, here, 256, 21, QUEUES);
     } else {
         for count in [1, 4, 16, 64, 256, 1024, 4096] {
             add("burst", 0, here, count, if count > 256 { 7 } else { 21 }, BURST);
         }
+        add("crowd", 0, here, 256, 21, QUEUES);
         add("turns", 1, here, 4096, 5, "many_c");
         add("memory", 64, here, 0, 2, MANY);
     }
@@ -404,6 +406,7 @@ mod tests {
             "latency 1 2",
             "pending 0 2",
             "burst 0 1 256",
+            "crowd 0 1 256",
             "call",
             "hotplug 8",
             "register 1",

@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Possible CPUs. CPU 0 is always online.
 pub const CPUS: usize = 2;
 /// From the per-CPU data of one CPU to that of the next.
-pub const STRIDE: usize = 512;
+pub const STRIDE: usize = 1024;
 
 /// A condition that a task waits for; on the stack of that task.
 type Condition = *mut dyn FnMut() -> bool;

@@ -38,6 +38,12 @@ impl Bench {
         self.ratio(a, b)
     }
 
+    /// An item of 256 in our queue, against another one.
+    fn queues(&self, figure: &str, other: &str) -> Option<f64> {
+        let [a, b] = ["rust_workqueue", other].map(|n| key(figure, n, 0, false, 256, MACHINE));
+        self.ratio(a, b)
+    }
+
     /// Of the twins that register many times.
     fn many(&self, of: impl Fn(&str) -> Key) -> Option<f64> {
         let [rust, c] = MANY.map(of);
@@ -95,8 +101,13 @@ const GOALS: &[Goal] = &[
         b.against("latency", 0, false, ["rust", "wq"])
     }),
     ratio_goal("an item of a burst of 256, our queue / queue_work_on", 0.35, |b| {
-        let [a, b2] = ["rust_workqueue", "wq"].map(|n| key("burst", n, 0, false, 256, MACHINE));
-        b.ratio(a, b2)
+        b.queues("burst", "wq")
+    }),
+    ratio_goal("an item of a burst of 256, our queue / kthread_worker", 0.95, |b| {
+        b.queues("burst", "kthread_worker")
+    }),
+    ratio_goal("the same queued by four CPUs, our queue / kthread_worker", 0.80, |b| {
+        b.queues("crowd", "kthread_worker")
     }),
     ratio_goal("a wake when one is pending, Rust / C, same CPU", 0.25, |b| {
         b.against("pending", 0, false, TWINS)

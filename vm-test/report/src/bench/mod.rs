@@ -197,6 +197,15 @@ const SHOWN: &[Shown] = &[
         label: by_mechanism,
     },
     Shown {
+        title: "A burst that all CPUs queue for one, per item",
+        unit: "instructions per item",
+        note: "In interrupts, an item each in turns. Instructions count, not the wait for a lock or a cache line.",
+        figure: "crowd",
+        divisor: |key| f64::from(key.count.max(1)),
+        section: |key| format!("{} items from {} CPUs", key.count, key.cpus),
+        label: by_mechanism,
+    },
+    Shown {
         title: "A turn of the core's loop",
         unit: "instructions",
         note: "From one run to the next of a C thread that always has something to do, with callbacks that count.",

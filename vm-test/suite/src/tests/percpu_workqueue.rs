@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The sample rust_percpu_workqueue: what is queued is run, cancelled or refused, once, and nothing else.
+//! The work queue of `percpu_workqueue/`: each item that is queued is run, cancelled or refused, once.
 
 use super::samples::{Class, class, logged};
 use crate::test::Test;
@@ -108,19 +108,21 @@ pub const TESTS: &[Test] = &[
     Test::new(
         "percpu_workqueue::storm",
         "timers and tasks use all queues at once while CPUs go offline and online: queued = run + cancelled + refused",
-        |vm| storm(vm, "hard=0"),
+        |vm| storm(vm, "storm=1"),
     )
     .long(),
     Test::new(
         "percpu_workqueue::storm_of_hard_timers",
         "the same with timers that queue in hard-irq context",
-        |vm| storm(vm, "hard=1"),
+        |vm| storm(vm, "storm=2"),
     )
     .long(),
 ];
 
 const MODULE: &str = "rust_percpu_workqueue";
 const FOLDER: &str = "/sys/kernel/debug/rust_percpu_workqueue";
+
+const QUEUES: [&str; 3] = ["wait", "move", "refuse"];
 
 /// Items of each CPU.
 const ITEMS: u64 = 8;
@@ -169,7 +171,7 @@ impl<'a> Queue<'a> {
     /// All three, of a module that was loaded just now.
     fn load(vm: &'a Vm) -> Result<[Queue<'a>; 3]> {
         vm.insmod(MODULE, "")?;
-        Ok(["wait", "move", "refuse"].map(|name| Queue { vm, name }))
+        Ok(QUEUES.map(|name| Queue { vm, name }))
     }
 
     fn file(&self, name: &str) -> String {
@@ -712,25 +714,34 @@ fn rmmod_drains(vm: &Vm) -> Result<()> {
         }
         assert!(vm.tasks(|name| name.starts_with("rust_wq_"))?.is_empty());
     }
-    // "rust_percpu_workqueue: wait: 33 queued, 30 run, 1 cancelled, 2 refused"
-    for name in ["wait", "move", "refuse"] {
-        let ends = logged(vm, &format!("{MODULE}: {name}: "), ROUNDS)?;
-        for (round, end) in ends.iter().enumerate() {
-            let [queued, run, cancelled, refused] = numbers(end)?;
-            assert!(queued >= 4 * ITEMS, "{end}");
-            assert_eq!((queued, cancelled), (run + refused, 0), "{end}");
+    for name in QUEUES {
+        for (round, end) in ends(vm, name, ROUNDS)?.into_iter().enumerate() {
+            assert!(end.queued >= 4 * ITEMS && end.cancelled == 0, "{name}: {end:?}");
             // CPU 3 was offline, and its items had nowhere to run.
             let lost = if round % 2 == 1 && name != "move" { ITEMS } else { 0 };
-            assert_eq!(refused, lost, "{end}");
+            assert_eq!(end.refused, lost, "{name}: {end:?}");
         }
     }
     Ok(())
 }
 
-/// The four numbers of the line that says what became of a queue's items.
-fn numbers(line: &str) -> Result<[u64; 4]> {
-    let numbers: Vec<u64> = line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
-    numbers.try_into().map_err(|_| anyhow!("in the log: {line}"))
+/// What became of a queue's items when the module ended, each time: nothing is lost, and nothing was odd.
+fn ends(vm: &Vm, name: &str, times: usize) -> Result<Vec<Counts>> {
+    // "rust_percpu_workqueue: wait: 33 queued, 30 run, 1 cancelled, 2 refused, .."
+    let lines = logged(vm, &format!("{MODULE}: {name}: "), times)?;
+    let items = ITEMS * vm.cpus("possible")?.len() as u64;
+    let counts = lines.iter().map(|line| {
+        let numbers: Vec<u64> =
+            line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
+        let [queued, run, cancelled, refused, dropped, overlaps, strays] = numbers[..] else {
+            bail!("in the log: {line}");
+        };
+        let counts = Counts { queued, run, cancelled, refused, ..Counts::default() };
+        assert!(counts.is_even(), "{line}");
+        assert_eq!((dropped, overlaps, strays), (items, 0, 0), "{line}");
+        Ok(counts)
+    });
+    counts.collect()
 }
 
 fn flush_beside_mod_delayed(vm: &Vm) -> Result<()> {
@@ -749,24 +760,19 @@ fn flush_beside_mod_delayed(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
-const STORM: &str = "rust_workqueue_storm";
+fn limit_ms(vm: &Vm) -> u64 {
+    6_000 * u64::from(vm.built_with().slowness())
+}
 
-/// How a storm ends: "rust_workqueue_storm: wait: 33 queued, 30 run, 1 cancelled, 2 refused, .."
-fn storm(vm: &Vm, params: &str) -> Result<()> {
-    const NAMES: [&str; 3] = ["wait", "move", "refuse"];
-    let limit_ms = 6_000 * u64::from(vm.built_with().slowness());
-
-    vm.insmod(STORM, params)?;
+/// Makes these calls, each in a task of its own, while CPUs go offline and online.
+fn beside_hotplug(vm: &Vm, calls: Vec<Call>) -> Result<()> {
     let cpus = vm.removable()?;
-    let toggles: Vec<Call> = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]).collect();
+    let toggles = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]);
     let together = cpus.iter().map(|cpu| offline(*cpu)).chain(cpus.iter().map(|cpu| online(*cpu)));
-    let calls = toggles.into_iter().chain(together).collect();
-    let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?;
-    let mut tasks = vec![];
-    for name in NAMES.iter().chain(&NAMES) {
-        let calls = vec![write(&format!("/sys/kernel/debug/{STORM}/{name}"), "50")];
-        tasks.push(vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?);
-    }
+    let toggles = toggles.chain(together).collect();
+    let limit_ms = limit_ms(vm);
+    let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls: toggles, limit_ms })?;
+    let tasks = calls.into_iter().map(|call| vm.spawn(call)).collect::<Result<Vec<_>>>()?;
     answered(cycles.wait(PATIENCE)?)?;
     for cpu in cpus {
         if !vm.cpu(cpu).is_online()? {
@@ -776,36 +782,31 @@ fn storm(vm: &Vm, params: &str) -> Result<()> {
     for task in tasks {
         answered(task.wait(PATIENCE)?)?;
     }
-    vm.rmmod(STORM)?;
+    Ok(())
+}
 
-    for name in NAMES {
-        let ends = logged(vm, &format!("{STORM}: {name}: "), 1)?;
-        let end = &ends[0];
-        let numbers: Vec<u64> =
-            end.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
-        let [queued, run, cancelled, refused, dropped, overlaps, strays] = numbers[..] else {
-            bail!("in the log: {end}");
-        };
-        assert_eq!(queued, run + cancelled + refused, "{end}");
-        assert_eq!((dropped, overlaps, strays), (STORM_ITEMS, 0, 0), "{end}");
-        assert!(run > 500 && cancelled > 50, "{end}");
-        assert_eq!(refused > 0, name == "refuse", "{end}");
+fn storm(vm: &Vm, params: &str) -> Result<()> {
+    vm.insmod(MODULE, params)?;
+    let limit_ms = limit_ms(vm);
+    let random = QUEUES.iter().chain(&QUEUES).map(|name| {
+        let calls = vec![Queue { vm, name }.call("random", "50")];
+        Call::Repeat { times: 1_000_000, calls, limit_ms }
+    });
+    beside_hotplug(vm, random.collect())?;
+    vm.rmmod(MODULE)?;
+
+    for name in QUEUES {
+        let end = ends(vm, name, 1)?[0];
+        assert!(end.run > 500 && end.cancelled > 50, "{name}: {end:?}");
+        assert_eq!(end.refused > 0, name == "refuse", "{name}: {end:?}");
     }
     Ok(())
 }
 
-/// Items of each queue.
-const STORM_ITEMS: u64 = 12;
-
-/// All operations on all queues at random, while CPUs go and come.
+/// All operations on all queues at random, while CPUs go offline and online.
 fn churn(vm: &Vm, queues: [Queue; 3]) -> Result<()> {
-    let limit_ms = 6_000 * u64::from(vm.built_with().slowness());
-    let cpus = vm.removable()?;
-    let toggles: Vec<Call> = cpus.iter().flat_map(|cpu| [offline(*cpu), online(*cpu)]).collect();
-    let together = cpus.iter().map(|cpu| offline(*cpu)).chain(cpus.iter().map(|cpu| online(*cpu)));
-    let calls = toggles.into_iter().chain(together).collect();
-    let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls, limit_ms })?;
-    let mut tasks = vec![];
+    let limit_ms = limit_ms(vm);
+    let mut churns = vec![];
     for queue in queues {
         queue.write("again", "100000000")?;
         let calls = vec![
@@ -829,19 +830,10 @@ fn churn(vm: &Vm, queues: [Queue; 3]) -> Result<()> {
             queue.call("flush", "1"),
         ];
         for (seed, calls) in [(1, calls.clone()), (2, calls), (3, waits)] {
-            tasks.push(vm.spawn(Call::Churn { seed, calls, pause_us: 300, limit_ms })?);
+            churns.push(Call::Churn { seed, calls, pause_us: 300, limit_ms });
         }
     }
-    answered(cycles.wait(PATIENCE)?)?;
-    for cpu in cpus {
-        if !vm.cpu(cpu).is_online()? {
-            vm.cpu(cpu).online()?;
-        }
-    }
-    for task in tasks {
-        answered(task.wait(PATIENCE)?)?;
-    }
-    Ok(())
+    beside_hotplug(vm, churns)
 }
 
 fn torture(vm: &Vm) -> Result<()> {

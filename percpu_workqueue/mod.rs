@@ -2,8 +2,8 @@
 
 //! A work queue for jobs that must run on one CPU, on top of hotplug threads.
 //!
-//! The interface is that of [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h), as far as
-//! one CPU at a time is concerned. What is the same:
+//! The interface is that of [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h), for one CPU
+//! at a time. The same in both:
 //!
 //! | here | C |
 //! |---|---|
@@ -14,20 +14,19 @@
 //! | [`Queue::cancel`], [`Queue::cancel_sync`] | `cancel_work()`, `cancel_work_sync()` |
 //! | [`Queue::flush_work`], [`Queue::flush`] | `flush_delayed_work()`, `flush_workqueue()` |
 //!
-//! An item that is queued twice before it runs runs once; it may sleep; it may queue itself again; it
+//! An item that is queued twice before it runs runs once. It may sleep, and may queue itself again. It
 //! never runs on two CPUs at a time.
 //!
-//! What differs:
+//! Different from C:
 //!
-//! - The items of a CPU run in one thread, one after the other: one that sleeps holds up those behind
+//! - The items of a CPU run in one thread, one after the other: an item that sleeps delays those behind
 //!   it. `WQ_PERCPU` would start a second worker.
-//! - An item runs on the CPU that it was queued for, and nowhere else. C lets it run where it is running
-//!   already, or, when its CPU goes, where there is room; here the queue's creator says what happens:
-//!   [`Offline`].
-//! - A work function cannot wait for items, not even of other queues: `EDEADLK`. A CPU that goes down
-//!   waits for the function to return, and may be what those items wait for.
-//! - There is one kind of item. A delay is not the item's timer but one of its queue and CPU, set by the
-//!   thread there: an item has a `due` time, and needs no memory for a timer, nor anybody to stop it.
+//! - An item runs on the CPU that it was queued for. In C it runs where it is running already. When its
+//!   CPU goes offline, C runs it on another one; here the creator of the queue decides: [`Offline`].
+//! - A work function cannot wait for items, not even of other queues: `EDEADLK`. A CPU-down waits for the
+//!   function to return, and those items may wait for the CPU-down.
+//! - There is one kind of item. An item has a time when it is due, but no timer: the thread sets one per
+//!   queue and CPU. So no timer of an item has to be stopped.
 //! - Destroying the queue runs delayed items at once; C leaves their timers to the caller.
 //!
 //! # Examples
@@ -69,20 +68,21 @@
 //! # How it works
 //!
 //! ```text
-//!      any context                          thread of the CPU, or who cancels
+//!      any context                  thread of the CPU, or a task that cancels
 //!
-//!      queue_work_on --> Incoming --------> Backlog, under a lock
-//!                        no lock            ready:   first in, first out --> run
-//!                                           delayed: by time, one timer per CPU
+//!      queue_work_on --> Incoming --> Backlog, under a lock            --> Batch of the thread --> run
+//!                        no lock      ready:   first in, first out         no lock
+//!                                     delayed: by time, one timer per CPU
 //! ```
 //!
 //! Queueing an item costs two atomic operations, one on the item and one on the CPU's list, with
-//! interrupts off in between, and the thread's wake. The thread takes all that came in at once; the lock
-//! is for those who take items back.
+//! interrupts off in between, and the thread's wake. The thread takes the lock once for all items that
+//! came in, and once for each batch of 32. It starts an item of its batch with one more atomic operation.
+//! With the same operation any other context takes the item out of the batch, to cancel or modify it.
 //!
-//! With [`Offline::Move`] and [`Offline::Refuse`] the thread itself opens its list when it is up and
-//! closes it when it parks, in the same step that takes what is left in it. So an item either comes in
-//! while there is somebody to run it or to hand it on, or it does not come in.
+//! With [`Offline::Move`] and [`Offline::Refuse`] the thread itself opens its list when it is up. When it
+//! parks, it closes the list and takes the items that are left, in one step. So an item enters the list
+//! only if the thread will run it or pass it on.
 
 use kernel::{
     cpu::CpuId,
@@ -112,13 +112,13 @@ pub use work::{
 };
 pub use workers::Workers;
 
-/// What happens to the items of a CPU that goes down, and to those that are queued for it then.
+/// What happens to the items of a CPU that goes offline, and to those that are queued for it then.
 ///
-/// An item that is running when its CPU goes is waited for, whatever the choice.
+/// A CPU-down waits for an item that is running, whatever the choice.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Offline {
     /// They wait until the CPU is back, however long. Flushing waits as long, so not with the hotplug
-    /// lock held, without which no CPU comes back.
+    /// lock held, without which no CPU comes online.
     Wait,
     /// They move to another CPU, in their order.
     Move,
@@ -174,11 +174,11 @@ enum Place {
 
 /// A work queue: a thread per CPU, which runs items.
 ///
-/// Dropping it runs what is queued, delayed items too, without their delay, and ends the threads: process
-/// context, with no hotplug lock held. Work functions cannot queue anything meanwhile (`ESHUTDOWN`). Of
+/// Dropping it runs all queued items, delayed ones too, without their delay, and ends the threads: process
+/// context, with no hotplug lock held. Work functions cannot queue anything during that (`ESHUTDOWN`). Of
 /// a CPU that is offline, items are [given back](WorkItem::refused). A queue that a work function drops
 /// cannot wait for that function: it stays until the module ends, and an error is logged; see
-/// [`Registration`]. So does a queue that is leaked; what is pending at the module's end is given back.
+/// [`Registration`]. So does a queue that is leaked; items that are pending at the module's end are given back.
 ///
 /// Unless it says otherwise, a function may be called in any context but NMI, also with interrupts off.
 /// (With `PREEMPT_RT`, those that take items back need a context in which a spinlock may be taken.)
@@ -199,7 +199,7 @@ impl<Q: QueueType> Queue<Q> {
     }
 
     fn wake(&self, cpu: CpuId) {
-        // It is told by the list, not by the wake, whether the CPU is there.
+        // Whether the CPU takes items is up to the list, not to the wake.
         self.threads.wake(cpu);
     }
 
@@ -217,7 +217,7 @@ impl<Q: QueueType> Queue<Q> {
     ///
     /// # Errors
     ///
-    /// - `ECANCELED`: somebody is in [`cancel_sync`](Self::cancel_sync) with this item.
+    /// - `ECANCELED`: a task is in [`cancel_sync`](Self::cancel_sync) with this item.
     /// - `ESHUTDOWN`: the queue is being destroyed.
     /// - `ENODEV`: no CPU takes items at the moment.
     pub fn queue_work<P>(&self, item: P) -> Result<bool>
@@ -283,7 +283,8 @@ impl<Q: QueueType> Queue<Q> {
 
     /// Takes an item back that is pending. Returns whether it was; then it does not run for that.
     ///
-    /// It may be running all the same, from an earlier time.
+    /// It may still be running because it was queued earlier. A thread that has taken the item together
+    /// with others may drop its reference later, when it has run the items before.
     pub fn cancel<T>(&self, item: &Work<T>) -> bool
     where
         T: WorkItem<Queue = Q>,
@@ -292,7 +293,7 @@ impl<Q: QueueType> Queue<Q> {
     }
 
     /// Takes an item back that is pending, and waits until it is not running either. Returns whether
-    /// it was pending. Nobody can queue it meanwhile (`ECANCELED`), itself included.
+    /// it was pending. Until it returns, nothing can queue the item (`ECANCELED`), itself included.
     ///
     /// Process context; may sleep. `EDEADLK` in a work function, or any other callback of a hotplug
     /// thread; `EBUSY` if 4095 tasks are at this with the item.
@@ -339,7 +340,7 @@ impl<Q: QueueType> Drop for Queue<Q> {
 /// The thread that runs an item, as the work function sees it.
 ///
 /// The function may sleep. It must not wait for the CPU hotplug lock, nor for anything that may wait for
-/// it, see [`Context`]; and as a CPU that goes down waits for it, a function that takes long looks at
+/// it, see [`Context`]. As a CPU-down waits for it, a function that takes long looks at
 /// [`should_park`](Self::should_park), and sleeps by [`sleep`](Self::sleep).
 pub struct Worker<'a, Q: QueueType> {
     threads: &'a Workers<Q>,
@@ -363,12 +364,12 @@ impl<Q: QueueType> Worker<'_, Q> {
         values.of(self.cx)
     }
 
-    /// Whether somebody waits for this thread to park, because its CPU goes down.
+    /// Whether a CPU-down waits for this thread to park.
     pub fn should_park(&self) -> bool {
         self.cx.should_park()
     }
 
-    /// Sleeps until `duration` has passed, or until somebody waits for this thread, as
+    /// Sleeps until `duration` has passed, or until a CPU-down or the end of the queue waits for this thread, as
     /// [`Context::sleep`] does. Returns whether all of it has passed.
     pub fn sleep(&self, duration: Delta) -> bool {
         self.cx.sleep(duration)

@@ -15,10 +15,13 @@ use super::{
     },
     QueueType, //
 };
-use core::ptr::{
-    null_mut,
-    without_provenance_mut,
-    NonNull, //
+use core::{
+    mem::ManuallyDrop,
+    ptr::{
+        null_mut,
+        without_provenance_mut,
+        NonNull, //
+    }, //
 };
 use kernel::{
     prelude::*,
@@ -30,16 +33,16 @@ use kernel::{
     }, //
 };
 
-/// Where items come in: anybody adds one, somebody takes all, without a lock.
+/// Where items come in: any context adds one, or takes all, without a lock.
 ///
 /// As [`include/linux/llist.h`](srctree/include/linux/llist.h), with one state more: it can be closed,
-/// in the same step that takes what is in it. So an item either comes in before, and is found by whoever
-/// closes, or does not come in.
+/// in the same step that takes the items. So an item either comes in before, and is found by the caller of
+/// [`close`](Self::close), or does not come in.
 ///
 /// # Invariants
 ///
 /// The pointer is null, or [`closed`](Self::closed), or the first of a chain by `links.next` that ends
-/// with null. Chain and entries belong to whoever replaces the pointer.
+/// with null. Chain and entries belong to the caller that replaces the pointer.
 pub(super) struct Incoming<Q: QueueType>(Atomic<*mut Head<Q>>);
 
 impl<Q: QueueType> Incoming<Q> {
@@ -77,27 +80,26 @@ impl<Q: QueueType> Incoming<Q> {
         }
     }
 
-    /// Takes all, and gives them to `each` in the order in which they came.
-    pub(super) fn take(&self, each: impl FnMut(Entry<Q>)) {
+    /// Takes all.
+    pub(super) fn take(&self) -> Chain<Q> {
         let mut first = read_once(&self.0);
         while !first.is_null() && first != Self::closed() {
             // INVARIANT: Null.
             match self.0.cmpxchg(first, null_mut(), Acquire) {
-                // SAFETY: Replaced just now.
-                Ok(_) => return unsafe { Self::in_order(first, each) },
+                // INVARIANT: Replaced just now.
+                Ok(_) => return Chain(first),
                 Err(now) => first = now,
             }
         }
+        Chain(null_mut())
     }
 
     /// Takes all, like [`take`](Self::take), and lets no more in.
-    pub(super) fn close(&self, each: impl FnMut(Entry<Q>)) {
+    pub(super) fn close(&self) -> Chain<Q> {
         // INVARIANT: Closed.
         let first = self.0.xchg(Self::closed(), Full);
-        if first != Self::closed() {
-            // SAFETY: Replaced just now.
-            unsafe { Self::in_order(first, each) };
-        }
+        // INVARIANT: Replaced just now, or empty.
+        Chain(if first == Self::closed() { null_mut() } else { first })
     }
 
     /// Lets items in again.
@@ -105,34 +107,36 @@ impl<Q: QueueType> Incoming<Q> {
         // INVARIANT: Null.
         let _ = self.0.cmpxchg(Self::closed(), null_mut(), Full);
     }
-
-    /// # Safety
-    ///
-    /// `chain` is null or the first of a chain that belongs to the caller.
-    unsafe fn in_order(mut chain: *mut Head<Q>, mut each: impl FnMut(Entry<Q>)) {
-        // The last one came first: turn it round.
-        let mut first = null_mut();
-        while let Some(head) = NonNull::new(chain) {
-            // SAFETY: The chain is ours, and all in it are valid.
-            unsafe {
-                let links = head.as_ref().links.get();
-                chain = (*links).next;
-                (*links).next = first;
-            }
-            first = head.as_ptr();
-        }
-        while let Some(head) = NonNull::new(first) {
-            // SAFETY: As above; read before `each` gets the entry.
-            first = unsafe { (*head.as_ref().links.get()).next };
-            // SAFETY: `PENDING`, as all in the chain, which is ours, and in no list.
-            each(unsafe { Entry::from_head(head) });
-        }
-    }
 }
 
 impl<Q: QueueType> Drop for Incoming<Q> {
     fn drop(&mut self) {
-        self.close(drop);
+        drop(self.close());
+    }
+}
+
+/// Items that were taken from where they came in.
+///
+/// # Invariants
+///
+/// The pointer is null, or the first of a chain by `links.next` that ends with null. All in it are entries
+/// that belong to this.
+pub(super) struct Chain<Q: QueueType>(*mut Head<Q>);
+
+impl<Q: QueueType> Chain<Q> {
+    pub(super) fn pop(&mut self) -> Option<Entry<Q>> {
+        let head = NonNull::new(self.0)?;
+        // INVARIANT: The rest of the chain.
+        // SAFETY: It is in the chain, so that it is valid, and its links are ours.
+        self.0 = unsafe { (*head.as_ref().links.get()).next };
+        // SAFETY: It is `PENDING`, as all in the chain, is ours, and in no list.
+        Some(unsafe { Entry::from_head(head) })
+    }
+}
+
+impl<Q: QueueType> Drop for Chain<Q> {
+    fn drop(&mut self) {
+        while self.pop().is_some() {}
     }
 }
 
@@ -157,7 +161,7 @@ unsafe impl<Q: QueueType> Send for List<Q> {}
 
 impl<Q: QueueType> List<Q> {
     pub(super) fn new() -> Self {
-        // INVARIANT: Empty, with a number that nobody has.
+        // INVARIANT: Empty, with a number that no other list has.
         Self {
             number: NEXT_LIST.fetch_add(1, Relaxed),
             first: null_mut(),
@@ -181,8 +185,54 @@ impl<Q: QueueType> List<Q> {
     unsafe fn peek<R>(head: *mut Head<Q>, look: impl FnOnce(&Entry<Q>) -> R) -> Option<R> {
         let head = NonNull::new(head)?;
         // SAFETY: It belongs to the list, which lends it; it does not come to be dropped.
-        let entry = core::mem::ManuallyDrop::new(unsafe { Entry::from_head(head) });
+        let entry = ManuallyDrop::new(unsafe { Entry::from_head(head) });
         Some(look(&entry))
+    }
+
+    /// Appends what has come in, the last item of which is the first of the chain, with one turn for all.
+    /// Returns those that are delayed, in the order in which they came.
+    pub(super) fn append(&mut self, chain: Chain<Q>, turn: u64) -> Chain<Q> {
+        let mut next = ManuallyDrop::new(chain).0;
+        let (mut first, mut last) = (null_mut::<Head<Q>>(), null_mut());
+        let mut delayed = Chain(null_mut());
+
+        while let Some(head) = NonNull::new(next) {
+            let this = head.as_ptr();
+            // SAFETY: It is in the chain, so that it is valid, and its links are ours. `first` was in the
+            // chain as well, or is null. No references to links are alive.
+            unsafe {
+                let links = head.as_ref().links.get();
+                next = (*links).next;
+                if (*links).due.is_some() {
+                    // INVARIANT: An entry from the other chain, before those that came later.
+                    (*links).next = delayed.0;
+                    delayed.0 = this;
+                    continue;
+                }
+                write_once(&head.as_ref().list, self.number);
+                (*links).turn = turn;
+                (*links).next = first;
+                match first.is_null() {
+                    true => last = this,
+                    false => (*(*first).links.get()).prev = this,
+                }
+            }
+            first = this;
+        }
+        if !first.is_null() {
+            // INVARIANT: The chain linked above is appended to the last one.
+            // SAFETY: `first` was in the chain, and the last one is in this list, or null. No references to
+            // links are alive.
+            unsafe {
+                (*(*first).links.get()).prev = self.last;
+                match self.last.is_null() {
+                    true => self.first = first,
+                    false => (*(*self.last).links.get()).next = first,
+                }
+            }
+            self.last = last;
+        }
+        delayed
     }
 
     pub(super) fn push_back(&mut self, entry: Entry<Q>) {
@@ -191,14 +241,19 @@ impl<Q: QueueType> List<Q> {
         unsafe { self.insert_after(last, entry) };
     }
 
-    /// Puts it behind all that are due before, or at the same time.
+    pub(super) fn push_front(&mut self, entry: Entry<Q>) {
+        // SAFETY: Null stands for the place before the first.
+        unsafe { self.insert_after(null_mut(), entry) };
+    }
+
+    /// Inserts it after all items that are due before, or at the same time.
     pub(super) fn insert_by_due(&mut self, entry: Entry<Q>) {
         let comes_first = |other: &Entry<Q>| match (entry.due(), other.due()) {
             (Some(due), Some(other)) => is_later(other, due),
             _ => false,
         };
         let mut after = self.last;
-        // SAFETY: `after` goes from the last to the first, all of which are in this list.
+        // SAFETY: `after` moves from the last to the first, all of which are in this list.
         unsafe {
             while Self::peek(after, comes_first) == Some(true) {
                 after = (*(*after).links.get()).prev;
@@ -236,10 +291,37 @@ impl<Q: QueueType> List<Q> {
         Some(unsafe { self.unlink(first) })
     }
 
+    /// Takes the first items out, one for each of `slots`, to which `put` brings them.
+    #[inline(always)]
+    pub(super) fn pop_into<S>(
+        &mut self,
+        slots: impl IntoIterator<Item = S>,
+        mut put: impl FnMut(S, Entry<Q>),
+    ) {
+        for slot in slots {
+            let Some(head) = NonNull::new(self.first) else {
+                break;
+            };
+            // SAFETY: It is in this list, so that it is valid, and its links are ours. It is `PENDING`, as
+            // all in this list, and in none when `put` gets it, before which its links are read.
+            unsafe {
+                self.first = (*head.as_ref().links.get()).next;
+                write_once(&head.as_ref().list, 0);
+                put(slot, Entry::from_head(head));
+            }
+        }
+        // INVARIANT: The rest of the chain, or nothing.
+        match NonNull::new(self.first) {
+            // SAFETY: It is in this list. No references to links are alive.
+            Some(first) => unsafe { (*first.as_ref().links.get()).prev = null_mut() },
+            None => self.last = null_mut(),
+        }
+    }
+
     /// Takes this item out, if it is in this list.
     pub(super) fn remove(&mut self, head: &Head<Q>) -> Option<Entry<Q>> {
-        // Only who has the list writes its number to a head or away from it: if it is there, it is in
-        // this list, and stays there.
+        // Only the list's owner writes its number to a head or away from it. If the number is there, the
+        // item is in this list, and stays there.
         if read_once(&head.list) != self.number {
             return None;
         }

@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work items, and who owns what of them.
+//! Work items, and which context owns which part of them.
 //!
 //! All that several CPUs may change at once is in one word, the *state*:
 //!
 //! ```text
-//!      63                32 31     16 15        4  2       1       0
-//!     +--------------------+---------+-----------+-------+-------+-------+
-//!     | how often it ended |   CPU   | cancellers| WAITS |RUNNING|PENDING|
-//!     +--------------------+---------+-----------+-------+-------+-------+
+//!      63                32 31     16 15        4    3       2       1       0
+//!     +--------------------+---------+-----------+-------+-------+-------+-------+
+//!     | how often it ended |   CPU   | cancellers| BATCH | WAITS |RUNNING|PENDING|
+//!     +--------------------+---------+-----------+-------+-------+-------+-------+
 //! ```
 //!
-//! `PENDING` is the right to the rest of the head, and a reference to the item. Whoever sets the bit
+//! `PENDING` is the right to the rest of the head, and a reference to the item. The code that sets the bit
 //! puts a reference behind it and gets both as an [`Entry`]: a value that is in one place at a time,
-//! in a list or in somebody's hands. An entry ends in one of three ways, each of which clears the bit
-//! and counts: it is [started](Entry::start), and what is left of it is a [`Running`]; it is
-//! [taken back](Entry::retire); or it is [given back](Entry::refuse).
+//! in a list or in a variable. An entry ends in one of three ways, each of which clears the bit
+//! and counts: it is [started](Batched::start), which leaves a [`Running`]; it is
+//! [taken back](Entry::retire); or it is [given back](Retired::refused).
 //!
-//! An item is never on two CPUs at a time. If one finds it `RUNNING` elsewhere, it leaves the entry to
-//! the bit `WAITS`, and whoever ends the run takes it from there.
+//! A thread takes many entries at once, and starts them one by one without a lock. In between they belong
+//! to the bit `BATCH`: the thread clears it to start the item, any other context to take the entry away.
+//! What the thread has of such an item is a [`Batched`], which keeps the memory of the item.
+//!
+//! An item is never on two CPUs at a time. A thread that finds it `RUNNING` elsewhere leaves the entry to
+//! the bit `WAITS`. The thread that ends the run takes it from there.
 
 use super::{
     atomic::{
@@ -108,12 +112,12 @@ pub trait WorkItem: Sized + Send + Sync + 'static {
     /// not wait for.
     fn run(this: &Self::Pointer, worker: &Worker<'_, Self::Queue>);
 
-    /// Told that the item was pending and will not run for that: its CPU went down and the queue was
+    /// Called when the item was pending and will not run for that: its CPU went down and the queue was
     /// made so ([`Offline::Refuse`](super::Offline::Refuse)), or the queue was destroyed while the CPU
     /// was offline.
     ///
-    /// Mostly called by a thread of the queue or by the task that destroys it, but also by whoever
-    /// queues the item at the moment when the CPU goes: so it must not sleep. Right after this, in the
+    /// Called by a thread of the queue or by the task that destroys it, but also by the context that queues
+    /// the item while the CPU goes offline: so it must not sleep. Right after this, in the
     /// same context, the queue drops its pointer, and with the last one the item: if interrupts queue
     /// it, its destructor must not sleep either.
     fn refused(_this: &Self::Pointer) {}
@@ -125,7 +129,7 @@ pub trait WorkItem: Sized + Send + Sync + 'static {
 ///
 /// - What `into_raw` returns is valid for reads, at the same address, until it is given to `from_raw`;
 ///   `deref` of the pointer before and after gives the same.
-/// - Nobody gets exclusive access to the item meanwhile.
+/// - Until then, no code gets exclusive access to the item.
 pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
     /// What it points to.
     type Item: WorkItem<Pointer = Self>;
@@ -135,13 +139,21 @@ pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
 
     /// # Safety
     ///
-    /// `raw` comes from `into_raw`, and is not given to `from_raw` again.
+    /// `raw` comes from `into_raw` or `add_raw`, and is not given to `from_raw` more often.
     #[doc(hidden)]
     unsafe fn from_raw(raw: NonNull<Work<Self::Item>>) -> Self;
+
+    /// Makes one more of the pointers that `from_raw` takes.
+    ///
+    /// # Safety
+    ///
+    /// `raw` comes from `into_raw`, and the item is not freed during the call.
+    #[doc(hidden)]
+    unsafe fn add_raw(raw: NonNull<Work<Self::Item>>);
 }
 
 // SAFETY: The reference count that `into_raw` keeps holds the item in its place, and there is no
-// exclusive access to what is counted twice, nor by way of `UniqueArc` while somebody else counts.
+// exclusive access to what is counted twice, nor by way of `UniqueArc` while there is another count.
 unsafe impl<T: WorkItem<Pointer = Self>> Pointer for Arc<Work<T>> {
     type Item = T;
 
@@ -153,6 +165,13 @@ unsafe impl<T: WorkItem<Pointer = Self>> Pointer for Arc<Work<T>> {
     unsafe fn from_raw(raw: NonNull<Work<T>>) -> Self {
         // SAFETY: By the requirements of this function.
         unsafe { Arc::from_raw(raw.as_ptr()) }
+    }
+
+    unsafe fn add_raw(raw: NonNull<Work<T>>) {
+        // SAFETY: By the requirements of this function it is in an `Arc` that is not freed. What is made
+        // here is not dropped, so that its count stays for the clone's owner.
+        let this = ManuallyDrop::new(unsafe { Arc::from_raw(raw.as_ptr()) });
+        let _ = ManuallyDrop::new(Arc::clone(&this));
     }
 }
 
@@ -168,6 +187,8 @@ unsafe impl<T: WorkItem<Pointer = Self>> Pointer for &'static Work<T> {
         // SAFETY: By the requirements of this function it was such a reference.
         unsafe { raw.as_ref() }
     }
+
+    unsafe fn add_raw(_raw: NonNull<Work<T>>) {}
 }
 
 /// A [`WorkItem`] with what a queue needs to keep it.
@@ -213,10 +234,12 @@ struct Ops<Q: QueueType> {
     /// Runs the item, ends that, and takes it back. The head is the first field of a `Work<T>` that
     /// `Pointer::into_raw` gave away; it is `RUNNING`, and both belong to the caller.
     run: unsafe fn(NonNull<Head<Q>>, &Worker<'_, Q>),
-    /// Tells the item. The head is as above; it stays given away.
+    /// Calls `WorkItem::refused`. The head is as above; it stays given away.
     refused: unsafe fn(NonNull<Head<Q>>),
     /// Takes the item back. The head is as above.
     put: unsafe fn(NonNull<Head<Q>>),
+    /// Gives the item away once more. The head is as above; the item is not freed during the call.
+    add: unsafe fn(NonNull<Head<Q>>),
 }
 
 impl<Q: QueueType> Ops<Q> {
@@ -226,6 +249,7 @@ impl<Q: QueueType> Ops<Q> {
                 run: Self::run::<T>,
                 refused: Self::refused::<T>,
                 put: Self::put::<T>,
+                add: Self::add::<T>,
             }
         }
     }
@@ -273,6 +297,14 @@ impl<Q: QueueType> Ops<Q> {
             Self::pointer::<T>(head)
         }));
     }
+
+    /// # Safety
+    ///
+    /// As for `Ops::add`, of items of type `T`.
+    unsafe fn add<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>) {
+        // SAFETY: By the requirements of `Ops::add`; `Work<T>` is `repr(C)`.
+        unsafe { T::Pointer::add_raw(head.cast()) };
+    }
 }
 
 /// When a delayed item is due.
@@ -286,12 +318,17 @@ pub(super) fn is_later(a: Time, b: Time) -> bool {
 const PENDING: u64 = 1 << 0;
 const RUNNING: u64 = 1 << 1;
 const WAITS: u64 = 1 << 2;
+const BATCH: u64 = 1 << 3;
 const CANCELLER: u64 = 1 << 4;
 const CANCELLERS: u64 = 0xfff << 4;
 const CPU_SHIFT: u32 = 16;
 const CPU: u64 = 0xffff << CPU_SHIFT;
 const ENDED_SHIFT: u32 = 32;
 const ENDED: u64 = 1 << ENDED_SHIFT;
+
+fn cpu_bits(cpu: CpuId) -> u64 {
+    u64::from(cpu.as_u32()) << CPU_SHIFT
+}
 
 const _: () = assert!(kernel::bindings::NR_CPUS <= 1 << (ENDED_SHIFT - CPU_SHIFT));
 
@@ -328,15 +365,15 @@ impl State {
     }
 }
 
-/// What a list needs, for whoever has the entry.
+/// What a list needs, for the owner of the entry.
 pub(super) struct Links<Q: QueueType> {
     /// The head itself, as it came from `Pointer::into_raw`.
     pub(super) this: *mut Head<Q>,
     pub(super) next: *mut Head<Q>,
     pub(super) prev: *mut Head<Q>,
     /// Not to run before that.
-    due: Option<Time>,
-    /// Its place among all that became ready on this CPU.
+    pub(super) due: Option<Time>,
+    /// Ascends in the order in which items become ready on this CPU. Those that came in together share one.
     pub(super) turn: u64,
 }
 
@@ -345,11 +382,12 @@ pub(super) struct Links<Q: QueueType> {
 /// # Invariants
 ///
 /// - It is the first field of a `Work<T>` with `T::Queue = Q`, and `ops` is that type's.
-/// - While `PENDING` is set there is one [`Entry`] for it, or it is in a list, or, if `WAITS` is set, it
-///   belongs to whoever clears `WAITS`; and what `Pointer::into_raw` gave away belongs to that.
-///   `links.this` has that pointer.
-/// - `links` is accessed only by whom the entry, or the list that it is in, belongs to.
-/// - `list` is the number of the list that it is in, or 0; it is written only by whom that belongs to.
+/// - While `PENDING` is set there is one [`Entry`] for it, or it is in a list, or, if `WAITS` or `BATCH`
+///   is set, the entry belongs to the code that clears that bit. What `Pointer::into_raw` gave away
+///   belongs to the entry, but with `BATCH` to a [`Batched`]. `links.this` has that pointer.
+/// - `BATCH` is set by the thread of the CPU in the state only. While it is set, that CPU stays.
+/// - `links` is accessed only by the owner of the entry, or of the list that it is in.
+/// - `list` is the number of the list that it is in, or 0. Only the owner of that list writes it.
 pub(super) struct Head<Q: QueueType> {
     state: Atomic<u64>,
     ops: &'static Ops<Q>,
@@ -380,14 +418,14 @@ impl<Q: QueueType> Head<Q> {
         }
     }
 
-    /// The state, and what was written before it came to be.
+    /// Returns the state. All that was written before it was set is visible.
     pub(super) fn state(&self) -> State {
         State(self.state.load(Acquire))
     }
 
     /// It is not running any more. Returns the state before. Full barrier.
     ///
-    /// To be called once by whom `RUNNING` belongs to.
+    /// Called once, by the owner of `RUNNING`.
     #[inline(always)]
     fn end(&self) -> State {
         State(fetch_add(&self.state, ENDED.wrapping_sub(RUNNING)))
@@ -409,7 +447,7 @@ impl<Q: QueueType> Head<Q> {
         }
     }
 
-    /// For whom what was found is not what is wanted: a barrier, and once more.
+    /// Tries again after a full barrier, when the first try found another state than it wanted.
     ///
     /// So that the run that is to come sees what the caller wrote: either it clears `PENDING` after this
     /// barrier, or this finds the bit clear. Pairs with the barrier in [`Entry::start`].
@@ -420,7 +458,7 @@ impl<Q: QueueType> Head<Q> {
         self.change(change)
     }
 
-    /// From now until [`end_cancel`](Self::end_cancel) nobody can queue the item. `EBUSY` if 4095 tasks
+    /// From now until [`end_cancel`](Self::end_cancel) nothing can queue the item. `EBUSY` if 4095 tasks
     /// are at that already.
     pub(super) fn begin_cancel(&self) -> Result {
         let begun = self.change(|s| (s & CANCELLERS != CANCELLERS).then(|| s + CANCELLER));
@@ -439,13 +477,25 @@ impl<Q: QueueType> Head<Q> {
         // SAFETY: This cleared `WAITS`, so that the entry is ours, by the type invariants.
         Some(unsafe { Entry::of(self) })
     }
+
+    /// The entry, if a thread has it in its batch.
+    pub(super) fn take_batched(&self) -> Option<Entry<Q>> {
+        self.change(|s| (s & BATCH != 0).then_some(s & !BATCH))
+            .ok()?;
+        // SAFETY: This cleared `BATCH`, so that the links are ours, by the type invariants. `this` comes
+        // from `Pointer::into_raw`, so that the item is in what such pointers share. `self` is borrowed
+        // from there for the time of this call, so that it is not freed.
+        unsafe { (self.ops.add)(NonNull::new_unchecked((*self.links.get()).this)) };
+        // SAFETY: As above. The pointer of the `Batched` stays there; `add` made another one.
+        Some(unsafe { Entry::of(self) })
+    }
 }
 
 /// Why an item could not be claimed, and the item.
 pub(super) enum Unclaimed<P> {
     /// It is pending already.
     Pending(P),
-    /// Somebody waits for it to end.
+    /// A task waits for it to end.
     Cancelled(P),
 }
 
@@ -471,7 +521,7 @@ impl<Q: QueueType> Entry<Q> {
     where
         P: Pointer<Item: WorkItem<Queue = Q>>,
     {
-        let cpu = u64::from(cpu.as_u32()) << CPU_SHIFT;
+        let cpu = cpu_bits(cpu);
         let claim = |s| (s & (PENDING | CANCELLERS) == 0).then_some(s & !CPU | cpu | PENDING);
 
         match item
@@ -500,7 +550,7 @@ impl<Q: QueueType> Entry<Q> {
     ///
     /// By the invariants of [`Head`], `head` is `PENDING`, in no list, and belongs to the caller.
     pub(super) unsafe fn of(head: &Head<Q>) -> Self {
-        // SAFETY: It belongs to the caller; `this` was set by `claim`, to what is not null.
+        // SAFETY: It belongs to the caller; `this` was set by `claim`, and is not null.
         unsafe { Self::from_head(NonNull::new_unchecked((*head.links.get()).this)) }
     }
 
@@ -553,28 +603,19 @@ impl<Q: QueueType> Entry<Q> {
 
     /// Makes it pending on another CPU.
     pub(super) fn set_cpu(&mut self, cpu: CpuId) {
-        let cpu = u64::from(cpu.as_u32()) << CPU_SHIFT;
+        let cpu = cpu_bits(cpu);
         let _ = self.head().change(|s| Some(s & !CPU | cpu));
     }
 
-    /// It is not pending any more, but running. Nothing, if it runs on another CPU: that one will take
-    /// the entry from `WAITS`.
-    pub(super) fn start(self) -> Option<Running<Q>> {
+    /// Leaves the entry to `BATCH`. By the thread of the CPU that it is pending on.
+    #[inline(always)]
+    pub(super) fn into_batch(self) -> Batched<Q> {
         let head = self.into_head();
-        // INVARIANT: With `WAITS`, the entry belongs to whoever clears that.
-        // SAFETY: It was an entry; valid until what it stands for is left to others.
-        let before = unsafe { head.as_ref() }.change(|s| {
-            Some(if s & RUNNING != 0 {
-                s | WAITS
-            } else {
-                s & !PENDING | RUNNING
-            })
-        });
-        match before {
-            // INVARIANT: This set `RUNNING`, and has the reference of the entry.
-            Ok(state) if !state.is(RUNNING) => Some(Running(head)),
-            _ => None,
-        }
+        // INVARIANT: The entry had the reference. It belongs to `BATCH` now, which was clear, as there was
+        // an entry.
+        // SAFETY: It was an entry.
+        fetch_add(unsafe { &head.as_ref().state }, BATCH);
+        Batched(head)
     }
 
     /// Ends it without a run.
@@ -602,7 +643,7 @@ impl<Q: QueueType> Drop for Entry<Q> {
 pub(super) struct Retired<Q: QueueType>(NonNull<Head<Q>>, PhantomData<fn() -> Q>);
 
 impl<Q: QueueType> Retired<Q> {
-    /// Tells the item that it will not run.
+    /// Calls [`WorkItem::refused`].
     pub(super) fn refused(self) {
         // SAFETY: The item was given away by `into_raw`, and belongs to this.
         unsafe { (self.0.as_ref().ops.refused)(self.0) };
@@ -615,6 +656,65 @@ impl<Q: QueueType> Drop for Retired<Q> {
         unsafe { (self.0.as_ref().ops.put)(self.0) };
     }
 }
+
+/// An item that a thread has taken to start it, with others. Dropping it drops the reference only.
+///
+/// # Invariants
+///
+/// The head is of an item that `Pointer::into_raw` gave away, which belongs to this.
+#[must_use]
+pub(super) struct Batched<Q: QueueType>(NonNull<Head<Q>>);
+
+impl<Q: QueueType> Batched<Q> {
+    /// Clears `BATCH` in favour of what `change` makes of the state. Fails if the entry was taken away.
+    ///
+    /// It may be pending again since, even in the batch of another thread, but not of this one: `cpu` is
+    /// the thread's, which calls this.
+    #[inline(always)]
+    fn clear(&self, cpu: CpuId, change: impl Fn(u64) -> u64) -> Option<State> {
+        let ours = BATCH | cpu_bits(cpu);
+        // SAFETY: Valid while the reference belongs to this.
+        let head = unsafe { self.0.as_ref() };
+        head.change(|s| (s & (BATCH | CPU) == ours).then(|| change(s & !BATCH)))
+            .ok()
+    }
+
+    /// It is not pending any more, but running. Nothing, if the entry was taken away, or if the item runs on
+    /// another CPU, whose thread will take the entry from `WAITS`.
+    #[inline(always)]
+    pub(super) fn start(self, cpu: CpuId) -> Option<Running<Q>> {
+        let before = self.clear(cpu, |s| {
+            if s & RUNNING != 0 {
+                s | WAITS
+            } else {
+                s & !PENDING | RUNNING
+            }
+        })?;
+        // INVARIANT: With `WAITS`, the reference belongs to the entry again.
+        let head = ManuallyDrop::new(self).0;
+        // INVARIANT: This set `RUNNING`, and has the reference.
+        (!before.is(RUNNING)).then_some(Running(head))
+    }
+
+    /// Makes it an entry again, unless that was taken away.
+    pub(super) fn into_entry(self, cpu: CpuId) -> Result<Entry<Q>, Self> {
+        match self.clear(cpu, |s| s) {
+            // INVARIANT: This cleared `BATCH`, and the reference was that of this.
+            Some(_) => Ok(Entry(ManuallyDrop::new(self).0)),
+            None => Err(self),
+        }
+    }
+}
+
+impl<Q: QueueType> Drop for Batched<Q> {
+    fn drop(&mut self) {
+        // INVARIANT: The reference was that of this, which is not used again.
+        drop(Retired(self.0, PhantomData));
+    }
+}
+
+// SAFETY: Items are `Send` and `Sync`, and so are the pointers to them.
+unsafe impl<Q: QueueType> Send for Batched<Q> {}
 
 /// An item that a thread is to run.
 ///

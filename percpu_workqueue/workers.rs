@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The threads of a queue, and what is queued for each.
+//! The threads of a queue, and the items queued for each.
 
 use super::{
-    atomic::read_once,
+    atomic::{
+        read_once,
+        write_once, //
+    },
     irq::{
         local_interrupt_disable,
         new_spinlock_irq,
@@ -11,16 +14,17 @@ use super::{
         SpinLockIrqGuard, //
     },
     list::{
+        Chain,
         Incoming,
         List, //
     },
     work::{
         is_later,
+        Batched,
         Entry,
         Head,
         Pointer,
         Retired,
-        Running,
         Time,
         Unclaimed,
         Work,
@@ -62,6 +66,7 @@ use kernel::{
     static_lock_class,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
@@ -88,13 +93,16 @@ use kernel::{
 /// The longest delay, and what a longer one is cut to: a time that a clock of 64 bits can still tell.
 const MAX_DELAY: Delta = Delta::from_secs(100 * 365 * 24 * 3600);
 
-/// How many items run before the core's loop has a turn.
-const TURN: u32 = 64;
+/// How many items a thread takes at once. They are in its [`Local`], 16 bytes each.
+const BATCH: usize = 32;
+
+/// How many batches run before the core's loop has a turn.
+const BATCHES: u32 = 2;
 
 /// Wakes the thread of a CPU when the first of its delayed items is due.
 ///
-/// The thread starts it and, by dropping the handle, stops it: before its CPU goes, and before it ends.
-/// So it fires on that CPU, and not after the queue is gone.
+/// The thread starts it and, by dropping the handle, stops it, before it parks or ends. So it fires on
+/// that CPU only, and not after the end of the queue.
 #[pin_data]
 pub(super) struct Alarm<Q: QueueType> {
     #[pin]
@@ -122,10 +130,8 @@ impl_has_hr_timer! {
 struct Backlog<Q: QueueType> {
     ready: List<Q>,
     delayed: List<Q>,
-    /// How many have become ready so far: the turn of the last one.
+    /// The turn of those that became ready last.
     turns: u64,
-    /// The turn of the item that is running.
-    running: Option<u64>,
     /// The thread is up: set up or unparked, and not parked since.
     up: bool,
 }
@@ -136,18 +142,24 @@ impl<Q: QueueType> Backlog<Q> {
             ready: List::new(),
             delayed: List::new(),
             turns: 0,
-            running: None,
             up: false,
         }
     }
 
-    fn add(&mut self, mut entry: Entry<Q>) {
-        if entry.due().is_some() {
+    /// Appends an item that has no delay any more.
+    fn add_ready(&mut self, mut entry: Entry<Q>) {
+        entry.set_due(None);
+        self.turns += 1;
+        entry.links_mut().turn = self.turns;
+        self.ready.push_back(entry);
+    }
+
+    /// Appends what has come in.
+    fn add(&mut self, chain: Chain<Q>) {
+        self.turns += 1;
+        let mut delayed = self.ready.append(chain, self.turns);
+        while let Some(entry) = delayed.pop() {
             self.delayed.insert_by_due(entry);
-        } else {
-            self.turns += 1;
-            entry.links_mut().turn = self.turns;
-            self.ready.push_back(entry);
         }
     }
 
@@ -158,11 +170,10 @@ impl<Q: QueueType> Backlog<Q> {
             _ => false,
         };
         while self.delayed.first(is_early) == Some(false) {
-            let Some(mut entry) = self.delayed.pop_front() else {
+            let Some(entry) = self.delayed.pop_front() else {
                 break;
             };
-            entry.set_due(None);
-            self.add(entry);
+            self.add_ready(entry);
         }
     }
 
@@ -175,27 +186,28 @@ impl<Q: QueueType> Backlog<Q> {
             .remove(head)
             .or_else(|| self.delayed.remove(head))
     }
-
-    /// Whether all that had become ready up to this turn has ended, or left this CPU.
-    fn is_past(&self, turn: u64) -> bool {
-        self.running.is_none_or(|running| running > turn)
-            && self.ready.first(|e| e.turn() > turn) != Some(false)
-    }
 }
 
-/// What the thread does next.
-enum Next<Q: QueueType> {
-    Run(Running<Q>),
-    /// Sleep, at the latest until then.
-    Sleep(Option<Time>),
+/// An item in a batch, and its turn.
+struct Slot<Q: QueueType> {
+    item: Batched<Q>,
+    turn: u64,
 }
 
-/// What is queued for one CPU.
+/// Items that a thread has taken, in order: the first slots.
+type Batch<Q> = [Option<Slot<Q>>; BATCH];
+
+/// No turn.
+const NONE: u64 = u64::MAX;
+
+/// The items queued for one CPU.
 #[pin_data]
 struct Cpu<Q: QueueType> {
     incoming: Incoming<Q>,
     #[pin]
     backlog: SpinLockIrq<Backlog<Q>>,
+    /// The turn of the first item of the thread's batch that has not ended, or [`NONE`].
+    doing: Atomic<u64>,
     alarm: Arc<Alarm<Q>>,
 }
 
@@ -204,6 +216,7 @@ impl<Q: QueueType> Cpu<Q> {
         try_pin_init!(Self {
             incoming: Incoming::new(open),
             backlog <- new_spinlock_irq!(Backlog::new()),
+            doing: Atomic::new(NONE),
             alarm: Arc::pin_init(
                 pin_init!(Alarm {
                     timer <- HrTimer::new(),
@@ -218,7 +231,7 @@ impl<Q: QueueType> Cpu<Q> {
     /// Locks the backlog, with what came in.
     fn backlog(&self) -> SpinLockIrqGuard<'_, Backlog<Q>> {
         let mut backlog = self.backlog.lock();
-        self.incoming.take(|entry| backlog.add(entry));
+        backlog.add(self.incoming.take());
         backlog
     }
 
@@ -227,32 +240,58 @@ impl<Q: QueueType> Cpu<Q> {
         self.backlog.lock().up = true;
     }
 
-    fn next(&self) -> Next<Q> {
+    /// Whether all that had become ready up to this turn has ended, or left this CPU.
+    fn is_past(&self, backlog: &Backlog<Q>, turn: u64) -> bool {
+        self.doing.load(Acquire) > turn && backlog.ready.first(|e| e.turn() > turn) != Some(false)
+    }
+
+    /// Takes the next items into an empty batch. If there are none, returns when the next one is due.
+    fn fill(&self, batch: &mut Batch<Q>) -> Option<Time> {
         let mut backlog = self.backlog();
         if !backlog.delayed.is_empty() {
             backlog.make_ready(Some(Instant::now()));
         }
-        while let Some(entry) = backlog.ready.pop_front() {
+        let first = backlog.ready.first(|e| e.turn());
+        write_once(&self.doing, first.unwrap_or(NONE));
+        backlog.ready.pop_into(batch, |slot, entry| {
             let turn = entry.turn();
-            // If it runs on another CPU, it comes again when it has ended there.
-            if let Some(running) = entry.start() {
-                backlog.running = Some(turn);
-                return Next::Run(running);
-            }
-        }
-        backlog.running = None;
-        Next::Sleep(backlog.delayed.first(|e| e.due()).flatten())
+            let item = entry.into_batch();
+            // Nothing is dropped: the batch was empty.
+            core::mem::forget(slot.replace(Slot { item, turn }));
+        });
+        backlog.delayed.first(|e| e.due()).flatten()
     }
 
-    /// Lets nothing more in, and gives back what is here.
+    /// Puts the rest of a batch back.
+    fn put_back(&self, batch: &mut Batch<Q>, cpu: CpuId) {
+        {
+            let mut backlog = self.backlog.lock();
+            for slot in batch.iter_mut().rev() {
+                let Some(Slot { item, turn }) = slot.take() else {
+                    continue;
+                };
+                match item.into_entry(cpu) {
+                    Ok(entry) => backlog.ready.push_front(entry),
+                    Err(item) => *slot = Some(Slot { item, turn }),
+                }
+            }
+            write_once(&self.doing, NONE);
+        }
+        // The references of those that were taken away: without the lock.
+        for slot in batch {
+            *slot = None;
+        }
+    }
+
+    /// Lets nothing more in, and gives all items back.
     fn refuse_all(&self) {
         {
             let mut backlog = self.backlog.lock();
-            self.incoming.close(|entry| backlog.add(entry));
+            backlog.add(self.incoming.close());
             backlog.up = false;
         }
         loop {
-            // The lock is not held while the item is told.
+            // The lock is not held during the callback.
             let next = self.backlog.lock().pop().map(Entry::retire);
             match next {
                 Some(retired) => retired.refused(),
@@ -270,11 +309,12 @@ pub struct Workers<Q: QueueType> {
     sched: SchedPolicy,
     /// The queue is being destroyed.
     closing: Atomic<bool>,
-    /// How often the queue itself sent an item to another CPU. Whoever goes from CPU to CPU to wait for
-    /// all has to go again then. Counted when the item is there, and while the CPU that sent it is not past
-    /// it: so who finds it counted finds it there, and who has to wait for it there finds it counted.
+    /// How often the queue itself sent an item to another CPU. A task that waits for one CPU after the other
+    /// has to begin again then. Counted when the item is there, and while the CPU that sent it is not past
+    /// it. So a task that finds it counted finds it there, and one that does not find it here finds it
+    /// counted.
     moves: Atomic<u64>,
-    /// Who waits for items to end.
+    /// The tasks that wait for items to end.
     ended: Pin<KBox<WaitQueue>>,
 }
 
@@ -348,7 +388,7 @@ impl<Q: QueueType> Workers<Q> {
     }
 
     /// Puts an entry into the list of its CPU, or, if that takes none and the queue moves items, of
-    /// another one. Returns the CPU, or what is left if none takes it. Takes no lock.
+    /// another one. Returns the CPU, or the reference if none takes it. Takes no lock.
     #[inline(always)]
     fn place(&self, entry: Entry<Q>, (cpu, this): (CpuId, &Cpu<Q>)) -> Result<CpuId, Retired<Q>> {
         match this.incoming.push(entry) {
@@ -418,13 +458,17 @@ impl<Q: QueueType> Workers<Q> {
         let due = Self::due(delay);
 
         let claimed = {
-            // Between the claim and its place in the list, who takes the item back has to wait.
+            // From the claim until the item is in the list, a context that takes it back has to spin.
             let _irq = local_interrupt_disable();
-            Entry::claim(item, to.0, due).map(|entry| self.place(entry, to))
+            Entry::claim(item, to.0, due).map(|entry| match to.1.incoming.push(entry) {
+                Ok(()) => None,
+                Err(entry) => Some(self.place_elsewhere(entry)),
+            })
         };
         // Only here, where there is no limit to what dropping it may do.
         match claimed {
-            Ok(placed) => self.placed(placed, wake),
+            Ok(None) => wake(to.0),
+            Ok(Some(placed)) => self.placed(placed, wake),
             Err(Unclaimed::Pending(_item)) => return Ok(false),
             Err(Unclaimed::Cancelled(_item)) => return Err(ECANCELED),
         }
@@ -432,7 +476,7 @@ impl<Q: QueueType> Workers<Q> {
     }
 
     /// Takes the entry of an item that is pending from where it is, and gives it to `then`, which must
-    /// not take locks and be quick: others wait for what becomes of it.
+    /// not take locks, and be quick: other contexts spin for the result.
     fn take<R>(&self, head: &Head<Q>, then: impl FnOnce(Entry<Q>) -> R) -> Option<R> {
         loop {
             let state = head.state();
@@ -447,7 +491,7 @@ impl<Q: QueueType> Workers<Q> {
             }
             {
                 let _irq = local_interrupt_disable();
-                if let Some(entry) = head.take_waiting() {
+                if let Some(entry) = head.take_batched().or_else(|| head.take_waiting()) {
                     return Some(then(entry));
                 }
             }
@@ -477,7 +521,7 @@ impl<Q: QueueType> Workers<Q> {
         match placed {
             Some(placed) => {
                 self.placed(placed, wake);
-                // Who flushes may have waited for it where it was.
+                // A task that flushes may have waited for it where it was.
                 self.ended.notify();
                 Ok(true)
             }
@@ -523,9 +567,8 @@ impl<Q: QueueType> Workers<Q> {
         let state = head.state();
         if let Some((cpu, this)) = state.cpu().and_then(|c| Some((c, self.cpus.get(c)?))) {
             let mut backlog = this.backlog();
-            if let Some(mut entry) = backlog.delayed.remove(head) {
-                entry.set_due(None);
-                backlog.add(entry);
+            if let Some(entry) = backlog.delayed.remove(head) {
+                backlog.add_ready(entry);
                 drop(backlog);
                 wake(cpu);
             }
@@ -542,12 +585,12 @@ impl<Q: QueueType> Workers<Q> {
         self.until_nothing_moves(|cpu| {
             let last = cpu.backlog().turns;
             self.ended
-                .wait_uninterruptibly(|| cpu.backlog().is_past(last));
+                .wait_uninterruptibly(|| cpu.is_past(&cpu.backlog(), last));
         });
         Ok(())
     }
 
-    /// Runs what is queued for CPUs that are up, and does not let work functions queue more.
+    /// Runs the items of CPUs that are up, and does not let work functions queue more.
     pub(super) fn drain(&self, wake: impl Fn(CpuId)) {
         self.closing.store(true, Relaxed);
         // Functions that began before may still queue something, also on a CPU that this has passed;
@@ -558,7 +601,7 @@ impl<Q: QueueType> Workers<Q> {
                 wake(cpu.alarm.cpu);
                 self.ended.wait_uninterruptibly(|| {
                     let backlog = cpu.backlog();
-                    !backlog.up || backlog.is_past(backlog.turns)
+                    !backlog.up || cpu.is_past(&backlog, backlog.turns)
                 });
             });
         }
@@ -580,14 +623,14 @@ impl<Q: QueueType> Workers<Q> {
     fn move_all(&self, cpu: &Cpu<Q>) {
         {
             let mut backlog = cpu.backlog.lock();
-            cpu.incoming.close(|entry| backlog.add(entry));
+            backlog.add(cpu.incoming.close());
             backlog.up = false;
         }
         loop {
             // All that are online may have come just now, and their threads not have run yet.
             self.ended.wait_uninterruptibly(|| self.another().is_some());
             let placed = {
-                // With the lock held, so that who takes the item back finds it here or there.
+                // With the lock held: a context that takes the item back finds it here or there.
                 let mut backlog = cpu.backlog.lock();
                 let Some(entry) = backlog.pop() else {
                     break;
@@ -612,6 +655,8 @@ pub struct Local<Q: QueueType> {
     alarm: Option<(ArcHrTimerHandle<Alarm<Q>>, Time)>,
     /// It did not come to its end, or was parked since.
     again: bool,
+    /// Empty but in `run`.
+    batch: Batch<Q>,
 }
 
 impl<Q: QueueType> Local<Q> {
@@ -642,6 +687,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
         Local {
             alarm: None,
             again: false,
+            batch: [const { None }; BATCH],
         }
     }
 
@@ -654,21 +700,32 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
         let worker = Worker { threads: self, cx };
         local.again = false;
 
-        for _ in 0..TURN {
-            let next = cpu.next();
-            // The last one has ended, for those too who wait for a turn.
+        'turn: for _ in 0..BATCHES {
+            let due = cpu.fill(&mut local.batch);
+            // The last item has ended, also for tasks that wait for a turn.
             self.ended.notify();
-            match next {
-                Next::Run(running) => running.run(&worker),
-                Next::Sleep(due) => return local.set_alarm(cpu, due),
+            if local.batch[0].is_none() {
+                return local.set_alarm(cpu, due);
             }
-            // What is left is for `park`.
-            if cx.should_park() {
-                break;
+            for slot in local.batch.iter_mut() {
+                let Some(Slot { item, turn }) = slot.take() else {
+                    break;
+                };
+                write_once(&cpu.doing, turn);
+                let Some(running) = item.start(cx.cpu()) else {
+                    continue;
+                };
+                // The same.
+                self.ended.notify();
+                running.run(&worker);
+                // The rest is for `park`.
+                if cx.should_park() {
+                    break 'turn;
+                }
             }
         }
-        // The core's loop looks whether to park or stop, and comes back.
-        cpu.backlog.lock().running = None;
+        // The core's loop checks for park and stop, and calls again.
+        cpu.put_back(&mut local.batch, cx.cpu());
         self.ended.notify();
         local.again = true;
     }
@@ -690,7 +747,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
     }
 
     fn cleanup(&self, _local: Pin<&mut Local<Q>>, cx: &Context<'_>, _online: bool) {
-        // After a drain that is what was queued for a CPU that is offline; after a leak, anything.
+        // After a drain, the items of a CPU that is offline; after a leak, any items.
         let cpu = self.cpus.of(cx);
         cpu.refuse_all();
         self.ended.notify();

@@ -34,7 +34,7 @@ mod lock {
     };
 
     /// Interrupts are disabled on this CPU: `local_irq_save()`, which is no function that Rust could
-    /// call. Unlike 7.3's, these do not count: they have to be dropped in order. Lockdep is not told.
+    /// call. Unlike 7.3's, these do not count: they have to be dropped in order. Lockdep does not see it.
     pub(crate) struct LocalInterruptDisabled {
         flags: usize,
         _not_send: NotThreadSafe,
@@ -88,7 +88,7 @@ mod lock {
         }
 
         unsafe fn lock(lock: *mut Self::State) -> Self::GuardState {
-            // With PREEMPT_RT, as in C: who waits for a spinlock sleeps.
+            // With PREEMPT_RT, as in C: a task that waits for a spinlock sleeps.
             let irq = (!cfg!(CONFIG_PREEMPT_RT)).then(local_interrupt_disable);
             // SAFETY: By the requirements of this function.
             let () = unsafe { SpinLockBackend::lock(lock) };
@@ -98,7 +98,7 @@ mod lock {
         unsafe fn unlock(lock: *mut Self::State, irq: &Self::GuardState) {
             // SAFETY: By the requirements of this function.
             unsafe { SpinLockBackend::unlock(lock, &()) };
-            // SAFETY: The guard comes from `lock`, and whoever calls this forgets it.
+            // SAFETY: The guard comes from `lock`, and the caller forgets it.
             drop(unsafe { ptr::read(&**irq) });
         }
 
