@@ -142,7 +142,7 @@ fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
     let path = judge.hang_file().context("no file")?;
     assert!(report.contains(&path.display().to_string()), "{report}");
     // arm64's kernel writes "trace".
-    let file = fs::read_to_string(&path)?.replace("Call trace", "Call Trace");
+    let file = fs::read_to_string(path)?.replace("Call trace", "Call Trace");
     for word in ["sysrq: Show", "Call Trace", "CPU#0"] {
         assert!(file.contains(word), "{word} is not in {}", path.display());
     }
