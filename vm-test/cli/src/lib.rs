@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the programs share: options, output, the terminal, progress, exit statuses.
+//! Common parts of the programs `run` and `suite`: options, output, terminal, progress, exit
+//! statuses.
 
-// They panic where output.rs does not.
+// They panic on a closed pipe; output.rs does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod exit;
@@ -16,7 +17,7 @@ pub use options::Options;
 use anyhow::Result;
 use std::process::ExitCode;
 
-/// The rest of `main`: an error is the harness's own.
+/// Runs a program, and reports its error as one of the harness.
 pub fn exit_code(run: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
     terminal::handle_signals().and_then(|()| run()).unwrap_or_else(|e| {
         terminal::restore();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The options that all commands have, and the machine that they ask for.
+//! Options of all commands, and the machine that they describe.
 
 use crate::progress;
 use anyhow::{Context, Result};
@@ -23,35 +23,35 @@ fn arch() -> impl TypedValueParser<Value = Arch> {
 
 #[derive(Args, Clone, Default)]
 pub struct Options {
-    /// Folder of a prepared kernel: vmlinuz or vmlinux, release, config, perhaps busybox
+    /// Directory of a prepared kernel: vmlinuz or vmlinux, release, config, optionally busybox
     #[arg(long, value_name = "DIR")]
     pub kernel: PathBuf,
-    /// Folder of the modules built for it, here and in its folders
+    /// Directory tree with modules built for this kernel
     #[arg(long, value_name = "DIR")]
     pub modules: Option<PathBuf>,
     #[arg(long, value_parser = arch(), default_value = "amd64")]
     arch: Arch,
-    /// Where to remember whether KVM works
+    /// Directory for the outcome of the trial of KVM
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
-    /// The guest's init; default: the one built beside this program
+    /// The guest's init; default: built beside this program
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
     /// Statically linked busybox for the guest; default: DIR/busybox of the kernel, /bin/busybox
     #[arg(long, value_name = "FILE")]
     busybox: Option<PathBuf>,
-    /// A folder with other people's tests, for the tests that run them, and no others
+    /// Directory with third-party tests: run these and no others
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "auto")]
     accel: AccelOption,
-    /// CPUs of the VM of demo, shell and torture; each test has a machine of its own choice
+    /// CPUs of the VM of demo, shell and torture; tests choose their own number
     #[arg(long, value_name = "N", default_value = "4")]
     cpus: u32,
-    /// At most so much for a call, a silence and a test: for tests of the limits
+    /// Upper bound of the limits of a call, of silence and of a test, for tests of the limits
     #[arg(long, value_name = "SECONDS", hide = true)]
     limit: Option<u64>,
-    /// Where to write pictures of runs, and logs of VMs that failed
+    /// Directory for pictures of runs, and for logs of failed tests
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
     /// Variables for the make command that repeats a failed test, such as "KERNEL=rt"
@@ -61,28 +61,28 @@ pub struct Options {
 
 #[derive(Clone, Copy, Default, ValueEnum)]
 enum AccelOption {
-    /// KVM where a guest was seen to boot with it, else TCG
+    /// KVM if its trial boot works, else TCG
     #[default]
     Auto,
     Kvm,
     Tcg,
 }
 
-/// Fails now rather than at the end of the run.
-fn can_write(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let probe = folder.join(format!(".probe-{}", std::process::id()));
+/// Checks before the run that files can be written at its end.
+fn can_write(directory: &Path) -> io::Result<()> {
+    fs::create_dir_all(directory)?;
+    let probe = directory.join(format!(".probe-{}", std::process::id()));
     let written = fs::write(&probe, "x");
     let _ = fs::remove_file(&probe);
     written
 }
 
 impl Options {
-    /// The machine, of which a folder for reports and an accelerator were made sure.
+    /// The machine. Checks that reports can be written, and whether KVM works.
     pub fn machine(&self) -> Result<Machine> {
-        if let Some(folder) = &self.report {
-            can_write(folder).with_context(|| {
-                format!("cannot write to {}, the directory for reports", folder.display())
+        if let Some(directory) = &self.report {
+            can_write(directory).with_context(|| {
+                format!("cannot write to {}, the directory for reports", directory.display())
             })?;
         }
         let kernel = Kernel::read(&self.kernel)?;
@@ -99,12 +99,12 @@ impl Options {
         Ok(machine)
     }
 
-    /// The machine's variant for `--cpus`.
+    /// The configuration for `--cpus`.
     pub fn config(&self, machine: &Machine) -> Result<Config> {
         machine.config(self.cpus)
     }
 
-    /// The arguments of another run with the same kernel, modules and accelerator.
+    /// Arguments of another program with the same kernel, modules and accelerator.
     pub fn repeated(&self) -> Vec<OsString> {
         let words = ["--arch".into(), self.arch.name().into()];
         let accel = self.accel.to_possible_value().map(|value| value.get_name().into());
@@ -123,7 +123,7 @@ impl Options {
             .collect()
     }
 
-    /// The guest's files, with these modules.
+    /// The initramfs with these modules.
     pub fn initramfs(&self, modules: Vec<PathBuf>) -> Result<OwnedFd> {
         initramfs::build(&initramfs::Contents {
             agent: self.agent()?,
@@ -139,9 +139,12 @@ impl Options {
         }
         // target/<triple>/<profile>/run
         let exe = std::env::current_exe()?;
-        let profile = exe.parent().context("no folder around this program")?;
-        let target = profile.parent().and_then(Path::parent).context("not in a target folder")?;
-        let name = profile.file_name().context("no profile")?;
+        let profile = exe.parent().context("this program has no directory")?;
+        let target = profile
+            .parent()
+            .and_then(Path::parent)
+            .context("this program is in no target directory")?;
+        let name = profile.file_name().context("this program is in no target directory")?;
         Ok(target.join(self.arch.target()).join(name).join("guest"))
     }
 
@@ -155,18 +158,19 @@ impl Options {
     }
 
     fn modules(&self) -> Result<Vec<PathBuf>> {
-        let Some(folder) = &self.modules else {
+        let Some(top) = &self.modules else {
             return Ok(Vec::new());
         };
         let mut modules = Vec::new();
-        let mut folders = vec![folder.clone()];
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let mut directories = vec![top.clone()];
+        while let Some(directory) = directories.pop() {
+            let entries = fs::read_dir(&directory);
+            for entry in entries.with_context(|| directory.display().to_string())? {
                 let entry = entry?;
                 let path = entry.path();
-                // Not kbuild's links to the sources.
+                // Does not follow kbuild's links to the sources.
                 if entry.file_type()?.is_dir() {
-                    folders.push(path);
+                    directories.push(path);
                 } else if path.extension().is_some_and(|e| e == "ko") {
                     modules.push(path);
                 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Standard output and standard error. `println!` would panic where the reader has gone or the disk
-//! is full.
+//! Standard output and standard error. `println!` would panic on a closed pipe or a full disk.
 
 use crate::{exit, note, terminal};
 use demo_format::ascii;
@@ -14,13 +13,13 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::thread::{self, JoinHandle};
 
-/// Prints a line on standard output. If that fails, ends the runner and its VMs.
+/// Prints a line on standard output. An error ends the program and its VMs.
 #[macro_export]
 macro_rules! say {
     ($($arg:tt)*) => { $crate::output::line(format_args!($($arg)*)) };
 }
 
-/// Prints a line on standard error. If that fails, nobody is left to be informed.
+/// Prints a line on standard error. Errors are ignored.
 #[macro_export]
 macro_rules! note {
     ($($arg:tt)*) => { $crate::output::error_line(format_args!($($arg)*)) };
@@ -34,20 +33,22 @@ pub fn is_ascii() -> bool {
     *ASCII
 }
 
-/// The text as the user's terminal can show it.
+/// Converts the text for the user's terminal.
 pub fn shown(text: String) -> String {
     if is_ascii() { ascii::of(&text) } else { text }
 }
 
+/// Prints a line on standard output; see [`say!`].
 pub fn line(text: Arguments<'_>) {
     write(shown(format!("{text}\n")).as_bytes());
 }
 
+/// Prints a line on standard error; see [`note!`].
 pub fn error_line(text: Arguments<'_>) {
     let _ = io::stderr().lock().write_all(shown(format!("{text}\n")).as_bytes());
 }
 
-/// Writes to standard output, as [`say!`].
+/// Writes to standard output. An error ends the program, as in [`say!`].
 pub fn write(bytes: &[u8]) {
     let mut out = io::stdout().lock();
     if let Err(e) = out.write_all(bytes).and_then(|()| out.flush()) {
@@ -55,18 +56,18 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
-/// Ends the runner because standard output takes no more; QEMU ends with it.
+/// Ends the program, and QEMU with it, because standard output cannot be written.
 pub fn failed(error: &io::Error) -> ! {
     terminal::restore();
     if error.kind() == ErrorKind::BrokenPipe {
-        // `make demo | head` has what it wanted.
+        // As in `make demo | head`.
         std::process::exit(exit::by_signal(Signal::SIGPIPE));
     }
     note!("vm-test: standard output: {error}");
     std::process::exit(exit::OUTPUT_FAILED.into());
 }
 
-/// A file whose contents go to standard output, for libraries that print and unwrap.
+/// A file that is copied to standard output, for libraries that print and unwrap.
 pub struct Funnel {
     writer: File,
     thread: JoinHandle<()>,
@@ -89,7 +90,7 @@ impl Funnel {
         format!("/proc/self/fd/{}", self.writer.as_raw_fd()).into()
     }
 
-    /// Waits until all of it has been printed.
+    /// Waits until everything is printed.
     pub fn finish(self) {
         drop(self.writer);
         let _ = self.thread.join();

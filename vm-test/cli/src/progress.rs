@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shows the progress that `host` reports.
+//! Shows progress while a VM boots.
 
 use crate::output::is_ascii;
 use crate::{note, terminal};
@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Prints a line for what a user must know; boots happen in silence.
+/// An observer that prints warnings, and nothing about boots.
 pub fn observer() -> Observer {
     Arc::new(print)
 }
@@ -20,13 +20,15 @@ fn print(event: &Event<'_>) {
         Event::Booting { .. } | Event::Booted { .. } | Event::BootFailed => {}
         Event::FileSystemMissing { missing, effect } => note!("vm-test: {missing}: {effect}"),
         Event::KvmTrial { limit } => {
-            note!("vm-test: trying KVM with a real boot, once (up to {} s)", limit.as_secs());
+            note!("vm-test: trying KVM with one trial boot (up to {} s)", limit.as_secs());
         }
-        Event::KvmVerdictNotSaved { path, error } => note!("vm-test: {}: {error}", path.display()),
+        Event::KvmVerdictNotSaved { path, error } => {
+            note!("vm-test: cannot write {}: {error}", path.display())
+        }
     }
 }
 
-/// Boots, with something that moves meanwhile.
+/// Boots with a spinner.
 pub fn boot(machine: &Machine, config: &Config) -> Result<Vm> {
     let spinner = Mutex::new(None);
     let observer: Observer = Arc::new(move |event| {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The user's terminal, which is to be as it was whenever the runner does not use it: at its end,
-//! and while it is stopped.
+//! The user's terminal. It is restored when the program ends, and while it is stopped.
 
 use crate::exit;
 use anyhow::Result;
@@ -15,12 +14,12 @@ use std::ffi::OsStr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
-/// What the runner has changed.
+/// Changes that this program has made.
 struct Changed {
     cursor_hidden: bool,
-    /// As it was before every key went to the guest.
+    /// The settings before [`raw`].
     before_raw: Option<Termios>,
-    /// Something else has drawn on the terminal since [`take_resumed`].
+    /// The program was stopped and continued since [`take_resumed`].
     resumed: bool,
 }
 
@@ -53,7 +52,7 @@ impl Changed {
     }
 }
 
-/// Whether the user's terminal may lack the means to draw anew.
+/// Whether the user's terminal may be unable to redraw.
 pub fn is_dumb() -> bool {
     is_dumb_type(std::env::var_os("TERM").as_deref())
 }
@@ -69,7 +68,7 @@ pub fn hide_cursor() {
     changed.redo();
 }
 
-/// Lets the terminal on standard input pass on every key, Ctrl-C too, until [`restore`].
+/// Passes on every key of the terminal on standard input, Ctrl-C too, until [`restore`].
 pub fn raw() -> Result<()> {
     let mut changed = changed();
     changed.before_raw = Some(termios::tcgetattr(io::stdin())?);
@@ -77,7 +76,7 @@ pub fn raw() -> Result<()> {
     Ok(())
 }
 
-/// Puts the terminal back as it was.
+/// Restores the terminal.
 pub fn restore() {
     let mut changed = changed();
     changed.undo();
@@ -85,18 +84,18 @@ pub fn restore() {
     changed.before_raw = None;
 }
 
-/// Whether the runner was stopped and goes on, since the last call.
+/// Whether the program was stopped and continued since the last call.
 pub fn take_resumed() -> bool {
     std::mem::take(&mut changed().resumed)
 }
 
-/// Whether the runner may draw: a job in the background leaves its terminal to the shell.
+/// Whether the program may draw: a background job leaves its terminal to the shell.
 pub fn is_foreground() -> bool {
-    // Another session's terminal has no jobs of this one.
+    // A terminal of another session has no jobs of this one.
     tcgetpgrp(io::stdout()).map_or(true, |foreground| foreground == getpgrp())
 }
 
-/// Handles the signals that end, stop and continue the runner, from a thread of its own.
+/// Handles the signals that end, stop and continue the program, in a thread of its own.
 pub fn handle_signals() -> Result<()> {
     const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
     let handled = ENDING.iter().chain(&[Signal::SIGTSTP, Signal::SIGCONT]);
@@ -105,8 +104,8 @@ pub fn handle_signals() -> Result<()> {
         for number in signals.forever() {
             match Signal::try_from(number) {
                 Ok(Signal::SIGTSTP) => stop(),
-                Ok(Signal::SIGCONT) => go_on(),
-                // QEMU ends with the runner.
+                Ok(Signal::SIGCONT) => continued(),
+                // QEMU exits with this process.
                 Ok(signal) => {
                     restore();
                     std::process::exit(exit::by_signal(signal));
@@ -118,7 +117,7 @@ pub fn handle_signals() -> Result<()> {
     Ok(())
 }
 
-/// Ctrl-Z: stops the VMs by QEMU's command, which stops their clocks too, then the runner.
+/// Ctrl-Z: stops the VMs by QEMU's command, which also stops their clocks, then this process.
 fn stop() {
     changed().undo();
     vm::qmp_to_all("stop");
@@ -130,10 +129,10 @@ fn stop() {
         let _ = unsafe { signal::sigaction(Signal::SIGTSTP, &ours) };
     }
     vm::qmp_to_all("cont");
-    go_on();
+    continued();
 }
 
-fn go_on() {
+fn continued() {
     let mut changed = changed();
     changed.resumed = true;
     if is_foreground() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The demo module as tests see it: what its threads have counted, and what they have logged.
+//! The demo module: its counters and log lines, as tests see them, and recordings of runs.
 
 pub mod recorder;
 mod trace_dat;
@@ -20,18 +20,22 @@ use std::process::Command;
 use wire::{Access, Record, Until};
 
 pub use demo_format::format::{DIRECTORY as FOLDER, Kind, MODULE};
+/// Takes a list of CPUs to wake.
 pub const WAKE: &str = format::WAKE.path;
+/// Period of the timers in µs; 0: off.
 pub const PERIOD: &str = format::PERIOD.path;
+/// The events as records.
 pub const EVENTS_BINARY: &str = format::EVENTS_BINARY.path;
+/// Beginning of the threads' names.
 pub const COMM: &str = "rust_demo/";
 
-/// What the thread of one CPU has counted. `should_run` stays 0: the kernel asks as often as it likes.
+/// Counters of one CPU's thread. `should_run` stays 0: the kernel calls that at any time.
 pub type Counts = format::Counts<u64>;
 
-/// By CPU, for every possible one.
+/// Counters of every possible CPU.
 pub type AllCounts = BTreeMap<u32, Counts>;
 
-/// The CPU and the step, if the record tells of one.
+/// The CPU and the callback that a record logs.
 pub fn step(record: &Record) -> Option<(u32, Kind)> {
     let text = record.text.strip_prefix(MODULE)?.strip_prefix(": cpu")?;
     let (cpu, name) = text.split_once(": ")?;
@@ -39,15 +43,16 @@ pub fn step(record: &Record) -> Option<(u32, Kind)> {
     Some((cpu.parse().ok()?, *step))
 }
 
+/// The module in a VM.
 pub struct Demo<'a> {
     pub vm: &'a Vm,
     possible: Vec<u32>,
-    /// The number of the first record that `steps` has not yet looked at.
+    /// Number of the first record that `steps` has not read.
     next_record: Cell<u64>,
 }
 
 impl<'a> Demo<'a> {
-    /// insmod, and all threads of CPUs that are online have begun.
+    /// Loads the module, and waits for `setup` of each online CPU's thread.
     pub fn load(vm: &'a Vm) -> Result<Demo<'a>> {
         let demo = Demo::attach(vm)?;
         vm.insmod(MODULE, "")?;
@@ -56,7 +61,7 @@ impl<'a> Demo<'a> {
         Ok(demo)
     }
 
-    /// For a module that somebody else loads; steps count from now on.
+    /// For a module that the caller loads later.
     pub fn attach(vm: &'a Vm) -> Result<Demo<'a>> {
         vm.require("debugfs")?;
         vm.kmsg()?;
@@ -64,7 +69,7 @@ impl<'a> Demo<'a> {
         Ok(Demo { vm, possible: vm.cpus("possible")?, next_record: Cell::new(next) })
     }
 
-    /// Whatever the test was about, the threads have led lives that can be.
+    /// Unloads the module after a check of the life cycles of all threads.
     pub fn unload(&self) -> Result<()> {
         check_life_cycles(self.vm)?;
         self.vm.rmmod(MODULE)
@@ -86,13 +91,14 @@ impl<'a> Demo<'a> {
         self.vm.read(format::SUMMARY.path)
     }
 
-    /// Period 0: each thread stops its own timer when it runs next. That wake was the last.
+    /// Sets the period to 0: each thread stops its own timer in its next run, and is not woken
+    /// again.
     pub fn stop_timers(&self) -> Result<()> {
         self.vm.write(PERIOD, "0")?;
         self.all_sleep()
     }
 
-    /// When the thread sleeps after the last wake, nothing is left to do.
+    /// Waits until the threads of all online CPUs sleep, with no pending wake.
     pub fn all_sleep(&self) -> Result<()> {
         let online = self.vm.cpus("online")?.into_iter();
         self.vm.wait_for_all(
@@ -112,7 +118,7 @@ impl<'a> Demo<'a> {
         self.all_counts()?.remove(&cpu).with_context(|| format!("CPU {cpu} is not possible"))
     }
 
-    /// Of the summary, which is one file for all CPUs.
+    /// Reads the counters from `summary`, one file for all CPUs.
     pub fn all_counts(&self) -> Result<AllCounts> {
         let table = files::summary(&self.summary()?)?;
         let number = |row: &[String], name: &str| -> Result<u64> {
@@ -126,7 +132,7 @@ impl<'a> Demo<'a> {
         table.rows.iter().map(counts).collect()
     }
 
-    /// The same, of the files of each CPU.
+    /// Reads the counters from the files of each CPU.
     pub fn counts_of_files(&self) -> Result<AllCounts> {
         let names: Vec<_> = Counts::default().named().map(|(name, _)| name).collect();
         let files = self.possible.iter().flat_map(|cpu| names.iter().map(|name| file(*cpu, name)));
@@ -136,13 +142,13 @@ impl<'a> Demo<'a> {
         self.possible.iter().map(|cpu| Ok((*cpu, Counts::read(|_| next())?))).collect()
     }
 
-    /// Until each of these counters has got so far.
+    /// Waits until each of these counters has at least this value.
     pub fn wait_for(&self, wanted: impl Iterator<Item = (u32, &'static str, u64)>) -> Result<()> {
         let wanted = wanted.map(|(cpu, name, least)| (file(cpu, name), Until::AtLeast(least)));
         self.vm.wait_for_all(wanted.collect())
     }
 
-    /// The counters get exactly there, all of them, and no further.
+    /// Waits until no counter is below the wanted one; fails if any differs then.
     pub fn settles_at(&self, wanted: &AllCounts) -> Result<()> {
         let now = self.all_counts()?;
         let mut behind = Vec::new();
@@ -163,7 +169,7 @@ impl<'a> Demo<'a> {
         Ok(())
     }
 
-    /// The steps in the kernel log since the last time; waits for this many.
+    /// Returns the steps that were logged since the last call; waits until there are this many.
     pub fn steps(&self, least: usize) -> Result<Vec<(u32, Kind)>> {
         let start = clock::now();
         let limit = self.vm.limit(DEFAULT_LIMIT);
@@ -177,23 +183,23 @@ impl<'a> Demo<'a> {
                 return Ok(steps);
             }
             if clock::now() - start > limit {
-                bail!("only {} of {least} steps in the kernel log: {steps:?}", steps.len());
+                bail!("{} of {least} steps are in the kernel log: {steps:?}", steps.len());
             }
         }
     }
 
-    /// Exactly these steps were logged since the last time; between CPUs there is no order.
+    /// Waits until exactly these steps are logged since the last call, in this order for each CPU.
     pub fn logged(&self, wanted: &[(u32, Kind)]) -> Result<()> {
         let mut seen = self.steps(wanted.len())?;
         let mut wanted = wanted.to_vec();
         seen.sort_by_key(|(cpu, _)| *cpu);
         wanted.sort_by_key(|(cpu, _)| *cpu);
-        ensure!(seen == wanted, "the log has {}, not {}", show(&seen), show(&wanted));
+        ensure!(seen == wanted, "the kernel log has {}, expected {}", show(&seen), show(&wanted));
         Ok(())
     }
 }
 
-/// What a picture of a run in this VM is about.
+/// The description of a picture of a run in this VM.
 pub fn about(vm: &Vm, title: impl Into<String>) -> About {
     let machine = vm.machine();
     About {
@@ -206,26 +212,25 @@ pub fn about(vm: &Vm, title: impl Into<String>) -> About {
     }
 }
 
-/// The present time, for people.
+/// The present time as text.
 pub fn date() -> String {
     let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
     date.map(|date| String::from_utf8_lossy(&date.stdout).trim().into()).unwrap_or_default()
 }
 
-/// How many times as long as with four CPUs, or fewer, an emulator takes for something that each
-/// CPU does.
+/// Time that an emulator takes for an action of each CPU, as a multiple of that of four CPUs.
 pub fn share(cpus: usize) -> u64 {
     cpus.div_ceil(4) as u64
 }
 
-/// All threads of the module, whoever knows of them, in ascending order.
+/// The pids of all threads of the module, in ascending order.
 pub fn pids(vm: &Vm) -> Result<Vec<i32>> {
     let mut pids = vm.tasks(|comm| comm.starts_with(COMM))?;
     pids.sort();
     Ok(pids)
 }
 
-/// The text of `summary`, and that of each CPU's `latency_hist`.
+/// The text of `summary`, and of each possible CPU's `latency_hist`.
 pub fn tables(vm: &Vm) -> Result<(String, BTreeMap<u32, String>)> {
     let possible = vm.cpus("possible")?;
     let mut calls = vec![read(format::SUMMARY.path)];
@@ -255,6 +260,7 @@ pub fn ensure_legal(violations: Vec<Violation>) -> Result<()> {
     Ok(())
 }
 
+/// A file of one CPU in debugfs.
 pub fn file(cpu: u32, name: &str) -> String {
     format!("{FOLDER}/cpu{cpu}/{name}")
 }
@@ -265,6 +271,7 @@ fn show(steps: &[(u32, Kind)]) -> String {
     format!("[{}]", words.join(", "))
 }
 
+/// Counters that differ from the wanted ones, as text.
 pub fn differences(wanted: &AllCounts, seen: &AllCounts) -> Vec<String> {
     let mut differences = Vec::new();
     for (cpu, wanted) in wanted {
@@ -274,7 +281,7 @@ pub fn differences(wanted: &AllCounts, seen: &AllCounts) -> Vec<String> {
         };
         for ((name, wanted), (_, seen)) in wanted.named().zip(seen.named()) {
             if wanted != seen {
-                differences.push(format!("cpu{cpu}: {name} is {seen}, not {wanted}"));
+                differences.push(format!("cpu{cpu}: {name} is {seen}, expected {wanted}"));
             }
         }
     }
@@ -300,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_are_no_steps() {
+    fn other_lines_log_no_step() {
         for text in [
             "smpboot: CPU 1 is now offline",
             "rust_smpboot_demo: cpux: park",
@@ -316,7 +323,7 @@ mod tests {
         let mut seen = wanted.clone();
         assert!(differences(&wanted, &seen).is_empty());
         seen.insert(1, Counts { park: 2, ..Counts::SET_UP });
-        assert_eq!(differences(&wanted, &seen), ["cpu1: park is 2, not 0"]);
+        assert_eq!(differences(&wanted, &seen), ["cpu1: park is 2, expected 0"]);
         seen.remove(&1);
         assert_eq!(differences(&wanted, &seen), ["cpu1: no counters"]);
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Records what the demo module and the kernel tell of a run, for the picture.
+//! Records a run: the demo module's events, and the kernel's trace.
 
 use crate::trace_dat::{self, Raw, TRACING};
 use crate::{EVENTS_BINARY, WAKE, ensure_legal, file, tables};
@@ -18,17 +18,18 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 use wire::{Access, Until};
 
+/// A recording in progress.
 pub struct Recorder<'a> {
     vm: &'a Vm,
-    /// `events_binary`, while the module is there.
+    /// `events_binary`, while the module is loaded.
     events: Option<Handle<'a>>,
-    /// What was read of it.
+    /// The events that were read from it.
     read: Events,
     recording: Recording,
 }
 
 impl<'a> Recorder<'a> {
-    /// Before the module is loaded.
+    /// Starts to record, before the module is loaded.
     pub fn start(vm: &'a Vm, about: About) -> Result<Recorder<'a>> {
         if vm.has("tracefs") {
             vm.write(&format!("{TRACING}/tracing_on"), "1")?;
@@ -42,8 +43,8 @@ impl<'a> Recorder<'a> {
         Ok(Recorder { vm, events: None, read: Events::default(), recording })
     }
 
-    /// When the module is loaded, before its first thread is woken: wakes that of `cpu`, which
-    /// tells how the clock of the trace and that of the module are related.
+    /// To be called when the module is loaded, before the first wake. Wakes the thread of `cpu` to
+    /// relate the clock of the trace to that of the module.
     pub fn loaded(&mut self, cpu: u32) -> Result<()> {
         self.events = Some(self.vm.open(EVENTS_BINARY, Access::ReadNow)?);
         self.action(&Marker::sync(cpu), || {
@@ -58,7 +59,7 @@ impl<'a> Recorder<'a> {
         self.vm
     }
 
-    /// Does something that the picture is to name.
+    /// Does something that the picture names.
     pub fn action<T>(&self, label: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
         self.begin(label)?;
         let done = act()?;
@@ -66,10 +67,12 @@ impl<'a> Recorder<'a> {
         Ok(done)
     }
 
+    /// Marks the beginning of an action.
     pub fn begin(&self, label: &str) -> Result<()> {
         self.mark(Marker::Begin(label.into()))
     }
 
+    /// Marks the end of an action.
     pub fn end(&self, label: &str) -> Result<()> {
         self.mark(Marker::End(label.into()))
     }
@@ -81,8 +84,7 @@ impl<'a> Recorder<'a> {
         self.vm.write(&format!("{TRACING}/trace_marker"), marker.to_string())
     }
 
-    /// Reads the events so far, so that the rings need not hold more than happens until the next
-    /// time.
+    /// Reads the events so far, so that the rings do not overflow.
     pub fn drain(&mut self) -> Result<()> {
         let Some(events) = &self.events else { return Ok(()) };
         let bytes = &mut self.recording.events_binary;
@@ -91,7 +93,7 @@ impl<'a> Recorder<'a> {
         self.read.add(&bytes[from..])
     }
 
-    /// The table of the threads as they are now; nothing if the module is not loaded.
+    /// The present table of the threads; empty if the module is not loaded.
     pub fn table(&mut self, width: usize) -> Result<Vec<Row>> {
         if !self.vm.exists(SUMMARY.path)? {
             return Ok(Vec::new());
@@ -101,7 +103,7 @@ impl<'a> Recorder<'a> {
         table::rows(&summary, &latencies, &self.read, width)
     }
 
-    /// Before the module is unloaded: an open file would keep it.
+    /// Closes the module's file, which would prevent its unload, after a last read.
     pub fn unloading(&mut self) -> Result<()> {
         self.drain()?;
         self.events = None;
@@ -109,8 +111,8 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Fails if the run is not one that can be. `dat`: makes a `trace.dat`, too, which takes a
-    /// second.
+    /// Ends the recording; fails if a thread's life cycle is illegal. `dat`: also make a `trace.dat`,
+    /// which takes a second.
     pub fn finish(mut self, dat: bool) -> Result<Recorded> {
         let (mut trace, mut raw) = (None, None);
         if self.vm.has("tracefs") {
@@ -130,18 +132,19 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// A complete recording.
 pub struct Recorded {
     pub view: View,
-    /// The kernel's text.
+    /// The kernel's trace as text.
     trace: Option<Vec<u8>>,
     raw: Option<Raw>,
 }
 
 impl Recorded {
-    /// Writes the run as the files that [`Saved`] explains.
-    pub fn save(&self, folder: &Path, name: &str) -> Result<Saved> {
+    /// Writes the files of [`Saved`].
+    pub fn save(&self, directory: &Path, name: &str) -> Result<Saved> {
         let (trace, dat) = (self.trace.is_some(), self.raw.is_some());
-        let saved = Saved { base: folder.join(name), trace, dat };
+        let saved = Saved { base: directory.join(name), trace, dat };
         let pictures = [
             ("html", html::page(&self.view).into_bytes()),
             ("json", perfetto::json(&self.view).into_bytes()),
@@ -157,10 +160,10 @@ impl Recorded {
     }
 }
 
-/// Removes the files of an earlier run, so that nobody takes them for those of a run that fails.
-pub fn remove_saved(folder: &Path, name: &str) -> Result<()> {
+/// Removes the files of an earlier run: they would be mistaken for those of a run that fails.
+pub fn remove_saved(directory: &Path, name: &str) -> Result<()> {
     for extension in ["html", "json", "trace", "dat", "txt"] {
-        let path = folder.join(name).with_extension(extension);
+        let path = directory.join(name).with_extension(extension);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(e).with_context(|| format!("cannot remove {}", path.display()));
@@ -171,7 +174,7 @@ pub fn remove_saved(folder: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The files of a run.
+/// The files of a run. Its text for the user names each.
 pub struct Saved {
     base: PathBuf,
     trace: bool,
@@ -179,7 +182,7 @@ pub struct Saved {
 }
 
 impl Saved {
-    /// What trace-cmd finds in the trace.dat.
+    /// The trace.dat as trace-cmd prints it.
     pub fn trace_cmd_report(&self) -> Result<String> {
         trace_dat::report(&self.base.with_extension("dat"))
     }
@@ -188,13 +191,13 @@ impl Saved {
 impl Display for Saved {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let base = self.base.display();
-        writeln!(f, "{base}.html   the picture, for a browser")?;
+        writeln!(f, "{base}.html   timeline: open in a browser")?;
         write!(f, "{base}.json   for ui.perfetto.dev")?;
         if self.trace {
             write!(f, "\n{base}.trace  the kernel's own trace")?;
         }
         match self.dat {
-            true => write!(f, "\n{base}.dat    the same for trace-cmd and kernelshark"),
+            true => write!(f, "\n{base}.dat    the same for trace-cmd and KernelShark"),
             false => Ok(()),
         }
     }
@@ -205,19 +208,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_files_of_an_earlier_run_go_and_no_others() {
-        let folder = std::env::temp_dir().join(format!("vm-test-saved-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+    fn only_files_of_an_earlier_run_are_removed() {
+        let directory = std::env::temp_dir().join(format!("vm-test-saved-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
         for file in ["demo.html", "demo.json", "demo.trace", "demo.dat", "test.html", "demo.rs"] {
-            fs::write(folder.join(file), "").unwrap();
+            fs::write(directory.join(file), "").unwrap();
         }
-        remove_saved(&folder, "demo").unwrap();
+        remove_saved(&directory, "demo").unwrap();
         let mut left: Vec<_> =
-            fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, ["demo.rs", "test.html"]);
-        remove_saved(&folder, "demo").unwrap();
-        fs::remove_dir_all(&folder).unwrap();
-        remove_saved(&folder, "demo").unwrap();
+        remove_saved(&directory, "demo").unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        remove_saved(&directory, "demo").unwrap();
     }
 }

@@ -2,7 +2,8 @@
 
 //! The guest's trace as a `trace.dat`, which `trace-cmd report` and KernelShark open.
 //!
-//! `trace-cmd restore` makes it, of the ring buffers' pages and of what describes their contents.
+//! `trace-cmd restore` makes it from the pages of the ring buffers and the description of their
+//! contents.
 
 use anyhow::{Context, Result, ensure};
 use host::Vm;
@@ -19,17 +20,17 @@ pub const TRACING: &str = "/sys/kernel/tracing";
 
 const TRACE_CMD: &str = "trace-cmd";
 
-/// What the file is made of.
+/// The parts of the file.
 pub struct Raw {
     /// By path below [`TRACING`].
     descriptions: Vec<(String, Vec<u8>)>,
     kallsyms: Vec<u8>,
-    /// Of each possible CPU.
+    /// The ring buffer of each possible CPU.
     pages: Vec<Vec<u8>>,
 }
 
 impl Raw {
-    /// Takes the pages out of the guest's ring buffers. Recording has ended.
+    /// Takes the pages out of the guest's ring buffers, after the recording has ended.
     pub fn take(vm: &Vm, run: &Run) -> Result<Raw> {
         let mut names: Vec<String> = [
             "events/header_page",
@@ -65,7 +66,7 @@ impl Raw {
             let path = format!("{TRACING}/per_cpu/cpu{cpu}/trace_pipe_raw");
             let file = vm.open(&path, Access::ReadNow)?;
             let mut buffer = Vec::new();
-            // A read returns a page at most.
+            // A read returns at most one page.
             loop {
                 let page = file.read_now()?;
                 if page.is_empty() {
@@ -82,37 +83,37 @@ impl Raw {
         })
     }
 
-    /// Writes `path`, or nothing.
+    /// Writes `path`; on an error the file does not exist.
     pub fn restore(&self, path: &Path) -> Result<()> {
-        let folder = path.with_extension("parts");
-        let _ = fs::remove_dir_all(&folder);
-        let restored = self.restore_in(&folder, path);
-        let _ = fs::remove_dir_all(&folder);
+        let directory = path.with_extension("parts");
+        let _ = fs::remove_dir_all(&directory);
+        let restored = self.restore_in(&directory, path);
+        let _ = fs::remove_dir_all(&directory);
         if restored.is_err() {
             let _ = fs::remove_file(path);
         }
         restored
     }
 
-    fn restore_in(&self, folder: &Path, path: &Path) -> Result<()> {
+    fn restore_in(&self, directory: &Path, path: &Path) -> Result<()> {
         for (name, bytes) in &self.descriptions {
-            let file = folder.join("tracing").join(name);
-            fs::create_dir_all(file.parent().context("no folder")?)?;
+            let file = directory.join("tracing").join(name);
+            fs::create_dir_all(file.parent().context("no directory")?)?;
             fs::write(file, bytes)?;
         }
-        fs::write(folder.join("kallsyms"), &self.kallsyms)?;
+        fs::write(directory.join("kallsyms"), &self.kallsyms)?;
         let mut cpus: Vec<PathBuf> = Vec::new();
         for (cpu, pages) in self.pages.iter().enumerate() {
-            cpus.push(folder.join(format!("cpu{cpu}")));
+            cpus.push(directory.join(format!("cpu{cpu}")));
             fs::write(&cpus[cpu], pages)?;
         }
-        let head = folder.join("head");
+        let head = directory.join("head");
         trace_cmd(
             Command::new(TRACE_CMD)
                 .args(["restore", "-c", "-t"])
-                .arg(folder.join("tracing"))
+                .arg(directory.join("tracing"))
                 .arg("-k")
-                .arg(folder.join("kallsyms"))
+                .arg(directory.join("kallsyms"))
                 .arg("-o")
                 .arg(&head),
         )?;
@@ -141,7 +142,7 @@ fn bytes(value: Value) -> Result<Vec<u8>> {
 }
 
 fn trace_cmd(command: &mut Command) -> Result<String> {
-    let output = command.output().context("trace-cmd cannot be run")?;
+    let output = command.output().context("cannot run trace-cmd")?;
     let words = String::from_utf8_lossy(&output.stdout).into_owned();
     ensure!(
         output.status.success(),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Children that the agent waits for, and those that it has only as init.
+//! Child processes: the agent's own, and orphans.
 //!
-//! The kernel gives an orphan to init's first thread. Another thread starts the agent's own children that outlive a call, so
-//! that reaping all children of the first thread takes no status that somebody waits for.
+//! The kernel gives orphans to init's first thread. Another thread starts those children of the
+//! agent that outlive a call, so that the first thread can reap all of its own.
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use std::process::{Child, Command};
@@ -11,14 +11,14 @@ use std::sync::LazyLock;
 use std::sync::mpsc::{self, Sender};
 use std::{io, thread};
 
-/// Who asked gets the child.
+/// A command, and where to send the child.
 type Order = (Command, Sender<io::Result<Child>>);
 
 /// Starts a child that [`reap_orphans`] leaves alone.
 pub fn spawn(command: Command) -> io::Result<Child> {
     static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
         let (sender, orders) = mpsc::channel::<Order>();
-        // It must not end: its children would become the first thread's.
+        // The thread must not end: its children would become the first thread's.
         thread::spawn(move || {
             for (mut command, answer) in orders {
                 let _ = answer.send(command.spawn());
@@ -31,7 +31,7 @@ pub fn spawn(command: Command) -> io::Result<Child> {
     child.recv().map_err(io::Error::other)?
 }
 
-/// To be called by the first thread, while it waits for no child.
+/// Reaps orphans; to be called by the first thread, while it waits for no child.
 pub fn reap_orphans() {
     let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WNOTHREAD;
     while waitpid(None, Some(flags)).is_ok_and(|status| status != WaitStatus::StillAlive) {}

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 pub struct FailNth(File);
 
 impl FailNth {
-    /// Pid 0 is this thread, whichever thread uses it then.
+    /// Pid 0 is the thread that uses the result.
     pub fn of(pid: i32) -> nix::Result<FailNth> {
         let path = match pid {
             0 => "/proc/thread-self/fail-nth".into(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files: read, written, watched, held open.
+//! Calls about files.
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -27,7 +27,7 @@ pub fn text(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
-/// With room from the start: some files of tracefs give what one read(2) takes, and nothing more.
+/// Reads a file with a large buffer: some files of tracefs give only what one read(2) takes.
 pub fn read(path: &str) -> nix::Result<Vec<u8>> {
     let mut data = Vec::with_capacity(1 << 16);
     File::open(path).and_then(|mut file| file.read_to_end(&mut data)).map_err(errno)?;
@@ -39,7 +39,7 @@ pub fn write(path: &str, data: &[u8]) -> nix::Result<u64> {
     file.write(data).map(|n| n as u64).map_err(errno)
 }
 
-/// That file is of 10 MB: too much for the wire.
+/// Reads lines of `/proc/kallsyms`, whose 10 MB are too much for the port.
 pub fn symbols(names: &[String]) -> nix::Result<Vec<u8>> {
     let names: HashSet<&[u8]> = names.iter().map(String::as_bytes).collect();
     let all = read("/proc/kallsyms")?;
@@ -62,8 +62,8 @@ pub fn stat(path: &str) -> nix::Result<Value> {
     Ok(Value::Stat { mode: stat.mode(), uid: stat.uid(), size: stat.size() })
 }
 
-/// sysfs and debugfs files announce nothing, so this looks again and again; the pause leaves the
-/// CPU to the threads that are waited for.
+/// Polls a file: sysfs and debugfs announce no changes. The pause leaves the CPU to the threads
+/// that change it.
 pub fn wait_for(path: &str, until: &Until, limit: Duration) -> nix::Result<Value> {
     let start = Instant::now();
     let mut watch = Stopwatch::start();
@@ -80,7 +80,7 @@ pub fn wait_for(path: &str, until: &Until, limit: Duration) -> nix::Result<Value
 /// Files that stay open between calls.
 #[derive(Default)]
 pub struct Handles {
-    /// So many, ever.
+    /// Number of files ever opened.
     opened: u32,
     open: BTreeMap<u32, File>,
 }
@@ -112,7 +112,8 @@ impl Handles {
         Ok(data)
     }
 
-    /// The page behind the first `valid` bytes of the buffer is not accessible.
+    /// Reads into a buffer. The page behind the first `valid` bytes of the buffer is not
+    /// accessible.
     pub fn read_faulting(&mut self, handle: u32, valid: u32, max: u32) -> nix::Result<Vec<u8>> {
         const PAGE: usize = 1 << 16; // the largest that Linux has
         let (valid, max) = (valid as usize, max as usize);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What an init has to do before and after everything else.
+//! The duties of an init: mounts, signals, suspend, power off.
 
 use crate::files::{self, errno};
 use nix::mount::{MsFlags, mount};
@@ -15,7 +15,7 @@ use wire::Missing;
 const REQUIRED: &[(&str, &str)] =
     &[("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp")];
 
-/// A kernel may be built without these, and `debugfs=off` forbids the first.
+/// File systems that a kernel may lack; `debugfs=off` also forbids the first.
 const OPTIONAL: &[(&str, &str)] =
     &[("debugfs", "/sys/kernel/debug"), ("tracefs", "/sys/kernel/tracing")];
 
@@ -53,7 +53,7 @@ const HALT: Signal = Signal::SIGUSR1;
 const POWER_OFF: Signal = Signal::SIGUSR2;
 const REBOOT: Signal = Signal::SIGTERM;
 
-/// Does what busybox's `halt`, `poweroff` and `reboot` ask their init for.
+/// Handles the signals of busybox's `halt`, `poweroff` and `reboot`.
 pub fn handle_signals() -> io::Result<()> {
     let action = SigAction::new(SigHandler::Handler(end), SaFlags::SA_RESTART, SigSet::empty());
     for signal in [HALT, POWER_OFF, REBOOT] {

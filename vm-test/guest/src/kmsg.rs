@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel log, from `/dev/kmsg`: `level,sequence,time,flags;text`, one record a read.
+//! The kernel log from `/dev/kmsg`: `level,sequence,time,flags;text`, one record per read.
 
 use crate::files::errno;
 use nix::errno::Errno;
@@ -21,8 +21,8 @@ impl Kmsg {
         File::options().read(true).custom_flags(O_NONBLOCK).open("/dev/kmsg").map(Kmsg)
     }
 
-    /// Everything since the last time. Records may come faster than they are read: what is there now is not more than
-    /// the kernel can hold.
+    /// Reads the records since the last time. Stops after as many as the kernel can hold: new ones
+    /// may arrive faster than they are read.
     pub fn drain(&mut self) -> nix::Result<wire::Kmsg> {
         let mut log = wire::Kmsg::default();
         let mut buffer = [0; RECORD_MAX];
@@ -40,7 +40,8 @@ impl Kmsg {
     }
 }
 
-/// How many records the kernel's log can hold: it has a descriptor for each 32 bytes of text (`PRB_AVGBITS`).
+/// Number of records that the kernel's log can hold: it has a descriptor per 32 bytes of text
+/// (`PRB_AVGBITS`).
 fn capacity() -> nix::Result<usize> {
     const SYSLOG_ACTION_SIZE_BUFFER: i32 = 10;
     // SAFETY: This action takes no buffer.

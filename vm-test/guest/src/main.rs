@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The guest's init: does what the runner asks for, one call at a time, and answers with what the
-//! kernel said.
+//! The guest's init: makes one call at a time for the host, and returns the kernel's answer.
 
 mod calls;
 mod children;

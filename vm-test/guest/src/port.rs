@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The virtio-serial port to the runner.
+//! The virtio-serial port to the host.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use wire::{Message, PORT_NAME, frame};
 pub struct Port(Arc<Mutex<File>>);
 
 impl Port {
-    /// The end to write to, and the end to read from.
+    /// Opens the port: a shared end to write to, and an end to read from.
     pub fn open() -> io::Result<(Port, File)> {
         let file = File::options().read(true).write(true).open(find()?)?;
         let reader = file.try_clone()?;
@@ -26,8 +26,8 @@ impl Port {
         frame::send(&mut *file, message)
     }
 
-    /// Nobody sends while `sleep` suspends the guest. The port does not survive that: after it, the
-    /// driver does not hear that the host is still there, and is made to begin anew.
+    /// Sends nothing while `sleep` suspends the guest. Afterwards the driver does not notice that
+    /// the host is connected, and is bound again.
     pub fn asleep(&self, sleep: impl FnOnce() -> nix::Result<()>) -> io::Result<Slept> {
         let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let device = fs::canonicalize(class_of(&find()?).join("device"))?;
@@ -39,7 +39,7 @@ impl Port {
         Ok(Slept { result, reader: file.try_clone()? })
     }
 
-    /// Lets the runner tell a guest that is stuck in a call from one that is gone.
+    /// Lets the host distinguish a guest that is stuck in a call from one that hangs.
     pub fn start_heartbeat(&self) {
         let port = self.clone();
         thread::spawn(move || {
@@ -50,10 +50,10 @@ impl Port {
     }
 }
 
-/// What there is after the guest was suspended, or was not.
+/// The result of a suspend.
 pub struct Slept {
     pub result: nix::Result<()>,
-    /// The end to read from; the one before is of no use any more.
+    /// The new end to read from; the earlier one no longer works.
     pub reader: File,
 }
 
@@ -64,7 +64,7 @@ fn class_of(node: &Path) -> PathBuf {
     Path::new(CLASS).join(node.file_name().unwrap_or_default())
 }
 
-/// The driver is built in, but makes its ports from a work item that may still be running.
+/// Waits for the port: a work item of the driver makes it.
 fn find() -> io::Result<PathBuf> {
     let mut watch = Stopwatch::start();
     loop {

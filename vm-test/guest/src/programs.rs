@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Programs of the guest, with a time limit.
+//! Runs programs with a time limit.
 
 use crate::files::errno;
 use nix::errno::Errno;
@@ -31,7 +31,7 @@ pub fn kill(pid: i32, signal: i32) -> nix::Result<()> {
     nix::sys::signal::kill(Pid::from_raw(pid), signal)
 }
 
-/// Standard output and error come back together, in the order in which they were written.
+/// Runs a program; returns standard output and error together, in the order of the writes.
 pub fn run(argv: &[String], limit: Duration) -> nix::Result<Value> {
     let (name, arguments) = argv.split_first().ok_or(Errno::EINVAL)?;
     let (reader, writer) = nix::unistd::pipe()?;
@@ -43,7 +43,7 @@ pub fn run(argv: &[String], limit: Duration) -> nix::Result<Value> {
         .stderr(writer)
         .process_group(0);
     let mut child = command.spawn().map_err(errno)?;
-    drop(command); // its copies of the pipe's end would keep the reader waiting
+    drop(command); // the reader would wait for its copies of the pipe's end
 
     let (sender, ended) = mpsc::channel();
     thread::spawn(move || {

@@ -34,11 +34,11 @@ pub fn run(
         .status()
         .map_err(errno)?;
 
-    // For the shell; no path of ours is a relative one. (As an option of its command this would take
-    // a socket pair, and a kernel may be built without networking.)
+    // For the shell; the agent uses no relative path. (An option of the command would need a socket
+    // pair, and a kernel may lack networking.)
     env::set_current_dir("/modules").map_err(errno)?;
 
-    // A session of its own with the terminal as its controlling one: without it no job control.
+    // Job control needs a session with the terminal as its controlling one.
     let mut shell = Command::new(BUSYBOX);
     shell.args(["setsid", "-c", BUSYBOX, "sh"]);
     match script {
@@ -58,7 +58,7 @@ pub fn run(
         .spawn()
         .map_err(errno)?;
     let pid = Pid::from_raw(shell.id() as i32);
-    // Whatever the shell leaves behind becomes init's child: reap it all.
+    // Orphans of the shell become init's children: reap them all.
     let status = loop {
         match wait() {
             Ok(WaitStatus::Exited(who, code)) if who == pid => break Exit::Code(code),
@@ -69,7 +69,8 @@ pub fn run(
             Err(e) => return Err(e),
         }
     };
-    // Or its last words are lost when the machine goes. The end of the session hung up `tty`.
+    // Waits until the output is sent, before the machine ends. The end of the session hung up
+    // `tty`.
     tcdrain(open()?)?;
     Ok(Value::Program { status, output: Vec::new() })
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls in processes of their own: what is to run beside the agent, or to be killed.
+//! Calls in processes of their own, to run beside the agent or to be killed.
 //!
-//! The agent starts itself again; the call goes in through standard input, and two frames come out
-//! through standard output: that the call begins, and its answer.
+//! The agent starts itself again, with the call on standard input. Standard output gets two frames:
+//! the call begins; its answer.
 
 use crate::calls::Agent;
 use crate::children;
@@ -49,7 +49,7 @@ impl Tasks {
 
         let (sender, answer) = mpsc::channel();
         thread::spawn(move || {
-            // An end of file is a task that died: the dropped sender says so.
+            // An end of file: the task died, and the sender is dropped.
             if let Ok(answer) = frame::receive(&mut stdout) {
                 let _ = sender.send(answer);
             }

@@ -112,9 +112,9 @@ mod tests {
 
     #[test]
     fn a_verdict_says_why() {
-        let no = Verdict { works: false, why: "no output for 10.0 s".into() };
+        let no = Verdict { works: false, why: "silent for 10.0 s".into() };
         assert_eq!(no.choice().accel, Accel::Tcg);
-        assert_eq!(no.choice().why, "KVM failed its trial boot: no output for 10.0 s");
+        assert_eq!(no.choice().why, "KVM failed its trial boot: silent for 10.0 s");
         assert_eq!(Verdict { works: true, why: String::new() }.choice().accel, Accel::Kvm);
     }
 

@@ -40,7 +40,7 @@ impl Display for NoAnswer {
             }
             NoAnswer::Silent { doing, limit } => {
                 let seconds = limit.as_secs_f64();
-                write!(f, "the guest hangs: no output for {seconds:.1} s during '{doing}'")
+                write!(f, "the guest hung: silent for {seconds:.1} s during '{doing}'")
             }
             NoAnswer::Malformed { doing, reason } => {
                 write!(f, "invalid message from the guest agent ({reason}) during '{doing}'")

@@ -53,3 +53,4 @@ pub mod vm;
 pub use event::{Event, Observer};
 pub use machine::{Config, Machine};
 pub use vm::Vm;
+pub use wire;

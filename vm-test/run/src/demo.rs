@@ -352,7 +352,7 @@ impl<'a> Demonstration<'a> {
             format!("Start a timer on each CPU that wakes its thread every {period_us} µs");
         let mut commands = vec![format!("echo {period_us} > {PERIOD}")];
         if let Some(cpu) = toggled {
-            why += &format!("; take CPU {cpu} offline and online meanwhile");
+            why += &format!("; take CPU {cpu} offline and online while they fire");
             commands.extend([toggle(cpu, 0), toggle(cpu, 1)]);
         }
         commands.push(format!("echo 0 > {PERIOD}"));

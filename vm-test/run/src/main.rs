@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Shows the modules in a VM with a stock kernel, or gives a shell there.
+//! Shows the modules in a VM with a stock kernel, or opens a shell there.
 
-// They panic where output.rs does not.
+// They panic on a closed pipe; output.rs does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod demo;
@@ -22,14 +22,14 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Show the threads follow their CPUs, and check all that is seen
+    /// Show how threads follow their CPUs, and check each step
     Demo {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
         args: demo::DemoArgs,
     },
-    /// A shell in the VM, on this terminal
+    /// Open a shell in the VM, on this terminal
     Shell {
         #[command(flatten)]
         options: Options,

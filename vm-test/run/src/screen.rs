@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the demo shows: on a terminal a table that stays in its place, elsewhere lines.
+//! The output of the demo: on a terminal a table that is updated in place, elsewhere lines.
 
 use anyhow::Result;
 use cli::{output, say, terminal};
@@ -12,10 +12,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 use wire::Call;
 
-/// How often the table is made anew while nothing else happens.
+/// Time between two updates of the table.
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// Lines of the log that are kept for the next drawing: more than terminals have.
+/// Number of log lines that are kept: more than terminals have.
 const LOG: usize = 500;
 
 pub enum Screen {
@@ -23,13 +23,13 @@ pub enum Screen {
     Live(Live),
 }
 
-/// The table, the present action below it, and the last of the log below that.
+/// The table, the present action below it, and the end of the log below that.
 pub struct Live {
     term: Term,
     rows: Vec<Row>,
     action: Vec<String>,
     log: VecDeque<String>,
-    /// How many lines are on the terminal.
+    /// Number of lines on the terminal.
     drawn: usize,
 }
 
@@ -53,7 +53,7 @@ impl Screen {
         matches!(self, Screen::Live(_))
     }
 
-    /// What is going to be done, and the commands that one would type for it.
+    /// Shows the next action, and the commands to type for it.
     pub fn action(&mut self, why: &str, commands: &[&str]) {
         let mut lines = vec![style(format!("# {why}")).cyan().to_string()];
         lines.extend(commands.iter().map(|command| format!("{} {command}", style("~ #").green())));
@@ -76,14 +76,14 @@ impl Screen {
         }
     }
 
-    /// A command, and what it printed. The live table shows that anyway.
+    /// Shows a command and its output. The live table has that anyway.
     pub fn output(&mut self, command: &str, output: &str) {
         if let Screen::Lines = self {
             say!("\n{} {command}\n{output}", style("~ #").green());
         }
     }
 
-    /// The table as it is now; when the module is gone, as it was last.
+    /// Updates the table; without the module it stays as it was.
     pub fn refresh(&mut self, recorder: &mut Recorder<'_>) -> Result<()> {
         if let Screen::Live(live) = self {
             let rows = recorder.table(live.size().1)?;
@@ -95,7 +95,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Gives people some time to look.
+    /// Updates the table for some time, in which the user can look.
     pub fn pause(&mut self, recorder: &mut Recorder<'_>, time: Duration) -> Result<()> {
         let vm = recorder.vm();
         vm.outside_test_limit(|| {
@@ -113,8 +113,7 @@ impl Screen {
 }
 
 impl Live {
-    /// Rows and columns to draw on: the first line of the terminal, the one of the cursor, and the
-    /// last column stay free.
+    /// Rows and columns to draw on. The first line, that of the cursor and the last column stay free.
     fn size(&self) -> (usize, usize) {
         let (height, width) = self.term.size();
         (usize::from(height.max(6)) - 2, usize::from(width.max(20)) - 1)
@@ -122,7 +121,7 @@ impl Live {
 
     fn draw(&mut self) {
         if terminal::take_resumed() {
-            // The shell has written below the old table.
+            // The shell has written below the table.
             self.drawn = 0;
         }
         if !terminal::is_foreground() {
@@ -145,8 +144,7 @@ impl Live {
     }
 }
 
-/// At most `height` lines: the action whole, then the table, then as much of the log as fits, at
-/// least its last line.
+/// At most `height` lines: the action, then the table, then the end of the log, at least one line.
 fn layout(rows: &[Row], action: &[String], log: &VecDeque<String>, height: usize) -> Vec<String> {
     let room = height.saturating_sub(action.len() + 3); // two empty lines and a line of the log
     let mut lines: Vec<String> = table::fitting(rows, room)
@@ -191,14 +189,14 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_counted() {
+    fn cpus_that_do_not_fit_are_counted() {
         let lines = drawn(24, 22);
         assert!(lines.contains(&"9 more CPUs do not fit into this terminal".into()), "{lines:?}");
         assert!(lines.contains(&"# why".into()) && lines.contains(&"log 99".into()), "{lines:?}");
     }
 
     #[test]
-    fn the_log_has_the_rest_of_a_large_terminal() {
+    fn the_log_fills_the_rest_of_a_large_terminal() {
         let lines = drawn(4, 58);
         let log = lines.iter().filter(|line| line.starts_with("log ")).count();
         assert_eq!(log, 58 - 5 - 4, "{lines:?}");

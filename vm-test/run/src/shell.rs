@@ -17,14 +17,14 @@ use std::thread;
 use std::time::Duration;
 use wire::{Answer, Call, Exit, Value};
 
-/// Ctrl-] as in telnet: for a guest that does not listen any more.
+/// Ctrl-], as in telnet, for a guest that does not respond.
 const ESCAPE: u8 = 0x1d;
 
-/// What the guest's programs need to know of this terminal.
+/// Variables about this terminal for the guest's programs.
 const VARS: [&str; 3] = ["TERM", "NO_COLOR", "RUST_SMPBOOT_ASCII"];
 
-/// Of a kernel that ends. After that it stops the CPUs, and may warn that a program still uses one.
-const LAST_WORDS: [&str; 3] = ["reboot: Power down", "reboot: Restarting system", HALTED];
+/// Last lines of a kernel. Afterwards it stops the CPUs, and may warn about a program that uses one.
+const LAST_LINES: [&str; 3] = ["reboot: Power down", "reboot: Restarting system", HALTED];
 
 pub fn run(options: &Options) -> Result<ExitCode> {
     let machine = options.machine()?;
@@ -33,17 +33,17 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let script = match io::stdin().is_terminal() {
         true => None,
         false => {
-            // Of any encoding.
+            // In any encoding.
             let mut script = Vec::new();
             io::stdin().read_to_end(&mut script).context("standard input")?;
             Some(script)
         }
     };
     if script.is_none() {
-        say!("`poweroff` or Ctrl-D leaves; Ctrl-] if the guest does not listen any more.\n");
+        say!("`poweroff` or Ctrl-D ends the session; Ctrl-] if the guest does not respond.\n");
     }
 
-    // What is late of the boot's log is no part of the session.
+    // Late lines of the boot are no part of the session.
     let from = vm.console_len();
     vm.mark("vm-test: shell")?;
     vm.wait_line(from, "vm-test: shell")?;
@@ -63,16 +63,16 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     let status = match (answer?, ended) {
         (Ok(Ok(Value::Program { status, .. })), _) => {
             vm.shut_down()?;
-            as_a_shell(status)
+            shell_status(status)
         }
-        (Ok(other), _) => bail!("no shell: {other:?}"),
-        // Their cause: the guest reboots after a panic.
+        (Ok(other), _) => bail!("the guest cannot start a shell: {other:?}"),
+        // The splats are the reason: the guest reboots after a panic.
         (Err(NoAnswer::Exited { .. }), _) if !splats.is_empty() => exit::TEST_FAILED,
         (Err(NoAnswer::Exited { .. }), Some(how)) if is_script => {
             note!("vm-test: the guest {how} before the script ended");
             exit::GUEST_ENDED
         }
-        // `poweroff` is a way to leave.
+        // `poweroff` ends the session.
         (Err(NoAnswer::Exited { .. }), Some(how)) => {
             note!("vm-test: the guest {how}");
             0
@@ -86,7 +86,7 @@ fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Ans
     vm.ends_when_suspended();
     vm.echo_console(Box::new(output::write));
     if script.is_none() {
-        // A person sees that nothing happens, and has Ctrl-].
+        // The user sees that nothing happens, and has Ctrl-].
         vm.set_limits(Limits { silence: Duration::MAX / 2, ..vm.limits() });
         terminal::raw()?;
         let (input, killer) = (vm.console_input()?, vm.killer());
@@ -101,23 +101,22 @@ fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Ans
     Ok(vm.try_call(Call::Shell { tty, rows, columns, vars, script }))
 }
 
-/// The splats since that line of the console. A script may print what it wants: only the kernel's
-/// own lines count.
+/// The splats since this line of the console. Only the kernel's own lines count, not a script's.
 fn splats(vm: &Vm, from: usize) -> Vec<Splat> {
     let mut scanner = Scanner::default();
     if vm.is_running() && vm.kmsg().is_ok() {
         vm.records().iter().filter(|record| !record.user).for_each(|r| scanner.record(r));
     } else {
         let lines = vm.console(from..usize::MAX);
-        let told =
-            lines.iter().take_while(|line| !LAST_WORDS.iter().any(|last| line.contains(last)));
-        told.filter(|line| line.starts_with('[')).for_each(|line| scanner.line(line));
+        let lines_of_session =
+            lines.iter().take_while(|line| !LAST_LINES.iter().any(|last| line.contains(last)));
+        lines_of_session.filter(|line| line.starts_with('[')).for_each(|line| scanner.line(line));
     }
     scanner.finish()
 }
 
-/// As a shell would report it.
-fn as_a_shell(status: Exit) -> u8 {
+/// The status as a shell reports it.
+fn shell_status(status: Exit) -> u8 {
     match status {
         Exit::Code(code) => code as u8,
         Exit::Signal(signal) => 128 + signal as u8,
@@ -129,7 +128,7 @@ fn type_all(mut guest: UnixStream, kill: impl Fn()) {
     loop {
         match io::stdin().read(&mut buffer) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Ok(0) | Err(_) => return kill(), // the terminal is gone
+            Ok(0) | Err(_) => return kill(), // the terminal was closed
             Ok(n) if buffer[..n].contains(&ESCAPE) => kill(),
             Ok(n) => {
                 if guest.write_all(&buffer[..n]).is_err() {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A message on the wire: its length in four bytes, little end first, then the postcard encoding.
+//! Encoding of a message: its length in four bytes, little end first, then postcard.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Error, ErrorKind, Read, Write};
 
-/// More than any message has; a length beyond it is garbage on the line.
+/// Upper bound of a message's length; anything longer is invalid.
 const MAX: usize = 64 << 20;
 
 pub fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
@@ -17,7 +17,7 @@ pub fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
             format!("a message of {} bytes", body.len()),
         ));
     }
-    // In one piece, so that two writers of one port need no more than a lock around this.
+    // In one write, so that a lock around this is enough for two writers.
     let mut frame = Vec::with_capacity(4 + body.len());
     frame.extend((body.len() as u32).to_le_bytes());
     frame.extend(body);

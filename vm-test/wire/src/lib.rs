@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the runner on the host and the agent in the guest say to each other.
+//! Messages between the host and the agent in the guest.
 //!
-//! The runner sends [`Request`]s, the agent answers each with one [`Message::Reply`], in order, and says
-//! [`Message::Alive`] about once a second in between. Both ends are built from the same source; [`VERSION`] finds an
-//! agent that was not.
+//! The host sends [`Request`]s. The agent answers each with one [`Message::Reply`], in order, and
+//! sends [`Message::Alive`] about once a second. Both ends are built from the same source;
+//! [`VERSION`] detects an agent that is not.
 
 mod display;
 pub mod frame;
@@ -19,10 +19,10 @@ pub const VERSION: u32 = 3;
 /// The virtio-serial port that carries the frames.
 pub const PORT_NAME: &str = "rust_smpboot.agent";
 
-/// In each process of the agent.
+/// The first open file's number, in each process of the agent.
 pub const FIRST_HANDLE: u32 = 1;
 
-/// What the guest's kernel answered to one system call: a raw errno when it refused.
+/// Answer of the guest's kernel to one call: a value, or a raw errno if it refused.
 pub type Answer = Result<Value, i32>;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,9 +33,9 @@ pub struct Request {
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Message {
-    /// The first word of the agent.
+    /// The agent's first message.
     Hello(Hello),
-    /// User space runs, whatever the present call is waiting for.
+    /// User space runs, even if the present call waits.
     Alive,
     Reply {
         id: u32,

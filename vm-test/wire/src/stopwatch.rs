@@ -2,13 +2,14 @@
 
 //! Time during which this process ran, for limits.
 //!
-//! A process can be stopped (Ctrl-Z, `SIGSTOP`, the cgroup freezer), and so can the machine below it. No clock of the kernel
-//! excludes all of these. A limit must not count them: the user's pause is not the guest's delay.
+//! A process can be stopped (Ctrl-Z, `SIGSTOP`, the cgroup freezer), and so can the machine below
+//! it. No clock of the kernel excludes all of these. A limit must not count them: the user's pause
+//! is not the guest's delay.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-/// Counts the time between two looks at it, but no gap as more than [`Stopwatch::LONGEST`].
+/// Adds up the time between two calls of `elapsed`, each gap as at most [`Stopwatch::LONGEST`].
 #[derive(Debug)]
 pub struct Stopwatch {
     ran: Duration,
@@ -19,7 +20,7 @@ impl Stopwatch {
     /// More than a busy host delays a thread, less than any limit.
     pub const LONGEST: Duration = Duration::from_secs(1);
 
-    /// Look at it so often, or time gets lost that should count.
+    /// Interval in which to call `elapsed`; otherwise it misses time.
     pub const TICK: Duration = Duration::from_millis(250);
 
     pub fn start() -> Stopwatch {

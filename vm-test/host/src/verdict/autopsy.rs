@@ -74,7 +74,7 @@ fn ask(vm: &Vm) -> String {
     let registers = json!({ "command-line": "info registers -a" });
     let registers = match vm.qmp("human-monitor-command", registers) {
         Ok(answer) => answer.as_str().unwrap_or("none").to_string(),
-        Err(e) => format!("no registers: {e:#}"),
+        Err(e) => format!("registers unavailable: {e:#}"),
     };
     vm.kill();
     registers

@@ -382,8 +382,8 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_nonsense_is_garbled() {
-        let mut connection = stand_in("printf 'nonsense' >&$AGENT; exec sleep 60");
+    fn an_invalid_frame_is_reported() {
+        let mut connection = stand_in("printf 'not a frame' >&$AGENT; exec sleep 60");
         let got = connection.call(Call::Kmsg);
         assert!(matches!(got, Err(NoAnswer::Malformed { .. })), "{got:?}");
     }

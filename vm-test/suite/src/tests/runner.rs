@@ -184,7 +184,7 @@ fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
     vm.set_limits(Limits { call: Duration::from_secs(10), ..vm.limits() });
     let faults = judged(vm, |vm| vm.taint().map(drop));
     // The first thing to be asked of the guest is asked before the test begins.
-    assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("hangs")), "{faults:?}");
+    assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("hung")), "{faults:?}");
     assert!(matches!(vm.no_answer(), Some(NoAnswer::Silent { .. })));
     Ok(())
 }
