@@ -93,6 +93,13 @@ macro_rules! counts {
         /// The number of counters.
         pub const COUNTS: usize = [$(stringify!($name)),*].len();
 
+        impl Counts<u64> {
+            /// No counter has counted anything.
+            pub const NONE: Self = Self {
+                $($name: 0,)*
+            };
+        }
+
         impl<T> Counts<T> {
             /// Returns what `value` returns for the name of each counter.
             #[inline]
