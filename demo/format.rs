@@ -19,11 +19,11 @@ const fn c_str(text: &'static str) -> &'static CStr {
 
 /// Declares an enum whose variants have numbers and names.
 macro_rules! named {
-    ($(#[$of:meta])* $Enum:ident { $($(#[$doc:meta])* $Variant:ident = $number:literal, $name:literal;)* }) => {
-        $(#[$of])*
+    ($(#[$doc:meta])* $Enum:ident { $($Variant:ident = $number:literal, $name:literal;)* }) => {
+        $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum $Enum {
-            $($(#[$doc])* $Variant = $number,)*
+            $(#[doc = $name] $Variant = $number,)*
         }
 
         impl $Enum {
@@ -42,23 +42,16 @@ macro_rules! named {
 }
 
 named! {
-    /// A kind of event: its number in a [`Record`], its name in the text and in the kernel log.
+    /// A kind of event, a callback or a wake: its number in a [`Record`], its name in the text and
+    /// in the kernel log.
     Kind {
-        /// The callback `create`.
         Create = 1, "create";
-        /// The callback `setup`.
         Setup = 2, "setup";
-        /// The callback `park`.
         Park = 3, "park";
-        /// The callback `unpark`.
         Unpark = 4, "unpark";
-        /// The callback `cleanup`, while the CPU is online.
         CleanupOnline = 5, "cleanup(online)";
-        /// The callback `cleanup`, while the CPU is offline.
         CleanupOffline = 6, "cleanup(offline)";
-        /// A wake of the thread, by any CPU.
         Wake = 7, "wake";
-        /// The callback `run`.
         Run = 8, "run";
     }
 }
@@ -90,15 +83,22 @@ impl Kind {
 
 /// Declares the counters of a thread.
 macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident)*) => {
+    ($($name:ident)*) => {
         /// Something for each counter of a thread. A counter has a file and a column of the summary.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counts<T> {
-            $($(#[$doc])* pub $name: T,)*
+            $(#[doc = concat!("Of `", stringify!($name), "`.")] pub $name: T,)*
         }
 
         /// The number of counters.
         pub const COUNTS: usize = [$(stringify!($name)),*].len();
+
+        impl Counts<u64> {
+            /// No counter has counted anything.
+            pub const NONE: Self = Self {
+                $($name: 0,)*
+            };
+        }
 
         impl<T> Counts<T> {
             /// Returns what `value` returns for the name of each counter.
@@ -122,38 +122,19 @@ macro_rules! counts {
     };
 }
 
+// `should_run` is no event: the kernel asks as often as it likes.
 counts! {
-    /// Calls of `create`.
-    create
-    /// Calls of `setup`.
-    setup
-    /// Calls of `should_run`, which are no events: the kernel asks as often as it likes.
-    should_run
-    /// Calls of `run`.
-    run
-    /// Calls of `park`.
-    park
-    /// Calls of `unpark`.
-    unpark
-    /// Calls of `cleanup`.
-    cleanup
-    /// Wakes.
-    wake
+    create setup should_run run park unpark cleanup wake
 }
 
 named! {
     /// A state in the life of a thread, as `kernel/smpboot.c` defines it.
     State {
-        /// No thread.
-        None = 0, "none";
-        /// Made, and parked by `__smpboot_create_thread()`; its function did not run yet.
-        Created = 1, "created";
-        /// Between `setup` or `unpark`, and `park` or `cleanup`.
-        Active = 2, "active";
-        /// After `park`.
+        None = 0, "none"; // no thread
+        Created = 1, "created"; // parked by __smpboot_create_thread(), its function did not run yet
+        Active = 2, "active"; // between setup or unpark, and park or cleanup
         Parked = 3, "parked";
-        /// After `cleanup`, the last callback of a thread.
-        Stopped = 4, "stopped";
+        Stopped = 4, "stopped"; // after cleanup, the last callback
     }
 }
 
@@ -239,33 +220,20 @@ pub const BUCKETS: usize = 36;
 
 /// Returns the bucket of a latency.
 #[inline]
-pub const fn bucket(nanoseconds: u64) -> usize {
-    let bucket = (u64::BITS - nanoseconds.leading_zeros()) as usize;
-    if bucket < BUCKETS {
-        bucket
-    } else {
-        BUCKETS - 1
-    }
+pub fn bucket(nanoseconds: u64) -> usize {
+    ((u64::BITS - nanoseconds.leading_zeros()) as usize).min(BUCKETS - 1)
 }
 
 /// Returns where a bucket begins, in nanoseconds.
 #[inline]
-pub const fn bucket_begin(bucket: usize) -> u64 {
-    if bucket == 0 {
-        0
-    } else {
-        1 << (bucket - 1)
-    }
+pub fn bucket_begin(bucket: usize) -> u64 {
+    (1 << bucket) >> 1
 }
 
 /// Returns where a bucket ends, in nanoseconds. The last one does not.
 #[inline]
-pub const fn bucket_end(bucket: usize) -> Option<u64> {
-    if bucket + 1 < BUCKETS {
-        Some(1 << bucket)
-    } else {
-        None
-    }
+pub fn bucket_end(bucket: usize) -> Option<u64> {
+    (bucket + 1 < BUCKETS).then(|| 1 << bucket)
 }
 
 /// The name of the module, of its directory and of its wait queue.

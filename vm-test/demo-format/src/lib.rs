@@ -34,17 +34,8 @@ impl Serialize for format::State {
 }
 
 impl format::Counts<u64> {
-    /// Of a thread that was made, set up, and has done nothing yet.
-    pub const SET_UP: Self = Self {
-        create: 1,
-        setup: 1,
-        should_run: 0,
-        run: 0,
-        park: 0,
-        unpark: 0,
-        cleanup: 0,
-        wake: 0,
-    };
+    /// Counters of a thread after `setup`.
+    pub const SET_UP: Self = Self { create: 1, setup: 1, ..Self::NONE };
 
     /// Calls `read` for the name of each counter but `should_run`, which is not the module's to decide.
     pub fn read<E>(mut read: impl FnMut(&'static str) -> Result<u64, E>) -> Result<Self, E> {

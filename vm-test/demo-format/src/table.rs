@@ -62,36 +62,24 @@ pub fn fitting(rows: &[Row], room: usize) -> Vec<Row> {
     shown
 }
 
-struct Column {
-    name: &'static str,
-    /// At least.
-    width: usize,
-    is_text: bool,
-}
-
-const fn text(name: &'static str, width: usize) -> Column {
-    Column { name, width, is_text: true }
-}
-
-const fn number(name: &'static str, width: usize) -> Column {
-    Column { name, width, is_text: false }
-}
+/// Name, smallest width, and whether it is text (aligned to the left).
+type Column = (&'static str, usize, bool);
 
 /// Columns of `summary`.
 const COUNTS: [Column; 9] = [
-    number("cpu", 3),
-    text("online", 6),
-    text("state", 8),
-    number("pid", 5),
-    number("setup", 5),
-    number("park", 4),
-    number("unpark", 6),
-    number("wake", 6),
-    number("run", 6),
+    ("cpu", 3, false),
+    ("online", 6, true),
+    ("state", 8, true),
+    ("pid", 5, false),
+    ("setup", 5, false),
+    ("park", 4, false),
+    ("unpark", 6, false),
+    ("wake", 6, false),
+    ("run", 6, false),
 ];
 
 const FIGURES: [Column; 4] =
-    [number("pend", 4), number("p50", 8), number("p99", 8), number("max", 7)];
+    [("pend", 4, false), ("p50", 8, false), ("p99", 8, false), ("max", 7, false)];
 
 /// The last column: a histogram.
 const LATENCY: &str = "latency";
@@ -109,8 +97,7 @@ pub fn rows(
     width: usize,
 ) -> Result<Vec<Row>> {
     let table = files::summary(summary)?;
-    let indices =
-        COUNTS.iter().map(|count| table.column(count.name)).collect::<Result<Vec<_>>>()?;
+    let indices = COUNTS.iter().map(|count| table.column(count.0)).collect::<Result<Vec<_>>>()?;
     let (online, state, max) =
         (table.column("online")?, table.column("state")?, table.column("max_ns")?);
 
@@ -131,7 +118,7 @@ pub fn rows(
     let range = sum.range();
 
     let columns: Vec<&Column> = COUNTS.iter().chain(&FIGURES).collect();
-    let head = columns.iter().map(|column| column.name).chain([LATENCY]);
+    let head = columns.iter().map(|column| column.0).chain([LATENCY]);
     let mut lines = vec![(head.map(String::from).collect::<Vec<_>>(), RowKind::Head)];
     for (row, latencies) in table.rows.iter().zip(&latencies) {
         let mut cells: Vec<String> = indices.iter().map(|index| row[*index].clone()).collect();
@@ -153,21 +140,19 @@ pub fn rows(
     }
 
     let longest = |i: usize| lines.iter().map(|(cells, _)| cells[i].chars().count()).max();
-    let mut widths: Vec<usize> =
-        (0..=columns.len()).map(|i| longest(i).unwrap_or_default()).collect();
-    for (width, column) in widths.iter_mut().zip(&columns) {
-        *width = column.width.max(*width);
-    }
+    let least = |i: usize| columns.get(i).map_or(0, |column| column.1);
+    let widths: Vec<usize> =
+        (0..=columns.len()).map(|i| longest(i).unwrap_or_default().max(least(i))).collect();
     let mut shown: Vec<usize> = (0..widths.len()).collect();
     for name in OPTIONAL {
         if shown.iter().map(|i| widths[*i] + 1).sum::<usize>() - 1 <= width {
             break;
         }
-        shown.retain(|i| columns.get(*i).is_none_or(|column| column.name != name));
+        shown.retain(|i| columns.get(*i).is_none_or(|column| column.0 != name));
     }
     let line = |cells: &[String]| {
         let cell = |i: &usize| match columns.get(*i) {
-            Some(column) if !column.is_text => format!("{:>1$}", cells[*i], widths[*i]),
+            Some((.., false)) => format!("{:>1$}", cells[*i], widths[*i]),
             _ => format!("{:<1$}", cells[*i], widths[*i]),
         };
         shown.iter().map(cell).collect::<Vec<_>>().join(" ").trim_end().to_owned()

@@ -253,6 +253,7 @@ fn number<T: std::str::FromStr>(text: &str, key: &str) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use expect_test::expect;
 
     const TEXT: &str = "\
 # tracer: nop
@@ -273,28 +274,17 @@ CPU:1 [LOST 2 EVENTS]
     fn a_trace_is_read() {
         let trace = Trace::parse(TEXT.as_bytes()).unwrap();
         assert_eq!(trace.lost, 2);
-        let what: Vec<_> = trace.events.iter().map(|event| event.what.clone()).collect();
-        assert_eq!(
-            what,
-            [
-                What::Marker(Marker::Begin("cpu1 offline".into())),
-                What::HotplugEnter {
-                    cpu: 1,
-                    target: 142,
-                    step: 147,
-                    function: "smpboot_park_threads".into()
-                },
-                What::Thread { comm: "rust_demo/1".into() },
-                What::Switch {
-                    from: "cpuhp/1".into(),
-                    state: "D".into(),
-                    to: "rust_demo/1".into()
-                },
-                What::HotplugExit { cpu: 1, step: 147, ret: -11 },
-                What::Other,
-                What::Other,
-            ]
-        );
+        let what: Vec<_> = trace.events.iter().map(|event| format!("{:?}\n", event.what)).collect();
+        expect![[r#"
+            Marker(Begin("cpu1 offline"))
+            HotplugEnter { cpu: 1, target: 142, step: 147, function: "smpboot_park_threads" }
+            Thread { comm: "rust_demo/1" }
+            Switch { from: "cpuhp/1", state: "D", to: "rust_demo/1" }
+            HotplugExit { cpu: 1, step: 147, ret: -11 }
+            Other
+            Other
+        "#]]
+        .assert_eq(&what.concat());
         let enter = &trace.events[1];
         assert_eq!(
             (enter.time, enter.cpu, enter.task.as_str(), enter.pid),
@@ -317,28 +307,35 @@ CPU:1 [LOST 2 EVENTS]
 
     #[test]
     fn rubbish_in_a_trace_is_refused() {
-        let refused = |text: &str| format!("{:#}", Trace::parse(text.as_bytes()).unwrap_err());
-        assert_eq!(refused("hello"), "trace: line 1: `hello`: no task");
-        assert_eq!(
-            refused("# entries-in-buffer/entries-written: 9/7"),
-            "trace: line 1: `# entries-in-buffer/entries-written: 9/7`: more kept than written"
-        );
-        let line = |rest: &str| refused(&format!("              sh-{rest}"));
-        assert!(line("x  [002] .. 1.000000: a: b").contains(": no pid"));
-        assert!(line("1  [x] .. 1.000000: a: b").contains(": no CPU"));
-        assert!(line("1  [002]").ends_with(": no CPU"));
-        assert!(line("1  [002] .. 12345: a: b").contains("is the clock `mono`?"));
-        assert!(line("1  [002] .. -1.000000: a: b").contains("is the clock `mono`?"));
-        assert!(line("1  [002] .. 99999999999999.000000: a: b").contains("no time"));
-        assert!(line("1  [002] .. 1.000000: a").ends_with(": no name"));
-        assert!(
-            line("1  [002] .. 1.000000: cpuhp_enter: cpu: x")
-                .ends_with(": not as cpuhp_enter is known")
-        );
-        assert!(
-            line("1  [002] .. 1.000000: sched_switch: x")
-                .ends_with(": not as sched_switch is known")
-        );
+        let sh = |rest: &str| format!("              sh-{rest}");
+        let rubbish = [
+            "hello".into(),
+            "# entries-in-buffer/entries-written: 9/7".into(),
+            sh("x  [002] .. 1.000000: a: b"),
+            sh("1  [x] .. 1.000000: a: b"),
+            sh("1  [002]"),
+            sh("1  [002] .. 12345: a: b"),
+            sh("1  [002] .. -1.000000: a: b"),
+            sh("1  [002] .. 99999999999999.000000: a: b"),
+            sh("1  [002] .. 1.000000: a"),
+            sh("1  [002] .. 1.000000: cpuhp_enter: cpu: x"),
+            sh("1  [002] .. 1.000000: sched_switch: x"),
+        ];
+        let refused =
+            rubbish.map(|text| format!("{:#}\n", Trace::parse(text.as_bytes()).unwrap_err()));
+        expect![[r#"
+            trace: line 1: `hello`: no task
+            trace: line 1: `# entries-in-buffer/entries-written: 9/7`: more kept than written
+            trace: line 1: `              sh-x  [002] .. 1.000000: a: b`: no pid: invalid digit found in string
+            trace: line 1: `              sh-1  [x] .. 1.000000: a: b`: no CPU: invalid digit found in string
+            trace: line 1: `              sh-1  [002]`: no CPU
+            trace: line 1: `              sh-1  [002] .. 12345: a: b`: no time in seconds and microseconds (is the clock `mono`?)
+            trace: line 1: `              sh-1  [002] .. -1.000000: a: b`: no time in seconds and microseconds (is the clock `mono`?)
+            trace: line 1: `              sh-1  [002] .. 99999999999999.000000: a: b`: no time in seconds and microseconds (is the clock `mono`?)
+            trace: line 1: `              sh-1  [002] .. 1.000000: a`: no name
+            trace: line 1: `              sh-1  [002] .. 1.000000: cpuhp_enter: cpu: x`: not as cpuhp_enter is known
+            trace: line 1: `              sh-1  [002] .. 1.000000: sched_switch: x`: not as sched_switch is known
+        "#]].assert_eq(&refused.concat());
         // A line of bytes that are no text does not end it.
         let trace =
             Trace::parse(b"            \xff\xfe\xfdx-1       [000] .....    14.000000: a: \xff\n")

@@ -128,8 +128,17 @@ struct Shown {
     figure: &'static str,
     divisor: fn(&Key) -> f64,
     section: fn(&Key) -> String,
-    label: fn(&Key) -> String,
 }
+
+/// Of a figure of one section.
+const PLAIN: Shown = Shown {
+    title: "",
+    unit: "instructions",
+    note: "",
+    figure: "",
+    divisor: |_| 1.0,
+    section: |_| String::new(),
+};
 
 pub(crate) fn mechanism(name: &str) -> &str {
     match name {
@@ -151,50 +160,45 @@ fn placed(key: &Key) -> String {
     format!("{place}, {}", if key.arg == 1 { "FIFO" } else { "normal priority" })
 }
 
-fn by_mechanism(key: &Key) -> String {
-    mechanism(&key.name).into()
+fn per_count(key: &Key) -> f64 {
+    f64::from(key.count.max(1))
+}
+
+fn many(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 const SHOWN: &[Shown] = &[
     Shown {
         title: "From wake to run",
-        unit: "instructions",
         note: "On the same CPU the waker goes to sleep after the wake, which is part of it at normal priority. An \
                interrupt (smp_call_function_single) has no priority.",
         figure: "latency",
-        divisor: |_| 1.0,
         section: placed,
-        label: by_mechanism,
+        ..PLAIN
     },
     Shown {
         title: "What the waker pays",
-        unit: "instructions",
         note: "With preemption off: what was woken runs later.",
         figure: "waker",
-        divisor: |_| 1.0,
         section: placed,
-        label: by_mechanism,
+        ..PLAIN
     },
     Shown {
         title: "A wake when the last one was not answered yet",
-        unit: "instructions",
         note: "The C twin always calls wake_up_process().",
         figure: "pending",
-        divisor: |_| 1.0,
         section: placed,
-        label: by_mechanism,
+        ..PLAIN
     },
     Shown {
         title: "A burst for one CPU, per item",
         unit: "instructions per item",
         note: "A thread is woken for each item and answers all with one run; a work queue, also rust_percpu_workqueue, runs a function for each.",
         figure: "burst",
-        divisor: |key| f64::from(key.count.max(1)),
-        section: |key| match key.count {
-            1 => "1 item".into(),
-            count => format!("{count} items"),
-        },
-        label: by_mechanism,
+        divisor: per_count,
+        section: |key| many(key.count, "item"),
+        ..PLAIN
     },
     Shown {
         title: "A burst that all CPUs queue for one, per item",
@@ -207,24 +211,17 @@ const SHOWN: &[Shown] = &[
     },
     Shown {
         title: "A turn of the core's loop",
-        unit: "instructions",
         note: "From one run to the next of a C thread that always has something to do, with callbacks that count.",
         figure: "turns",
-        divisor: |key| f64::from(key.count.max(1)),
-        section: |_| String::new(),
-        label: by_mechanism,
+        divisor: per_count,
+        ..PLAIN
     },
     Shown {
         title: "A CPU goes offline and comes back",
-        unit: "instructions",
         note: "With so many registrations, each of which has a thread on that CPU.",
         figure: "hotplug",
-        divisor: |_| 1.0,
-        section: |key| match key.arg {
-            1 => "1 registration".into(),
-            n => format!("{n} registrations"),
-        },
-        label: by_mechanism,
+        section: |key| many(key.arg, "registration"),
+        ..PLAIN
     },
     Shown {
         title: "To register and unregister, per CPU",
@@ -232,11 +229,8 @@ const SHOWN: &[Shown] = &[
         note: "Includes waiting, as for RCU's grace period (expedited).",
         figure: "register",
         divisor: |key| f64::from(key.cpus.max(1)),
-        section: |key| match key.cpus {
-            1 => "1 CPU".into(),
-            cpus => format!("{cpus} CPUs"),
-        },
-        label: by_mechanism,
+        section: |key| many(key.cpus, "CPU"),
+        ..PLAIN
     },
     Shown {
         title: "Memory of a thread",
@@ -245,17 +239,14 @@ const SHOWN: &[Shown] = &[
                so not to be relied upon: perhaps what the allocator keeps at hand for each CPU is missing.",
         figure: "memory",
         divisor: |key| f64::from(key.cpus.max(1)) * f64::from(key.arg.max(1)),
-        section: |_| String::new(),
-        label: by_mechanism,
+        ..PLAIN
     },
     Shown {
         title: "To record an event of the demo",
         unit: "instructions per turn",
-        note: "",
         figure: "call",
-        divisor: |key| f64::from(key.count.max(1)),
-        section: |_| String::new(),
-        label: by_mechanism,
+        divisor: per_count,
+        ..PLAIN
     },
     Shown {
         title: "Size of the twins",
@@ -263,13 +254,12 @@ const SHOWN: &[Shown] = &[
         note: "The thread's own functions are its callbacks and its wake; the module has the code that registers, and all \
                else that there is once.",
         figure: "size",
-        divisor: |_| 1.0,
         section: |key| match key.arg {
             0 => "text of the thread's functions".into(),
             1 => "text of the module".into(),
             _ => "data of the module".into(),
         },
-        label: by_mechanism,
+        ..PLAIN
     },
 ];
 
@@ -309,7 +299,7 @@ fn rows(shown: &Shown, figures: &[&Figure]) -> Vec<Row> {
         let by = 1.0 / (shown.divisor)(&figure.key);
         let first = figures.first().filter(|first| !std::ptr::eq(**first, *figure));
         Row {
-            label: (shown.label)(&figure.key),
+            label: mechanism(&figure.key.name).into(),
             stat: figure.stat().scaled(by),
             minimum: figure.minimum * by,
             rounds: figure.rounds,

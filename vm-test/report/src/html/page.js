@@ -22,7 +22,7 @@
 
   const kinds = new Map(run.kinds.map((kind) => [kind.name, Object.assign(kind, { shape: new Path2D(kind.path) })]));
   for (const cpu of run.cpus) {
-    for (const lane of ["power", "life", "running", "steps", "events", "joins", "sched"]) cpu[lane] = rows(cpu[lane]);
+    for (const [lane, table] of Object.entries(cpu)) if (lane !== "id") cpu[lane] = rows(table);
     for (const event of cpu.events) event.join = null;
     for (const join of cpu.joins) {
       join.wake = cpu.events[join.wake];
