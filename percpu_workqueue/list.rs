@@ -303,12 +303,13 @@ impl<Q: QueueType> List<Q> {
                 break;
             };
             // SAFETY: It is in this list, so that it is valid, and its links are ours. It is `PENDING`, as
-            // all in this list, and in none when `put` gets it, before which its links are read.
-            unsafe {
+            // all in this list, and in none now.
+            let entry = unsafe {
                 self.first = (*head.as_ref().links.get()).next;
                 write_once(&head.as_ref().list, 0);
-                put(slot, Entry::from_head(head));
-            }
+                Entry::from_head(head)
+            };
+            put(slot, entry);
         }
         // INVARIANT: The rest of the chain, or nothing.
         match NonNull::new(self.first) {

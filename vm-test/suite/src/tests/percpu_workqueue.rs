@@ -328,22 +328,24 @@ fn sleeping_work(vm: &Vm) -> Result<()> {
 const FAR: &str = "3600000";
 
 fn delayed(vm: &Vm) -> Result<()> {
+    // So that it is longer than the calls take that find the item pending.
+    let ms = 300 * vm.built_with().slowness();
     for queue in Queue::load(vm)? {
-        // The guest's clock tells when: uptime, in hundredths of a second.
+        // By the guest's clock: uptime, in hundredths of a second.
         let before = uptime(vm)?;
-        queue.write("queue_delayed", "300 1")?;
+        queue.write("queue_delayed", &format!("{ms} 1"))?;
         queue.write("queue_delayed", &format!("{FAR} 2"))?;
         // Pending all the time.
         queue.write("queue", "1-2")?;
         assert_eq!((queue.counts(1)?.merged, queue.counts(2)?.merged), (ITEMS, ITEMS));
         queue.until(1, "run", ITEMS)?;
         let took = uptime(vm)? - before;
-        ensure!(took >= 0.29, "{}: after {took} s, not 0.3", queue.name);
+        ensure!(took >= f64::from(ms) / 1e3 - 0.01, "{}: after {took} s, not {ms} ms", queue.name);
         assert_eq!(queue.counts(2)?.run, 0);
 
         queue.write("queue_delayed", &format!("{FAR} 3"))?;
         queue.write("cancel", "2")?;
-        // CPU 3 runs others meanwhile.
+        // CPU 3 runs other items until then.
         queue.write("queue_on", "3 0")?;
         queue.until(0, "run", ITEMS)?;
         assert_eq!(queue.counts(3)?.run, 0);
@@ -360,17 +362,18 @@ fn uptime(vm: &Vm) -> Result<f64> {
 }
 
 fn mod_delayed(vm: &Vm) -> Result<()> {
+    let ms = 100 * vm.built_with().slowness();
     for queue in Queue::load(vm)? {
         queue.write("queue_delayed", &format!("{FAR} 1"))?;
         queue.write("mod_delayed", "10 1")?;
         queue.until(1, "run", ITEMS)?;
         assert_eq!((queue.counts(1)?.queued, queue.counts(1)?.merged), (ITEMS, ITEMS));
 
-        queue.write("queue_delayed", "100 1")?;
+        queue.write("queue_delayed", &format!("{ms} 1"))?;
         queue.write("mod_delayed", &format!("{FAR} 1"))?;
         // Items of the same CPU and with the same delay: when they have run, the others would have, too.
         queue.write("queue_on", "1 2")?;
-        queue.write("queue_delayed", "200 0")?;
+        queue.write("queue_delayed", &format!("{} 0", 2 * ms))?;
         queue.until(0, "run", ITEMS)?;
         assert_eq!(queue.counts(1)?.run, ITEMS);
         queue.write("mod_delayed", "0 1")?;
