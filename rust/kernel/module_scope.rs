@@ -33,7 +33,7 @@
 //! - A registration that begins while the scope closes returns `ESHUTDOWN` at once. A registration
 //!   that completes while the scope closes returns `ESHUTDOWN`, too, and the scope undoes it. The
 //!   task that registers does not undo it, because that takes locks: a callback of a registration
-//!   that is just ending may wait for that task, while the scope waits for the callback and holds
+//!   that is just ending may wait for that task, while the task that waits for the callback holds
 //!   these locks.
 //! - The value of a leaked registration is leaked too. The kernel log names the registration.
 

@@ -27,8 +27,7 @@ use kernel::{
 ///
 /// Dropping it stops the threads and waits until they have exited. Drop it in process context, with
 /// no hotplug lock held. A drop in a callback of a hotplug thread or a hotplug state would wait for
-/// itself: it logs an error and leaves the registration in place, and the module's end unregisters
-/// it.
+/// itself. There it only logs an error, and the module's end unregisters the threads.
 ///
 /// A registration that is leaked with [`core::mem::forget`] ends with the module: see
 /// [`module_scope`](super::module_scope). The memory of its tasks, its storage and its value is
