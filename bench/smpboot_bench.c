@@ -44,7 +44,7 @@
 
 static DEFINE_MUTEX(bench_lock);
 static const struct smpboot_bench_ops *all_ops[MAX_OPS];
-static struct dentry *folder;
+static struct dentry *directory;
 static char *results;
 static size_t results_len;
 
@@ -688,16 +688,16 @@ static int __init bench_init(void)
 	results_len = scnprintf(results, RESULTS_SIZE, "clock 0 0 0 %zu read %llu %llu\n",
 				ARRAY_SIZE(reads), reads[0], overhead);
 
-	folder = debugfs_create_dir("smpboot_bench", NULL);
-	debugfs_create_file("run", 0200, folder, NULL, &run_fops);
-	debugfs_create_file("results", 0400, folder, NULL, &results_fops);
+	directory = debugfs_create_dir("smpboot_bench", NULL);
+	debugfs_create_file("run", 0200, directory, NULL, &run_fops);
+	debugfs_create_file("results", 0400, directory, NULL, &results_fops);
 	return 0;
 }
 module_init(bench_init);
 
 static void __exit bench_exit(void)
 {
-	debugfs_remove(folder);
+	debugfs_remove(directory);
 	free_all();
 }
 module_exit(bench_exit);
