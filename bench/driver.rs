@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `smpboot_bench.ko`, for the Rust modules that it measures.
+//! The interface of `smpboot_bench.ko` for the Rust modules that it measures.
 //!
 //! C header: `bench/smpboot_bench.h`
 
@@ -32,21 +32,21 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
-/// A way to have something done on a CPU: `struct smpboot_bench_ops`.
+/// A mechanism that runs work on a CPU: `struct smpboot_bench_ops`.
 pub(crate) trait Mechanism: Sync + 'static {
-    /// As in the commands and the results.
+    /// The name in the commands and the results.
     const NAME: &'static CStr;
 
-    /// Several wakes may lead to one run.
+    /// Several wakes may share one run.
     const COALESCES: bool = false;
 
-    /// What there is between start and stop.
+    /// The state between start and stop.
     type Handle: ForeignOwnable + 'static;
 
-    /// Makes it usable. The argument is 1 for FIFO, or how many registrations to make.
+    /// Prepares the mechanism. `arg` is 1 for FIFO, or the number of registrations to make.
     fn start(scope: &'static ModuleScope, arg: u32) -> Result<Self::Handle>;
 
-    /// Has the item run on `cpu`; it calls [`ran`]. Any context.
+    /// Makes the item run on `cpu`. The item calls [`ran`]. Any context.
     fn wake(handle: <Self::Handle as ForeignOwnable>::Borrowed<'_>, cpu: CpuId, item: u32);
 }
 
@@ -65,10 +65,10 @@ extern "C" {
     fn smpboot_bench_ran();
 }
 
-/// To be called first by each item that runs.
+/// Records the start of an item. Each item calls this first.
 #[inline(always)]
 pub(crate) fn ran() {
-    // SAFETY: A C function that may be called at any time, in any context.
+    // SAFETY: This C function may be called at any time, in any context.
     unsafe { smpboot_bench_ran() }
 }
 
@@ -88,7 +88,7 @@ impl<M: Mechanism> Callbacks<M> {
     /// `handle` must be valid for writing.
     unsafe extern "C" fn start(arg: c_uint, handle: *mut *mut c_void) -> c_int {
         from_result(|| {
-            // SAFETY: As said there.
+            // SAFETY: Null, or from a `&'static ModuleScope`.
             let scope = unsafe { SCOPE.load(Relaxed).as_ref() };
             let started = M::start(scope.ok_or(ENODEV)?, arg)?;
             // SAFETY: By the requirements of this function.
@@ -107,7 +107,7 @@ impl<M: Mechanism> Callbacks<M> {
 
     /// # Safety
     ///
-    /// `handle` is from a `start` that no `stop` undoes meanwhile, and `cpu` is possible.
+    /// `handle` is from a `start` that no `stop` undoes during the call, and `cpu` is possible.
     unsafe extern "C" fn wake(handle: *mut c_void, cpu: c_uint, item: c_uint) {
         // SAFETY: By the requirements of this function.
         let (handle, cpu) = unsafe { (M::Handle::borrow(handle), CpuId::from_u32_unchecked(cpu)) };
@@ -116,7 +116,7 @@ impl<M: Mechanism> Callbacks<M> {
 }
 
 trait HasOps {
-    /// With one address.
+    /// The table, which has one address.
     const OPS: &'static Ops;
 }
 
@@ -127,16 +127,17 @@ impl<M: Mechanism> HasOps for M {
 /// Null, or from a `&'static ModuleScope`.
 static SCOPE: Atomic<*mut ModuleScope> = Atomic::new(null_mut());
 
-/// A mechanism that the driver knows, until this is dropped.
+/// A mechanism that is added to the driver until this is dropped.
 pub(crate) struct Added<M: Mechanism>(PhantomData<M>);
 
 impl<M: Mechanism> Added<M> {
-    /// Tells the driver of `M`.
+    /// Adds `M` to the driver.
     #[inline]
     pub(crate) fn new(scope: &'static ModuleScope) -> Result<Self> {
         SCOPE.store(from_ref(scope).cast_mut(), Relaxed);
-        // SAFETY: The table and its functions are static. They are there as long as the module, which is
-        // as long as this, which the module holds. The driver passes what they require.
+        // SAFETY: The table and its functions are static, so they exist as long as the module. The
+        // module holds this value, whose drop removes the table. The driver passes the arguments
+        // that the functions require.
         to_result(unsafe { smpboot_bench_add(<M as HasOps>::OPS) })?;
         Ok(Self(PhantomData))
     }
@@ -145,7 +146,7 @@ impl<M: Mechanism> Added<M> {
 impl<M: Mechanism> Drop for Added<M> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: Added by `new`; afterwards the driver does not call back.
+        // SAFETY: Added by `new`. After this the driver does not call back.
         unsafe { smpboot_bench_remove(<M as HasOps>::OPS) };
     }
 }

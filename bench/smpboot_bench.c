@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Measures ways to have something done on a CPU: those of other modules (smpboot_bench_add()), and
- * what one would use instead of a thread per CPU.
+ * Measures mechanisms that run work on a CPU: those of other modules (smpboot_bench_add()), and the
+ * alternatives to a thread per CPU.
  *
- * A command written to /sys/kernel/debug/smpboot_bench/run is done at once, by the writing task, which
- * has to be bound to a CPU:
+ * A task that writes a command to /sys/kernel/debug/smpboot_bench/run executes it at once. The task
+ * must be bound to a CPU:
  *
  *	<figure> <arg> <cpu> <count> <rounds> <name>...
  *
- * and adds a line for each name to the file "results":
+ * The command adds a line for each name to the file "results":
  *
  *	<figure> <arg> <cpu> <count> <rounds> <name> <minimum> <median>
  *
- * The unit is that of get_cycles(). Under QEMU's icount with shift=0 that counts nanoseconds of which
- * each is one instruction of the guest, or one that nobody needed because all CPUs were idle.
+ * The unit is that of get_cycles(). Under QEMU's icount with shift=0 it counts nanoseconds: each is
+ * one instruction of the guest, or time in which all CPUs were idle.
  */
 #include <linux/completion.h>
 #include <linux/cpu.h>
@@ -44,11 +44,11 @@
 
 static DEFINE_MUTEX(bench_lock);
 static const struct smpboot_bench_ops *all_ops[MAX_OPS];
-static struct dentry *folder;
+static struct dentry *directory;
 static char *results;
 static size_t results_len;
 
-/* What a round of the present measurement is waiting for. */
+/* Completed when all runs of the present round are done. */
 static DECLARE_COMPLETION(bench_done);
 static atomic_t bench_left;
 static u64 bench_ran_at;
@@ -244,7 +244,7 @@ struct command {
 	unsigned int n;
 	const struct smpboot_bench_ops *ops[MAX_OPS];
 	void *handles[MAX_OPS];
-	/* of each of them, the samples of all rounds, and where the next one goes */
+	/* for each mechanism, the samples of all rounds, and the index of the next one */
 	u64 *samples[MAX_OPS];
 	unsigned int taken[MAX_OPS];
 };
@@ -269,10 +269,10 @@ static void expect(unsigned int runs)
 }
 
 /*
- * Waits for what is expected, and then for everybody to be asleep again.
+ * Waits for the expected runs, and then until all threads sleep again.
  *
- * Another CPU is waited for by spinning: QEMU gives a spinning CPU's turn to the next one, so that of
- * this CPU nothing is measured but the wake.
+ * For runs on another CPU this CPU spins: QEMU gives a spinning CPU's turn to the next CPU, so only
+ * the wake is measured on this one.
  */
 static int settle(struct command *c)
 {
@@ -288,7 +288,7 @@ static int settle(struct command *c)
 	return 0;
 }
 
-/* From before the wake to the first instructions of what was to run. */
+/* The time from before the wake to the first instructions of the item. */
 static int latency(struct command *c, unsigned int i)
 {
 	u64 start;
@@ -302,7 +302,7 @@ static int latency(struct command *c, unsigned int i)
 	return ret;
 }
 
-/* What the waker pays, if the thread does not run before it is done. */
+/* The cost of a wake for the waker, if the thread does not run before the call returns. */
 static int waker(struct command *c, unsigned int i)
 {
 	u64 start, end;
@@ -317,7 +317,7 @@ static int waker(struct command *c, unsigned int i)
 	return settle(c);
 }
 
-/* What the second of two wakes costs, when the first has not been answered. */
+/* The cost of a wake while one is pending. */
 static int pending(struct command *c, unsigned int i)
 {
 	u64 start, end;
@@ -333,7 +333,7 @@ static int pending(struct command *c, unsigned int i)
 	return settle(c);
 }
 
-/* From the first of so many wakes to the last item. Items are handed over before any of them runs. */
+/* The time from the first of @count wakes to the last item. All wakes precede the first run. */
 static int burst(struct command *c, unsigned int i)
 {
 	unsigned int item;
@@ -372,12 +372,12 @@ static void crowd_part(void *data)
 		cpu_relax();
 	for (item = part; item < c->count; item += crowd->cpus) {
 		c->ops[crowd->i]->wake(c->handles[crowd->i], c->cpu, item);
-		/* QEMU goes on to the next CPU: they queue in turns. */
+		/* Makes QEMU run the next CPU, so that they queue in turns. */
 		cpu_relax();
 	}
 }
 
-/* As a burst, but all CPUs queue a part of the items at once, for one of them. */
+/* The time of a burst in which all CPUs concurrently queue parts of the items, for one CPU. */
 static int crowd(struct command *c, unsigned int i)
 {
 	struct crowd crowd = { .c = c, .i = i, .cpus = num_online_cpus() };
@@ -390,7 +390,7 @@ static int crowd(struct command *c, unsigned int i)
 	return ret;
 }
 
-/* Just the function, which may do something so many times. */
+/* The cost of the function alone, which may repeat its work @count times. */
 static int call(struct command *c, unsigned int i)
 {
 	u64 start, end;
@@ -404,7 +404,7 @@ static int call(struct command *c, unsigned int i)
 	return 0;
 }
 
-/* From a wake to the end of so many turns of what was woken. */
+/* The time from a wake to the end of @count turns of the woken thread. */
 static int turns(struct command *c, unsigned int i)
 {
 	u64 start;
@@ -418,7 +418,7 @@ static int turns(struct command *c, unsigned int i)
 	return ret;
 }
 
-/* A CPU goes and comes. */
+/* The time to take a CPU offline and bring it online. */
 static int hotplug(struct command *c, unsigned int i)
 {
 	u64 start = get_cycles();
@@ -432,7 +432,7 @@ static int hotplug(struct command *c, unsigned int i)
 	return ret;
 }
 
-/* Threads come and go. */
+/* The time to register and unregister. */
 static int registering(struct command *c, unsigned int i)
 {
 	u64 start = get_cycles();
@@ -447,7 +447,7 @@ static int registering(struct command *c, unsigned int i)
 	return 0;
 }
 
-/* Bytes of all memory that are not free any more. */
+/* The bytes of free memory that a start takes. */
 static int memory(struct command *c, unsigned int i)
 {
 	unsigned long before, after;
@@ -471,7 +471,7 @@ static const struct figure {
 	int (*round)(struct command *c, unsigned int i);
 	/* The round itself starts and stops what it measures. */
 	bool starts;
-	/* Only one may be started at a time: they are not to be seen together. */
+	/* Only one mechanism may be started at a time: the figure must not measure several. */
 	bool alone;
 } figures[] = {
 	{ "latency", latency },
@@ -688,19 +688,19 @@ static int __init bench_init(void)
 	results_len = scnprintf(results, RESULTS_SIZE, "clock 0 0 0 %zu read %llu %llu\n",
 				ARRAY_SIZE(reads), reads[0], overhead);
 
-	folder = debugfs_create_dir("smpboot_bench", NULL);
-	debugfs_create_file("run", 0200, folder, NULL, &run_fops);
-	debugfs_create_file("results", 0400, folder, NULL, &results_fops);
+	directory = debugfs_create_dir("smpboot_bench", NULL);
+	debugfs_create_file("run", 0200, directory, NULL, &run_fops);
+	debugfs_create_file("results", 0400, directory, NULL, &results_fops);
 	return 0;
 }
 module_init(bench_init);
 
 static void __exit bench_exit(void)
 {
-	debugfs_remove(folder);
+	debugfs_remove(directory);
 	free_all();
 }
 module_exit(bench_exit);
 
-MODULE_DESCRIPTION("Measures per-CPU threads against what one would use instead");
+MODULE_DESCRIPTION("Measures per-CPU threads and their alternatives");
 MODULE_LICENSE("GPL");

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What smpboot_bench.ko measures, and how the modules that are measured tell it of themselves. */
+/* The interface between smpboot_bench.ko and the modules that it measures. */
 #ifndef _SMPBOOT_BENCH_H
 #define _SMPBOOT_BENCH_H
 
 #include <linux/types.h>
 
 /**
- * struct smpboot_bench_ops - a way to have something done on a CPU
- * @name:	as in the commands and the results
- * @coalesces:	several wakes may lead to one run
- * @start:	makes it usable, and may set the handle, which the others get; the argument is 1 for FIFO,
- *		or how many registrations to make
+ * struct smpboot_bench_ops - a mechanism that runs work on a CPU
+ * @name:	the name in the commands and the results
+ * @coalesces:	several wakes may share one run
+ * @start:	prepares the mechanism, and may set the handle, which the others get; @arg is 1 for
+ * FIFO, or the number of registrations to make
  * @stop:	undoes @start
- * @wake:	has item number @item run on @cpu; the item calls smpboot_bench_ran(). Any context.
+ * @wake:	makes item number @item run on @cpu; the item calls smpboot_bench_ran(); any context
  *
- * bench/driver.rs has the same in Rust.
+ * bench/driver.rs has the same interface in Rust.
  */
 struct smpboot_bench_ops {
 	const char *name;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What recording an event costs the demo: a loop that records, and one that does not.
+//! The cost of recording an event in the demo: a loop that records, and a loop that does not.
 
 use core::hint::black_box;
 use kernel::{
@@ -40,7 +40,7 @@ scoped_module! {
     license: "GPL",
 }
 
-/// Calls `each` so many times, with a time.
+/// Calls `each` with a time, `times` times.
 #[inline(always)]
 fn repeat(times: u32, each: impl Fn(u64)) {
     for time in 0..times.into() {

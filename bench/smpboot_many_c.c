@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The C twin of smpboot_many_rust.rs: up to 64 registrations, whose threads follow CPU hotplug and have
- * nothing else to do. A wake makes the first of them go round the core's loop so many times.
+ * The C twin of smpboot_many_rust.rs: up to 64 registrations, whose threads follow CPU hotplug and
+ * do no other work. A wake makes a thread of the first registration call run() so many times.
  */
 #include <linux/module.h>
 #include <linux/percpu.h>
@@ -17,7 +17,7 @@ static DEFINE_PER_CPU(u64, many_parks);
 
 static unsigned int registered;
 
-/* Of the thread of one CPU. */
+/* The CPU whose thread runs, and how many runs are left. */
 static unsigned int turns_cpu;
 static unsigned int turns_left;
 

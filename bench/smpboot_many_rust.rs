@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Rust twin of `smpboot_many_c.c`: up to 64 registrations, whose threads follow CPU hotplug and
-//! have nothing else to do.
+//! The Rust twin of `smpboot_many_c.c`: up to 64 registrations, whose threads follow CPU hotplug
+//! and do no other work.
 
 use kernel::{
     cpu::CpuId,
@@ -35,7 +35,7 @@ scoped_module! {
     license: "GPL",
 }
 
-/// A registration is one of a type.
+/// The types of the registrations: each registration needs its own.
 struct Many<const N: usize>;
 
 #[vtable]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The C twin of smpboot_twin_rust.rs: the same threads, written as C's users of smp_hotplug_thread
- * write them, to compare the code that comes out and what it costs.
+ * The C twin of smpboot_twin_rust.rs: the same threads, written like the kernel's own users of
+ * smp_hotplug_thread, to compare the compiled code and its cost.
  */
 #include <linux/module.h>
 #include <linux/percpu.h>
@@ -68,7 +68,7 @@ static void twin_stop(void *handle)
 	smpboot_unregister_percpu_thread(&twin_threads);
 }
 
-/* Whoever wakes after twin_stop() is lost: that is C's way. */
+/* A wake after twin_stop() is lost: C's users do not prevent that. */
 static void twin_wake(void *handle, unsigned int cpu, unsigned int item)
 {
 	struct task_struct *task = per_cpu(twin_task, cpu);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The Rust twin of `smpboot_twin_c.c`, to compare the code that comes out and what it costs.
+//! The Rust twin of `smpboot_twin_c.c`, to compare the compiled code and its cost.
 
 use kernel::{
     cpu::CpuId,

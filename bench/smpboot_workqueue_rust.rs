@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The queue of `percpu_workqueue`, to compare it with the kernel's.
+//! The queue of `percpu_workqueue`, to compare it with the kernel's workqueues.
 
 use kernel::{
     cpu::CpuId,
@@ -55,7 +55,7 @@ fn sched(arg: u32) -> SchedPolicy {
     }
 }
 
-/// Items that are there as long as the module, as those of the kernel's queue that this is compared with.
+/// Items that exist as long as the module, like those of the kernel's queue in `smpboot_bench.c`.
 struct Fixed;
 
 impl QueueType for Fixed {
@@ -118,7 +118,7 @@ impl WorkItem for CountedItem {
     }
 }
 
-/// The queue goes first when this is dropped.
+/// A queue with its items. The queue is dropped first.
 struct StartedCounted {
     queue: Queue<Counted>,
     items: KVec<Arc<Work<CountedItem>>>,

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Each Kbuild with modules that use the library includes this:
+# Include this in each Kbuild with modules that use the library:
 #
 #	include $(src)/PATH/rust/smpboot.mk
 
-# Before anything else is included.
+# This must come before any other include.
 smpboot-dir := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 
-# kernel-has CRATE,NAME: y if that crate of the kernel mentions NAME. Metadata has names as plain text. The kernel's version
-# would not tell: stable releases take over from later ones.
+# kernel-has CRATE,NAME: y if that crate of the kernel mentions NAME. Metadata has names as plain
+# text. The kernel's version is no substitute: stable releases backport changes.
 kernel-has = $(if $(shell grep -sl $(2) $(objtree)/rust/lib$(1).rmeta),y)
 
 # For kernel/seam.rs.
@@ -18,9 +18,9 @@ rustflags-$(call kernel-has,pin_init,raw_try_init) += --cfg kernel_has_raw_init
 # they do cover come from there (see kernel/bindings.rs), so that a `task_struct` is one type.
 smpboot-bindings := $(obj)/.smpboot/bindings_generated.rs
 
-# `bindgen_c_flags` of rust/Makefile cannot be seen from here, and libclang does not understand
-# all of GCC's options: pass what decides the layout of types and nothing else. Other architectures are refused, here and in
-# kernel/seam.rs: nothing tests them.
+# `bindgen_c_flags` of rust/Makefile is not available here, and libclang does not understand all of
+# GCC's options. So pass only the options that affect the layout of types. This and kernel/seam.rs
+# reject other architectures, because no test covers them.
 smpboot-target-x86   := x86_64-linux-gnu
 smpboot-target-arm64 := aarch64-linux-gnu
 smpboot-target = $(or $(smpboot-target-$(SRCARCH)),$(error rust_smpboot supports x86-64 and arm64, not ARCH=$(SRCARCH)))
@@ -44,10 +44,10 @@ $(smpboot-bindings): $(smpboot-dir)/bindings_helper.h FORCE
 targets += $(smpboot-bindings:$(obj)/%=%)
 clean-files += .smpboot
 
-# `include!` reads it through this variable: a path relative to the source does not survive `MO=`.
+# `include!` reads it through this variable: with `MO=` a path relative to the source is wrong.
 export SMPBOOT_BINDINGS := $(abspath $(smpboot-bindings))
 
-# Whatever is made of a Rust file here or two folders below: `obj-m` may be written after this, and
-# does not list the parts of a composite module.
+# The outputs of each Rust file in this directory and up to two levels below: `obj-m` may be set
+# after this include, and does not list the parts of a composite module.
 smpboot-users := $(patsubst $(src)/%.rs,$(obj)/%,$(wildcard $(src)/*.rs $(src)/*/*.rs $(src)/*/*/*.rs))
 $(foreach e,o rsi s ll,$(addsuffix .$e,$(smpboot-users))): $(smpboot-bindings)

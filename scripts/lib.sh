@@ -2,12 +2,12 @@
 # shellcheck shell=bash
 #
 # Shared by the scripts: messages, steps with elapsed seconds, the cache, locks. Sourced, never run.
-# All talk goes to stderr: stdout is each script's answer.
+# Messages go to stderr; stdout carries the script's result.
 
 set -euo pipefail
 shopt -s extglob
 
-# A stderr that takes nothing is no reason to end.
+# A write error on stderr does not end the script.
 say() { printf '%s\n' "$*" >&2 || :; }
 
 # die CAUSE [WHAT TO DO]...
@@ -50,8 +50,9 @@ kept_where() {
     done
 }
 
-# By another exec: bash itself cannot unset names that are none in its syntax, as those of exported functions. Our scripts are
-# run by `bash -p`, which takes neither functions nor options from the environment, and reads no BASH_ENV.
+# By another exec: bash cannot unset names that are invalid in its syntax, such as those of exported
+# functions. The scripts run with `bash -p`, which takes neither functions nor options from the
+# environment, and ignores BASH_ENV.
 mapfile -d '' -t variables </proc/self/environ
 unlisted=()
 for variable in "${variables[@]}"; do
@@ -70,10 +71,11 @@ umask 022
 
 # --- paths ----------------------------------------------------------------------------------------
 
-# In one spelling from here on, for what the scripts run, too: absolute, without symbolic links.
+# From here on, paths have one spelling, also for the programs that the scripts run: absolute,
+# without symbolic links.
 case ${XDG_CACHE_HOME:-} in
 /*) caches=$XDG_CACHE_HOME ;;
-*) caches=${HOME:+$HOME/.cache} ;; # a relative one is to be ignored, says its specification
+*) caches=${HOME:+$HOME/.cache} ;; # its specification requires to ignore a relative path
 esac
 : "${RUST_SMPBOOT_CACHE:=$caches}"
 for name in RUST_SMPBOOT_CACHE TMPDIR LTP CARGO_HOME CARGO_HTTP_CAINFO SSL_CERT_FILE; do
@@ -81,23 +83,24 @@ for name in RUST_SMPBOOT_CACHE TMPDIR LTP CARGO_HOME CARGO_HTTP_CAINFO SSL_CERT_
 done
 cache=$(realpath -m -- "$RUST_SMPBOOT_CACHE/rust_smpboot")
 
-# check_path PATH WHAT_TO_DO: kernel builds, QEMU's options and sed are to take it as it is.
+# check_path PATH WHAT_TO_DO: dies if kernel builds, QEMU's options or sed cannot handle the path.
 check_path() {
     [[ ! $1 =~ [^[:alnum:]/._+@~-] ]] ||
-        die "'$1' contains '${BASH_REMATCH[0]}': kernel builds fail in directories with other than letters, digits and ._+@~-" "$2"
+        die "'$1' contains '${BASH_REMATCH[0]}': kernel builds need paths of only letters, digits and /._+@~-" "$2"
 }
 check_path "$top" "Move the checkout."
 case $top in
 / | /@(bin|boot|dev|etc|lib*([!/])|proc|run|sbin|sys|usr|var) | /usr/@(bin|games|include|lib*([!/])|local|sbin|share|src) | /@(proc|sys)/*)
-    die "the checkout is in $top, where the root file system has files of its own" "Move the checkout."
+    die "the checkout is in $top, where the root file system has its own files" "Move the checkout."
     ;;
 esac
 check_path "${TMPDIR:-/tmp}" "Set TMPDIR to another directory."
 [[ -d ${TMPDIR:-/tmp} ]] || die "TMPDIR=$TMPDIR is not a directory" "Make it, or set TMPDIR to another."
 
-# --- what kbuild leaves ---------------------------------------------------------------------------
+# --- kbuild's outputs -----------------------------------------------------------------------------
 
-# The directories, below the checkout, with sources of modules. What else is in the checkout may be anybody's, a cache too.
+# The directories with sources of modules, below the checkout. Other directories in the checkout may
+# belong to other programs or be a cache.
 module_directories=(
     . bench demo rust/kernel rust/kernel/cpu rust/kernel/cpu/cpuhp rust/kernel/debugfs rust/kernel/module_scope
     rust/kernel/smpboot
@@ -109,7 +112,8 @@ module_sources() {
     find "${module_directories[@]/#/"$top"/}" -maxdepth 1 -name '*.rs' -print0
 }
 
-# clean_sources: removes what a build with M=$top leaves beside the sources. Kbuild's own clean goes through all of $top.
+# clean_sources: removes the files that a build with M=$top adds beside the sources. Kbuild's own
+# clean searches all of $top.
 clean_sources() {
     local directory
     for directory in "${module_directories[@]/#/"$top"/}"; do
@@ -121,23 +125,23 @@ clean_sources() {
 # --- steps ----------------------------------------------------------------------------------------
 
 declare -A job text
-partial=() # patterns of what we alone make in the cache, and must not leave behind half-made
+partial=() # patterns of the paths in the cache that only this run makes, and must remove if incomplete
 ticker=
 [[ ${V:-0} != 0 ]] || V=
 
 log_of() { printf '%s/build/log/%s.log' "$top" "$1"; }
 
-# start NAME TEXT COMMAND...: runs COMMAND (or a function) beside us, its output in the log, in a process group of its own
-# so that all of it can be stopped.
+# start NAME TEXT COMMAND...: runs COMMAND (or a function) in the background, with its output in the
+# log, in its own process group, so that all its processes can be stopped.
 start() {
     local name=$1 log why
     text[$name]=$2
     shift 2
     log=$(log_of "$name")
-    # Before it is followed.
+    # Created here, before `finish` follows it.
     why=$({ mkdir -p "${log%/*}" && : >"$log"; } 2>&1) || {
         no_room
-        die "cannot write $log (${why##*: })" "Make $top and everything in build/ writable for $(user), or take a checkout of your own."
+        die "cannot write $log: ${why##*: }" "Make $top and everything in build/ writable for $(user), or use another checkout."
     }
     set -m
     (
@@ -154,7 +158,8 @@ start() {
 reset_clock() { clock=${EPOCHREALTIME/[.,]/}; }
 seconds() { echo $(((${EPOCHREALTIME/[.,]/} - clock) / 1000000)); }
 
-# finish NAME: waits for it, tells how long it took; if it failed tells why and exits. What is quick is not mentioned.
+# finish NAME: waits for the job, and prints how long it took. If it failed, prints why and exits.
+# Jobs of less than a second are not printed.
 finish() {
     local name=$1 log status=0 took
     log=$(log_of "$name")
@@ -184,14 +189,15 @@ step() {
 # can_redraw: whether stderr is a terminal on which a line can be written again.
 can_redraw() { [[ -t 2 && ${TERM:-dumb} != dumb ]]; }
 
-# tick TEXT: counts the seconds in place on a terminal, says TEXT once elsewhere; never outlives us.
+# tick TEXT: counts the seconds in place on a terminal; elsewhere prints TEXT once. Ends with the
+# script.
 tick() {
     trap - EXIT INT TERM HUP
     reset_clock
     sleep 1 >/dev/null 2>&1
     can_redraw || say "$1 ..."
     while can_redraw && kill -0 $$ 2>/dev/null; do
-        # On one line, however narrow the terminal is.
+        # Without line wrap, so that a narrow terminal shows one line.
         printf '\r\033[K\033[?7l%s ... %d s\033[?7h' "$1" "$(seconds)" >&2
         sleep 1 >/dev/null 2>&1
     done
@@ -199,7 +205,7 @@ tick() {
 
 stop_ticker() {
     [[ -n $ticker ]] || return 0
-    kill -KILL "$ticker" 2>/dev/null || : # it may still have our traps
+    kill -KILL "$ticker" 2>/dev/null || : # it may still have the script's traps
     wait "$ticker" 2>/dev/null || :
     ticker=
     ! can_redraw || printf '\r\033[K' >&2
@@ -215,22 +221,24 @@ explain() {
     fi
     no_room
     ! grep -qiE 'No space left on device|enough free space in|Disk quota exceeded' "$log" ||
-        die "$2: a write failed for lack of room, which is free again now ($(rooms))" \
-            "Free some where the least is free. The log is $log"
+        die "$2: the file system was full (free now: $(rooms))" \
+            "Free some space. The log is $log"
     [[ -n $V ]] || tail -n 20 "$log" >&2
     ! grep -qE 'spurious network error|failed to download|Could not resolve host' "$log" ||
-        die "the crate registry cannot be reached" "Look at the network and at cargo's settings. The log is $log"
+        die "the crate registry cannot be reached" "Check the network and cargo's settings. The log is $log"
     die "$2: failed" "The log is $log"
 }
 
-# places: where the scripts write, by lines: NAME, PATH, what to do about a full file system.
+# places: prints the places where the scripts write, a line each: NAME, PATH, what to do about a
+# full file system.
 places() {
     echo "the checkout|$top|move the checkout to a larger file system."
     ! is_ours || echo "the cache|$cache|set RUST_SMPBOOT_CACHE to a directory on a larger file system."
     echo "temporary files|${TMPDIR:-/tmp}|set TMPDIR to a directory on a larger file system."
 }
 
-# no_room: dies if there is no room left in one of them. A write finds quotas, inodes, and blocks that only root may use, too.
+# no_room: dies if one of these places is full. A test write also detects quotas, missing inodes,
+# and blocks reserved for root.
 no_room() {
     local name path what why
     while IFS='|' read -r name path what; do
@@ -240,19 +248,19 @@ no_room() {
     done < <(places)
 }
 
-# full NAME PATH WHAT_TO_DO [MB]: dies; MB is what is needed.
+# full NAME PATH WHAT_TO_DO [MB]: dies. MB is the needed space.
 full() {
-    die "no room left on the file system of $1, $2 ($(room "$2") MB free)${4:+: this needs about $4 MB}" "Free some, or $3"
+    die "no room left on the file system of $1, $2 ($(room "$2") MB free)${4:+: this needs about $4 MB}" "Free some space, or $3"
 }
 
-# room PATH: the megabytes that are free there.
+# room PATH: prints the free space there, in megabytes.
 room() { df -Pm "$1" | awk 'NR == 2 { print $4 }'; }
 
 rooms() {
     places | while IFS='|' read -r name path _; do echo "$name, $path: $(room "$path") MB"; done | paste -sd';' | sed 's/;/; /g'
 }
 
-# need_room NAME MB: dies if that place has less.
+# need_room NAME MB: dies if that place has less free space.
 need_room() {
     local name path what
     while IFS='|' read -r name path what; do
@@ -262,7 +270,7 @@ need_room() {
 
 stopped() {
     local pid status=$?
-    # A child killed just after its birth may still have our traps.
+    # A child that is killed right after its fork may still have these traps.
     [[ $BASHPID = "$$" ]] || exit "$status"
     trap - EXIT
     trap '' INT TERM HUP
@@ -279,27 +287,29 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
-# --- root, or as good as ---------------------------------------------------------------------------
+# --- root and user namespaces ---------------------------------------------------------------------
 
-# as_root COMMAND...: as root; for an ordinary user, as root of a user namespace, where his own files are root's.
+# as_root COMMAND...: runs it as root, or, for an ordinary user, as root of a user namespace, in
+# which the user's files belong to root.
 [[ $EUID = 0 ]] && root_of=() || root_of=(unshare --map-auto --map-root-user --)
 as_root() { "${root_of[@]}" "$@"; }
 
-# user: the name of who runs this, or the number where the host has no name.
+# user: prints the name of the current user, or the number if the user has no name.
 user() { id -un 2>/dev/null || echo $UID; }
 
-# can_be_root: dies with the cause if not. The order is from what is asked for most to what is asked for least.
+# can_be_root: dies with the cause if as_root cannot work. The most frequent causes are tested
+# first.
 can_be_root() {
     local sysctl=/proc/sys/kernel why
     if [[ $EUID = 0 ]]; then
-        why=$(unshare --mount true 2>&1) || die "root may not mount anything here ($why)" \
-            "In a container, give it the right to (CAP_SYS_ADMIN, or --privileged)."
+        why=$(unshare --mount true 2>&1) || die "root cannot mount file systems: $why" \
+            "In a container, allow it: CAP_SYS_ADMIN, or --privileged."
         return
     fi
     command -v newuidmap >/dev/null || die "newuidmap is not installed, and you are not root" \
         "As root: apt-get install uidmap"
-    id -un >/dev/null 2>&1 || die "user $UID has no name here, and newuidmap serves none without" "Run this as root, or as a user with a name."
-    grep -qE "^($(id -un)|$UID):" /etc/subuid 2>/dev/null || die "you have no sub-uids (/etc/subuid), and are not root" \
+    id -un >/dev/null 2>&1 || die "user $UID has no name, which newuidmap needs" "Run this as root, or as a user with a name."
+    grep -qE "^($(id -un)|$UID):" /etc/subuid 2>/dev/null || die "you have no sub-uids in /etc/subuid, and are not root" \
         "As root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 $(id -un)"
     why=$(as_root true 2>&1) || {
         if [[ $(cat $sysctl/unprivileged_userns_clone 2>/dev/null) = 0 ]]; then
@@ -309,17 +319,18 @@ can_be_root() {
         elif [[ $(cat $sysctl/apparmor_restrict_unprivileged_userns 2>/dev/null) = 1 ]]; then
             why="kernel.apparmor_restrict_unprivileged_userns is 1"
         fi
-        die "user namespaces are forbidden here, and you are not root: $why" "Change that (sysctl), or run this as root."
+        die "unprivileged user namespaces are disabled: $why" "Enable them (sysctl), or run this as root."
     }
 }
 
-# remove PATH: which may hold files of sub-uids. Nothing that is mounted below it is entered: rm would take bind mounts for a part of it.
+# remove PATH: removes it, with files of sub-uids. Dies if something is mounted below it: rm would
+# remove the contents of bind mounts, too.
 remove() {
     local path mount
     [[ -e $1 || -L $1 ]] || return 0
     path=$(realpath -s -- "$1")
     while read -r _ _ _ _ mount _; do
-        [[ $mount/ != "$path"/* ]] || die "cannot remove $path: $mount is mounted" "Unmount that, or end what runs there."
+        [[ $mount/ != "$path"/* ]] || die "cannot remove $path: $mount is mounted" "Unmount it, or end the programs that use it."
     done </proc/self/mountinfo
     # A user who cannot be root has no files of sub-uids.
     rm -rf --one-file-system -- "$path" 2>/dev/null || as_root rm -rf --one-file-system -- "$path"
@@ -327,7 +338,8 @@ remove() {
 
 # --- the cache ------------------------------------------------------------------------------------
 
-# What makes a directory ours. Other programs leave such a directory out of their backups: https://bford.info/cachedir/
+# The mark of the cache. Backup programs skip a directory with such a mark:
+# https://bford.info/cachedir/
 mark="Signature: 8a477f597d28d172789f06886806bc55
 # This directory and everything in it belongs to rust_smpboot: 'make distclean' in any checkout removes it."
 
@@ -337,7 +349,7 @@ is_empty() {
     found=$(find "$cache" -mindepth 1 -maxdepth 1 ! -name lost+found -print -quit) && [[ -z $found ]]
 }
 
-# check_cache: dies if the cache cannot be used. Makes nothing.
+# check_cache: dies if the cache cannot be used. Does not create it.
 check_cache() {
     [[ -n $RUST_SMPBOOT_CACHE ]] || die "neither HOME nor RUST_SMPBOOT_CACHE is set" "Set RUST_SMPBOOT_CACHE to a directory."
     check_path "$cache" "Set RUST_SMPBOOT_CACHE to another directory."
@@ -350,20 +362,20 @@ check_cache() {
 }
 
 not_ours() {
-    die "$cache is not empty and has no CACHEDIR.TAG of rust_smpboot: it is somebody else's" \
-        "Nothing was changed. Everything in the cache must be rust_smpboot's own, since 'make distclean' removes all of it." \
-        "Move that directory away, or set RUST_SMPBOOT_CACHE: the cache is the directory rust_smpboot inside of what it names."
+    die "$cache is not empty and has no CACHEDIR.TAG of rust_smpboot: another program owns it" \
+        "Nothing was changed. Only rust_smpboot may use the cache, because 'make distclean' removes all of it." \
+        "Move that directory, or set RUST_SMPBOOT_CACHE: the cache is its subdirectory rust_smpboot."
 }
 
-# hold [OPTION]: waits until no other run writes the mark or removes the cache, and makes those that want to wait for us.
-# (NFS cannot lock directories.)
+# hold [OPTION]: waits until no other run writes the mark or removes the cache, and blocks such runs
+# until `release`. (NFS cannot lock directories.)
 hold() {
     exec {cache_fd}<"$cache"
     flock "$@" "$cache_fd" 2>/dev/null || :
 }
 release() { exec {cache_fd}<&-; }
 
-# make_cache: makes it, with our mark, and keeps it from being removed until we exit.
+# make_cache: makes the cache, with its mark, and prevents its removal until the script exits.
 make_cache() {
     check_cache
     until is_ours && [[ -n ${cache_fd:-} && $cache -ef /proc/self/fd/$cache_fd ]]; do
@@ -381,13 +393,14 @@ make_cache() {
             }
             release
         fi
-        # Not more than that: a script that calls this one may hold it, too.
+        # A shared lock: the script that calls this one may hold it, too.
         hold --shared
     done
 }
 
-# lock NAME PATTERN...: until unlock or exit we alone make what PATTERNs of $cache name, all of which end in .partial; what a
-# killed run left is removed. Children that outlive a killed run hold its lock as long as they write.
+# lock NAME PATTERN...: until unlock or exit, only this run makes the paths in $cache that match a
+# PATTERN, all of which end in .partial. Removes those of a killed run. Children that outlive a
+# killed run hold its lock as long as they write.
 lock() {
     local name=$1 file=$cache/.lock-$1
     shift
@@ -416,7 +429,8 @@ sweep() {
     done
 }
 
-# whole PATH FUNCTION: FUNCTION makes all of PATH.partial, its argument, which then becomes PATH. Call it under the lock.
+# whole PATH FUNCTION: calls FUNCTION to make PATH.partial, its argument, and renames that to PATH.
+# Call it under the lock.
 whole() {
     [[ ! -e $1 ]] || return 0
     "$2" "$1.partial"
@@ -425,8 +439,9 @@ whole() {
 
 # --- the package archive --------------------------------------------------------------------------
 
-# mirror: where the host gets Debian from; nothing if it does not say, and then mmdebstrap knows a default. Other people's
-# archives look much the same, but have no "-updates"; to be told by apt whose they are takes long, and needs its lists.
+# mirror: prints the host's Debian mirror, or nothing if the host names none; mmdebstrap then uses
+# its default. Other archives look similar, but have no "-updates". To ask apt for their origin
+# takes long and needs its lists.
 mirror() {
     local uris found=${RUST_SMPBOOT_MIRROR:-}
     if [[ -z $found ]]; then
@@ -442,7 +457,7 @@ mirror() {
     echo "$found"
 }
 
-# The release that all of Debian here is of, but the kernels: they are of its backports.
+# The Debian release of all packages except the kernels, which are from its backports.
 suite=trixie
 
 can_mmdebstrap() {
@@ -450,24 +465,26 @@ can_mmdebstrap() {
     can_be_root
 }
 
-# debian FOLDER OPTION...: what these options of mmdebstrap ask for.
+# debian DIRECTORY OPTION...: makes the root file system that these options of mmdebstrap describe.
 debian() {
-    local folder=$1 uri apt_conf=$top/build/log/apt.conf
+    local directory=$1 uri apt_conf=$top/build/log/apt.conf
     shift
     uri=$(mirror)
     apt_acquire >"$apt_conf"
-    remove "$folder"
-    # What mmdebstrap mounts goes away with this mount namespace, however it ends.
-    as_root unshare --mount -- mmdebstrap --mode=root "$@" --aptopt="$apt_conf" "$suite" "$folder" ${uri:+"$uri"}
+    remove "$directory"
+    # The mounts of mmdebstrap end with this mount namespace, even if mmdebstrap is killed.
+    as_root unshare --mount -- mmdebstrap --mode=root "$@" --aptopt="$apt_conf" "$suite" "$directory" ${uri:+"$uri"}
 }
 
-# apt_acquire: what the host's apt was told about the way to its mirror (proxy, certificates, clock, retries).
+# apt_acquire: prints the settings of the host's apt for access to its mirror (proxy, certificates,
+# clock, retries).
 apt_acquire() {
     apt-config dump | sed -nE '/^Acquire::(https?|ftp|Check-|Max-FutureTime|ForceIPv|Queue-Mode|PDiffs|By-Hash)/p'
     echo 'Acquire::Retries "3";'
 }
 
-# archive COMMAND...: runs what talks to the package archive, again when the network or the mirror was at fault.
+# archive COMMAND...: runs a command that uses the package archive, and repeats it if the network or
+# the mirror failed.
 archive() {
     local out cause try status
     out=$(mktemp)
@@ -487,7 +504,7 @@ archive() {
         "Its address: $(mirror | grep . || echo "mmdebstrap's default"). Try later, or name another: RUST_SMPBOOT_MIRROR=URL"
 }
 
-# archive_fault: what in apt's words on stdin is worth another try.
+# archive_fault: prints the error in apt's output on stdin if a repetition may help.
 archive_fault() {
     awk '
         /Hash Sum mismatch|unexpected size|[Mm]irror sync|404 +Not Found|not have a Release file|xpired|not valid yet/ { sync = 1 }

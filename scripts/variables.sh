@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# The values that the variables of `make help` may have. Sourced by the scripts that use them; empty is the default.
+# Checks the values of the variables of `make help`. Sourced by the scripts that use them. An empty
+# variable has its default.
 
-# check_variables TARGET: dies if one has none of its values, before anything is prepared.
+# check_variables TARGET: dies if a variable has an invalid value. Call it before the script
+# prepares anything.
 check_variables() {
     local kernel=${KERNEL:-cloud} arch=${ARCH:-amd64} least=1 most
     one_of KERNEL cloud generic rt debug kcsan
@@ -14,16 +16,16 @@ check_variables() {
     case $kernel/$arch in
     debug/amd64 | kcsan/amd64) most=16 ;; # CONFIG_NR_CPUS of scripts/debug.config
     debug/* | kcsan/*) die "KERNEL=$kernel is for ARCH=amd64 only, not for ARCH=$arch" ;;
-    */amd64) most=128 ;; # of QEMU's machine "pc" boot, emulated
+    */amd64) most=128 ;; # with more, QEMU's machine "pc" does not boot when emulated
     */arm64) most=8 ;;   # QEMU's machine "virt" with a GICv2
     esac
-    [[ $1 != torture ]] || least=2 # of which one goes offline
+    [[ $1 != torture ]] || least=2 # one of them goes offline
     number CPUS $least $most '' " for KERNEL=$kernel ARCH=$arch"
     number PACE 0 3600 decimals ' (seconds)'
     number MINUTES 0.1 100000 decimals
     number SEED 0 4294967295
     number BOOTS 1 99
-    matches KERNEL_VERSION '[0-9][0-9A-Za-z.+~-]*' "a kernel version as 7.3.4+deb13"
+    matches KERNEL_VERSION '[0-9][0-9A-Za-z.+~-]*' "a kernel version like 7.3.4+deb13"
     matches T '[0-9A-Za-z_:]+' "a part of a test's name: letters, digits, _ and :"
     [[ -z ${HERD7:-} ]] || type -P -- "$HERD7" >/dev/null || die "HERD7='$HERD7' is not a program"
     [[ -z ${LTP:-} || -d $LTP ]] || die "LTP='$LTP' is not a directory"

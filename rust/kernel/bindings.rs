@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `bindgen` makes of [`linux/smpboot.h`], plus the kernel crate's bindings.
+//! The bindings that `bindgen` generates for [`linux/smpboot.h`], and the kernel crate's bindings.
 //!
-//! Only the files of this folder may use it: the C functions have contracts that no type expresses.
+//! Only the files of this directory may use them: the C functions have contracts that no type
+//! expresses.
 //!
 //! [`linux/smpboot.h`]: srctree/include/linux/smpboot.h
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CPUs and their hotplug.
+//! CPU hotplug.
 
 mod context;
 pub mod cpuhp;

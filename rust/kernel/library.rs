@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The library, for a module outside of the kernel's tree. At the root of its crate:
+//! The library, for an out-of-tree module. At the root of the module's crate, write:
 //!
 //! ```
 //! #[path = "ext/rust/kernel/library.rs"]
@@ -21,14 +21,14 @@
 //! # scoped_module! { type: Example, name: "example", license: "GPL", }
 //! ```
 //!
-//! Here `ext` is a directory below that of the module, with a copy of this repository or of its `rust/`.
-//! The macros look for `smpboot` at the root of the crate. The module's `Kbuild` has a line
+//! Here `ext` is a directory below the module's, with a copy of this repository or of its `rust/`.
+//! The macros look for `smpboot` at the root of the crate. The module's `Kbuild` needs the line
 //! `include $(src)/ext/rust/smpboot.mk`.
 //!
-//! The library is compiled as a part of the module's crate, so it trusts the root of that crate:
-//! that `kernel`, `pin_init` and `smpboot` are there what they are here, and that no macro has a
-//! name that the library uses. A `macro_rules!` above `mod library;` hides the kernel crate's
-//! macro of that name in the library, too. So put `mod library;` above all of them.
+//! The library is compiled as a part of the module's crate, so it trusts the root of that crate in
+//! two ways: `kernel`, `pin_init` and `smpboot` must name the same things there as here, and no
+//! macro may have a name that the library uses. A `macro_rules!` above `mod library;` hides the
+//! kernel crate's macro of that name in the library, too. So put `mod library;` above all macros.
 
 #![allow(
     dead_code,
@@ -48,4 +48,4 @@ pub(crate) mod seam;
 pub mod smpboot;
 pub mod wait;
 
-use crate::smpboot as _; // The root of the crate needs `use library::smpboot;`.
+use crate::smpboot as _; // Needs `use library::smpboot;` at the root of the crate.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registrations that end with the module, whatever became of their owner.
+//! Registrations that end with the module, even if their owner leaked them.
 //!
 //! Neither `struct smp_hotplug_thread` nor a hotplug state has an `.owner`: the C core takes no
 //! reference to the module whose functions it calls. A Rust registration unregisters when it is
@@ -8,19 +8,19 @@
 //! and call freed code. If each registration took a module reference instead, a module that
 //! registers in `init` could never be removed.
 //!
-//! So the module itself unregisters what is left. [`scoped_module!`](crate::scoped_module) declares
-//! a module like the kernel's `module!` does, and puts a [`ModuleScope`] beside the user's module
-//! type. The scope is dropped after that, on `rmmod` as well as when `init` fails, and ends all
-//! registrations that it still has. Registering needs a [`ModuleScope`]. Safe code gets one only in
-//! the `init` of such a module:
+//! So the module itself unregisters the remaining registrations.
+//! [`scoped_module!`](crate::scoped_module) declares a module as the kernel's `module!` does, and
+//! adds a [`ModuleScope`] beside the user's module type. The scope is dropped after the user's
+//! value, on `rmmod` and when `init` fails, and ends all registrations that it still has.
+//! Registering needs a [`ModuleScope`]. Safe code gets one only in the `init` of such a module:
 //!
 //! - [`ModuleScope::new`] is unsafe; only the macro calls it, once per module. A second call, which
 //!   would need a second value of the hidden module type, returns `EBUSY`.
-//! - The value that holds the scope is the module's own. It lives in the static that `module!`
-//!   makes and drops; no path leads there from outside.
+//! - The value that holds the scope belongs to the module. It is in the static that `module!` makes
+//!   and drops, which no other code can name.
 //!
 //! Only the library's own registrations enter and leave a scope: the functions for that are private
-//! to the library. A registration is known by the address of its node, which has a size and is a
+//! to the library. The address of its node identifies a registration. A node has a size, and is a
 //! part of a static or of the value that owns it.
 //!
 //! # While the scope closes
@@ -28,12 +28,13 @@
 //! - The newest complete registration ends first.
 //! - Another task may be in the middle of registering, from the initializer of the shared value to
 //!   the end of `create` or `startup`, or in the middle of unregistering. The scope first ends all
-//!   complete registrations, as such a task may be a callback of one of them. Then it waits for the
-//!   task. So the user's code that runs during a registration ends before the module does.
-//! - A registration that begins meanwhile returns `ESHUTDOWN` at once. A registration that completes
-//!   meanwhile returns `ESHUTDOWN`, too, and the scope undoes it. The task that registers does not,
-//!   because that takes locks, and a callback of a registration that is just ending may wait for the
-//!   task, with these locks held on its behalf.
+//!   complete registrations, because that task may run a callback of one of them. Then it waits for
+//!   the task. So the user's code that runs during a registration ends before the module does.
+//! - A registration that begins while the scope closes returns `ESHUTDOWN` at once. A registration
+//!   that completes while the scope closes returns `ESHUTDOWN`, too, and the scope undoes it. The
+//!   task that registers does not undo it, because that takes locks: a callback of a registration
+//!   that is just ending may wait for that task, while the task that waits for the callback holds
+//!   these locks.
 //! - The value of a leaked registration is leaked too. The kernel log names the registration.
 
 use super::{
@@ -81,10 +82,10 @@ use node::{
     REVOKED, //
 };
 
-/// Proof that what is registered now is unregistered before the module's code goes away.
+/// Proof that every registration ends before the module's code is freed.
 ///
 /// Obtained in [`ScopedModule::init`]; see the [module's page](self). It is also the module's
-/// [`ThreadFn`], to be passed to [`in_callback`](super::cpu::hotplug::in_callback).
+/// [`ThreadFn`], an argument of [`in_callback`](super::cpu::hotplug::in_callback).
 #[pin_data]
 pub struct ModuleScope {
     thread_fn: ThreadFn,
@@ -96,15 +97,15 @@ pub struct ModuleScope {
 struct Registrations {
     #[pin]
     list: Mutex<List>,
-    /// The state of a node has changed, or a thread has run its `setup`.
+    /// Notified when the state of a node has changed, or a thread has run its `setup`.
     #[pin]
     changed: CondVar,
 }
 
 /// Ends all registrations when it is dropped.
 ///
-/// It has a type parameter so that `drop` is inlined and no more: of a type that has none, rustc
-/// emits the methods of traits in any case.
+/// The type parameter makes rustc inline `drop` and emit no separate copy, which it always does for
+/// the trait methods of a type without parameters.
 #[pin_data(PinnedDrop)]
 struct Closing<T> {
     #[pin]
@@ -122,9 +123,9 @@ impl Deref for Closing<()> {
 }
 
 impl Registrations {
-    /// Takes `node`, as [`ModuleScope::retire`] does. If that is `None`, closes the scope, and
-    /// takes the newest node of those that are registered. Returns the node that the caller owns
-    /// now; `None` if it owns none, and never will.
+    /// Takes `node`, as [`ModuleScope::retire`] does. If `node` is `None`, closes the scope, and
+    /// takes its newest registered node. Returns the node that the caller now owns, or `None` if it
+    /// will never own one.
     #[inline(never)]
     fn take(&self, node: Option<NodeRef>) -> Option<Owned> {
         let mut list = self.list.lock();
@@ -141,7 +142,7 @@ impl Registrations {
                     REGISTERED => {
                         // INVARIANT: The lock is held. This task is the owner now.
                         state.store(BUSY, Relaxed);
-                        // Who waits for these threads to be up holds the hotplug lock.
+                        // A task that waits for these threads to be up holds the hotplug lock.
                         self.changed.notify_all();
                         return Some(Owned(candidate));
                     }
@@ -159,11 +160,12 @@ impl Registrations {
 impl ModuleScope {
     /// Opens the module's scope.
     ///
-    /// Process context. Fails as [`ThreadFn::learn`] does, and with `EBUSY` if `claimed` is set.
+    /// Process context. Fails like [`ThreadFn::learn`], and with `EBUSY` if `claimed` is set.
     ///
     /// # Safety
     ///
-    /// - The scope must be dropped before the module's code goes away, after all that the module owns.
+    /// - The scope must be dropped before the module's code is freed, and after everything that the
+    ///   module owns.
     /// - `claimed` must be the same in all calls of the module.
     #[doc(hidden)]
     #[inline]
@@ -185,22 +187,23 @@ impl ModuleScope {
         }? Error)
     }
 
-    /// Takes a node and puts it into the list: `FREE -> BUSY`.
+    /// Takes a node and adds it to the list: `FREE -> BUSY`.
     ///
-    /// Process context. Returns `ESHUTDOWN` if the scope is closing, and `EBUSY` if the node is in use.
+    /// Process context. Returns `ESHUTDOWN` if the scope is closing, and `EBUSY` if the node is in
+    /// use.
     #[inline]
     pub(super) fn claim(&'static self, node: NodeRef) -> Result<Owned> {
         self.enter(node)?;
-        // INVARIANT: This task took it.
+        // INVARIANT: This task took the node.
         Ok(Owned(node))
     }
 
-    /// As [`claim`](Self::claim), but returns `EDEADLK` in a callback, which would wait for the end
-    /// of itself.
+    /// Takes a node as [`claim`](Self::claim) does, but returns `EDEADLK` in a callback, where
+    /// registering would wait for that callback.
     #[inline]
     pub(super) fn claim_outside(&'static self, node: NodeRef) -> Result<Owned> {
         self.enter_outside(node)?;
-        // INVARIANT: This task took it.
+        // INVARIANT: This task took the node.
         Ok(Owned(node))
     }
 
@@ -231,8 +234,8 @@ impl ModuleScope {
 
     /// Takes a registered node: `REGISTERED -> BUSY`. Waits while another task owns the node.
     ///
-    /// Process context. Returns `None` if the scope has ended the registration, or if nothing is
-    /// registered.
+    /// Process context. Returns `None` if the scope has ended the registration, or if the node is
+    /// not registered.
     #[inline]
     pub(super) fn retire(&self, node: NodeRef) -> Option<Owned> {
         self.registrations.take(Some(node))
@@ -245,8 +248,9 @@ impl ModuleScope {
         self.registrations.changed.notify_all();
     }
 
-    /// Waits until `condition` holds: it may depend on the states of nodes, and on what a call of
-    /// [`notify`](Self::notify) follows. Process context. Returns `EINTR` on a signal.
+    /// Waits until `condition` holds. It may depend on the states of nodes, and on changes that are
+    /// followed by a call of [`notify`](Self::notify). Process context. Returns `EINTR` on a
+    /// signal.
     pub(super) fn wait_until(&self, condition: impl Fn() -> bool) -> Result {
         let mut list = self.registrations.list.lock();
         while !condition() {
@@ -271,10 +275,11 @@ impl Deref for ModuleScope {
 impl<T> PinnedDrop for Closing<T> {
     #[inline]
     fn drop(self: Pin<&mut Self>) {
-        // The lock is not held while a registration ends: that waits for callbacks, which may take
-        // it.
+        // The lock is not held while a registration ends: the end waits for callbacks, which may
+        // take the lock.
         while let Some(owned) = self.registrations.take(None) {
-            // SAFETY: As `Node::new` says: the function of this node, which was registered.
+            // SAFETY: The function is that of this node, which was registered, as `Node::new`
+            // requires.
             unsafe { (owned.node().get().end)(owned) };
         }
     }
@@ -283,19 +288,19 @@ impl<T> PinnedDrop for Closing<T> {
 /// A module whose registrations cannot outlive it. Declare it with
 /// [`scoped_module!`](crate::scoped_module).
 pub trait ScopedModule: Sized + Send + Sync {
-    /// Called when the module is loaded, like [`kernel::InPlaceModule::init`].
+    /// Initializes the module when it is loaded, like [`kernel::InPlaceModule::init`].
     ///
-    /// Another call, with the same scope, makes another value, which its caller owns.
+    /// Another call with the same scope makes another value, which its caller owns.
     fn init(module: &'static ThisModule, scope: &'static ModuleScope) -> impl PinInit<Self, Error>;
 }
 
 /// Declares a module whose registrations cannot outlive it.
 ///
-/// Takes what the kernel's `module!` takes, which wants the keys in its order and a comma after each;
-/// `type` is a [`ScopedModule`].
+/// Takes the keys of the kernel's `module!`, in its order, each followed by a comma. `type` is a
+/// [`ScopedModule`].
 ///
-/// Loading the module waits for a CPU hotplug operation in progress. It takes one of the kernel's 40
-/// dynamic hotplug states for a moment, and fails with `ENOSPC` if none is free: see [`ThreadFn`].
+/// Loading the module waits for a CPU hotplug operation in progress. It briefly takes one of the
+/// kernel's 40 dynamic hotplug states, and fails with `ENOSPC` if none is free: see [`ThreadFn`].
 ///
 /// # Examples
 ///
@@ -313,7 +318,7 @@ pub trait ScopedModule: Sized + Send + Sync {
 ///         _module: &'static ThisModule,
 ///         scope: &'static ModuleScope,
 ///     ) -> impl PinInit<Self, Error> {
-///         // Whatever is registered with `scope`, now or later, ends with the module.
+///         // Each registration with `scope`, now or later, ends with the module.
 ///         Ok(Self { scope })
 ///     }
 /// }
@@ -329,8 +334,8 @@ pub trait ScopedModule: Sized + Send + Sync {
 #[macro_export]
 macro_rules! scoped_module {
     (type: $type:ty $(, $($rest:tt)*)?) => {
-        /// The module as the kernel sees it: the user's value, then the scope. Fields are dropped
-        /// in this order.
+        /// The module type that the kernel sees: the user's value, then the scope. Fields are
+        /// dropped in this order.
         #[doc(hidden)]
         #[::kernel::prelude::pin_data]
         pub struct ScopedLocalModule {
@@ -345,10 +350,11 @@ macro_rules! scoped_module {
             fn init(
                 module: &'static ::kernel::ThisModule,
             ) -> impl ::kernel::prelude::PinInit<Self, ::kernel::error::Error> {
-                // The scope is the first to be initialized: if the rest fails, `pin_init` drops it.
+                // The scope is initialized first: if the rest fails, `pin_init` drops it.
                 ::kernel::prelude::try_pin_init!(&this in Self {
                     scope <- {
-                        // In a block of its own: `$type` is code of the user's, which could name it.
+                        // In its own block: `$type` is the user's code, which could name it
+                        // otherwise.
                         static CLAIMED: ::kernel::sync::atomic::AtomicFlag =
                             ::kernel::sync::atomic::AtomicFlag::new(false);
 

@@ -3,14 +3,14 @@
 //! Per-CPU storage.
 //!
 //! [`PerCpu<T>`] is the kernel's `alloc_percpu()` with Rust's construction and drop: one `T` for
-//! each possible CPU, in memory that is local to that CPU. It is not tied to hotplug threads.
+//! each possible CPU, in memory that is local to that CPU. It is independent of hotplug threads.
 //!
-//! The values exist for CPUs that are offline, and for CPUs that were never online, too. Whether
-//! a CPU is online says nothing about who may access its value: that is for `T` to say, by being
-//! [`Sync`] (atomics, locks), as for any other shared value.
+//! The values exist also for CPUs that are offline or were never online. The state of a CPU does
+//! not restrict access to its value: as for any other shared value, `T` allows access from several
+//! tasks by being [`Sync`] (atomics, locks).
 //!
-//! Static per-CPU variables of modules come out of a reserve of 8 KiB that all modules share; this
-//! storage is allocated, and limited by [`MAX_SIZE`] only.
+//! Static per-CPU variables of modules share a reserve of 8 KiB. This storage is allocated, and
+//! only [`MAX_SIZE`] limits it.
 //!
 //! C header: [`include/linux/percpu.h`](srctree/include/linux/percpu.h)
 
@@ -36,11 +36,10 @@ use kernel::{
     prelude::*, //
 };
 
-/// The largest size, in bytes, that the kernel's allocator hands out per CPU
-/// (`PCPU_MIN_UNIT_SIZE`).
+/// The largest size, in bytes, that the kernel allocates per CPU (`PCPU_MIN_UNIT_SIZE`).
 pub const MAX_SIZE: usize = 32 << 10;
 
-/// Fails to build if a value of `layout` is more than the per-CPU allocator takes.
+/// Fails to build if the per-CPU allocator cannot allocate a value of `layout`.
 #[inline]
 pub(super) const fn assert_fits(layout: Layout) {
     assert!(layout.size() <= MAX_SIZE, "too large for per-CPU storage");
@@ -51,20 +50,20 @@ pub(super) const fn assert_fits(layout: Layout) {
 ///
 /// # Invariants
 ///
-/// The pointer comes from the per-CPU allocator, and is owned.
+/// The pointer comes from the per-CPU allocator, and the value owns it.
 pub(super) struct RawPerCpu(NonNull<c_void>);
 
 impl RawPerCpu {
     /// Allocates zeroed storage.
     ///
-    /// Process context; may sleep. Returns `ENOMEM` if there is not enough memory, or if
+    /// Process context. May sleep. Returns `ENOMEM` if there is not enough memory, or if
     /// [`assert_fits`] fails.
     #[inline]
     pub(super) fn new_zeroed(layout: Layout) -> Result<Self> {
         // The allocator refuses a size of 0 with a warning.
         let size = layout.size().max(1);
 
-        // SAFETY: Any size and alignment may be passed. The context is the caller's promise.
+        // SAFETY: Any size and alignment are valid. The caller ensures process context.
         let ptr = unsafe {
             bindings::pcpu_alloc_noprof(size, layout.align(), false, bindings::GFP_KERNEL)
         };
@@ -73,13 +72,13 @@ impl RawPerCpu {
         Ok(Self(NonNull::new(ptr).ok_or(ENOMEM)?))
     }
 
-    /// Gives up the ownership: to be freed with `free_percpu()`.
+    /// Transfers the ownership to the caller, who frees the storage with `free_percpu()`.
     #[inline(always)]
     pub(super) fn into_base(self) -> *mut c_void {
         ManuallyDrop::new(self).base()
     }
 
-    /// The per-CPU base address, `__percpu` in C: not to be dereferenced.
+    /// Returns the per-CPU base address, `__percpu` in C, which must not be dereferenced.
     #[inline(always)]
     pub(super) fn base(&self) -> *mut c_void {
         self.0.as_ptr()
@@ -89,15 +88,15 @@ impl RawPerCpu {
 impl Drop for RawPerCpu {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: By the type invariant; nobody uses the memory after its owner is gone.
+        // SAFETY: By the type invariant. The memory is not used after its owner was dropped.
         unsafe { bindings::free_percpu(self.base()) };
     }
 }
 
 /// One `T` for each possible CPU.
 ///
-/// It owns the values, as a box does, and drops them. A forgotten one leaks its memory with the
-/// values, which are pinned.
+/// It owns the values, as a box does, and drops them. A forgotten `PerCpu` leaks its memory with
+/// the values, which are pinned.
 ///
 /// # Examples
 ///
@@ -123,18 +122,18 @@ pub struct PerCpu<T> {
     _owns: PhantomData<T>,
 }
 
-// SAFETY: The storage is memory like any other: it may be used and freed by another task.
+// SAFETY: The storage belongs to no task: any task may use and free it.
 unsafe impl<T: Send> Send for PerCpu<T> {}
-// SAFETY: `&PerCpu<T>` gives out nothing but `&T`.
+// SAFETY: `&PerCpu<T>` gives access only to `&T`.
 unsafe impl<T: Sync> Sync for PerCpu<T> {}
 
 impl<T> PerCpu<T> {
     /// Allocates the storage and initializes it with what `init` returns for each possible CPU: a
     /// `T`, or an initializer of one.
     ///
-    /// Process context; may sleep. Returns `ENOMEM` if there is not enough memory, of which the
-    /// kernel's allocator also warns in the log, or the error of an initializer that failed, after
-    /// dropping the values that were made before it.
+    /// Process context. May sleep. Returns `ENOMEM` if there is not enough memory, which the
+    /// kernel's allocator also logs, or the error of an initializer, after dropping the values made
+    /// so far.
     pub fn new<I, E>(mut init: impl FnMut(CpuId) -> I) -> Result<Self>
     where
         I: PinInit<T, E>,
@@ -145,14 +144,14 @@ impl<T> PerCpu<T> {
         let raw = RawPerCpu::new_zeroed(Layout::new::<T>())?;
 
         for cpu in hotplug::possible_cpus() {
-            // SAFETY: `cpu` is possible, hence there is storage of the size of a `T`, which is not
-            // initialized yet, stays where it is, and counts as uninitialized on error.
+            // SAFETY: `cpu` is possible, so it has storage of the size of a `T`, which is not
+            // initialized yet, stays in place, and counts as uninitialized on error.
             let result = unsafe { raw_try_init(per_cpu_ptr(raw.base().cast(), cpu), init(cpu)) };
 
             if let Err(e) = result {
                 for made in hotplug::possible_cpus().take_while(|c| *c != cpu) {
-                    // SAFETY: Initialized by a previous turn of the outer loop: the possible CPUs
-                    // do not change after boot.
+                    // SAFETY: A previous iteration of the outer loop initialized it: the possible
+                    // CPUs do not change after boot.
                     unsafe { core::ptr::drop_in_place(per_cpu_ptr::<T>(raw.base().cast(), made)) };
                 }
                 return Err(e.into());
@@ -166,32 +165,32 @@ impl<T> PerCpu<T> {
         })
     }
 
-    /// The address of the value of `cpu`, if that is possible.
+    /// Returns the address of the value of `cpu`, if that CPU is possible.
     #[inline(always)]
     fn ptr(&self, cpu: CpuId) -> *mut T {
         per_cpu_ptr(self.raw.base().cast(), cpu)
     }
 
-    /// Returns the value of the CPU that a callback is for, online or not. For callbacks, which have
-    /// a [`Context`](super::cpu::Context) or an [`AtomicContext`](crate::smpboot::AtomicContext).
+    /// Returns the value of the CPU of a callback, online or not. Callbacks have a
+    /// [`Context`](super::cpu::Context) or an [`AtomicContext`](crate::smpboot::AtomicContext).
     #[inline]
     pub fn of(&self, cx: &impl CpuContext) -> &T {
-        // SAFETY: The CPU is possible, by the requirements of the trait, so there is a `T`, by the type
-        // invariant.
+        // SAFETY: The CPU is possible, by the requirements of the trait, so it has a `T`, by the
+        // type invariant.
         unsafe { &*self.ptr(cx.cpu()) }
     }
 
-    /// The value of `cpu`, or `None` if no such CPU is possible.
+    /// Returns the value of `cpu`, or `None` if the CPU is not possible.
     ///
-    /// Any context. For the value of the CPU that runs this, pass [`CpuId::current()`]: unless
-    /// the caller is bound to its CPU, it may be another CPU's by the time that it is used.
+    /// Any context. For the value of the current CPU, pass [`CpuId::current()`]. Unless the caller
+    /// is bound to its CPU, it may run on another CPU by the time it uses the value.
     #[inline]
     pub fn get(&self, cpu: CpuId) -> Option<&T> {
         let cpu = hotplug::PossibleCpu::new(cpu)?;
         Some(self.of(&cpu))
     }
 
-    /// The value of `cpu`, to be changed.
+    /// Returns the value of `cpu` for modification, or `None` if the CPU is not possible.
     pub fn get_mut(&mut self, cpu: CpuId) -> Option<Pin<&mut T>> {
         if !hotplug::is_possible(cpu) {
             return None;
@@ -201,14 +200,15 @@ impl<T> PerCpu<T> {
         Some(unsafe { Pin::new_unchecked(&mut *self.ptr(cpu)) })
     }
 
-    /// The values of all possible CPUs.
+    /// Returns the values of all possible CPUs.
     pub fn iter(&self) -> impl Iterator<Item = (CpuId, &T)> {
         hotplug::possible_cpus().filter_map(|cpu| Some((cpu, self.get(cpu)?)))
     }
 
-    /// The values of the CPUs that are online, each at the moment when the iterator comes by.
+    /// Returns the values of the online CPUs. The iterator tests each CPU when it reaches it.
     ///
-    /// With a [`CpusReadGuard`](hotplug::CpusReadGuard) held, of all that are online.
+    /// If the caller holds a [`CpusReadGuard`](hotplug::CpusReadGuard), that is exactly the online
+    /// CPUs.
     pub fn iter_online(&self) -> impl Iterator<Item = (CpuId, &T)> {
         hotplug::online_cpus().filter_map(|cpu| Some((cpu, self.get(cpu)?)))
     }
@@ -218,7 +218,7 @@ impl<T> Drop for PerCpu<T> {
     fn drop(&mut self) {
         if core::mem::needs_drop::<T>() {
             for cpu in hotplug::possible_cpus() {
-                // SAFETY: Initialized by the type invariant, and dropped only here.
+                // SAFETY: Initialized, by the type invariant, and dropped only here.
                 unsafe { core::ptr::drop_in_place(self.ptr(cpu)) };
             }
         }

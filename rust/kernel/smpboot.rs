@@ -11,15 +11,15 @@
 //!
 //! C header: [`include/linux/smpboot.h`](srctree/include/linux/smpboot.h)
 //!
-//! - Implement [`HotplugThread`] for a type. Its value is shared by the threads. Each thread also
-//!   owns a `Local`, which needs no lock.
+//! - Implement [`HotplugThread`] for a type. All threads share its value. Each thread also owns a
+//!   `Local`, which needs no lock.
 //! - Make the type's static with [`hotplug_thread!`](crate::hotplug_thread), and declare the module
 //!   with [`scoped_module!`](crate::scoped_module).
 //! - [`Registration::new`] creates the threads; dropping the registration stops them.
 //! - [`Registration::wake`] and [`Threads::wake`] make a thread run, from nearly any context.
 //!
-//! Usable without threads: [`cpuhp`] has hotplug states, [`percpu`] storage per CPU, [`hotplug`]
-//! the CPU masks and the hotplug lock.
+//! Three modules are usable without threads: [`cpuhp`] (hotplug states), [`percpu`] (storage per
+//! CPU) and [`hotplug`] (the CPU masks and the hotplug lock).
 //!
 //! # Examples
 //!
@@ -79,7 +79,7 @@
 //! }
 //! ```
 //!
-//! # The life of a thread
+//! # Life cycle of a thread
 //!
 //! ```text
 //!        registration, or first CPU-up                        unregistration
@@ -102,11 +102,11 @@
 //! - **Registration.** `smpboot_register_percpu_thread()` takes the hotplug lock for reading, and
 //!   the mutex `smpboot_threads_lock`. For each online CPU, `__smpboot_create_thread()` makes a
 //!   kthread that is bound to the CPU and parked; then the core unparks it. The table enters a
-//!   list. Each later CPU-up walks the list, in `smpboot_create_threads()`, and makes the threads
-//!   that are missing.
+//!   list. Each later CPU-up (`cpu_up()`) walks the list, in `smpboot_create_threads()`, and makes
+//!   the missing threads.
 //! - **The loop.** Each thread runs `smpboot_thread_fn()`. It tests in this order: stop, park,
-//!   whether `setup` or `unpark` is due, `should_run`. So a thread that is stopped before it first
-//!   ran calls neither `setup` nor `cleanup`.
+//!   `setup` or `unpark` due, `should_run`. So a thread that is stopped before its first run calls
+//!   neither `setup` nor `cleanup`.
 //! - **Unregistration.** `smpboot_unregister_percpu_thread()` stops the threads of all CPUs. A
 //!   thread that is parked because its CPU is offline calls `cleanup` without `unpark`, on another
 //!   CPU.
@@ -121,9 +121,10 @@
 //! | [`unpark`](HotplugThread::unpark) | the thread, after `park` | its CPU | |
 //! | [`cleanup`](HotplugThread::cleanup) | the thread, last, if `setup` ran | its CPU, or any if that is offline | both locks |
 //!
-//! # Parking is a part of the offline
+//! # Parking is part of taking a CPU offline
 //!
-//! A CPU goes through a ladder of hotplug states, `/sys/devices/system/cpu/hotplug/states`:
+//! To come online or go offline, a CPU passes through a sequence of hotplug states, listed in
+//! `/sys/devices/system/cpu/hotplug/states`:
 //!
 //! ```text
 //!    online                                                          offline
@@ -135,51 +136,55 @@
 //!        v   AP_ACTIVE            the scheduler uses the CPU             |
 //! ```
 //!
-//! On the way down `smpboot_park_threads()` walks the list from the oldest client to the newest.
-//! For each, `kthread_park()` sets a flag, wakes the thread, and waits until it is off the CPU in
-//! the state `TASK_PARKED`. That wait has no limit and no signal ends it, and the task that takes
-//! the CPU offline holds the hotplug lock for writing. Hence the two rules of every callback, `run`
-//! included:
+//! In a CPU-down (`cpu_down()`), `smpboot_park_threads()` walks the list from the oldest client to
+//! the newest. For each, `kthread_park()` sets a flag, wakes the thread, and waits until it is off
+//! the CPU in the state `TASK_PARKED`. That wait has no limit, and no signal ends it. During the
+//! wait, the task that takes the CPU offline holds the hotplug lock for writing. Hence two rules
+//! for every callback, `run` included:
 //!
 //! - It must not wait for the hotplug lock, nor for a task that may wait for that lock.
 //! - It must return soon, or look at [`Context::should_park`] and [`Context::should_stop`] while it
 //!   waits.
 //!
-//! Consequences of the order: a module's thread parks after `ksoftirqd`. It is unparked before the
-//! workqueues of its CPU and before all `ONLINE_DYN` states, and parks after their teardown.
-//! [`hotplug::is_online`] is true before `unpark` and after `park`. Suspend to RAM and hibernation
-//! take all CPUs but one offline; suspend to idle parks nothing. Isolated CPUs (`isolcpus=`,
-//! `nohz_full=`) have threads too, which disturb them only when woken. A CPU that is removed
-//! physically goes offline first; its thread stays parked until it is unregistered.
+//! Consequences of the order:
+//!
+//! - A module's thread parks after `ksoftirqd`. It is unparked before the workqueues of its CPU and
+//!   before all `ONLINE_DYN` states, and parks after their teardown.
+//! - [`hotplug::is_online`] is true before `unpark` and after `park`.
+//! - Suspend to RAM and hibernation take all CPUs but one offline; suspend to idle parks no thread.
+//! - Isolated CPUs (`isolcpus=`, `nohz_full=`) have threads too, which disturb them only when
+//!   woken.
+//! - A CPU that is removed physically is first taken offline. Its thread stays parked until it is
+//!   unregistered.
 //!
 //! # Pending wakes
 //!
-//! `wake_up_process()` does nothing to a parked thread, and the kernel does not remember the wake.
-//! So each wake of this module first sets the flag of its CPU. The loop tests the flag before each
+//! `wake_up_process()` has no effect on a parked thread, and the kernel does not record the wake.
+//! So each wake of this module first sets the CPU's flag. The loop tests the flag before each
 //! sleep, clears it, and then calls `run`. A wake of an offline CPU stays pending until the CPU is
 //! online again.
 //!
 //! The waker stores its work, sets the flag with a full barrier, and loads the thread's state. The
 //! thread stores its state, executes a full barrier, and loads the flag. One of the two sees the
 //! store of the other, so no wake is lost. A wake during `run` leads to another `run`. Several
-//! wakes may share one.
+//! wakes may share one `run`.
 //!
 //! # Misconceptions
 //!
 //! - *"A self-parking thread is unparked by the core and parks itself."* The core neither unparks
 //!   it, after creation or at CPU-up, nor parks it: see [`SelfParkingRegistration`].
-//! - *"setup is called when the CPU comes online."* It is called once in the life of the thread: a
-//!   CPU that is online again keeps its thread, and `unpark` is called.
+//! - *"setup is called when the CPU comes online."* It is called once per thread. When the CPU is
+//!   online again, it still has its thread, and `unpark` is called.
 //! - *"unpark is called when the CPU comes online."* In C only if the table has a `park`, because
 //!   only `park` moves a thread to `HP_THREAD_PARKED`. Here it is called in any case.
-//! - *"park means that the CPU goes offline."* A CPU-down that fails in a later step is rolled
-//!   back: `unpark` follows, and the CPU was online all the time.
+//! - *"park means that the CPU goes offline."* When a later step of a CPU-down fails, the CPU-down
+//!   is rolled back: `unpark` follows, and the CPU was never offline.
 //! - *"When register returns, the threads are running."* They exist: see
 //!   [`Registration::wait_until_up`].
 //! - *"Waking a parked thread wakes it later."* In C the wake is lost; here it is pending.
 //!
-//! What can go wrong with the C interface, what prevents it here, and the test that shows it, is in
-//! `doc/hazards.md`. What wakes and callbacks cost is in `doc/mechanisms.md`.
+//! `doc/hazards.md` lists the hazards of the C interface, what prevents each one here, and the test
+//! that shows it. `doc/mechanisms.md` has the costs of wakes and callbacks.
 
 mod atomic_context;
 mod registration;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting for a condition that others bring about without a lock.
+//! Waiting for a condition that other tasks change without a lock.
 //!
-//! The kernel crate's `CondVar` belongs to a lock, which has to be held to change the condition.
+//! The kernel crate's `CondVar` belongs to a lock, which a task must hold to change the condition.
 //! Here the condition may change without a lock: this is the kernel's plain wait queue, with
 //! `wait_event()` and `wait_event_interruptible()`.
 //!
@@ -19,9 +19,9 @@ use kernel::{
 
 /// A wait queue.
 ///
-/// Nothing waits in it when it is dropped, in any context, without a word to anybody: a task that
-/// waits borrows it, and a file that is polled holds a reference until it is closed. So a queue of
-/// [files](super::debugfs::Dir::stream) is in an [`Arc`](kernel::sync::Arc).
+/// A queue may be dropped in any context, and wakes no task then. No task waits in it at that time:
+/// a task that waits borrows it, and a polled file holds a reference until it is closed. So a queue
+/// of [files](super::debugfs::Dir::stream) is in an [`Arc`](kernel::sync::Arc).
 ///
 /// # Examples
 ///
@@ -56,13 +56,14 @@ unsafe impl Send for WaitQueue {}
 unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {
-    /// Returns a queue in which nothing waits. `key` is its class for lockdep. Any context.
+    /// Returns an empty queue. `key` is its class for lockdep. Any context.
     #[inline]
     pub fn new(name: &'static CStr, key: Pin<&'static LockClassKey>) -> impl PinInit<Self> {
         pin_init!(Self {
             // INVARIANT: Initialized here.
             head <- Opaque::ffi_init(|head| {
-                // SAFETY: `head` is to be initialized, and is pinned; name and key are static.
+                // SAFETY: `head` is valid for initialization, and is pinned; name and key are
+                // static.
                 unsafe {
                     bindings::__init_waitqueue_head(head, name.as_char_ptr(), key.as_ptr())
                 }
@@ -70,32 +71,32 @@ impl WaitQueue {
         })
     }
 
-    /// Wakes all tasks that wait, so that they evaluate their conditions again.
+    /// Wakes all waiting tasks, so that they evaluate their conditions again.
     ///
-    /// Any context in which a `spinlock_t` may be taken. With `PREEMPT_RT` that is a lock that
-    /// sleeps, so neither in NMI nor in a hard timer, nor with preemption or interrupts off.
-    /// Lockdep reports a hard timer on any kernel.
+    /// May be called in any context that may take a `spinlock_t`. On `PREEMPT_RT` that lock sleeps,
+    /// so not in NMI or a hard timer, and not with preemption or interrupts off. lockdep reports a
+    /// call in a hard timer on any kernel.
     ///
-    /// A full memory barrier must lie between the change of the condition and this call, as an
-    /// atomic operation with the order `Full` is, or both sides must use a lock. Otherwise a wake
-    /// may be lost, but no memory. For that, a call costs next to nothing while nothing waits: it
-    /// takes no lock.
+    /// Between the change of the condition and this call the caller must execute a full memory
+    /// barrier, such as an atomic operation with the order `Full`, or both sides must use a lock.
+    /// Otherwise a wake may be lost; memory stays safe. In return, a call takes no lock while no
+    /// task waits.
     #[inline]
     pub fn notify(&self) {
-        // As `waitqueue_active()`. The barrier pairs with the one in `prepare_to_wait_event()`, or
-        // in `poll_wait()`: either this finds the waiter in the queue, or the waiter finds its
-        // condition met.
+        // Like `waitqueue_active()`. The caller's barrier pairs with the one in
+        // `prepare_to_wait_event()` or `poll_wait()`: either this finds the waiter in the queue, or
+        // the waiter finds its condition met.
         // SAFETY: `head` is initialized, by the type invariant.
         if unsafe { waitqueue_active(self.head.get()) } {
             self.wake_all();
         }
     }
 
-    /// As [`notify`](Self::notify), without the need for a barrier.
+    /// Wakes all waiting tasks as [`notify`](Self::notify) does, but the caller needs no barrier.
     #[inline]
     pub(super) fn wake_all(&self) {
-        // SAFETY: `head` is initialized, by the type invariant. No key: pollers of all events are
-        // woken.
+        // SAFETY: `head` is initialized, by the type invariant. Without a key, pollers of all
+        // events are woken.
         unsafe {
             bindings::__wake_up(
                 self.head.get(),
@@ -106,24 +107,25 @@ impl WaitQueue {
         };
     }
 
-    /// Sleeps until `condition` returns true. It is evaluated first, and after each notification.
+    /// Sleeps until `condition` returns true. Evaluates it first, and again after each
+    /// notification.
     ///
-    /// Process context. `condition` runs in the calling task, and must not sleep; it may take a
-    /// spinlock. Returns `ERESTARTSYS` if a signal is pending and the condition does not hold.
+    /// Process context. `condition` runs in the calling task. It may take a spinlock, but must not
+    /// sleep. Returns `ERESTARTSYS` if a signal is pending and the condition does not hold.
     ///
-    /// A kernel thread gets no signals. A callback of a hotplug thread must not wait here: its CPU
-    /// cannot go offline before the callback returns, and nothing here looks at
+    /// A kernel thread gets no signals. A callback of a hotplug thread must not call this: its CPU
+    /// cannot go offline before the callback returns, and this does not test
     /// [`should_park`](super::smpboot::Context::should_park).
     #[inline]
     pub fn wait_until(&self, condition: impl FnMut() -> bool) -> Result {
         self.wait_in(bindings::TASK_INTERRUPTIBLE, condition)
     }
 
-    /// As [`wait_until`](Self::wait_until), whatever signals are pending: the task cannot be killed
-    /// while it waits. Only for conditions that come true by themselves.
+    /// Sleeps like [`wait_until`](Self::wait_until), but ignores signals: the task cannot be killed
+    /// while it waits. Use it only for conditions that will become true without user action.
     #[inline]
     pub fn wait_uninterruptibly(&self, condition: impl FnMut() -> bool) {
-        // Only a signal makes it fail.
+        // Only a signal can end an interruptible wait early.
         let _ = self.wait_in(bindings::TASK_UNINTERRUPTIBLE, condition);
     }
 
@@ -138,7 +140,7 @@ impl WaitQueue {
         unsafe { bindings::init_wait_entry(entry.get(), 0) };
 
         let result = loop {
-            // SAFETY: Both are initialized; `entry` stays in its place until `finish_wait()`.
+            // SAFETY: Both are initialized; `entry` stays in place until `finish_wait()`.
             let interrupted =
                 unsafe { bindings::prepare_to_wait_event(head, entry.get(), state as c_int) };
             if condition() {
@@ -147,11 +149,11 @@ impl WaitQueue {
             if interrupted != 0 {
                 break Err(ERESTARTSYS);
             }
-            // SAFETY: Process context is the caller's promise.
+            // SAFETY: The caller ensures process context.
             unsafe { bindings::schedule() };
         };
 
-        // SAFETY: As above; this takes `entry` out of the queue.
+        // SAFETY: Both are initialized, as above. This removes `entry` from the queue.
         unsafe { bindings::finish_wait(head, entry.get()) };
         result
     }
@@ -161,9 +163,9 @@ impl WaitQueue {
     /// # Safety
     ///
     /// - `table` is null or the valid table of a poll of `file`.
-    /// - The queue lives until `file` is released. The poller's entry stays in the queue until it
-    ///   stops polling, during which it holds the file; epoll's stays until the file's release
-    ///   begins.
+    /// - The queue exists until `file` is released. The poller's entry stays in the queue until it
+    ///   stops polling, and it holds the file until then; epoll's entry stays until the file's
+    ///   release begins.
     #[inline]
     pub(super) unsafe fn poll_wait(&self, file: &File, table: *mut bindings::poll_table) {
         // SAFETY: By the requirements of this function.

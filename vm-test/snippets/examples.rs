@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-// Runs the examples of the documentation, one function each, while it loads.
+// Runs the examples of the documentation, one function each, when the module is loaded.
 
 #![allow(
     dead_code,
@@ -38,7 +38,7 @@ use smpboot::{
     ScopedModule, //
 };
 
-/// Threads that do nothing, under a name.
+/// A type of idle threads, and its name.
 macro_rules! worker {
     ($type:ident, $name:expr) => {
         pub struct $type;
@@ -58,10 +58,10 @@ macro_rules! worker {
     };
 }
 
-/// Assertions of the present example that failed, in whatever thread.
+/// The number of failed assertions of the present example, in all threads.
 static FAILED: Atomic<u32> = Atomic::new(0);
 
-/// As an `assert!` of KUnit: the kernel lives on, and the example counts as failed.
+/// Like an `assert!` of KUnit: the kernel continues, and the example fails.
 macro_rules! assert {
     ($condition:expr $(,)?) => {
         assert!($condition, "{}", stringify!($condition))
@@ -106,7 +106,7 @@ fn failed(line: u32, what: fmt::Arguments<'_>) {
 
 struct Example {
     name: &'static str,
-    /// To be run only by its number.
+    /// The example runs only by its number.
     alone: bool,
     run: fn(&'static ModuleScope) -> Result,
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-// The module around what declares none: a snippet, or the abstraction as a crate.
+// The module for code that declares none: a snippet, or the library as a crate.
 
 struct Surroundings;
 

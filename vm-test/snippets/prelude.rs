@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-// What the snippets of `compile-fail/` and the examples of the documentation have around them: a
-// module that uses the abstraction.
+// The surroundings of the snippets of `compile-fail/` and of the examples in the documentation: a
+// module that uses the library.
 
 #[allow(unused_imports)]
 #[macro_use]
@@ -26,7 +26,7 @@ use smpboot::{
     ScopedModule, //
 };
 
-/// Threads that do nothing, under a name.
+/// A type of idle threads, and its name.
 #[allow(unused_macros)]
 macro_rules! worker {
     ($type:ident, $name:expr) => {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The library, and the work queue on top of it, as a crate, in the module of `module.rs`, for the snippets of
-//! `compile-fail/` and the examples of the documentation: it is read once, not by each of them.
+//! The library and the work queue as a crate, in the module of `module.rs`. The snippets of
+//! `compile-fail/` and the examples of the documentation use it, so that the compiler reads it only
+//! once.
 
 #[path = "../../rust/kernel/library.rs"]
 pub mod library;

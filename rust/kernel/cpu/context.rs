@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! In which context a callback runs, as a type.
+//! The context of a callback, as a type.
 
 use super::{
     super::bindings,
@@ -12,22 +12,22 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// The context of a callback that the thread itself runs, with preemption on: it may sleep.
+/// The context of a callback that the thread itself runs with preemption on. The callback may
+/// sleep.
 ///
-/// The CPU hotplug lock is out of reach all the same, because a CPU that goes down may be waiting
-/// for this callback with the lock held. Nothing that takes it may be called, directly or hidden:
-/// registering and unregistering (this library's own return `EDEADLK`), static keys, allocating
-/// and destroying workqueues, `stop_machine()`, creating slab caches. Nor may a callback wait for
-/// a task that may wait for that lock: dropping a [`Tree`](super::super::debugfs::Tree) waits for
-/// the operations on its files.
+/// The callback must not take the CPU hotplug lock: a task that takes the CPU offline may be
+/// waiting for this callback with the lock held. So it must not call functions that take the lock,
+/// directly or indirectly: registering and unregistering (this library's functions return
+/// `EDEADLK`), static keys, allocating and destroying workqueues, `stop_machine()`, creating slab
+/// caches. Nor may it wait for a task that may wait for that lock: for example, dropping a
+/// [`Tree`](super::super::debugfs::Tree) waits for the operations on its files.
 ///
-/// For the same reason a callback must return soon, or look at [`should_park`](Self::should_park)
-/// and [`should_stop`](Self::should_stop) whenever it waits; [`sleep`](Self::sleep) does so by
-/// itself.
+/// For the same reason a callback must return soon, or test [`should_park`](Self::should_park) and
+/// [`should_stop`](Self::should_stop) whenever it waits. [`sleep`](Self::sleep) tests both.
 ///
 /// # Examples
 ///
-/// Waiting in a callback, but not when somebody waits for the thread:
+/// Waiting in a callback until a task waits for the thread to park or stop:
 ///
 /// ```
 /// fn wait_for(cx: &Context<'_>, done: impl Fn() -> bool) -> Result {
@@ -72,7 +72,7 @@ pub struct Context<'a> {
     _this_task: NotThreadSafe,
 }
 
-/// A context that is for one CPU: see [`PerCpu::of`](crate::smpboot::PerCpu::of).
+/// A context that belongs to one CPU: see [`PerCpu::of`](crate::smpboot::PerCpu::of).
 ///
 /// # Safety
 ///
@@ -113,23 +113,23 @@ impl Context<'_> {
         }
     }
 
-    /// The CPU that this thread belongs to, which is possible.
+    /// Returns the CPU of this thread, which is possible.
     ///
-    /// The thread is running there, except in
-    /// [`cleanup`](crate::smpboot::HotplugThread::cleanup) while that CPU is offline.
+    /// The thread runs on that CPU, except in [`cleanup`](crate::smpboot::HotplugThread::cleanup)
+    /// while the CPU is offline.
     #[inline(always)]
     pub fn cpu(&self) -> CpuId {
         self.cpu
     }
 
-    /// Whether somebody waits for this thread to park, because its CPU goes down.
+    /// Returns whether a task waits for this thread to park, because its CPU is going offline.
     #[inline]
     pub fn should_park(&self) -> bool {
         // SAFETY: The current task is a kernel thread, by the type invariant.
         unsafe { bindings::kthread_should_park() }
     }
 
-    /// Whether somebody waits for this thread to stop, because it is being unregistered.
+    /// Returns whether a task waits for this thread to stop, because it is being unregistered.
     #[inline]
     pub fn should_stop(&self) -> bool {
         // SAFETY: The current task is a kernel thread, by the type invariant.

@@ -2,11 +2,11 @@
 
 //! Dynamic CPU hotplug states.
 //!
-//! A CPU goes online by climbing a ladder of states, and offline by climbing down; each state has a
-//! startup and a teardown callback. This module registers a pair of them at
-//! `CPUHP_AP_ONLINE_DYN`, the part of the ladder where the CPU is up and schedules, and anybody may
-//! have a state. It is not tied to hotplug threads, and normal hotplug threads are further down the
-//! ladder: on the way up they run before these callbacks, on the way down after them.
+//! To come online, a CPU passes through a sequence of states; to go offline, it passes through them
+//! in reverse order. Each state has a startup and a teardown callback. This module registers a pair
+//! of them at `CPUHP_AP_ONLINE_DYN`: the states that any driver may allocate, in which the CPU is
+//! up and schedules. It is independent of hotplug threads. Normal hotplug threads have a lower
+//! state: they are unparked before these startups run, and parked after these teardowns have run.
 //!
 //! C header: [`include/linux/cpuhotplug.h`](srctree/include/linux/cpuhotplug.h)
 
@@ -29,8 +29,8 @@ pub(in super::super) use registration::{
     setup_state, //
 };
 
-/// Whether the callbacks also run for CPUs that are online already when they are registered, and
-/// still when they are unregistered.
+/// Whether registering runs `startup` for the CPUs that are online already, and unregistering runs
+/// `teardown` for the CPUs that are still online.
 ///
 /// # Examples
 ///
@@ -64,11 +64,12 @@ pub enum Invoke {
     /// `cpuhp_setup_state()`: `startup` runs for all online CPUs while registering, `teardown`
     /// while unregistering.
     Yes,
-    /// `cpuhp_setup_state_nocalls()`: only CPUs that come and go in between.
+    /// `cpuhp_setup_state_nocalls()`: the callbacks run only when a CPU comes online or goes
+    /// offline.
     No,
 }
 
-/// A type that has a static of its own for the registration of its callbacks.
+/// A type with its own static for the registration of its callbacks.
 ///
 /// Implemented by [`cpuhp_state!`](crate::cpuhp_state).
 ///
@@ -83,13 +84,13 @@ pub unsafe trait HasStateSlot: Sized + 'static {
         Self: Callbacks;
 }
 
-/// Makes the static that the registration of [`Callbacks`] needs. The type must be a concrete one.
+/// Makes the static that the registration of [`Callbacks`] needs. The type must be concrete.
 ///
-/// There is an example at [`Callbacks`].
+/// [`Callbacks`] has an example.
 #[macro_export]
 macro_rules! cpuhp_state {
     ($type:ty) => {
-        // SAFETY: The static is made here, inside the function, where nothing else can name it.
+        // SAFETY: The static is made here, inside the function, where no other code can name it.
         unsafe impl $crate::smpboot::cpuhp::HasStateSlot for $type {
             #[inline(always)]
             fn slot(
@@ -103,11 +104,12 @@ macro_rules! cpuhp_state {
     };
 }
 
-/// What happens when a CPU comes and when it goes.
+/// The callbacks of a hotplug state: one when a CPU comes online, one when it goes offline.
 ///
 /// Both callbacks run in the CPU's own hotplug thread, `cpuhp/N`, on that CPU, while it is online,
-/// and may sleep. The task that changes the CPU's state waits, with the hotplug lock held; what
-/// [`Context`] says about that lock holds here too. One that is not written is NULL for the core.
+/// and may sleep. The task that changes the CPU's state waits, with the hotplug lock held; the
+/// rules of [`Context`] about that lock hold here too. A callback that the type does not implement
+/// is NULL in the core.
 ///
 /// # Examples
 ///
@@ -140,7 +142,7 @@ macro_rules! cpuhp_state {
 /// for (cpu, is_up) in up.0.iter() {
 ///     assert_eq!(is_up.load(Relaxed), hotplug::is_online(cpu));
 /// }
-/// // To unregister takes the same lock.
+/// // Unregistering takes the same lock.
 /// drop(cpus);
 /// drop(up);
 /// ```
@@ -150,23 +152,26 @@ pub trait Callbacks: HasStateSlot + Send + Sync {
     /// `subsystem/driver:online`.
     const NAME: &'static CStr;
 
-    /// A CPU has come online, or, with [`Invoke::Yes`], is online while this is being registered.
+    /// Runs when a CPU has come online; with [`Invoke::Yes`] also during registration, for each
+    /// online CPU.
     ///
-    /// An error undoes the CPU-up, or the registration: `teardown` runs for the CPUs that this had
-    /// run for.
+    /// An error rolls back the CPU-up, or the registration: `teardown` runs for the CPUs for which
+    /// this has run.
     ///
-    /// It also follows [`teardown`](Self::teardown) when a later step of the CPU-down fails. An error
-    /// then undoes nothing, as in C: the kernel warns (in `cpuhp_thread_fun()`; with `panic_on_warn`
-    /// that is a panic), and the CPU stays online between two states, with all states above this one
-    /// torn down. So return an error only for what `teardown` has not undone.
+    /// When a later step of a CPU-down fails, this runs after [`teardown`](Self::teardown). An
+    /// error then rolls nothing back, as in C: the kernel warns (in `cpuhp_thread_fun()`; with
+    /// `panic_on_warn` that is a panic), and the CPU stays online between two states, with all
+    /// states above this one torn down. So return an error only from work that `teardown` does not
+    /// undo.
     fn startup(&self, _cx: &Context<'_>) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// A CPU is about to go offline, or, with [`Invoke::Yes`], this is being unregistered.
+    /// Runs before a CPU goes offline; with [`Invoke::Yes`] also during unregistration, for each
+    /// online CPU.
     ///
-    /// It cannot fail: the kernel has no way back from a failed teardown. It does not mean that the
-    /// CPU will be gone: when a later step of a CPU-down fails, `startup` follows, and should succeed.
+    /// It cannot fail: the kernel cannot recover from a failed teardown. The CPU may stay online:
+    /// when a later step of a CPU-down fails, `startup` follows, and should succeed.
     fn teardown(&self, _cx: &Context<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

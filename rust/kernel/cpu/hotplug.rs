@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which CPUs there are, and the lock that keeps it so.
+//! The masks of CPUs, and the CPU hotplug lock.
 //!
 //! The kernel keeps several masks of CPUs. *Possible* CPUs are fixed at boot: per-CPU storage
-//! exists for these. *Online* CPUs come and go; a hotplug thread exists for each CPU that has been
-//! online since its registration.
+//! exists for these. *Online* CPUs change; a hotplug thread exists for each CPU that was online at
+//! its registration or after it.
 //!
 //! C header: [`include/linux/cpu.h`](srctree/include/linux/cpu.h)
 
@@ -41,17 +41,16 @@ fn online_mask() -> &'static Cpumask {
     unsafe { Cpumask::from_raw(&raw const bindings::__cpu_online_mask) }
 }
 
-/// Whether `cpu` can ever be online. Any context.
+/// Returns whether `cpu` can ever be online. Any context.
 #[inline]
 pub fn is_possible(cpu: CpuId) -> bool {
     cpu_possible(cpu)
 }
 
-/// A CPU that is possible.
+/// A possible CPU.
 ///
 /// # Invariants
-///
-/// It is.
+/// The CPU is possible.
 #[derive(Clone, Copy)]
 pub(in super::super) struct PossibleCpu(CpuId);
 
@@ -68,17 +67,18 @@ impl PossibleCpu {
     }
 }
 
-/// Whether `cpu` is online now. Any context.
+/// Returns whether `cpu` is online now. Any context.
 ///
-/// Says little about the threads of that CPU: it is true before they are unparked, and still true
-/// after they were parked. It can change at once unless a [`CpusReadGuard`] is held.
+/// It says little about the threads of that CPU: it is true before they are unparked, and still
+/// true after they were parked. It may change at any time unless the caller holds a
+/// [`CpusReadGuard`].
 #[inline]
 pub fn is_online(cpu: CpuId) -> bool {
     online_mask().test(cpu)
 }
 
-/// Whether all of the CPU-up of `cpu` is done, and nothing of a CPU-down. It changes with the hotplug
-/// lock held for writing.
+/// Returns whether the CPU-up of `cpu` is complete, and no CPU-down has begun. It changes only with
+/// the hotplug lock held for writing.
 pub(in super::super) fn is_active(cpu: CpuId) -> bool {
     // SAFETY: As for the mask of online CPUs.
     unsafe { Cpumask::from_raw(&raw const bindings::__cpu_active_mask) }.test(cpu)
@@ -88,7 +88,7 @@ fn all() -> impl Iterator<Item = CpuId> {
     (0..nr_cpu_ids()).filter_map(CpuId::from_u32)
 }
 
-/// The CPUs that can ever be online, in rising order.
+/// Returns the CPUs that can ever be online, in ascending order.
 ///
 /// # Examples
 ///
@@ -102,20 +102,20 @@ pub fn possible_cpus() -> impl Iterator<Item = CpuId> {
     all().filter(|cpu| is_possible(*cpu))
 }
 
-/// The CPUs that are online, each tested when the iterator comes by.
+/// Returns the online CPUs. The iterator tests each CPU when it reaches it.
 pub fn online_cpus() -> impl Iterator<Item = CpuId> {
     all().filter(|cpu| is_online(*cpu))
 }
 
-/// The CPUs of a mask, in rising order.
+/// Returns the CPUs of a mask, in ascending order.
 pub fn cpus_of(mask: &Cpumask) -> impl Iterator<Item = CpuId> + '_ {
     all().filter(|cpu| mask.test(*cpu))
 }
 
-/// Reads a CPU list as the kernel's own files do: `cpulist_parse()`.
+/// Parses a CPU list as the kernel's own files do: `cpulist_parse()`.
 ///
-/// That is numbers and ranges, `0-3,7`, ranges with a pattern, `0-7:1/2`, `all` or `N` for the last
-/// CPU, and white space around. An empty list is an empty mask.
+/// A list has numbers and ranges (`0-3,7`), ranges with a pattern (`0-7:1/2`), `all`, or `N` for
+/// the last CPU. White space around it is ignored. An empty list gives an empty mask.
 ///
 /// # Examples
 ///
@@ -133,8 +133,10 @@ pub fn cpus_of(mask: &Cpumask) -> impl Iterator<Item = CpuId> + '_ {
 ///
 /// # Errors
 ///
-/// Returns `EINVAL` for what is no list, `ERANGE` for a CPU of [`nr_cpu_ids()`] or above,
-/// `EOVERFLOW` for a number that does not fit, `ENOMEM`.
+/// - `EINVAL`: the text is not a list.
+/// - `ERANGE`: a CPU number is [`nr_cpu_ids()`] or above.
+/// - `EOVERFLOW`: a number does not fit into an integer.
+/// - `ENOMEM`: no memory for the mask.
 pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
     let mask = CpumaskVar::new_zero(GFP_KERNEL)?;
 
@@ -150,32 +152,32 @@ pub fn parse_cpu_list(list: &CStr) -> Result<CpumaskVar> {
     Ok(mask)
 }
 
-/// The task in whose context a `create` callback of this module runs, or null.
+/// The task that runs a `create` callback of this module, or null.
 ///
-/// The core serializes them with `smpboot_threads_lock`.
+/// The core serializes these callbacks with `smpboot_threads_lock`.
 pub(in super::super) static CREATING: Atomic<usize> = Atomic::new(0);
 
-/// Recognizes hotplug threads: the address of `smpboot_thread_fn()`, which the kernel does not export.
+/// The address of `smpboot_thread_fn()`, which identifies hotplug threads. The kernel does not
+/// export it.
 ///
-/// To be passed as a [`ModuleScope`](crate::smpboot::ModuleScope), which has one before any other code
-/// of its module runs. So the answer is right in callbacks of other subsystems, too, which may reach
-/// the module's code in a hotplug thread before any thread of the module exists: those of a cpufreq
-/// driver, for example.
+/// Pass a [`ModuleScope`](crate::smpboot::ModuleScope), which learns the address before any other
+/// code of its module runs. So [`in_callback`] is also right in callbacks of other subsystems, such
+/// as those of a cpufreq driver: they may call the module's code in a hotplug thread before the
+/// module has a thread.
 ///
 /// # Invariants
-///
-/// It is that address.
+/// The number is that address.
 pub struct ThreadFn(usize);
 
 impl ThreadFn {
-    /// Learns the address from a hotplug state that is installed for a moment, and runs on one CPU.
+    /// Learns the address from a temporary hotplug state, which runs on one CPU.
     ///
-    /// Process context, not in a callback; waits for a CPU hotplug operation in progress.
+    /// Process context, not in a callback. Waits for a CPU hotplug operation in progress.
     ///
     /// # Errors
     ///
     /// - `ENOSPC`: the kernel has no dynamic hotplug state left.
-    /// - `EAGAIN`: every CPU is stopped half-way up.
+    /// - `EAGAIN`: the CPU-up of every CPU stopped half-way.
     #[inline]
     pub(in super::super) fn learn() -> Result<Self> {
         static LEARNED: Atomic<usize> = Atomic::new(0);
@@ -187,12 +189,12 @@ impl ThreadFn {
             // SAFETY: The current task is a kernel thread, `cpuhp/N`.
             let thread_fn = unsafe { bindings::kthread_func(Task::current_raw()) };
             LEARNED.store(thread_fn as usize, Relaxed);
-            // With an error the core takes the state back, and calls this for no other CPU.
+            // On an error the core removes the state, and calls this for no other CPU.
             ECANCELED.to_errno()
         }
 
-        // SAFETY: The name is static. The core does not call `startup` any more when it has failed, or
-        // when the state is removed below.
+        // SAFETY: The name is static. The core does not call `startup` any more after it has
+        // failed, or after the state is removed below.
         let state = unsafe {
             bindings::__cpuhp_setup_state(
                 bindings::cpuhp_state_CPUHP_AP_ONLINE_DYN,
@@ -212,21 +214,21 @@ impl ThreadFn {
                 to_result(state)?;
                 Err(EAGAIN)
             }
-            // INVARIANT: States of `CPUHP_AP_ONLINE_DYN` run in hotplug threads, and all of these run
-            // this function.
+            // INVARIANT: States of `CPUHP_AP_ONLINE_DYN` run in hotplug threads, and all of these
+            // run this function.
             address => Ok(Self(address)),
         }
     }
 }
 
-/// Returns whether this is a callback of a hotplug thread or a hotplug state, or called by one.
+/// Returns whether the caller runs in a callback of a hotplug thread or a hotplug state.
 ///
 /// Pass a [`ModuleScope`](crate::smpboot::ModuleScope). Any context.
 ///
 /// A task that waits there for the hotplug lock, or for another task that may wait for it, may wait
-/// for ever: see [`Context`](super::Context). A CPU-down waits, with the lock held for writing, for the
-/// callbacks of that CPU's hotplug threads to return. The callbacks of a hotplug state run in the
-/// kernel's own hotplug threads, `cpuhp/N`.
+/// forever: see [`Context`](super::Context). A CPU-down waits, with the lock held for writing, for
+/// the callbacks of that CPU's hotplug threads to return. The callbacks of a hotplug state run in
+/// the kernel's own hotplug threads, `cpuhp/N`.
 ///
 /// # Examples
 ///
@@ -265,7 +267,7 @@ pub fn in_callback(thread_fn: &ThreadFn) -> bool {
         return true;
     }
 
-    // SAFETY: `current` is valid for the duration of this call, and only the task itself writes
+    // SAFETY: `current` is valid for the duration of this call, and only the current task writes
     // its flags.
     if unsafe { (*current).flags } & bindings::PF_KTHREAD == 0 {
         return false;
@@ -275,12 +277,12 @@ pub fn in_callback(thread_fn: &ThreadFn) -> bool {
     unsafe { bindings::kthread_func(current) as usize == thread_fn.0 }
 }
 
-/// Holds the CPU hotplug lock for reading: while it lives, no CPU goes online or offline.
+/// Holds the CPU hotplug lock for reading: while it exists, no CPU goes online or offline.
 ///
-/// Do not register or unregister threads or hotplug states while holding it, and do not take a second
-/// one: they take the lock themselves, and a second reader waits behind a writer that waits for the
-/// first. lockdep reports that. A leaked guard blocks CPU hotplug until the next boot; so does a
-/// guard that is held during a wait without end.
+/// While you hold one, do not register or unregister threads or hotplug states, and do not make a
+/// second guard: all of these take the lock, and a second reader waits behind a writer that waits
+/// for the first. lockdep reports that. A leaked guard blocks CPU hotplug until the next boot, as
+/// does a guard held during an endless wait.
 ///
 /// # Examples
 ///
@@ -304,12 +306,12 @@ impl CpusReadGuard {
     /// progress.
     ///
     /// Pass a [`ModuleScope`](crate::smpboot::ModuleScope). Returns `EDEADLK` in the callback of a
-    /// hotplug thread or a hotplug state, where waiting for the lock can wait for ever.
+    /// hotplug thread or a hotplug state, where a wait for the lock may never end.
     pub fn new(thread_fn: &ThreadFn) -> Result<Self> {
         if in_callback(thread_fn) {
             return Err(EDEADLK);
         }
-        // SAFETY: Process context is the caller's business, as for any sleeping function.
+        // SAFETY: The caller ensures process context, as for any sleeping function.
         unsafe { bindings::cpus_read_lock() };
         // INVARIANT: Taken just now.
         Ok(Self(NotThreadSafe))

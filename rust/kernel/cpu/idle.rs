@@ -17,20 +17,20 @@ use kernel::{
 impl Context<'_> {
     /// Keeps the CPU of this thread idle for `duration`: `play_idle_precise()`.
     ///
-    /// The CPU goes into the deepest idle state that it can leave within `max_latency`, and out of
-    /// it for interrupts and for what runs at a higher priority than this thread: a thread of
-    /// [`SchedPolicy::Fifo`](crate::smpboot::SchedPolicy::Fifo) keeps all normal tasks away. May not be
-    /// called where sleeping is not allowed. Whoever waits for this thread to park or stop waits
-    /// until the time is over.
+    /// The CPU enters the deepest idle state that it can leave within `max_latency`. It leaves that
+    /// state for interrupts and for tasks of a higher priority than this thread: a thread of
+    /// [`SchedPolicy::Fifo`](crate::smpboot::SchedPolicy::Fifo) keeps all normal tasks from
+    /// running. Do not call this where sleeping is not allowed. A task that waits for this thread
+    /// to park or stop waits until the time has passed.
     ///
     /// # Errors
     ///
     /// - `EINVAL`: `duration` is not positive, or `max_latency` is negative.
-    /// - `EPERM`: this is no FIFO thread, or not bound to its CPU: it is in
-    ///   [`cleanup`](crate::smpboot::HotplugThread::cleanup), and the CPU is offline.
+    /// - `EPERM`: the thread is not a FIFO thread, or is not bound to its CPU, as in
+    ///   [`cleanup`](crate::smpboot::HotplugThread::cleanup) while the CPU is offline.
     ///
-    /// Root can change the policy of the thread. If that happens between the test and the call, the
-    /// kernel warns, as in C.
+    /// Root can change the policy of the thread. If that happens between the test and the C call,
+    /// the kernel warns, as in C.
     #[inline]
     pub fn play_idle(&self, duration: Delta, max_latency: Delta) -> Result {
         let (duration, max_latency) = (duration.as_nanos(), max_latency.as_nanos());
@@ -39,16 +39,16 @@ impl Context<'_> {
         }
 
         let current = Task::current_raw();
-        // SAFETY: `current` is valid. Its policy and affinity may be changed by others: a look that
-        // is wrong by the time of the call below leads to a warning there, as in C.
+        // SAFETY: `current` is valid. Other tasks may change its policy and affinity: if these
+        // values are outdated at the call below, the kernel warns there, as in C.
         let (policy, cpus) = unsafe { ((*current).policy, (*current).nr_cpus_allowed) };
         if policy != bindings::SCHED_FIFO || cpus != 1 {
             return Err(EPERM);
         }
 
-        // SAFETY: The current task is a kernel thread, by the invariants of `Context`, with a FIFO
-        // policy and one CPU, as tested, which the core marked as not to be moved by user space.
-        // The durations are in range.
+        // SAFETY: The current task is a kernel thread, by the invariants of `Context`. It has a
+        // FIFO policy and one CPU, as tested, and the core marked it so that user space cannot move
+        // it. The durations are in range.
         unsafe { bindings::play_idle_precise(duration as u64, max_latency as u64) };
         Ok(())
     }

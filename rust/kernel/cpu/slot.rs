@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The static behind a registration, and the protocol that registrations follow.
+//! The static of a registration, and the protocol that registrations follow.
 //!
-//! The callbacks of hotplug threads and of hotplug states get a CPU number and nothing else: what
-//! else they need must hang off a static. Rust has no statics per instantiation of a generic
-//! function (they are shared by all instantiations), so the static is made by a macro, next to
-//! the type that it is for, and found through an `unsafe` trait that only the macro implements.
-//! Coherence makes it the only one of its type, and since the trait's function returns the address
-//! of that static and nothing else, a callback costs no more to find its state than a C callback.
+//! The callbacks of hotplug threads and of hotplug states get only a CPU number, so they must find
+//! all other data through a static. Rust has no statics per instantiation of a generic function
+//! (all instantiations share them). So a macro makes the static next to its type, and an `unsafe`
+//! trait, which only the macro implements, finds it. Coherence makes it the only one of its type.
+//! The trait's function only returns the address of that static, so a callback finds its state as
+//! cheaply as a C callback.
 //!
-//! What does not depend on the type is here, once for all types.
+//! The parts that do not depend on the type are here, once for all types.
 //!
 //! ```text
 //!             claim           open             publish
@@ -49,7 +49,7 @@ use kernel::{
     types::ForeignOwnable, //
 };
 
-/// What only the library has, to find the static of a type.
+/// The right to find the static of a type, which only the library has.
 #[doc(hidden)]
 pub struct Access(());
 
@@ -66,22 +66,23 @@ impl Drop for Access {
     fn drop(&mut self) {}
 }
 
-/// A kind of registration: what its static needs beside state and value.
+/// A kind of registration: the data that its static needs beside the state and the value.
 pub(in super::super) trait Kind: Sized + 'static {
     /// Ends a registration: removes the callbacks, and then [releases](Claim::release) the slot, or
     /// [revokes](Ending::revoke) it if the registration [was leaked](Ending::is_leaked).
     fn end(ending: Ending<Self>);
 }
 
-/// A registration's static, but for its type: state, shared value, and what its kind needs.
+/// A registration's static, without its type: the state, the shared value, and the data of its
+/// kind.
 ///
-/// The value has memory of its own: it is pinned, and the static goes away with the module also if the
-/// value was leaked.
+/// The value has memory of its own: it is pinned, and the static is freed with the module even if
+/// the value was leaked.
 ///
 /// # Invariants
 ///
 /// - `value` is written only by the task that owns the node, in the state `BUSY`, when the C core
-///   calls no callbacks, and no registration is left.
+///   calls no callbacks, and no registration exists.
 /// - In the states `REGISTERING`, `REGISTERED` and `REVOKED`, and in `BUSY` between a successful
 ///   `claim` and `release`, `value` is that of a `KBox` of the type that the entry was made for.
 #[repr(C)]
@@ -93,8 +94,8 @@ pub(in super::super) struct Entry<K: Kind> {
     kind: K,
 }
 
-// SAFETY: `value` is written as the invariants say; shared references to the value may be used by
-// any task, and any task may drop it, because `Slot::new` takes only values that are `Send + Sync`.
+// SAFETY: `value` is written according to the invariants. Any task may use shared references to the
+// value, and any task may drop it, because `Slot::new` takes only values that are `Send + Sync`.
 unsafe impl<K: Kind + Sync> Sync for Entry<K> {}
 
 impl<K: Kind> Deref for Entry<K> {
@@ -106,7 +107,8 @@ impl<K: Kind> Deref for Entry<K> {
     }
 }
 
-/// What `module!` makes at the root of the crate for messages. It may be the user's own.
+/// The prefix of messages, which `module!` makes at the root of the crate. The module may define
+/// its own.
 const LOG_PREFIX: &[u8] = {
     let prefix = crate::__LOG_PREFIX;
     assert!(
@@ -116,11 +118,12 @@ const LOG_PREFIX: &[u8] = {
     prefix
 };
 
-/// Reports what its owner has done to a registration. As `pr_err!`, for a fifth of the code.
+/// Reports that the owner of a registration leaked it or could not drop it. Like `pr_err!`, in a
+/// fifth of the code.
 #[cold]
 #[inline]
 fn report(name: &CStr, what: &CStr) {
-    // SAFETY: The strings that the format asks for.
+    // SAFETY: The arguments are the three strings that the format takes.
     unsafe {
         bindings::_printk(
             c"\x013%s: %s: registration %s; it ends with the module\n".as_char_ptr(),
@@ -145,7 +148,7 @@ impl<K: Kind> Entry<K> {
         self.node.state()
     }
 
-    /// Returns the scope of the registration, if there was one ever.
+    /// Returns the scope of the registration, if the entry was ever registered.
     #[inline(always)]
     pub(in super::super) fn scope(&self) -> Option<&'static ModuleScope> {
         self.node.scope()
@@ -153,31 +156,32 @@ impl<K: Kind> Entry<K> {
 
     #[inline(always)]
     fn node(&'static self) -> NodeRef {
-        // SAFETY: The node is the first field, and the address is that of the whole, which is
+        // SAFETY: The node is the first field, and the address is that of the whole entry, which is
         // static.
         unsafe { NodeRef::new(NonNull::from(self).cast()) }
     }
 
-    /// Unregisters, for the owner of the registration. Waits while the module's end does so.
+    /// Unregisters, for the owner of the registration. If the module's end is unregistering it,
+    /// waits for that.
     ///
-    /// In a callback the registration is left to the module's end, with an error in the kernel log.
-    /// Process context.
+    /// In a callback this logs an error and leaves the registration to the module's end. Process
+    /// context.
     ///
     /// # Safety
     ///
-    /// There is a registration, which is being dropped.
+    /// The registration exists, and is being dropped.
     #[inline(never)]
     pub(in super::super) unsafe fn unregister(&'static self) {
         let Some(scope) = self.node.scope() else {
             return;
         };
         if hotplug::in_callback(scope) {
-            // It would wait for the end of itself.
+            // Unregistering here would wait for this callback.
             report(self.name, c"dropped in a hotplug callback");
         } else if let Some(owned) = scope.retire(self.node()) {
             owned.abandon();
-            // SAFETY: It is the node of this entry, which was registered. There is no registration
-            // any more, by the requirements of this function.
+            // SAFETY: The node is that of this entry, which was registered. By the requirements of
+            // this function, the registration does not exist any more.
             unsafe { Self::end(owned) };
         }
     }
@@ -198,13 +202,13 @@ impl<K: Kind> Entry<K> {
 ///
 /// # Invariants
 ///
-/// It is that of the node of a static [`Entry<K>`], which has a value.
+/// The node is that of a static [`Entry<K>`], which has a value.
 struct Owner<K>(Owned, PhantomData<K>);
 
 impl<K: Kind> Owner<K> {
     #[inline(always)]
     fn entry(&self) -> &'static Entry<K> {
-        // SAFETY: By the type invariant; the address is that of the whole.
+        // SAFETY: By the type invariant; the address is that of the whole entry.
         unsafe { &*self.0.node().as_ptr().cast() }
     }
 }
@@ -213,7 +217,7 @@ impl<K: Kind> Owner<K> {
 ///
 /// # Invariants
 ///
-/// The C core does not know the callbacks, and there is no registration.
+/// The C core does not know the callbacks, and no registration exists.
 #[must_use]
 pub(in super::super) struct Claim<K>(Owner<K>);
 
@@ -223,14 +227,14 @@ impl<K: Kind> Claim<K> {
         self.0.entry()
     }
 
-    /// Lets wakers in, before C knows the callbacks: `BUSY -> REGISTERING`.
+    /// Allows wakes, before C knows the callbacks: `BUSY -> REGISTERING`.
     #[inline]
     pub(in super::super) fn open(self) -> Open<K> {
         self.0 .0.open();
         Open(self.0)
     }
 
-    /// Completes a registration: `BUSY -> REGISTERED`. As [`Open::publish`].
+    /// Completes a registration, as [`Open::publish`] does: `BUSY -> REGISTERED`.
     #[inline]
     pub(in super::super) fn publish(self) -> Result {
         Open(self.0).publish()
@@ -240,8 +244,8 @@ impl<K: Kind> Claim<K> {
     #[inline]
     pub(in super::super) fn release(self) {
         let entry = self.entry();
-        // SAFETY: By the type invariants there is a value, and there are no references to it: the C
-        // core calls no callbacks, and there is no registration.
+        // SAFETY: By the type invariants the value exists, and has no references: the C core calls
+        // no callbacks, and no registration exists.
         unsafe { (entry.drop_value)(entry.value.get()) };
         self.0 .0.free();
     }
@@ -253,9 +257,9 @@ impl<K: Kind> Claim<K> {
 pub(in super::super) struct Open<K>(Owner<K>);
 
 impl<K: Kind> Open<K> {
-    /// Completes a registration: to `REGISTERED`. What the kind says of that state is true.
+    /// Completes a registration: to `REGISTERED`. The kind's invariants of that state hold.
     ///
-    /// Returns `ESHUTDOWN` if the module is going away. Then the registration has no owner, and the
+    /// Returns `ESHUTDOWN` if the module is ending. Then the registration has no owner, and the
     /// scope ends it.
     #[inline]
     pub(in super::super) fn publish(self) -> Result {
@@ -270,7 +274,7 @@ impl<K: Kind> Open<K> {
     #[inline]
     pub(in super::super) unsafe fn abort(self) -> Claim<K> {
         self.0 .0.abort();
-        // INVARIANT: By the requirements of this function. Nothing was published.
+        // INVARIANT: By the requirements of this function. The registration was not published.
         Claim(self.0)
     }
 }
@@ -279,8 +283,8 @@ impl<K: Kind> Open<K> {
 ///
 /// # Invariants
 ///
-/// What its kind says of the state `REGISTERED` is true. Unless it [is leaked](Self::is_leaked),
-/// there is no registration any more.
+/// The kind's invariants of the state `REGISTERED` hold. Unless it [is leaked](Self::is_leaked),
+/// the registration does not exist any more.
 #[must_use]
 pub(in super::super) struct Ending<K>(Owner<K>);
 
@@ -290,7 +294,8 @@ impl<K: Kind> Ending<K> {
         self.0.entry()
     }
 
-    /// Returns whether the registration has an owner, who has leaked it. Reports it then.
+    /// Returns whether the registration still has an owner, so was leaked. Logs an error in that
+    /// case.
     #[inline]
     pub(in super::super) fn is_leaked(&self) -> bool {
         let leaked = !self.0 .0.is_abandoned();
@@ -300,18 +305,18 @@ impl<K: Kind> Ending<K> {
         leaked
     }
 
-    /// The entry is as if nothing had been registered.
+    /// Returns the claim, as it was before the registration.
     ///
     /// # Safety
     ///
     /// The C core does not know the callbacks any more, and the registration is not leaked.
     #[inline]
     pub(in super::super) unsafe fn ended(self) -> Claim<K> {
-        // INVARIANT: By the requirements of this function, and the type invariants.
+        // INVARIANT: By the requirements of this function and the type invariants.
         Claim(self.0)
     }
 
-    /// Marks the entry as used up, and leaks the value: `BUSY -> REVOKED`.
+    /// Marks the entry as unusable, and leaks the value: `BUSY -> REVOKED`.
     #[inline]
     pub(in super::super) fn revoke(self) {
         self.0 .0.revoke();
@@ -334,7 +339,7 @@ impl<T: Send + Sync + 'static, K: Kind> Slot<T, K> {
     pub(in super::super) const fn new(name: &'static CStr, kind: K) -> Self {
         /// # Safety
         ///
-        /// `value` is that of a `KBox<T>`, and not used any more.
+        /// `value` is that of a `KBox<T>`, and is not used any more.
         unsafe fn drop_value<T: 'static>(value: *mut c_void) {
             // SAFETY: By the requirements of this function.
             drop(unsafe { Pin::<KBox<T>>::from_foreign(value) });
@@ -353,16 +358,16 @@ impl<T: Send + Sync + 'static, K: Kind> Slot<T, K> {
         }
     }
 
-    /// Returns what does not depend on the type.
+    /// Returns the part that does not depend on the type.
     #[inline(always)]
     pub(in super::super) fn entry(&'static self) -> &'static Entry<K> {
         &self.entry
     }
 
-    /// Takes the slot, and puts a value into it: `FREE -> BUSY`.
+    /// Takes the slot, and stores a value in it: `FREE -> BUSY`.
     ///
     /// Process context. Returns `EDEADLK` in a callback, `EBUSY` if the slot is in use, `ESHUTDOWN`
-    /// if the module is going away, `ENOMEM`, or what `init` fails with.
+    /// if the module is ending, `ENOMEM`, or the error of `init`.
     #[inline]
     pub(in super::super) fn claim<E>(
         &'static self,
@@ -390,12 +395,12 @@ impl<T: Send + Sync + 'static, K: Kind> Slot<T, K> {
     ///
     /// # Safety
     ///
-    /// There is a value, and it is not dropped during `'a`: there is a registration, or the C core
+    /// The value exists, and is not dropped during `'a`: the registration exists, or the C core
     /// calls back.
     #[inline(always)]
     pub(in super::super) unsafe fn value<'a>(&'static self) -> &'a T {
-        // SAFETY: By the type invariants, and by the requirements of this function. Others have shared
-        // references, too.
+        // SAFETY: By the type invariants and the requirements of this function. All other
+        // references are shared, too.
         unsafe { Pin::<KBox<T>>::borrow(self.entry.value.get()) }.get_ref()
     }
 }

@@ -23,17 +23,17 @@ use kernel::{
     }, //
 };
 
-/// The longest input, in bytes, that a file takes. More is `E2BIG`.
+/// The longest input of a file, in bytes. Longer input fails with `E2BIG`.
 pub const MAX_INPUT: usize = 16 << 10;
 
 /// The text of a file.
 ///
-/// Reading the file calls [`show`](Self::show), writing it calls [`store`](Self::store). Without
-/// the one or the other the file's mode has no such permission.
+/// Reading the file calls [`show`](Self::show), writing it calls [`store`](Self::store). If the
+/// type lacks one of them, the file's mode lacks that permission.
 ///
-/// Both run in process context with no lock held, in several tasks at a time, and beside the
-/// module's own code. They may sleep. Removing the file waits for them: see
-/// [the module](super#opening-removing-closing) for what follows from that.
+/// Both run in process context with no lock held, in several tasks at a time, and concurrently with
+/// the module's own code. They may sleep. Removing the file waits for them: see [the module's
+/// page](super#opening-removing-closing) for the consequences.
 ///
 /// # Examples
 ///
@@ -69,15 +69,16 @@ pub trait Attribute: 'static {
     /// The value that the file shows.
     type Data: Sync + 'static;
 
-    /// Writes the file's text. Called again, from the start, if the text outgrows the buffer, so a
-    /// later part need not fit an earlier one. An error means a lack of memory: the read fails with
-    /// `ENOMEM`.
+    /// Writes the file's text. If the text outgrows the buffer, this is called again from the
+    /// start, so the parts of one text may be from different times. An error means a lack of
+    /// memory: the read fails with `ENOMEM`.
     fn show(_data: &Self::Data, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Takes the bytes of one `write(2)`, up to the first NUL. That fails with the error returned,
-    /// with `E2BIG` if there are more than [`MAX_INPUT`] bytes, and with `ENOMEM` or `EFAULT`.
+    /// Handles the bytes of one `write(2)`, up to the first NUL. The `write` fails with the
+    /// returned error, with `E2BIG` for more than [`MAX_INPUT`] bytes, or with `ENOMEM` or
+    /// `EFAULT`.
     fn store(_data: &Self::Data, _input: &CStr) -> Result {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
@@ -85,7 +86,7 @@ pub trait Attribute: 'static {
 
 struct Show<'a, A: Attribute> {
     data: &'a A::Data,
-    /// What `seq_print!` ignores.
+    /// The result, which `seq_print!` ignores.
     result: core::cell::Cell<fmt::Result>,
 }
 
@@ -141,10 +142,10 @@ impl<A: Attribute> Operations<A> {
     /// Called by `seq_read()` for a file opened by [`Self::open`], which debugfs does only while
     /// the file is not removed.
     unsafe extern "C" fn seq_show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-        // SAFETY: `single_open()` keeps the file's data in `private`. It lives until the file is
-        // removed.
+        // SAFETY: `single_open()` stored the file's data in `private`. The data exists until the
+        // file is removed.
         let data = unsafe { &*(*seq).private.cast::<A::Data>() };
-        // SAFETY: `seq` is valid, and locked by its reader.
+        // SAFETY: `seq` is valid, and its reader holds its lock.
         let seq = unsafe { SeqFile::from_raw(seq) };
 
         if !A::HAS_SHOW {
@@ -170,8 +171,8 @@ impl<A: Attribute> Operations<A> {
         count: usize,
         _ppos: *mut bindings::loff_t,
     ) -> isize {
-        // SAFETY: `single_open()` stored a `seq_file` in the open file, and the data in that. It
-        // lives until the file is removed.
+        // SAFETY: `single_open()` stored a `seq_file` in the open file, and the data in that. The
+        // data exists until the file is removed.
         let data = unsafe {
             let seq = (*file).private_data.cast::<bindings::seq_file>();
             &*(*seq).private.cast::<A::Data>()

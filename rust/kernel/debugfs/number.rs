@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files that are one number.
+//! Files with one number.
 
 use super::Attribute;
 use kernel::{
@@ -14,7 +14,7 @@ use kernel::{
     }, //
 };
 
-/// A counter: a decimal number and a newline. It cannot be written.
+/// A read-only counter: a decimal number and a newline.
 #[vtable]
 impl Attribute for Atomic<u64> {
     type Data = Self;
@@ -25,11 +25,11 @@ impl Attribute for Atomic<u64> {
     }
 }
 
-/// A number from `MIN` to `MAX` that can be written.
+/// A writable number from `MIN` to `MAX`.
 ///
-/// Reading the file gives the decimal number and a newline. Writing stores what
-/// [`parse`](Self::parse) returns, and has no effect if that fails. Loads and stores are relaxed
-/// atomics: a file cannot be used to publish other data.
+/// Reading the file gives the decimal number and a newline. Writing stores the result of
+/// [`parse`](Self::parse), and has no effect if that fails. Loads and stores are relaxed atomics:
+/// do not use a file to publish other data.
 ///
 /// # Examples
 ///
@@ -54,8 +54,8 @@ impl<const MIN: u64, const MAX: u64> Number<MIN, MAX> {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: the input is anything else, such as nothing, a space, a sign `-` or a second
-    ///   line.
+    /// - `EINVAL`: the input has another form, for example if it is empty, or has a space, a minus
+    ///   sign or a second line.
     /// - `ERANGE`: the number is less than `MIN` or more than `MAX`.
     #[inline]
     pub fn parse(input: &CStr) -> Result<u64> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a stream makes of a record.
+//! The text or bytes of one record of a stream.
 
 use core::fmt::Write;
 use kernel::prelude::*;
@@ -25,7 +25,7 @@ impl RecordBytes {
         }
     }
 
-    /// Appends `bytes`. Returns `EOVERFLOW`, and appends nothing, if the record gets too long.
+    /// Appends `bytes`. Returns `EOVERFLOW`, and appends nothing, if the record would be too long.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> Result {
         let end = self.len.saturating_add(bytes.len());

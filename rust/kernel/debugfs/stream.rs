@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files that are read like `trace_pipe`: the records so far, then each new one.
+//! Files that are read like `trace_pipe`: the records so far, then each new record.
 
 use super::{
     super::{
@@ -43,56 +43,58 @@ use kernel::{
 
 /// A source of records.
 ///
-/// Each open file has a reader of its own, so every open file gets all records. The file can be
-/// polled, and not sought. For each `read(2)`:
+/// Each open file has its own reader, so every open file gets all records. The file supports
+/// `poll`, but not seeking. For each `read(2)`:
 ///
-/// - It returns whole records, at most those that were there when it began.
-/// - Without any record it waits for the next one, or fails with `EAGAIN` if the file is
-///   `O_NONBLOCK`. A buffer without room for one record is `EINVAL`.
+/// - It returns whole records, at most those that existed when it began.
+/// - Without a record it waits for the next one, or fails with `EAGAIN` if the file is
+///   `O_NONBLOCK`. It fails with `EINVAL` if one record does not fit into the buffer.
 /// - A signal, or a fault of the buffer, ends it after the records copied so far. The next `read`
-///   goes on with the first record that did not arrive. A signal before the first is `EINTR`,
-///   unless the `read` is restarted.
-/// - Records without a byte are skipped. Each is a place where a signal ends the `read`, as a
-///   source may have them without end.
+///   continues with the first record that was not copied. After a signal before the first record,
+///   the `read` fails with `EINTR` or is restarted.
+/// - Empty records are skipped. A signal ends the `read` also after an empty record, because a
+///   source may return empty records forever.
 /// - A second `read` of one open file (after `dup` or `fork`, or in another thread) waits until the
-///   first has returned, as with `trace_pipe`. A signal ends that wait. With `O_NONBLOCK` it is
-///   `EAGAIN`.
-/// - Removing the file ends it after the records copied so far. Before the first it is `EIO`.
+///   first has returned, as with `trace_pipe`. A signal ends that wait. With `O_NONBLOCK` the
+///   second `read` fails with `EAGAIN`.
+/// - Removing the file ends it after the records copied so far, or with `EIO` before the first.
 ///
-/// The functions run in the task that reads, polls or opens, several tasks at a time, and beside
-/// the module's own code. Those in atomic context run under a `spinlock_t` of the open file, which
-/// is not taken in interrupts, so they must not sleep, nor wait for a task that reads this file.
-/// What they answer decides only what is read: a wrong answer cannot do worse than a read without
-/// end, which a signal ends.
+/// The functions run in the task that reads, polls or opens, in several tasks at a time, and
+/// concurrently with the module's own code. Those in atomic context run under a `spinlock_t` of the
+/// open file, which is not taken in interrupts, so they must not sleep, nor wait for a task that
+/// reads this file. Their results decide only which records are read: the worst effect of a wrong
+/// result is an endless read, which a signal ends.
 pub trait Stream: 'static {
-    /// The value that the file is about.
+    /// The value that the file shows.
     type Data: Sync + 'static;
 
     /// The position of one open file.
     ///
-    /// Dropped, in process context, when the file is closed. The tree may be gone by then.
+    /// Dropped, in process context, when the file is closed. The tree may have been dropped by
+    /// then.
     type Reader: Send + Unpin + 'static;
 
     /// A record, not yet converted to bytes. Dropped in process context.
     type Record;
 
-    /// Returns a reader at the first record. Process context. `open(2)` fails with the error.
+    /// Returns a reader at the first record. Process context. If it fails, `open(2)` fails with its
+    /// error.
     fn open(data: &Self::Data) -> Result<Self::Reader>;
 
-    /// Returns whether there is a record to read. Atomic context.
+    /// Returns whether a record is ready. Atomic context.
     fn is_ready(data: &Self::Data, reader: &Self::Reader) -> bool;
 
-    /// Limits [`peek`](Self::peek) to the records that are there now. Atomic context.
+    /// Limits [`peek`](Self::peek) to the present records. Atomic context.
     fn begin(data: &Self::Data, reader: &mut Self::Reader);
 
     /// Returns the next record within the limit, without advancing. Atomic context.
     fn peek(data: &Self::Data, reader: &Self::Reader) -> Option<Self::Record>;
 
-    /// Goes past `record`, which [`peek`](Self::peek) returned last. Atomic context.
+    /// Advances past `record`, which [`peek`](Self::peek) returned last. Atomic context.
     fn advance(reader: &mut Self::Reader, record: &Self::Record);
 
-    /// Converts a record to bytes. Process context. `read(2)` fails with the error, if it is the
-    /// first record, or ends before it.
+    /// Converts a record to bytes. Process context. If it fails for the first record, `read(2)`
+    /// fails with its error; otherwise `read(2)` ends before the record.
     fn write(record: &Self::Record, bytes: &mut RecordBytes) -> Result;
 }
 
@@ -100,9 +102,9 @@ pub trait Stream: 'static {
 #[pin_data]
 struct Open<S: Stream> {
     data: *const S::Data,
-    /// Here, so that it lives until the file is released.
+    /// A reference, so that the queue exists until the file is released.
     queue: Arc<WaitQueue>,
-    /// A spinlock: taken in the condition of a wait, and by a poll beside a `read`.
+    /// A spinlock, because the condition of a wait takes it; a `poll` may take it during a `read`.
     #[pin]
     reader: SpinLock<S::Reader>,
     /// Whether a `read` is in progress. Only that `read` advances the reader.
@@ -118,7 +120,7 @@ impl<S: Stream> Open<S> {
         self.removed.load(Relaxed)
     }
 
-    /// Returns an error if a `read` has to end.
+    /// Returns an error if a `read` must end.
     fn check(&self) -> Result {
         if self.is_removed() {
             return Err(EIO);
@@ -182,12 +184,12 @@ impl<S: Stream> Operations<S> {
             check_live()?;
             // SAFETY: The inode is valid while the file is being opened.
             let data = unsafe { (*inode).i_private }.cast_const().cast::<S::Data>();
-            // SAFETY: The file is valid, and of debugfs.
+            // SAFETY: The file is valid, and is a debugfs file.
             let queue = unsafe { bindings::debugfs_get_aux(file) }.cast::<WaitQueue>();
-            // SAFETY: `Dir::stream` got it from an `Arc`, to which there is a reference until the
-            // file is removed.
+            // SAFETY: `Dir::stream` got it from an `Arc`, to which `Root` keeps a reference until
+            // the file is removed.
             let queue = unsafe { ArcBorrow::from_raw(queue) };
-            // SAFETY: It points to the data, which lives until the file is removed.
+            // SAFETY: It points to the data, which exists until the file is removed.
             let reader = S::open(unsafe { &*data })?;
             let open = KBox::pin_init(
                 pin_init!(Open::<S> {
@@ -200,7 +202,7 @@ impl<S: Stream> Operations<S> {
                 }),
                 GFP_KERNEL,
             )?;
-            // SAFETY: The file is being opened; `private_data` is its opener's.
+            // SAFETY: The file is being opened; `private_data` belongs to its opener.
             unsafe { (*file).private_data = open.into_foreign() };
             // SAFETY: Both are valid.
             Ok(unsafe { bindings::stream_open(inode, file) })
@@ -209,10 +211,10 @@ impl<S: Stream> Operations<S> {
 
     /// # Safety
     ///
-    /// Called by the VFS when the last user of a file opened by [`Self::open`] is gone.
+    /// Called by the VFS after the last use of a file opened by [`Self::open`].
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-        // SAFETY: `open` put it there, and nobody else uses it any more. The data may be gone; it
-        // is not touched.
+        // SAFETY: `open` stored it, and it has no other users any more. The data may have been
+        // dropped; this does not access it.
         drop(unsafe { Pin::<KBox<Open<S>>>::from_foreign((*file).private_data) });
         0
     }
@@ -221,9 +223,9 @@ impl<S: Stream> Operations<S> {
     ///
     /// `file` was opened by [`Self::open`] and is not removed, nor closed, during `'a`.
     unsafe fn parts<'a>(file: *mut bindings::file) -> (&'a S::Data, &'a Open<S>) {
-        // SAFETY: `open` put it there, and `release` comes after `'a`.
+        // SAFETY: `open` stored it, and `release` runs after `'a`.
         let open = unsafe { &*(*file).private_data.cast::<Open<S>>() };
-        // SAFETY: The data lives until the file is removed.
+        // SAFETY: The data exists until the file is removed.
         (unsafe { &*open.data }, open)
     }
 
@@ -248,8 +250,7 @@ impl<S: Stream> Operations<S> {
             cancel_data: core::ptr::from_ref(open).cast_mut().cast(),
             ..pin_init::zeroed()
         });
-        // SAFETY: This is an operation on `file`. The cancellation stays in its place until it is
-        // left.
+        // SAFETY: This is an operation on `file`. The cancellation stays in place until it is left.
         unsafe { bindings::debugfs_enter_cancellation(file, cancellation.get()) };
         let result = from_result(|| Self::copy(data, open, nonblock, &mut writer));
         // SAFETY: Entered above.
@@ -261,10 +262,10 @@ impl<S: Stream> Operations<S> {
     ///
     /// # Safety
     ///
-    /// Called by debugfs between the enter and the leave in [`Self::read`], with its `open`, by the
+    /// Called by debugfs between the enter and the leave in [`Self::read`], with its `open`, in the
     /// task that removes the file.
     unsafe extern "C" fn cancel(_dentry: *mut bindings::dentry, open: *mut c_void) {
-        // SAFETY: By the requirements of this function; the file is not released during a `read`.
+        // SAFETY: By the requirements of this function. The file is not released during a `read`.
         let open = unsafe { &*open.cast::<Open<S>>() };
         open.removed.xchg(true, Full);
         open.queue.notify();
@@ -292,12 +293,12 @@ impl<S: Stream> Operations<S> {
             }
             let is_ready = || S::is_ready(data, &open.reader.lock());
             open.queue.wait_until(|| open.is_removed() || is_ready())?;
-            // The wait looks for signals only before it sleeps.
+            // The wait tests for signals only before it sleeps.
             open.check()?;
         }
     }
 
-    /// Copies the records that are there. Returns their size in bytes, or the error that came
+    /// Copies the present records. Returns their size in bytes, or the error if there was one
     /// before the first was copied.
     fn copy_present(
         data: &S::Data,
@@ -314,7 +315,7 @@ impl<S: Stream> Operations<S> {
             };
             result = Self::copy_record(&record, writer).and_then(|size| {
                 read += size;
-                // Only now: what did not arrive is there for the next `read`.
+                // Only now, so that the next `read` gets a record that was not copied.
                 S::advance(&mut open.reader.lock(), &record);
                 open.check()
             });
@@ -347,7 +348,7 @@ impl<S: Stream> Operations<S> {
         let (data, open) = unsafe { Self::parts(file) };
 
         // SAFETY:
-        // - The file is valid; the table is the one of this poll.
+        // - The file is valid; the table is that of this poll.
         // - The open file holds a reference to the queue until `release`.
         unsafe { open.queue.poll_wait(File::from_raw_file(file), table) };
 

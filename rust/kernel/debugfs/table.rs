@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tables for people: columns as wide as what they hold.
+//! Tables for users: each column is as wide as its widest value.
 
 use kernel::{
     fmt,
@@ -42,8 +42,8 @@ impl From<u64> for Cell {
 
 /// A table with `COLUMNS` columns.
 ///
-/// It keeps its rows until all are there: the widest value of a column decides its width, and a
-/// counter read twice may have got wider.
+/// It stores its rows until all are complete: the widest value of a column decides its width, and
+/// reading a counter a second time could give a wider value.
 ///
 /// # Examples
 ///

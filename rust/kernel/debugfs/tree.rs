@@ -40,13 +40,13 @@ use kernel::{
 /// The wait queues of a tree's streams.
 type Queues = Cell<KVec<Arc<WaitQueue>>>;
 
-/// A directory to be filled with files about data that lives for `'data`.
+/// A directory for files that show data, which lives for `'data`.
 ///
-/// Only [`Tree::new`] makes one, for the time of its `fill`, which nothing of it outlives. What
-/// cannot be made is left out: a name that is taken, empty or has a `/` in it, and a lack of
-/// memory, are an entry in the kernel log, not an error.
+/// Only [`Tree::new`] makes a `Dir`, for the duration of its `fill`. Files and directories that
+/// cannot be made are skipped: a name that is taken, is empty or contains a `/`, and a lack of
+/// memory, lead to a message in the kernel log, not to an error.
 ///
-/// Process context, as `fill`; one task at a time, as it is neither [`Send`] nor [`Sync`].
+/// Process context, like `fill`. Only one task uses it: it is neither [`Send`] nor [`Sync`].
 pub struct Dir<'data> {
     dentry: *mut bindings::dentry,
     queues: &'data Queues,
@@ -60,14 +60,14 @@ impl Drop for Dir<'_> {
 }
 
 impl<'data> Dir<'data> {
-    /// Makes a directory in this one. The name is kept in memory only while this runs.
+    /// Makes a directory in this one. debugfs copies the name.
     #[inline]
     pub fn dir(&self, name: fmt::Arguments<'_>) -> Dir<'data> {
         let dentry = match CString::try_from_fmt(name) {
             // SAFETY: The name is copied; the parent is a directory of debugfs, or an error, which
-            // debugfs takes and returns.
+            // debugfs accepts and returns.
             Ok(name) => unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), self.dentry) },
-            // No memory: the files go on to be made in an erroneous directory, that is, nowhere.
+            // No memory: the parent of the files is then an error, and debugfs makes none of them.
             Err(e) => e.to_ptr(),
         };
         Dir {
@@ -79,11 +79,12 @@ impl<'data> Dir<'data> {
 
     /// Makes a file in this directory.
     ///
-    /// Other tasks may open it at once, or, in the module's `init`, when that has succeeded.
+    /// Other tasks may open it at once, or, if the module's `init` makes it, after `init` has
+    /// succeeded.
     #[inline]
     pub fn file<A: Attribute>(&self, name: &CStr, data: &'data A::Data) {
         let operations = attribute::Operations::<A>::TABLE;
-        // SAFETY: The operations take what `Attribute`s are about, and do not use `aux`.
+        // SAFETY: The operations take the data of the `Attribute`, and do not use `aux`.
         unsafe {
             self.create_file(
                 name,
@@ -95,13 +96,12 @@ impl<'data> Dir<'data> {
         };
     }
 
-    /// Makes a file in this directory that is read like `trace_pipe`.
+    /// Makes a file in this directory, as [`file`](Self::file) does, that is read like
+    /// `trace_pipe`.
     ///
     /// Its readers and pollers wait in `queue`. [Notify](WaitQueue::notify) it whenever
     /// [`S::is_ready`](Stream::is_ready) may have changed. The file holds a reference until it is
-    /// removed, and so does each open file; files may share a queue.
-    ///
-    /// As for [`file`](Self::file).
+    /// removed, and each open file holds one until it is closed. Files may share a queue.
     #[inline]
     pub fn stream<S: Stream>(&self, name: &CStr, data: &'data S::Data, queue: &Arc<WaitQueue>) {
         // Without memory for this, pollers could not be woken when the file is removed.
@@ -112,7 +112,7 @@ impl<'data> Dir<'data> {
             return;
         }
         let aux = Arc::as_ptr(queue).cast();
-        // SAFETY: The operations take what the `Stream` is about, and as `aux` a queue in an `Arc`,
+        // SAFETY: The operations take the data of the `Stream`, and as `aux` a queue in an `Arc`,
         // to which `Root` keeps a reference until the file is removed.
         unsafe { self.create_file(name, 0o400, data, aux, stream::Operations::<S>::TABLE) };
     }
@@ -130,11 +130,12 @@ impl<'data> Dir<'data> {
         operations: &'static bindings::file_operations,
     ) {
         // SAFETY:
-        // - The name is copied; the parent is a directory of debugfs, or an error, which it takes.
-        // - The operations are static, as far as the module is: they name it as their owner, and
-        //   open no file before its `init` has succeeded.
-        // - They find the data valid, because `Tree` removes the file before the data is gone: only
-        //   `Tree::new` makes a `Dir`, with the lifetime of a borrow of its data.
+        // - The name is copied; the parent is a directory of debugfs, or an error, which debugfs
+        //   accepts.
+        // - The operations exist as long as the module: they name it as their owner, and open no
+        //   file before its `init` has succeeded.
+        // - The data is valid when they use it, because `Tree` removes the file before it drops the
+        //   data: only `Tree::new` makes a `Dir`, with the lifetime of a borrow of its data.
         unsafe {
             bindings::debugfs_create_file_full(
                 name.as_char_ptr(),
@@ -148,14 +149,14 @@ impl<'data> Dir<'data> {
     }
 }
 
-/// A directory of debugfs, which its [`Tree`] removes when that is dropped, and the scope when the
+/// A directory of debugfs. Dropping its [`Tree`] removes it, and otherwise the scope when the
 /// module ends.
 ///
 /// # Invariants
 ///
 /// - `node` was claimed in `scope`.
 /// - `dentry` and `queues` are written before the node is registered, and used by the task that
-///   owns the node. `dentry` is what `debugfs_create_dir()` returned.
+///   owns the node. `debugfs_create_dir()` returned `dentry`.
 #[repr(C)]
 #[pin_data]
 struct Root {
@@ -168,17 +169,17 @@ struct Root {
     _pin: PhantomPinned,
 }
 
-// SAFETY: `dentry` and `queues`, whose elements are `Send`, are used by the task that owns the
-// node, whichever that is.
+// SAFETY: Only the task that owns the node uses `dentry` and `queues`. It may be any task; the
+// elements of `queues` are `Send`.
 unsafe impl Send for Root {}
 // SAFETY: As above.
 unsafe impl Sync for Root {}
 
 impl Root {
-    /// Makes the directory, and has `fill` make its files. `EBUSY` is not possible.
+    /// Makes the directory, and calls `fill` to make its files. Cannot return `EBUSY`.
     ///
-    /// The end of the module waits for `fill`. If it has begun by then, the files are removed, and
-    /// the error is `ESHUTDOWN`.
+    /// The end of the module waits for `fill`. If the module's end has begun when `fill` returns,
+    /// this removes the files and returns `ESHUTDOWN`.
     fn new<'a>(
         scope: &'static ModuleScope,
         name: &'a CStr,
@@ -192,8 +193,8 @@ impl Root {
             _pin: PhantomPinned,
             _: {
                 // SAFETY: Pinned, and the address is that of all of `Root`. It is in the memory of
-                // a `Files`, which only dropping the `Tree` frees, or failing to make it. Then the
-                // node is free, or revoked.
+                // a `Files`, which is freed only when the `Tree` is dropped or cannot be made. Then
+                // the node is free, or revoked.
                 let owned = scope.claim(unsafe { NodeRef::new(this.cast()) })?;
                 let this = this.as_ptr();
                 // SAFETY: The name is copied; null is the root of debugfs.
@@ -208,32 +209,33 @@ impl Root {
         }? Error)
     }
 
-    /// Removes the directory with all that is in it, and waits for operations in progress.
+    /// Removes the directory and its contents, and waits for operations in progress.
     ///
     /// # Safety
     ///
-    /// As of the function that [`Node::new`] takes; the node is that of a `Root`.
+    /// The requirements of the function that [`Node::new`] takes. The node is that of a `Root`.
     #[inline]
     unsafe fn end(owned: Owned) {
-        // SAFETY: The address that `new` passed, of a `Root` that stays until the node is `REVOKED`.
+        // SAFETY: The address that `new` passed, of a `Root` that stays until the node is
+        // `REVOKED`.
         let this = unsafe { &*owned.node().as_ptr().cast::<Self>() };
         // SAFETY: By the type invariant; errors are ignored.
         unsafe { bindings::debugfs_remove(this.dentry) };
-        // Pollers ask the files again, which are `POLLHUP` now. A poll that began before is found in the
-        // queue, as removing has waited for the operation that put it there.
+        // Pollers call `poll` again, which now returns `POLLHUP`. The entry of a poll that began
+        // earlier is in the queue, because removing has waited for the operation that added it.
         for queue in &this.queues.take() {
             queue.wake_all();
         }
         owned.revoke();
     }
 
-    /// Removes the directory, unless the scope has. Waits in any case.
+    /// Removes the directory, unless the scope has removed it. Waits in both cases.
     #[inline]
     fn close(&self) {
-        // SAFETY: Pinned; it is not used any more when this returns.
+        // SAFETY: Pinned. The reference is not used after this returns.
         let node = unsafe { NodeRef::new(NonNull::from(self).cast()) };
         if let Some(owned) = self.scope.retire(node) {
-            // SAFETY: It is the ownership of this node.
+            // SAFETY: The ownership is that of this node.
             unsafe { Self::end(owned) };
         }
     }
@@ -241,19 +243,20 @@ impl Root {
 
 /// A value with a directory in debugfs that shows it.
 ///
-/// Dropping it removes the files first, and waits for operations on them in progress; then it drops
-/// the value. Process context, may sleep; see [the module](super#opening-removing-closing) for
-/// where that would wait for itself. A task that drops a tree while the module's end removes it
-/// waits for that.
+/// Dropping it first removes the files and waits for operations on them in progress; then it drops
+/// the value. Process context, may sleep. [The module's page](super#opening-removing-closing) lists
+/// the contexts where a drop would wait for itself. A task that drops a tree while the module's end
+/// removes it waits for the removal.
 ///
-/// A tree that is leaked keeps its files until the module ends, and its value for ever.
+/// A leaked tree keeps its files until the module ends, and its value forever.
 ///
-/// The value has memory of its own, in which it is pinned, so the tree may be moved, and the files
-/// find the value also when the memory of the tree goes away without a drop. The value is shared:
-/// no `&mut T` is to be had. [`Send`] and [`Sync`] are `T`'s, and each file demands [`Sync`] data.
+/// The value is pinned in memory of its own. So the tree may be moved, and the files find the value
+/// even if the memory of the tree is reused without a drop. The value is shared: the tree never
+/// gives a `&mut T`. The tree is [`Send`] and [`Sync`] if `T` is, and each file requires [`Sync`]
+/// data.
 pub struct Tree<T>(Pin<KBox<Files<T>>>);
 
-/// What the files and the scope have the address of.
+/// The values whose addresses the files and the scope hold.
 #[pin_data]
 struct Files<T> {
     #[pin]
@@ -265,18 +268,18 @@ struct Files<T> {
 impl<T> Tree<T> {
     /// Makes the value, the directory `name` at the root of debugfs, and, with `fill`, its files.
     ///
-    /// The files may outlive the tree, if that is leaked, so they cannot be about borrowed data.
+    /// The files of a leaked tree outlive it, so their data cannot be borrowed.
     ///
-    /// Process context; may sleep. `fill` runs in the calling task, with no lock held. The end of
+    /// Process context, may sleep. `fill` runs in the calling task, with no lock held. The end of
     /// the module waits for it.
     ///
     /// # Errors
     ///
     /// - `ENOMEM`: no memory for the value.
-    /// - `ESHUTDOWN`: the module is going away, or began to while this ran. The files are gone.
-    /// - the error of `data`.
+    /// - `ESHUTDOWN`: the module is ending, or began to end during the call. The files are removed.
+    /// - The error of `data`.
     ///
-    /// That a file or a directory could not be made is no error: see [`Dir`].
+    /// A file or a directory that cannot be made is not an error: see [`Dir`].
     pub fn new<E>(
         scope: &'static ModuleScope,
         name: &CStr,
@@ -290,12 +293,13 @@ impl<T> Tree<T> {
         let files = try_pin_init!(&this in Files {
             data <- data,
             root <- Root::new(scope, name, move |dentry, queues| {
-                // SAFETY: Initialized above, and pinned. The borrow is from here to the end of
-                // `drop`, where the files go first; without that, the memory stays.
+                // SAFETY: Initialized above, and pinned. The borrow lasts from here to the drop of
+                // the tree, which removes the files before it drops the data; if the tree is
+                // leaked, the memory stays.
                 let data = unsafe { &(*this.as_ptr()).data };
                 fill(data, &Dir {
                     dentry,
-                    // SAFETY: As for the data; `Root::new` does not use it while this runs.
+                    // SAFETY: Valid as the data is. `Root::new` does not use it while this runs.
                     queues: unsafe { &*queues },
                     _data: PhantomData,
                 });
@@ -312,7 +316,7 @@ impl<T> Drop for Tree<T> {
     }
 }
 
-/// Any context.
+/// Dereferences to the value. Any context.
 impl<T> core::ops::Deref for Tree<T> {
     type Target = T;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a scope knows of a registration.
+//! The node that represents a registration in its scope.
 
 use super::{
     super::seam::{
@@ -27,46 +27,46 @@ use kernel::{
     }, //
 };
 
-/// Nothing is registered. The node is in no list.
+/// Not registered. The node is in no list.
 pub(in super::super) const FREE: u32 = 0;
-/// Ended by the scope. Final. The node is in no list.
+/// Ended by the scope. This state is final. The node is in no list.
 pub(in super::super) const REVOKED: u32 = 1;
-/// One task owns the node: it makes the registration, or takes it apart.
+/// One task owns the node: it makes the registration, or undoes it.
 pub(in super::super) const BUSY: u32 = 2;
-/// As [`BUSY`], and C knows the callbacks, but the registration may yet fail.
+/// One task owns the node, as in [`BUSY`]. C knows the callbacks, but the registration may still
+/// fail.
 pub(in super::super) const REGISTERING: u32 = 3;
 /// Registered.
 pub(in super::super) const REGISTERED: u32 = 4;
 
-/// The list entry of one registration, at the begin of the registration's own memory.
+/// The list entry of one registration, at the start of the registration's own memory.
 ///
 /// # Invariants
 ///
-/// - `state` is written with the scope's lock held: from [`FREE`] or [`REGISTERED`] to [`BUSY`] by the
-///   task that thereby becomes the owner, from [`BUSY`] and [`REGISTERING`] by the owner.
+/// - `state` is written with the scope's lock held: from [`FREE`] or [`REGISTERED`] to [`BUSY`] by
+///   the task that thereby becomes the owner, from [`BUSY`] and [`REGISTERING`] by the owner.
 /// - The node is in the scope's list, and valid, in the states [`BUSY`], [`REGISTERING`] and
 ///   [`REGISTERED`].
-/// - `older` is used with the scope's lock held, and so is `abandoned`, except by the owner.
+/// - `older` is used with the scope's lock held. So is `abandoned`, except by the owner.
 /// - `scope` is null, or comes from a `&'static ModuleScope`.
 #[repr(C)]
 pub(in super::super) struct Node {
     pub(super) older: Cell<Option<NodeRef>>,
     pub(super) scope: Atomic<*mut ModuleScope>,
     pub(super) state: Atomic<u32>,
-    /// The registration has no owner: it was dropped, or the scope was closing when it was
-    /// complete.
+    /// The registration has no owner: it was dropped, or the scope was closing when it completed.
     pub(super) abandoned: Cell<bool>,
     pub(super) end: unsafe fn(Owned),
 }
 
-// SAFETY: The cells are used with the scope's lock held, or by the one task that owns the node.
+// SAFETY: The cells are used with the scope's lock held, or by the task that owns the node.
 unsafe impl Sync for Node {}
 
 impl Node {
     /// Returns a free node. `end` ends the registration, and moves the node to [`FREE`] or
     /// [`REVOKED`].
     ///
-    /// It may rely on this: it gets this node, which was registered.
+    /// `end` may rely on this: its argument is this node, which was registered.
     #[inline]
     pub(in super::super) const fn new(end: unsafe fn(Owned)) -> Self {
         // INVARIANT: In no list.
@@ -85,7 +85,7 @@ impl Node {
         self.state.load(Acquire)
     }
 
-    /// Returns the scope in which the node was claimed last.
+    /// Returns the scope that claimed the node last.
     #[inline]
     pub(in super::super) fn scope(&self) -> Option<&'static ModuleScope> {
         // SAFETY: By the type invariants.
@@ -93,12 +93,12 @@ impl Node {
     }
 }
 
-/// Refers to a node.
+/// A reference to a node.
 ///
 /// # Invariants
 ///
 /// - The address may be used for all of the memory that begins with the node.
-/// - The node is valid as long as this, or a copy of it, is used.
+/// - The node is valid as long as this or a copy of it is used.
 #[derive(Clone, Copy)]
 pub(in super::super) struct NodeRef(NonNull<Node>);
 
@@ -113,12 +113,12 @@ impl NodeRef {
     ///   while it is in neither of the states [`FREE`] and [`REVOKED`].
     #[inline(always)]
     pub(in super::super) unsafe fn new(node: NonNull<Node>) -> Self {
-        // INVARIANT: By the requirements of this function. The scope forgets the node in those
-        // states, and so do all that have an `Owned`.
+        // INVARIANT: By the requirements of this function. In those states neither the scope nor
+        // any `Owned` refers to the node.
         Self(node)
     }
 
-    /// Returns the address, to be used for all of the memory.
+    /// Returns the address, which may be used for all of the memory.
     #[inline(always)]
     pub(in super::super) fn as_ptr(self) -> *const Node {
         self.0.as_ptr()
@@ -126,16 +126,16 @@ impl NodeRef {
 
     #[inline(always)]
     pub(super) fn get<'a>(self) -> &'a Node {
-        // SAFETY: By the type invariants. All that changes in a node has interior mutability.
+        // SAFETY: By the type invariants. Each field that changes has interior mutability.
         unsafe { self.0.as_ref() }
     }
 }
 
-/// The ownership of a node. Unless a step gives it up, the module cannot end.
+/// The ownership of a node. The module cannot end while it exists.
 ///
 /// # Invariants
 ///
-/// The task that has it owns the node, which is in the state [`BUSY`] or [`REGISTERING`].
+/// The task that has this owns the node, which is in the state [`BUSY`] or [`REGISTERING`].
 #[must_use]
 pub(in super::super) struct Owned(pub(super) NodeRef);
 
@@ -146,7 +146,7 @@ impl Owned {
         self.0
     }
 
-    /// Says that the registration has no owner.
+    /// Records that the registration has no owner.
     #[inline(always)]
     pub(in super::super) fn abandon(&self) {
         self.0.get().abandoned.set(true);
@@ -159,7 +159,7 @@ impl Owned {
     }
 }
 
-/// What the owner of a node does with it. Process context.
+/// The steps of a node's owner. Process context.
 impl Owned {
     /// Moves the node to another state. Returns whether the scope is closing.
     ///
@@ -176,30 +176,30 @@ impl Owned {
         match new {
             // INVARIANT: It leaves the list.
             FREE | REVOKED => list.remove(node),
-            // The scope ends it then.
+            // If the scope is closing, it ends the registration.
             _ => abandoned.set(list.closed),
         }
-        // Release: a task that finds the state finds all that the owner did before.
+        // Release: a task that sees the state sees all earlier stores of the owner.
         // INVARIANT: The lock is held.
         state.store(new, Release);
         scope.registrations.changed.notify_all();
         list.closed
     }
 
-    /// `BUSY -> REGISTERING`.
+    /// Moves the node: `BUSY -> REGISTERING`.
     #[inline]
     pub(in super::super) fn open(&self) {
         Self::settle(self.node(), REGISTERING);
     }
 
-    /// `REGISTERING -> BUSY`.
+    /// Moves the node back: `REGISTERING -> BUSY`.
     #[inline]
     pub(in super::super) fn abort(&self) {
         Self::settle(self.node(), BUSY);
     }
 
-    /// To `REGISTERED`. Returns `ESHUTDOWN` if the scope is closing; then the scope ends the
-    /// registration, which has no owner.
+    /// Moves the node to `REGISTERED`. Returns `ESHUTDOWN` if the scope is closing. The scope then
+    /// ends the registration, which has no owner.
     #[inline]
     pub(in super::super) fn publish(self) -> Result {
         if Self::settle(self.node(), REGISTERED) {
@@ -208,13 +208,14 @@ impl Owned {
         Ok(())
     }
 
-    /// `BUSY -> FREE`.
+    /// Frees the node: `BUSY -> FREE`.
     #[inline]
     pub(in super::super) fn free(self) {
         Self::settle(self.node(), FREE);
     }
 
-    /// `BUSY -> REVOKED`: for a registration that its scope ends, and whose owner has leaked it.
+    /// Revokes the node: `BUSY -> REVOKED`. For a registration that its scope ends and that its
+    /// owner has leaked.
     #[inline]
     pub(in super::super) fn revoke(self) {
         Self::settle(self.node(), REVOKED);

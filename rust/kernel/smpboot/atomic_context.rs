@@ -14,8 +14,8 @@ use kernel::{
 /// The context of [`should_run`](super::HotplugThread::should_run): the thread itself, on its CPU,
 /// with preemption off and its state already set for sleeping.
 ///
-/// Nothing that sleeps may be called, and no lock that sleeps on `PREEMPT_RT`: there that is every
-/// [`SpinLock`](kernel::sync::SpinLock). Atomics are what is left, and all that is needed.
+/// The callback must not sleep. It must not take a lock that sleeps on `PREEMPT_RT` either, which
+/// there includes every [`SpinLock`](kernel::sync::SpinLock). Atomics suffice.
 ///
 /// # Examples
 ///
@@ -83,19 +83,19 @@ impl<'a> AtomicContext<'a> {
         }
     }
 
-    /// The CPU on which this runs.
+    /// Returns the CPU on which this runs.
     #[inline(always)]
     pub fn cpu(&self) -> CpuId {
         self.cpu
     }
 
-    /// Whether the thread was woken since it last ran: the answer of the `should_run` that is not
-    /// written.
+    /// Returns whether the thread was woken since its last `run`. Types without a `should_run` use
+    /// this.
     #[inline(always)]
     pub fn woken(&self) -> bool {
-        // No order is needed to find the flag: the core has put a full barrier between the task's
-        // state and this load, see `Core::wake`. For what comes with the flag, there is the
-        // exchange before `run`.
+        // This load needs no ordering: the core has executed a full barrier between the store of
+        // the task's state and it, see `Core::wake`. The clear before `run` orders the data that
+        // the flag announces.
         self.pending.is_set()
     }
 }

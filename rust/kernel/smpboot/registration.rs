@@ -21,20 +21,20 @@ use kernel::{
     prelude::*, //
 };
 
-/// One thread per CPU, registered with the kernel until this is dropped.
+/// One thread per CPU, registered with the kernel until the registration is dropped.
 ///
-/// Gives access to the shared value.
+/// Dereferences to the shared value.
 ///
-/// Dropping it stops the threads and waits until they are gone: process context, with no hotplug
-/// lock held. In a callback of a hotplug thread or a hotplug state that would wait for itself; the
-/// registration stays then, an error is logged, and the module's end unregisters it.
+/// Dropping it stops the threads and waits until they have exited. Drop it in process context, with
+/// no hotplug lock held. A drop in a callback of a hotplug thread or a hotplug state would wait for
+/// itself. There it only logs an error, and the module's end unregisters the threads.
 ///
 /// A registration that is leaked with [`core::mem::forget`] ends with the module: see
-/// [`module_scope`](super::module_scope). The memory of its tasks, its storage and its value is lost
-/// then, as the code that leaked it may still [wake](Self::wake) by it; and while it ends, CPUs cannot
-/// go offline or come online (`EBUSY`).
+/// [`module_scope`](super::module_scope). The memory of its tasks, its storage and its value is
+/// lost, because the code that leaked it may still [wake](Self::wake) threads through it. While
+/// such a registration ends, CPUs cannot go offline or come online (`EBUSY`).
 ///
-/// It is invariant in `T`: a subtype of `T` is another type, with a static of its own.
+/// The type is invariant in `T`: a subtype of `T` is another type, with its own static.
 ///
 /// # Examples
 ///
@@ -46,7 +46,7 @@ use kernel::{
 /// let threads = workers.threads();
 /// assert!(hotplug::online_cpus().all(|cpu| threads.info(cpu).is_some()));
 ///
-/// // One type has one set of threads.
+/// // Each type has at most one set of threads.
 /// assert_eq!(Registration::new(scope, Worker).err(), Some(EBUSY));
 ///
 /// drop(workers);
@@ -55,32 +55,33 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The slot of `T` is in the state `REGISTERED`, by `register`, or is or was moved from there to
-/// `REVOKED` by its scope.
+/// `register` moved the slot of `T` to the state `REGISTERED`. It is still there, or its scope is
+/// moving or has moved it from there to `REVOKED`.
 pub struct Registration<T: HotplugThread>(PhantomData<fn(T) -> T>);
 
 impl<T: HotplugThread> Registration<T> {
     /// Registers one thread per CPU: `smpboot_register_percpu_thread()`.
     ///
-    /// Makes the shared value with `init`, allocates what all possible CPUs need, and creates the
-    /// threads of the CPUs that are online. When this returns, they exist, but none of them has
-    /// necessarily run: see [`wait_until_up`](Self::wait_until_up).
+    /// Makes the shared value with `init`, allocates the storage of all possible CPUs, and creates
+    /// the threads of the online CPUs. When this returns, the threads exist, but may not have run
+    /// yet: see [`wait_until_up`](Self::wait_until_up).
     ///
-    /// Process context, with no hotplug lock held; waits for a CPU hotplug operation in progress. The
-    /// end of the module waits for this function, and so for `init` and `create`.
+    /// Process context, with no hotplug lock held. Waits for a CPU hotplug operation in progress.
+    /// The end of the module waits for this function, and so for `init` and `create`.
     ///
     /// # Errors
     ///
     /// - `EBUSY`: the threads of `T` are registered, or were leaked.
     /// - `EDEADLK`: called in the callback of a hotplug thread or a hotplug state.
     /// - `EINTR`: the calling task was killed.
-    /// - `ENOMEM`, `EAGAIN`: the value's memory, the storage or a thread could not be made.
-    /// - `ESHUTDOWN`: the module is going away, or began to while this ran.
-    /// - the error of `init`.
+    /// - `ENOMEM`, `EAGAIN`: the kernel could not allocate the value or the storage, or could not
+    ///   create a thread.
+    /// - `ESHUTDOWN`: the module is ending, or began to end during the call.
+    /// - The error of `init`.
     ///
-    /// On error nothing stays. Threads that had been made have been stopped: those that had come to run
-    /// went through `setup` and `cleanup`, the others through neither. With `ESHUTDOWN` that may happen
-    /// later, before the module has ended.
+    /// After an error nothing stays registered. The threads made so far are stopped: those that had
+    /// run called `setup` and `cleanup`, the others neither. With `ESHUTDOWN` this may happen
+    /// later, but before the module has ended.
     pub fn new<E>(scope: &'static ModuleScope, init: impl PinInit<T, E>) -> Result<Self>
     where
         Error: From<E>,
@@ -104,26 +105,27 @@ impl<T: HotplugThread> Registration<T> {
         Ok(Self(PhantomData))
     }
 
-    /// Waits until the threads of all online CPUs have run [`setup`](HotplugThread::setup). During the
-    /// wait no CPU goes online or offline.
+    /// Waits until the threads of all online CPUs have run [`setup`](HotplugThread::setup). No CPU
+    /// goes online or offline during the wait.
     ///
-    /// Process context, with no hotplug lock held. Do not wait here for a thread that waits for the
-    /// caller in its `setup`. A thread that gets no time, because real-time tasks use its CPU,
-    /// keeps this waiting, and CPU hotplug with it, until a signal.
+    /// Process context, with no hotplug lock held. Do not call this if a thread's `setup` waits for
+    /// the caller. If real-time tasks keep a thread from running, this waits until a signal
+    /// arrives, and CPU hotplug waits too.
     ///
     /// # Errors
     ///
     /// - `EDEADLK`: called in the callback of a hotplug thread or a hotplug state.
     /// - `EINTR`: a signal is pending.
-    /// - `ESHUTDOWN`: the registration was leaked, and the module is going away.
+    /// - `ESHUTDOWN`: the registration was leaked, and the module is ending.
     pub fn wait_until_up(&self) -> Result {
         ThreadSlot::<T>::core().wait_until_up(self.live())
     }
 
-    /// Makes the thread of `cpu` run at least once from now on, like [`Threads::wake`], but for less:
-    /// as the registration is there, nothing has to be done for the case that it goes away.
+    /// Makes the thread of `cpu` run at least once from now on.
     ///
-    /// The same contexts. If the registration was leaked, and the module is at its end, no thread runs.
+    /// Works like [`Threads::wake`], in the same contexts, but costs less: the caller has the
+    /// registration, so it needs no RCU protection. If the registration was leaked and the module
+    /// has ended it, no thread runs.
     #[inline]
     pub fn wake(&self, cpu: CpuId) {
         self.live().wake(cpu);
@@ -131,8 +133,8 @@ impl<T: HotplugThread> Registration<T> {
 
     #[inline]
     fn live(&self) -> Live<'_> {
-        // SAFETY: There is storage as long as there is a registration. The C core keeps the tasks;
-        // what the scope has it drop is kept by a reference of its own.
+        // SAFETY: The storage exists as long as the registration. The C core keeps the tasks; the
+        // scope takes a reference of its own to each task before the core drops them.
         unsafe { ThreadSlot::<T>::core().live() }
     }
 
@@ -148,8 +150,8 @@ impl<T: HotplugThread> Deref for Registration<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariant the slot holds a value, of type `T`. It is dropped by
-        // `unregister`, which takes dropping `self`, or never.
+        // SAFETY: By the type invariant the slot holds a value, of type `T`. Only `unregister`
+        // drops it, which only the drop of `self` calls; otherwise it is leaked.
         unsafe { ThreadSlot::<T>::get().value() }
     }
 }

@@ -25,12 +25,12 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The value is in that range.
+/// The value is between -20 and 19.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Nice(i8);
 
 impl Nice {
-    /// The nice value `N`, checked while building.
+    /// Returns the nice value `N`, which the compiler checks.
     pub const fn new<const N: i8>() -> Self {
         const { assert!(N >= -20 && N <= 19, "nice values go from -20 to 19") };
         // INVARIANT: Asserted above.
@@ -47,10 +47,10 @@ impl Nice {
     }
 }
 
-/// How a hotplug thread competes with others for its CPU.
+/// The scheduling policy of a hotplug thread.
 ///
-/// The kernel offers modules these choices and no exact priorities, which could not be chosen
-/// without knowing the whole system. See [`HotplugThread::sched_policy`] for its use.
+/// The kernel offers modules these choices, but no exact priorities: choosing one requires
+/// knowledge of the whole system. [`HotplugThread::sched_policy`] returns the policy.
 ///
 /// [`HotplugThread::sched_policy`]: super::HotplugThread::sched_policy
 ///
@@ -81,13 +81,13 @@ pub enum SchedPolicy {
 }
 
 impl SchedPolicy {
-    /// Applies the policy to the current task: the hotplug thread whose context this is.
+    /// Applies the policy to the current task, the hotplug thread that has this context.
     #[inline]
     pub(super) fn apply(self, _: &Context<'_>) {
         let current = Task::current_raw();
 
-        // SAFETY: `current` is valid for the duration of the call, and the functions check nothing
-        // else. A nice value is in range, by its type invariant.
+        // SAFETY: `current` is valid for the duration of the call, and the functions require
+        // nothing else. A nice value is in range, by its type invariant.
         unsafe {
             match self {
                 Self::Normal(nice) => bindings::sched_set_normal(current, nice.0.into()),

@@ -25,17 +25,17 @@ use kernel::{
 
 /// One thread per CPU that the core neither parks nor unparks.
 ///
-/// It is often said that a self-parking thread is unparked by the core like any other, and parks
-/// itself. The core does neither: it creates such a thread parked and leaves it so
-/// (`smpboot_unpark_thread()` and `smpboot_park_thread()` test `selfparking`). In the kernel, a
-/// hotplug callback of the owner's unparks it and parks it; an owner who parked it too late, or not
-/// at all, would keep a dead CPU's thread running.
+/// A common misconception is that the core unparks a self-parking thread like any other, and that
+/// the thread parks itself. The core does neither: it creates the thread parked and leaves it
+/// parked (`smpboot_unpark_thread()` and `smpboot_park_thread()` test `selfparking`). In C, the
+/// owner has a hotplug callback that unparks the thread and parks it. If the owner parks it too
+/// late, or never, the thread of an offline CPU keeps running.
 ///
-/// This type has such a callback of its own, a dynamic hotplug state named like the threads. So its
-/// threads are unparked among the last things of a CPU-up, when workqueues and all else of the CPU
-/// are up, and parked among the first things of a CPU-down; normal threads are
-/// unparked before those are up and parked after they went down. In all else it is like
-/// [`Registration`]; one type can have one or the other, not both at a time.
+/// This type installs such a callback: a dynamic hotplug state with the name of the threads. So its
+/// threads are unparked late in a CPU-up, after the workqueues of the CPU are online, and parked
+/// early in a CPU-down. Normal threads are unparked before the workqueues are online, and parked
+/// after they are offline. In all other respects this is a [`Registration`]. A type can have one or
+/// the other, but not both at a time.
 ///
 /// # Examples
 ///
@@ -90,7 +90,7 @@ impl<T: HotplugThread> Parking<T> {
     ///
     /// As of [`InstallParking`](super::untyped::InstallParking), for the core of `T`.
     unsafe fn install(_core: &'static Core) -> Result<c_int> {
-        // SAFETY: The callbacks use the threads' storage, which is there until after the state is
+        // SAFETY: The callbacks use the threads' storage, which exists until after the state is
         // removed, by the requirements of this function.
         unsafe {
             cpuhp::setup_state(
@@ -106,15 +106,16 @@ impl<T: HotplugThread> Parking<T> {
     ///
     /// # Safety
     ///
-    /// Called by the hotplug core while the state is registered, which it stays during `'a`.
+    /// Called by the hotplug core while the state is registered. It stays registered during `'a`.
     unsafe fn task<'a>(cpu: c_uint) -> Option<&'a Task> {
         let cpu = CpuId::from_u32(cpu).and_then(PossibleCpu::new)?;
-        // SAFETY: There is storage while the state is registered. The tasks are not stopped before
-        // it is removed.
+        // SAFETY: The storage exists while the state is registered. The tasks are not stopped
+        // before the state is removed.
         unsafe { ThreadSlot::<T>::core().live() }.thread(cpu).task()
     }
 
-    /// Starts the thread of a CPU that came online, as a hotplug state's startup.
+    /// Unparks the thread of a CPU that is coming online: the startup callback of the hotplug
+    /// state.
     ///
     /// # Safety
     ///
@@ -122,13 +123,13 @@ impl<T: HotplugThread> Parking<T> {
     unsafe extern "C" fn unpark(cpu: c_uint) -> c_int {
         // SAFETY: By the requirements of this function.
         if let Some(task) = unsafe { Self::task(cpu) } {
-            // SAFETY: A thread of the core's, which is a kernel thread.
+            // SAFETY: The task is a thread that the core created, so a kernel thread.
             unsafe { bindings::kthread_unpark(task.as_ptr()) };
         }
         0
     }
 
-    /// Parks the thread of a CPU that goes offline, as a hotplug state's teardown.
+    /// Parks the thread of a CPU that is going offline: the teardown callback of the hotplug state.
     ///
     /// # Safety
     ///
@@ -136,7 +137,7 @@ impl<T: HotplugThread> Parking<T> {
     unsafe extern "C" fn park(cpu: c_uint) -> c_int {
         // SAFETY: By the requirements of this function.
         if let Some(task) = unsafe { Self::task(cpu) } {
-            // It fails for a thread that is dead after a panic, which will not get in the way.
+            // This fails only for a thread that died in a panic, which needs no parking.
             // SAFETY: As in `unpark`.
             unsafe { bindings::kthread_park(task.as_ptr()) };
         }

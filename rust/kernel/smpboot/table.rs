@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The C table that is made of a [`HotplugThread`], and the static that holds it.
+//! The C table that describes a [`HotplugThread`], and the static that holds it.
 //!
 //! C header: [`include/linux/smpboot.h`](srctree/include/linux/smpboot.h)
 
@@ -39,10 +39,10 @@ use kernel::{
     task::Task, //
 };
 
-/// What a registration keeps for each possible CPU. Zeroed at first.
+/// The per-CPU storage of a registration. It starts zeroed.
 #[repr(C)]
 struct PerThread<L> {
-    /// What does not depend on the type.
+    /// The part that does not depend on the type.
     head: Head,
     /// The thread's own state: initialized from the end of `setup` to `cleanup`.
     local: UnsafeCell<MaybeUninit<L>>,
@@ -51,28 +51,28 @@ struct PerThread<L> {
 impl<L> PerThread<L> {
     /// # Safety
     ///
-    /// The current task is the thread that this belongs to, in a callback between `setup` and the
-    /// end of `cleanup`, and has no other reference to its local state.
+    /// The current task is the thread that owns this, in a callback between `setup` and the end of
+    /// `cleanup`, and has no other reference to its local state.
     #[inline(always)]
     unsafe fn local(&self) -> Pin<&mut L> {
-        // SAFETY: Initialized by `setup`; only this thread uses it, and it has no other reference,
-        // by the requirements of this function. It is pinned: nothing moves it.
+        // SAFETY: `setup` initialized it. Only this thread uses it, and has no other reference, by
+        // the requirements of this function. It is pinned: no code moves it.
         unsafe { Pin::new_unchecked(&mut *self.local.get().cast()) }
     }
 }
 
-/// The static that [`hotplug_thread!`](crate::hotplug_thread) makes: all that the callbacks of one
-/// type need.
+/// The static that [`hotplug_thread!`](crate::hotplug_thread) makes. It holds everything that the
+/// callbacks of one type use.
 #[doc(hidden)]
 #[repr(transparent)]
 pub struct ThreadSlot<T: HotplugThread>(Slot<T, Threads>);
 
 impl<T: HotplugThread> ThreadSlot<T> {
-    /// An empty slot.
+    /// Returns an empty slot.
     #[allow(clippy::new_without_default, reason = "only for statics")]
     pub const fn new() -> Self {
         let storage = Layout::new::<PerThread<T::Local>>();
-        // Here, so that it is the macro that fails, not a registration.
+        // Checked here so that the build fails in the macro, not in a registration.
         percpu::assert_fits(storage);
 
         Self(Slot::new(T::NAME, Threads::new(table::<T>(), storage)))
@@ -84,14 +84,14 @@ impl<T: HotplugThread> ThreadSlot<T> {
         &T::slot(Access::new()).0
     }
 
-    /// Returns what of it does not depend on the type.
+    /// Returns the part of the slot of `T` that does not depend on the type.
     #[inline(always)]
     pub(super) fn core() -> &'static Core {
         Self::get().entry()
     }
 }
 
-/// The name of the threads as the C core wants it: a format with the CPU as its only argument.
+/// The thread name in the C core's form: a format string with the CPU as its only argument.
 struct Comm<T: HotplugThread>(PhantomData<T>);
 
 const COMM_SUFFIX: &[u8] = b"/%u\0";
@@ -129,7 +129,7 @@ impl<T: HotplugThread> Comm<T> {
     }
 }
 
-/// Returns the descriptor, but for what registration adds: `store` and `selfparking`.
+/// Returns the descriptor. Registration sets `store` and `selfparking`.
 const fn table<T: HotplugThread>() -> bindings::smp_hotplug_thread {
     bindings::smp_hotplug_thread {
         store: core::ptr::null_mut(),
@@ -150,8 +150,8 @@ const fn table<T: HotplugThread>() -> bindings::smp_hotplug_thread {
         } else {
             None
         },
-        // The core calls `unpark` only for threads that went through `park`, which it leaves
-        // out if there is none.
+        // The core calls `unpark` only for threads in `HP_THREAD_PARKED`, and moves a thread there
+        // only if the table has a `park`.
         park: if T::HAS_PARK || T::HAS_UNPARK {
             Some(Callbacks::<T>::park)
         } else {
@@ -167,7 +167,7 @@ const fn table<T: HotplugThread>() -> bindings::smp_hotplug_thread {
     }
 }
 
-/// A callback.
+/// A callback in progress.
 ///
 /// # Invariants
 ///
@@ -191,23 +191,24 @@ impl<'a, T: HotplugThread> Call<'a, T> {
         }
     }
 
-    /// The shared value.
+    /// Returns the shared value.
     #[inline(always)]
     fn shared(&self) -> &'a T {
-        // SAFETY: There is a value as long as the core calls back, and the slot was made for `T`.
+        // SAFETY: The value exists as long as the core calls back, and the slot was made for `T`.
         unsafe { ThreadSlot::<T>::get().value() }
     }
 
-    /// What belongs to the thread.
+    /// Returns the per-CPU storage of the thread.
     #[inline(always)]
     fn this(&self) -> &'a PerThread<T::Local> {
-        // SAFETY: There is storage as long as the core calls back, and `cpu` is possible. It has the
-        // layout of a `PerThread<T::Local>`, whose head was zeroed; the rest may be uninitialized.
+        // SAFETY: The storage exists as long as the core calls back, and `cpu` is possible. It has
+        // the layout of a `PerThread<T::Local>`, whose head was zeroed; the rest may be
+        // uninitialized.
         unsafe { &*ThreadSlot::<T>::core().per_thread(self.cpu).cast() }
     }
 }
 
-/// A callback of the thread itself that may sleep, after `setup`.
+/// A callback in progress that the thread itself runs, after `setup`, and that may sleep.
 struct ThreadCall<'a, T: HotplugThread> {
     shared: &'a T,
     this: &'a PerThread<T::Local>,
@@ -218,8 +219,8 @@ struct ThreadCall<'a, T: HotplugThread> {
 impl<T: HotplugThread> ThreadCall<'_, T> {
     /// # Safety
     ///
-    /// Called by the thread of `cpu` in a callback that may sleep, and lasts for `'a`. `setup` came
-    /// before, and the callback has no other reference to its local state.
+    /// Called by the thread of `cpu` in a callback that may sleep and lasts for `'a`. `setup` has
+    /// run, and the callback has no other reference to its local state.
     #[inline(always)]
     unsafe fn new(cpu: c_uint) -> Self {
         // SAFETY: By the requirements of this function.
@@ -236,7 +237,7 @@ impl<T: HotplugThread> ThreadCall<'_, T> {
     }
 }
 
-/// The C functions that call a [`HotplugThread`]'s.
+/// The C callbacks, which call the methods of a [`HotplugThread`].
 ///
 /// The core calls them from the time of `smpboot_register_percpu_thread()` to the end of
 /// `smpboot_unregister_percpu_thread()`, in the contexts that the trait describes.
@@ -256,7 +257,7 @@ impl<T: HotplugThread> Callbacks<T> {
         if !T::HAS_SHOULD_RUN {
             return cx.woken().into();
         }
-        // SAFETY: `setup` came before, and the thread is in no other callback.
+        // SAFETY: `setup` has run, and the thread is in no other callback.
         let local = unsafe { this.local() };
 
         call.shared().should_run(local, &cx).into()
@@ -266,11 +267,12 @@ impl<T: HotplugThread> Callbacks<T> {
     ///
     /// Called by the thread of `cpu` as `thread_fn`.
     unsafe extern "C" fn run(cpu: c_uint) {
-        // SAFETY: The core calls `setup` before.
+        // SAFETY: The core calls `setup` before `run`.
         let call = unsafe { ThreadCall::<T>::new(cpu) };
 
-        // Before the work, so that a wake during the work is not lost. Full order: a waker whose
-        // flag this takes published its work before; one that comes later sets the flag again.
+        // Cleared before the work, so that a wake during the work is not lost. The order is full: a
+        // waker whose flag this clears published its work before, and a later waker sets the flag
+        // again.
         call.this.head.pending.clear();
 
         call.shared.run(call.local, &call.cx);
@@ -303,8 +305,8 @@ impl<T: HotplugThread> Callbacks<T> {
         }
 
         // SAFETY: The core calls `setup` once, before all callbacks that use the local state, so
-        // that it is uninitialized and nobody refers to it. It stays where it is until it is
-        // dropped by `cleanup`, or never: an initializer with no error initializes it.
+        // the state is uninitialized and has no references. It stays in place until `cleanup` drops
+        // it, or forever. The initializer cannot fail.
         unsafe { raw_init(this.local.get().cast(), shared.setup(&cx)) };
         ThreadSlot::<T>::core().set_up(&this.head, &cx);
     }
@@ -313,14 +315,14 @@ impl<T: HotplugThread> Callbacks<T> {
     ///
     /// Called by the thread of `cpu` as `cleanup`.
     unsafe extern "C" fn cleanup(cpu: c_uint, online: bool) {
-        // SAFETY: The core calls `cleanup` only if `setup` came before.
+        // SAFETY: The core calls `cleanup` only if `setup` has run.
         let call = unsafe { ThreadCall::<T>::new(cpu) };
 
         if T::HAS_CLEANUP {
             call.shared.cleanup(call.local, &call.cx, online);
         }
 
-        // SAFETY: Initialized, as above, and not used again: this is the thread's last callback.
+        // SAFETY: `setup` initialized it. It is not used again: this is the thread's last callback.
         unsafe { core::ptr::drop_in_place(call.this.local.get().cast::<T::Local>()) };
     }
 
@@ -329,7 +331,7 @@ impl<T: HotplugThread> Callbacks<T> {
     /// Called by the thread of `cpu` as `park`.
     unsafe extern "C" fn park(cpu: c_uint) {
         if T::HAS_PARK {
-            // SAFETY: The core parks threads that are active: `setup` came before.
+            // SAFETY: The core parks only active threads, so `setup` has run.
             let call = unsafe { ThreadCall::<T>::new(cpu) };
 
             call.shared.park(call.local, &call.cx);
@@ -340,7 +342,7 @@ impl<T: HotplugThread> Callbacks<T> {
     ///
     /// Called by the thread of `cpu` as `unpark`.
     unsafe extern "C" fn unpark(cpu: c_uint) {
-        // SAFETY: `park` came before, and so did `setup`.
+        // SAFETY: The core calls `unpark` only after `park`, so `setup` has run.
         let call = unsafe { ThreadCall::<T>::new(cpu) };
 
         call.shared.unpark(call.local, &call.cx);

@@ -17,7 +17,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// A type that has a static of its own for the registration of its hotplug threads.
+/// A type with its own static for the registration of its hotplug threads.
 ///
 /// Implemented by [`hotplug_thread!`](crate::hotplug_thread).
 ///
@@ -38,7 +38,7 @@ pub unsafe trait HasThreadSlot: Sized + 'static {
 
 /// Makes the static that the registration of a [`HotplugThread`] needs.
 ///
-/// The type must be a concrete one: each registration has one set of threads, and so one type.
+/// The type must be concrete: each registration has one set of threads, and so one type.
 ///
 /// # Examples
 ///
@@ -65,7 +65,7 @@ pub unsafe trait HasThreadSlot: Sized + 'static {
 #[macro_export]
 macro_rules! hotplug_thread {
     ($type:ty) => {
-        // SAFETY: The static is made here, inside the function, where nothing else can name it.
+        // SAFETY: The static is made here, inside the function, where no other code can name it.
         unsafe impl $crate::smpboot::HasThreadSlot for $type {
             #[inline(always)]
             fn slot(_: $crate::smpboot::SlotAccess) -> &'static $crate::smpboot::ThreadSlot<Self> {
@@ -79,21 +79,20 @@ macro_rules! hotplug_thread {
 
 /// One thread per CPU that follows CPU hotplug.
 ///
-/// The implementing type is what the threads share, and what other CPUs may touch: it is reached
-/// by `&self` from all of them at once. What belongs to one thread alone is
-/// [`Local`](Self::Local): made by [`setup`](Self::setup) in that thread, lent to every callback
-/// that the thread runs, and dropped by it at the end. It needs no lock and no atomics.
+/// All threads share a value of the implementing type, and access it through `&self` at the same
+/// time; other CPUs may access it, too. The state of one thread is its [`Local`](Self::Local). The
+/// thread makes it in [`setup`](Self::setup), lends it to each callback that it runs, and drops it
+/// at the end. So `Local` needs no lock and no atomics.
 ///
-/// Each method says when the C core calls it, and what it may do there. The life cycle as a whole
-/// is on the [module's page](super).
+/// Each method's page states when the C core calls it, and what it may do there. The [module's
+/// page](super) has the life cycle as a whole.
 ///
-/// A panic in a callback is a BUG: the thread dies, whoever waits for it to park or stop goes on
-/// without it, and its `Local` leaks.
+/// A panic in a callback is a BUG: the thread dies, a task that waits for it to park or stop
+/// continues, and its `Local` leaks.
 ///
 /// # Examples
 ///
-/// A thread that keeps a log of its own, in a lifetime of its own, and does its work with a
-/// real-time priority:
+/// Threads that each keep samples in their `Local`, and run with a real-time priority:
 ///
 /// ```
 /// use kernel::sync::atomic::{Atomic, Relaxed};
@@ -157,92 +156,92 @@ macro_rules! hotplug_thread {
 pub trait HotplugThread: HasThreadSlot + Send + Sync {
     /// The name of the threads, to which the core adds `/` and the CPU number.
     ///
-    /// It is an error while building if the result does not fit into a `comm`
-    /// (`TASK_COMM_LEN`, for all CPU numbers below `CONFIG_NR_CPUS`), if the name is empty, or if
-    /// it contains a `%`: the C core uses it as a format string.
+    /// The build fails if the result does not fit into a `comm` (`TASK_COMM_LEN`, for all CPU
+    /// numbers below `CONFIG_NR_CPUS`), if the name is empty, or if it contains a `%`: the C core
+    /// uses it as a format string.
     const NAME: &'static CStr;
 
-    /// What one thread owns.
+    /// The state of one thread.
     ///
-    /// It never leaves its thread; [`Send`] keeps out what belongs to a context rather than to a
-    /// task, such as the guard of a lock. It is pinned, and dropped by the thread, after
+    /// It never leaves its thread. [`Send`] excludes values that belong to a context rather than to
+    /// a task, such as the guard of a lock. It is pinned, and the thread drops it after
     /// [`cleanup`](Self::cleanup).
     type Local: Send + 'static;
 
     /// Makes the thread's own state.
     ///
-    /// Called by the thread, on its CPU, once in its life: after registration for the CPUs that
-    /// are online, which may be after [`Registration::new`](super::Registration::new) returned,
-    /// and when the CPU first comes online for the others. May sleep, while a CPU-down may be
-    /// waiting. Cannot fail: what can fail belongs into the making of the shared value, before
+    /// Called by the thread, on its CPU, once: after registration if the CPU is online, otherwise
+    /// when the CPU first comes online. The first case may be after
+    /// [`Registration::new`](super::Registration::new) has returned. May sleep, but a CPU-down may
+    /// wait for it. Cannot fail: do fallible work when you make the shared value, before
     /// registration.
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<Self::Local>;
 
     /// Does the work.
     ///
-    /// Called by the thread, on its CPU, when there is something to do: once after any number of
-    /// wakes, which the abstraction takes note of before the call, so that a wake during the call
-    /// leads to another one; or as long as [`should_run`](Self::should_run) says so, if that is
-    /// written. May sleep, but see [`Context`] for what it must not wait for.
+    /// Called by the thread, on its CPU. Without a [`should_run`](Self::should_run), it is called
+    /// once after one or more wakes; the flag is cleared before the call, so a wake during the call
+    /// leads to another call. With a `should_run`, it is called for as long as that returns true.
+    /// May sleep, but see [`Context`] for what it must not wait for.
     fn run(&self, local: Pin<&mut Self::Local>, cx: &Context<'_>);
 
-    /// Whether there is something to do.
+    /// Returns whether [`run`](Self::run) has work to do.
     ///
     /// Called by the thread, on its CPU, before each sleep, with preemption off and the task's
-    /// state set to sleep already. If it is not written, the abstraction's own flag decides, which
-    /// a wake sets and a run clears: [`AtomicContext::woken`]. A queue that is its own flag may
-    /// decide without it; whoever puts something there still has to wake the thread.
+    /// state set to sleep already. Without this method the library's flag decides, which a wake
+    /// sets and a run clears: [`AtomicContext::woken`]. An implementation may test its queue
+    /// instead of the flag; code that adds to the queue must still wake the thread.
     ///
-    /// To see what another CPU published before its wake, relaxed atomics suffice: between the
-    /// waker's stores and these loads there is a full memory barrier on both sides.
+    /// Relaxed atomics suffice to see data that another CPU published before its wake: both the
+    /// waker and this thread execute a full memory barrier between those stores and these loads.
     fn should_run(&self, _local: Pin<&mut Self::Local>, _cx: &AtomicContext<'_>) -> bool {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Told that the thread of a CPU was created.
+    /// Runs after the thread of a CPU was created.
     ///
-    /// Called by the task that registers, or by the one that brings the CPU online; on any CPU,
-    /// with the hotplug lock and the core's own mutex held. The thread exists and is parked, its
-    /// `Local` does not exist yet. There is no inverse: a thread that is created and stopped before
-    /// it ever ran has no [`cleanup`](Self::cleanup). What [`Context`] says about the hotplug lock
-    /// holds here too.
+    /// Called by the task that registers, or by the task that brings the CPU online; on any CPU,
+    /// with the hotplug lock and the core's mutex held. The thread exists and is parked; its
+    /// `Local` does not exist yet. There is no inverse: a thread that is stopped before its first
+    /// run has no [`cleanup`](Self::cleanup). The rules of [`Context`] about the hotplug lock hold
+    /// here too.
     fn create(&self, _cpu: CpuId) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Told that the thread will not run until [`unpark`](Self::unpark).
+    /// Runs before the thread parks: it does not run again until [`unpark`](Self::unpark).
     ///
-    /// Called by the thread, on its CPU, which is still online. It does not mean that the CPU goes
-    /// away: a CPU-down that fails later on is rolled back. Nor is it called each time: a thread
-    /// that is unparked and parked again before it was scheduled, as when a CPU-up fails late, notices
-    /// neither. The two calls alternate, always. The waiter holds the hotplug lock for writing.
-    /// Sleeping is allowed, being slow is not.
+    /// Called by the thread, on its CPU, which is still online. The CPU may stay online: a CPU-down
+    /// that fails later is rolled back. The call may be missing: a thread that is unparked and
+    /// parked again before it was scheduled, as when a CPU-up fails late, calls neither. The two
+    /// calls always alternate. The task that waits holds the hotplug lock for writing. The callback
+    /// may sleep, but should return soon.
     fn park(&self, _local: Pin<&mut Self::Local>, _cx: &Context<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Told that the thread runs again.
+    /// Runs after the thread was unparked.
     ///
     /// Called by the thread, on its CPU, after [`park`](Self::park). The C core calls it only if
-    /// there is a `park`; here it is called in any case.
+    /// the table has a `park`; here it is called in any case.
     fn unpark(&self, _local: Pin<&mut Self::Local>, _cx: &Context<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// Told that the thread ends; its `Local` is dropped right after.
+    /// Runs before the thread exits. The thread drops its `Local` right after.
     ///
-    /// Called by the thread, if [`setup`](Self::setup) was: last, and once. With `online` false,
-    /// the CPU is offline, the thread is running on some other one, and `park` came before with no
-    /// `unpark` in between. Interruptible sleeps return at once.
+    /// Called by the thread, last and once, if [`setup`](Self::setup) has run. If `online` is
+    /// false, the CPU is offline, the thread runs on another CPU, and its last callback was `park`.
+    /// Interruptible sleeps return at once.
     fn cleanup(&self, _local: Pin<&mut Self::Local>, _cx: &Context<'_>, _online: bool) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
 
-    /// The scheduling class of the threads.
+    /// Returns the scheduling policy of the threads.
     ///
     /// Called by each thread before [`setup`](Self::setup), also on CPUs that come online later.
-    /// If it is not written, the threads stay as they are created: normal, nice 0. Root can change
-    /// the class of a thread later, as of any kernel thread.
+    /// Without this method the threads stay as the kernel creates them: `SCHED_NORMAL`, nice 0.
+    /// Root can change the policy of a thread later, as for any kernel thread.
     fn sched_policy(&self) -> SchedPolicy {
         build_error!(VTABLE_DEFAULT_ERROR)
     }

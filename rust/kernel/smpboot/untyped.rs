@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Registering hotplug threads: what does not depend on their type.
+//! Registering hotplug threads: the part that does not depend on their type.
 
 use super::{
     super::{
@@ -56,44 +56,46 @@ use kernel::{
     }, //
 };
 
-/// All of a registration of threads but its type.
+/// A registration of threads, without its type.
 pub(super) type Core = Entry<Threads>;
 
-/// What threads need: also the descriptor that the C core links into its list.
+/// The state of a registration of threads. It includes the descriptor that the C core links into
+/// its list.
 ///
 /// # Invariants
 ///
 /// - `ht`, `storage` and `parking` are written only by the task that owns the entry, in the state
 ///   `BUSY` with no wakers left; `parking` also in the state `REGISTERING`.
-/// - `storage` is a per-CPU address in the states `REGISTERING` and `REGISTERED`, as long as the C
-///   core knows `ht`, and until the wakers of those times are gone; and in the state `REVOKED`, and
-///   on the way there. It has the layout `layout`, which begins with a [`Head`].
-/// - Tasks that `storage` points to in the state `REGISTERED` are valid in the state `REVOKED`, too.
-/// - In the state `REGISTERED`, `ht` is registered, and, if it is not 0, so is the hotplug state
-///   `parking`.
+/// - `storage` is a per-CPU address in the states `REGISTERING` and `REGISTERED`, and after them
+///   for as long as the C core knows `ht` and until their wakers have finished; also in the state
+///   `REVOKED`, and during the move to it. It has the layout `layout`, which begins with a
+///   [`Head`].
+/// - Tasks that `storage` points to in the state `REGISTERED` are valid in the state `REVOKED`,
+///   too.
+/// - In the state `REGISTERED`, `ht` is registered. If `parking` is not 0, that hotplug state is
+///   registered, too.
 pub(super) struct Threads {
     ht: UnsafeCell<bindings::smp_hotplug_thread>,
     storage: Cell<*mut c_void>,
     layout: Layout,
-    /// The hotplug state that parks and unparks the threads, if it is not the core; or 0.
+    /// The hotplug state that parks and unparks the threads; 0 if the core does.
     parking: Cell<c_int>,
-    /// A task looked for threads under RCU, ever.
+    /// Set once a task has looked up threads under RCU.
     pub(super) rcu_users: AtomicFlag,
 }
 
-// SAFETY: `ht` and the cells are protected as the invariants say. Local states belong to their
-// threads.
+// SAFETY: The invariants protect `ht` and the cells. Each thread owns its local state.
 unsafe impl Sync for Threads {}
 
 /// Installs the hotplug state that parks and unparks the threads.
 ///
 /// # Safety
 ///
-/// The threads are registered, and stay so until the state is removed.
+/// The threads are registered, and stay registered until the state is removed.
 pub(super) type InstallParking = unsafe fn(&'static Core) -> Result<c_int>;
 
 impl Threads {
-    /// Returns what threads with `ht` and storage of `layout` need.
+    /// Returns the state for threads with `ht` and storage of `layout`.
     pub(super) const fn new(ht: bindings::smp_hotplug_thread, layout: Layout) -> Self {
         Self {
             ht: UnsafeCell::new(ht),
@@ -104,26 +106,26 @@ impl Threads {
         }
     }
 
-    /// Returns the address of what belongs to the thread of `cpu`, if that is possible. It begins
-    /// with a [`Head`].
+    /// Returns the address of the storage of the thread of `cpu`, if that CPU is possible. The
+    /// storage begins with a [`Head`].
     ///
     /// # Safety
     ///
-    /// There is storage.
+    /// The storage exists.
     #[inline(always)]
     pub(super) unsafe fn per_thread(&self, cpu: CpuId) -> *mut Head {
         per_cpu_ptr(self.storage.get().cast(), cpu)
     }
 
-    /// Returns the head of what belongs to the thread of `cpu`.
+    /// Returns the head of the storage of the thread of `cpu`.
     ///
     /// # Safety
     ///
-    /// There is storage during `'a`.
+    /// The storage exists during `'a`.
     #[inline(always)]
     pub(super) unsafe fn head<'a>(&self, cpu: PossibleCpu) -> &'a Head {
-        // SAFETY: By the requirements of this function. Zeroed memory is a valid head. All of it has
-        // interior mutability, and the C core writes the task pointer only.
+        // SAFETY: By the requirements of this function. Zeroed memory is a valid head. Every field
+        // has interior mutability, and the C core writes only the task pointer.
         unsafe { &*self.per_thread(cpu.get()) }
     }
 
@@ -131,24 +133,24 @@ impl Threads {
     ///
     /// # Safety
     ///
-    /// There is storage, and the tasks are kept, during `'a`.
+    /// The storage exists, and the tasks are kept, during `'a`.
     #[inline(always)]
     pub(super) unsafe fn live(&self) -> Live<'_> {
         // INVARIANT: By the requirements of this function.
         Live(self)
     }
 
-    /// Returns whether there may be wakers that use RCU, who came before the state was changed.
+    /// Returns whether wakers that started before the change of the state may use RCU.
     ///
-    /// The barrier pairs with that of `rcu_state`. Most modules wake by their registration, and
-    /// have no such wakers.
+    /// The barrier pairs with the one in `rcu_state`. Most modules wake through their registration,
+    /// and have no such wakers.
     #[inline]
     fn had_rcu_users(&self) -> bool {
         smp_mb();
         self.rcu_users.load(Relaxed)
     }
 
-    /// Waits for wakers that use RCU. The state is such that new ones stay away.
+    /// Waits for wakers that use RCU. In the present state new wakers return early.
     #[inline]
     fn wait_for_wakers(&self) {
         if self.had_rcu_users() {
@@ -161,7 +163,7 @@ impl Threads {
 ///
 /// # Invariants
 ///
-/// There is storage, and the tasks are kept, during `'a`.
+/// The storage exists, and the tasks are kept, during `'a`.
 #[derive(Clone, Copy)]
 pub(super) struct Live<'a>(&'a Threads);
 
@@ -173,10 +175,11 @@ impl<'a> Live<'a> {
         unsafe { Thread::new(self.0.head(cpu)) }
     }
 
-    /// Takes a reference to each task, for ever, or else wakes the threads whose flag is set.
+    /// With `keep`, takes a reference to each task, forever; otherwise wakes the threads whose flag
+    /// is set.
     #[inline(never)]
     fn visit(self, keep: bool) {
-        // A loop by hand: the iterator is twice the code.
+        // A loop by hand: an iterator takes twice the code.
         let mut number = 0;
         while let Some(cpu) = CpuId::from_u32(number) {
             if let Some(cpu) = PossibleCpu::new(cpu) {
@@ -188,7 +191,7 @@ impl<'a> Live<'a> {
 }
 
 impl Entry<Threads> {
-    /// Takes note that a thread has run its `setup`: the current one.
+    /// Records that the current thread has run its `setup`.
     #[inline(never)]
     pub(super) fn set_up(&self, head: &Head, _cx: &Context<'_>) {
         head.is_up.set();
@@ -200,13 +203,13 @@ impl Entry<Threads> {
     /// Waits until all of the threads are up.
     pub(super) fn wait_until_up(&self, threads: Live<'_>) -> Result {
         let scope: &ModuleScope = self.scope().ok_or(ESHUTDOWN)?;
-        // No thread is parked or unparked.
+        // With the lock held, no thread is parked or unparked.
         let _cpus = CpusReadGuard::new(scope)?;
         for cpu in hotplug::online_cpus().filter_map(PossibleCpu::new) {
             let thread = threads.thread(cpu);
             let info = thread.info();
-            // There is no thread, or a parked one, where the CPU is stopped half-way up. Where it is up,
-            // the thread is unparked, and only passes through the state on its way.
+            // A CPU whose CPU-up stopped half-way has no thread, or a parked one. The thread of an
+            // active CPU has been unparked, and is in this state only until it runs.
             let is_parked = |state| state == ThreadState::Parked && !hotplug::is_active(cpu.get());
             if info.is_some_and(|info| !is_parked(info.state)) {
                 scope.wait_until(|| thread.is_up() || self.state() != REGISTERED)?;
@@ -232,7 +235,7 @@ impl Claim<Threads> {
         }
         this.parking.set(0);
         let ht = this.ht.get();
-        // SAFETY: This task owns the entry, in the state `BUSY`, and there are no wakers.
+        // SAFETY: This task owns the entry, in the state `BUSY`, and no wakers exist.
         unsafe {
             // A per-CPU pointer to the first field of `Head`: all entries are null.
             (*ht).store = storage.cast();
@@ -241,18 +244,19 @@ impl Claim<Threads> {
         let open = self.open();
 
         // SAFETY:
-        // - `ht` is in a static, and stays registered until `end` unregisters it: before the module
-        //   goes away, because the scope has the entry in its list.
-        // - `store` is per-CPU storage whose entries are null, and is freed after that.
-        // - All that the callbacks use is there: value and storage.
+        // - `ht` is in a static, and stays registered until `end` unregisters it: before the
+        //   module's code is freed, because the scope has the entry in its list.
+        // - `store` is per-CPU storage whose entries are null, and is freed after `end` has
+        //   unregistered `ht`.
+        // - The value and the storage, which the callbacks use, exist.
         // - The name is a static format string that takes one number.
         let mut result = to_result(unsafe { bindings::smpboot_register_percpu_thread(ht) });
         if let (Ok(()), Some(install)) = (result, parking) {
-            // SAFETY: The threads are registered. `end` removes the state first.
+            // SAFETY: The threads are registered. `end` removes the state before it unregisters
+            // them.
             result = unsafe { install(this) }.map(|state| this.parking.set(state));
             if result.is_err() {
-                // SAFETY: Registered above, and not published, so that only this task unregisters
-                // it.
+                // SAFETY: Registered above, and not published, so only this task unregisters it.
                 unsafe { bindings::smpboot_unregister_percpu_thread(ht) };
             }
         }
@@ -266,22 +270,22 @@ impl Claim<Threads> {
         // INVARIANT: The threads are registered, and so is the hotplug state.
         open.publish()?;
 
-        // Wakers that came before only left their flag: until now the core could have taken the
-        // threads away again. A waker that did not find the new state in its second look at it is
-        // found here.
+        // Earlier wakers only set their flag, because until now registration could fail and the
+        // core stop the threads. If a waker's second load of the state did not see `REGISTERED`,
+        // this task sees its flag here.
         if this.had_rcu_users() {
-            // SAFETY: No other task frees the storage: this one is about to return the registration. If
-            // the scope ends it during the visit, storage and tasks stay.
+            // SAFETY: No other task frees the storage: this task has yet to return the
+            // registration. If the scope ends it during the visit, the storage and the tasks stay.
             unsafe { this.live() }.visit(false);
         }
         Ok(())
     }
 
-    /// Frees the storage, and the entry. There are no wakers.
+    /// Frees the storage and the entry. No wakers exist.
     #[inline(never)]
     fn free(self) {
-        // SAFETY: Null, or from `into_base`. The C core does not know `ht`, and there is no
-        // registration.
+        // SAFETY: Null, or from `into_base`. The C core does not know `ht`, and no registration
+        // exists.
         unsafe { bindings::free_percpu(self.entry().storage.get()) };
         self.release();
     }
@@ -293,31 +297,31 @@ impl Kind for Threads {
         let this = ending.entry();
         let leaked = ending.is_leaked();
         if leaked {
-            // No thread may come into being between here and the end of all, whose task would not be
-            // kept.
+            // From here to the end of the unregistration no thread may be created: its task would
+            // not be kept.
             // SAFETY: Process context, with no hotplug lock held.
             unsafe { bindings::cpu_hotplug_disable() };
             // SAFETY: The threads are registered, and no other task unregisters them.
             unsafe { this.live() }.visit(true);
         }
-        // C drops its references to the tasks before it forgets the pointers.
+        // C drops its references to the tasks before it clears the pointers.
         this.wait_for_wakers();
         let parking = this.parking.get();
         if parking != 0 {
-            // Parks the threads of the CPUs that are online.
+            // This parks the threads of the online CPUs.
             // SAFETY: Installed, by the type invariants, and removed only here.
             unsafe { cpuhp::remove_state(parking, cpuhp::Invoke::Yes) };
         }
-        // SAFETY: By the type invariants `ht` is registered. Wakers are gone: those under RCU, and,
-        // if there is no registration, those that wake by it. Otherwise value, storage and tasks
-        // stay.
+        // SAFETY: By the type invariants `ht` is registered. Wakers under RCU have finished.
+        // Without a registration, no wakers through it exist. With a leaked one, the value, the
+        // storage and the tasks stay.
         unsafe { bindings::smpboot_unregister_percpu_thread(this.ht.get()) };
         if leaked {
             // SAFETY: Disabled above.
             unsafe { bindings::cpu_hotplug_enable() };
             ending.revoke();
         } else {
-            // SAFETY: C has just forgotten `ht`, and nothing is leaked.
+            // SAFETY: The C core does not know `ht` any more, and the registration is not leaked.
             unsafe { ending.ended() }.free();
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waking hotplug threads, and looking at them.
+//! Waking hotplug threads, and reading their state.
 
 use super::{
     super::{
@@ -47,31 +47,32 @@ use kernel::{
     }, //
 };
 
-/// What a registration keeps for each possible CPU, whatever the type of the thread's own state.
+/// The part of a registration's per-CPU storage that does not depend on the type of the thread's
+/// local state.
 ///
-/// The layout starts with what C's `store` points to. Zeroed memory is valid.
+/// The first field is the one that C's `store` points to. Zeroed memory is valid.
 #[repr(C)]
 pub(super) struct Head {
     /// The thread; null until its CPU was online. Written by the C core with a plain store, after
     /// `kthread_park()`, whose barrier publishes the task.
     task: Atomic<*mut bindings::task_struct>,
-    /// The thread is to run.
+    /// A wake is pending.
     pub(super) pending: Flag,
     /// The thread has run its `setup`.
     pub(super) is_up: Flag,
 }
 
-/// A thread, or the place of one.
+/// The entry of one CPU's thread, which may not exist yet.
 ///
 /// # Invariants
 ///
-/// The task, if there is one, is kept during `'a`.
+/// The task, if it exists, is kept during `'a`.
 pub(super) struct Thread<'a>(&'a Head);
 
 impl<'a> Thread<'a> {
     /// # Safety
     ///
-    /// The task, if there is one, is kept during `'a`.
+    /// The task, if it exists, is kept during `'a`.
     #[inline(always)]
     pub(super) unsafe fn new(head: &'a Head) -> Self {
         // INVARIANT: By the requirements of this function.
@@ -80,15 +81,17 @@ impl<'a> Thread<'a> {
 
     #[inline(always)]
     pub(super) fn task(&self) -> Option<&'a Task> {
-        // SAFETY: Null, or a task, which is valid by the type invariant.
+        // SAFETY: The pointer is null or points to a task, which is valid by the type invariant.
         unsafe { read_once(&self.0.task).cast::<Task>().as_ref() }
     }
 
-    /// Wakes the thread if it sleeps. `pending` is set, and a full barrier came after.
+    /// Wakes the thread if it sleeps. The caller has set `pending` and then executed a full
+    /// barrier.
     #[inline]
     fn wake(&self) {
-        // Of other states, `TASK_RUNNING`, `TASK_WAKING` and those of a thread in a callback are followed
-        // by a look at `pending`; a thread that is `TASK_PARKED` looks when it is unparked.
+        // In other states no wake-up is needed. A thread in `TASK_RUNNING`, in `TASK_WAKING` or in
+        // a callback tests `pending` later; a thread in `TASK_PARKED` tests it after it is
+        // unparked.
         if let Some(task) = self.task() {
             if task_state(task) & TASK_NORMAL != 0 {
                 task.wake_up();
@@ -96,7 +99,8 @@ impl<'a> Thread<'a> {
         }
     }
 
-    /// Takes a reference to the task, for ever, or else wakes it if `pending` is set.
+    /// With `keep`, takes a reference to the task, forever; otherwise wakes the thread if `pending`
+    /// is set.
     #[inline]
     pub(super) fn visit(&self, keep: bool) {
         if let Some(task) = self.task() {
@@ -108,7 +112,7 @@ impl<'a> Thread<'a> {
         }
     }
 
-    /// Whether the thread has run its `setup`.
+    /// Returns whether the thread has run its `setup`.
     #[inline]
     pub(super) fn is_up(&self) -> bool {
         self.0.is_up.is_set()
@@ -120,7 +124,8 @@ impl<'a> Thread<'a> {
         let state = task_state(task);
         Some(ThreadInfo {
             pid: task.pid(),
-            // A task that is `TASK_WAKING` has been woken; what is left is to find it a run queue.
+            // A task in `TASK_WAKING` has been woken; the scheduler has yet to choose its run
+            // queue.
             state: if state & !bindings::TASK_WAKING == bindings::TASK_RUNNING {
                 ThreadState::Running
             } else if state & bindings::TASK_PARKED != 0 {
@@ -135,10 +140,11 @@ impl<'a> Thread<'a> {
 impl Core {
     /// Returns the state, for a caller that then uses the threads under RCU.
     ///
-    /// Either a task that changes the state finds `rcu_users` set, in `had_rcu_users`; or this
-    /// finds the new state. Both change or see one of the two, with a full barrier, before they
-    /// look at the other. Finding `rcu_users` set needs the barrier too: another CPU set it, and on
-    /// machines that are not multi-copy atomic an acquire does not order it against the state.
+    /// Either the task that changes the state sees `rcu_users` set, in `had_rcu_users`, or this
+    /// sees the new state. Each side stores one of the two, or sees it set, and executes a full
+    /// barrier before it loads the other. Finding `rcu_users` set needs the barrier too: another
+    /// CPU set it, and on machines that are not multi-copy atomic an acquire does not order it
+    /// against the state.
     fn rcu_state(&'static self, _rcu: &rcu::Guard) -> u32 {
         if self.rcu_users.load(Relaxed) {
             smp_mb();
@@ -148,9 +154,9 @@ impl Core {
         self.state()
     }
 
-    /// Wakes the thread of `cpu`, or leaves it a note.
+    /// Wakes the thread of `cpu`, or leaves the wake pending.
     ///
-    /// This is one side of the handshake, and `smpboot_thread_fn()` the other:
+    /// This is one side of the handshake; `smpboot_thread_fn()` is the other:
     ///
     /// ```text
     ///     waker                                thread
@@ -160,18 +166,19 @@ impl Core {
     ///     load state: sleeping? wake it up     load pending: false? schedule()
     /// ```
     ///
-    /// Of the two loads at the end, at least one sees the other side's store: either the thread
-    /// finds the flag, or the waker finds it sleeping. So the waker may leave a thread alone that
-    /// is running, and need not ask whether the flag was set before: the waker that set it may have
-    /// been preempted on its way to waking the thread. A thread that is parked goes round the loop
-    /// after it is unparked, with the same barrier, and finds the flag then.
+    /// At least one of the two last loads sees the other side's store: either the thread finds the
+    /// flag set, or the waker finds the thread sleeping. So the waker need not wake a thread that
+    /// is running. It must not skip the wake-up because the flag was set already: the waker that
+    /// set it may have been preempted before its wake-up. A parked thread repeats the loop after it
+    /// is unparked, with the same barrier, and then finds the flag.
     ///
-    /// A `should_run` of the implementor's may look at the work instead of the flag: the barriers
-    /// are the same.
+    /// The implementation's `should_run` may test its work instead of the flag: the same barriers
+    /// order it.
     ///
-    /// RCU keeps the task and the storage: a registration that goes away waits for a grace period
-    /// before it stops the threads. One that is not complete may fail and free the tasks at any
-    /// time; then there is only the flag, and the registering task wakes the threads at the end.
+    /// RCU keeps the task and the storage: a registration that ends waits for a grace period before
+    /// it stops the threads. An incomplete registration may fail and free the tasks at any time.
+    /// For that state this only sets the flag, and the registering task wakes the threads when it
+    /// has completed the registration.
     #[inline(never)]
     fn wake(&'static self, cpu: CpuId) {
         let Some(cpu) = PossibleCpu::new(cpu) else {
@@ -185,14 +192,13 @@ impl Core {
             return;
         }
 
-        // SAFETY: The storage is there: the state said so, and it is freed a grace period after
-        // the state changes.
+        // SAFETY: The storage exists in this state, and is freed at the earliest one grace period
+        // after the state changes.
         let head = unsafe { self.head(cpu) };
         head.pending.set();
 
-        // The second look, a full barrier after the flag: either this finds that the registration
-        // is complete, or the registering task, which has a barrier on its side too, finds the
-        // flag.
+        // The second load of the state follows the flag's full barrier: either this sees the
+        // complete registration, or the registering task, which also has a barrier, sees the flag.
         if state == REGISTERED || self.state() == REGISTERED {
             // SAFETY: The task is kept as described above.
             unsafe { Thread::new(head) }.wake();
@@ -214,8 +220,8 @@ impl Core {
 }
 
 impl Live<'_> {
-    /// Wakes a thread, for a caller that keeps the registration: then nothing goes away meanwhile,
-    /// and there is no need for RCU.
+    /// Wakes a thread, for a caller that has the registration. That keeps the storage and the
+    /// tasks, so RCU is not needed.
     #[inline]
     pub(super) fn wake(self, cpu: CpuId) {
         if let Some(cpu) = PossibleCpu::new(cpu) {
@@ -226,33 +232,35 @@ impl Live<'_> {
     }
 }
 
-/// What a thread is doing.
+/// The state of a thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ThreadState {
-    /// It runs, or could.
+    /// The thread is running or runnable.
     Running,
-    /// It waits for a wake, or for something in one of its callbacks.
+    /// The thread waits for a wake, or sleeps in one of its callbacks.
     Sleeping,
-    /// Its CPU is offline, or on its way.
+    /// The thread is parked: its CPU is offline, going offline or coming online.
     Parked,
 }
 
-/// A look at a thread, which may be outdated when the caller gets it. It keeps nothing alive.
+/// A snapshot of a thread. It may be outdated when the caller gets it, and holds no reference to
+/// the task.
 #[derive(Clone, Copy, Debug)]
 pub struct ThreadInfo {
     /// The thread's number, as in `ps`.
     pub pid: Pid,
-    /// What it is doing.
+    /// The thread's state.
     pub state: ThreadState,
 }
 
-/// A handle of no size to the threads of `T`, to be copied to wherever wakes come from.
+/// A zero-sized handle to the threads of `T`. Copy it to the code that wakes them.
 ///
 /// It names the static of `T` and is invariant in `T`.
 ///
-/// It may be used at any time, also before and after the registration, and while that comes and
-/// goes on another CPU; then a wake does nothing. Any context that C allows for `wake_up_process()`:
-/// process context, callbacks, softirq, hard-irq; not NMI, and not with a run-queue lock held.
+/// It may be used at any time: also before and after the registration, when a wake has no effect,
+/// and while another CPU registers or unregisters. It may be used in any context that C allows for
+/// `wake_up_process()`: process context, callbacks, softirq and hard-irq, but not NMI, and not with
+/// a run-queue lock held.
 ///
 /// # Examples
 ///
@@ -292,7 +300,7 @@ impl<T: HotplugThread> Clone for Threads<T> {
 impl<T: HotplugThread> Copy for Threads<T> {}
 
 impl<T: HotplugThread> Threads<T> {
-    /// The threads of `T`.
+    /// Returns the handle to the threads of `T`.
     #[allow(clippy::new_without_default, reason = "nothing is made")]
     #[inline]
     pub const fn new() -> Self {
@@ -301,25 +309,26 @@ impl<T: HotplugThread> Threads<T> {
 
     /// Makes the thread of `cpu` run at least once from now on.
     ///
-    /// What was stored before this call is seen by that run. Several wakes may lead to one run. If
-    /// the CPU is offline, the wake stays pending until it is back. Nothing happens if nothing is
-    /// registered, or the CPU is not possible.
+    /// That run sees all stores before this call. Several wakes may share one run. If the CPU is
+    /// offline, the wake stays pending until the CPU is online again. The call has no effect if the
+    /// threads are not registered or the CPU is not possible.
     #[inline]
     pub fn wake(self, cpu: CpuId) {
         ThreadSlot::<T>::core().wake(cpu);
     }
 
-    /// Looks at the thread of `cpu`. `None` if there is no thread: the CPU has not been online since
-    /// registration, or is not possible, or nothing is registered. Any context.
+    /// Returns a snapshot of the thread of `cpu`, or `None` if it has no thread: the CPU has not
+    /// been online since registration, or is not possible, or the threads are not registered. Any
+    /// context.
     #[inline]
     pub fn info(self, cpu: CpuId) -> Option<ThreadInfo> {
         ThreadSlot::<T>::core().info(cpu)
     }
 
-    /// [Wakes](Self::wake) the threads of all CPUs that are online.
+    /// [Wakes](Self::wake) the threads of all online CPUs.
     ///
-    /// A CPU that goes offline or comes online meanwhile may be included or not; included, nothing
-    /// is lost, as for a single wake.
+    /// A CPU that goes offline or comes online during the call may be included or not. If it is,
+    /// its wake is not lost, as with [`wake`](Self::wake).
     pub fn wake_all(self) {
         for cpu in hotplug::online_cpus() {
             self.wake(cpu);

@@ -37,7 +37,7 @@ pub enum Bug {
     SetUpAgainAfterPark,
     /// `vm-test/bugs/unpark-not-installed.patch`
     UnparkNotInstalled,
-    /// `vm-test/bugs/cleanup-says-online.patch`
+    /// `vm-test/bugs/cleanup-gets-online.patch`
     CleanupSaysOnline,
     /// `claim` does not look whether the scope is closed.
     ClaimIgnoresClosed,

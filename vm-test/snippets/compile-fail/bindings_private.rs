@@ -1,4 +1,4 @@
-//! Hazards 3, 4: the C functions are out of reach.
+//! Hazards 3, 4: user code cannot call the C functions.
 //~ ERROR module `bindings` is private
 pub fn unregister() {
     let _ = surroundings::library::bindings::smpboot_unregister_percpu_thread;

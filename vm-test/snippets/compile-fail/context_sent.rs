@@ -1,4 +1,4 @@
-//! The contexts of callbacks: a context stays with its task.
+//! The contexts of callbacks: a context cannot move to another task.
 //~ ERROR cannot be sent between threads safely
 fn send<T: Send>(_: T) {}
 

@@ -1,4 +1,5 @@
-//! Each type has a hotplug state of its own: the registration of a subtype is not one of its supertype.
+//! Each type has its own hotplug state: the registration of a subtype is no registration of its
+//! supertype.
 //~ ERROR mismatched types .. one type is more general than the other
 use core::marker::PhantomData;
 use smpboot::cpuhp::{Callbacks, HasStateSlot};

@@ -1,4 +1,4 @@
-//! The task that took the hotplug lock gives it back.
+//! The task that took the hotplug lock releases it.
 //~ ERROR cannot be sent between threads safely
 fn send<T: Send>(_: T) {}
 

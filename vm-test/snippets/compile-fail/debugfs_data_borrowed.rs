@@ -1,4 +1,4 @@
-//! A tree that is leaked keeps its files: it cannot hold what somebody lent it.
+//! A leaked tree keeps its files, so a tree cannot hold borrowed data.
 //~ ERROR `counter` does not live long enough
 use debugfs::Tree;
 use kernel::sync::atomic::Atomic;

@@ -1,4 +1,4 @@
-//! The files of a folder are about data that outlives them.
+//! The data of a directory's files outlives them.
 //~ ERROR `counter` does not live long enough
 use debugfs::Dir;
 use kernel::sync::atomic::Atomic;

@@ -1,4 +1,4 @@
-//! Hazard 6: a thread's state cannot borrow what the registration owns.
+//! Hazard 6: a thread's state cannot borrow from the registration.
 //~ ERROR lifetime may not live long enough
 struct Worker(u32);
 

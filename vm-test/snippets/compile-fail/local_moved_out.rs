@@ -1,4 +1,4 @@
-//! Hazard 6: cleanup does not take the state away; it is dropped after it, once.
+//! Hazard 6: cleanup cannot move the state out; it is dropped once, after cleanup.
 //~ ERROR cannot move out of dereference of `core::pin::Pin<&mut Option<Box<u32, Kmalloc>>>`
 struct Worker;
 

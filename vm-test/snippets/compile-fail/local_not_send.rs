@@ -1,5 +1,4 @@
-//! Hazards 6, 7: what belongs to a context, not to a task, cannot be kept from one callback to
-//! the next.
+//! Hazards 6, 7: a value that belongs to a context cannot be kept from one callback to the next.
 //~ ERROR cannot be sent between threads safely
 struct Worker;
 

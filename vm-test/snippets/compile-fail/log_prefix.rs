@@ -1,4 +1,4 @@
-//! The name that the library prints ends with a NUL, also if the user's crate defines it.
+//! The log prefix that the library prints ends with a NUL, even if the user's crate defines it.
 //~ IN THE LIBRARY'S CRATE
 //~ ERROR `__LOG_PREFIX` does not end with a NUL
 const __LOG_PREFIX: &[u8] = b"no end";

@@ -1,3 +1,3 @@
-//! Hazard 9: the name is a format string of C's.
+//! Hazard 9: C uses the name as a format string.
 //~ ERROR the name of a hotplug thread contains a `%`
 worker!(Worker, c"w%s");

@@ -1,4 +1,4 @@
-//! A per-CPU value goes with its storage.
+//! A per-CPU value does not outlive its storage.
 //~ ERROR cannot move out of `values` because it is borrowed
 pub fn use_after_free(values: smpboot::PerCpu<u32>, cpu: kernel::cpu::CpuId) -> u32 {
     let value = values.get(cpu);

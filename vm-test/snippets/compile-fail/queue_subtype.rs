@@ -1,4 +1,4 @@
-//! Each type has a work queue of its own: that of a subtype is not one of its supertype.
+//! Each type has its own work queue: that of a subtype is no queue of its supertype.
 //~ IN THE LIBRARY'S CRATE
 //~ ERROR mismatched types .. one type is more general than the other
 use core::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! Hazard 4: nobody unregisters what was not registered.
+//! Hazard 4: unregistering needs a registration.
 //~ ERROR cannot construct `surroundings::smpboot::Registration<_>` with struct literal syntax due to private fields
 worker!(Worker, c"worker");
 

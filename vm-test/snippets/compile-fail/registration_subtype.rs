@@ -1,4 +1,4 @@
-//! Each type has a registration of its own: that of a subtype is not one of its supertype.
+//! Each type has its own registration: that of a subtype is no registration of its supertype.
 //~ ERROR mismatched types .. one type is more general than the other
 use core::marker::PhantomData;
 

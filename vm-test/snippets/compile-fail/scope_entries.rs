@@ -1,4 +1,4 @@
-//! Hazard 11: only registrations enter a scope and leave it; nobody takes away what ends another's.
+//! Hazard 11: only registrations enter and leave a scope; no code can remove another one's entry.
 //~ ERROR no method named `add` found
 //~ ERROR no method named `add_shared` found
 //~ ERROR no method named `remove` found

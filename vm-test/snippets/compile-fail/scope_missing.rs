@@ -1,4 +1,4 @@
-//! Hazard 11: registering takes the module's scope.
+//! Hazard 11: registering needs the module's scope.
 //~ ERROR this function takes 2 arguments but 1 argument was supplied
 worker!(Worker, c"worker");
 

@@ -1,4 +1,4 @@
-//! Hazard 12: the shared value goes with the registration.
+//! Hazard 12: the shared value does not outlive the registration.
 //~ ERROR cannot move out of `registration` because it is borrowed
 worker!(Worker, c"worker");
 

@@ -1,4 +1,4 @@
-//! The shared value may be dropped by another task than the one that made it.
+//! Another task than its maker may drop the shared value.
 //~ ERROR cannot be sent between threads safely
 struct Worker(core::marker::PhantomData<*mut ()>);
 

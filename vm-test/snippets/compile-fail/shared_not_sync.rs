@@ -1,4 +1,4 @@
-//! All threads reach the shared value at once.
+//! All threads access the shared value concurrently.
 //~ ERROR Cell<u32>` cannot be shared between threads safely
 struct Worker(core::cell::Cell<u32>);
 

@@ -1,4 +1,4 @@
-//! Hazard 4: the static of a registration is the library's alone.
+//! Hazard 4: only the library uses the static of a registration.
 //~ ERROR associated function `new` is private
 //~ ERROR field `0` of struct `ThreadSlot` is private
 worker!(Worker, c"worker");

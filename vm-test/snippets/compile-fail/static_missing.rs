@@ -1,4 +1,4 @@
-//! Hazard 2: without the static there is no place for the descriptor.
+//! Hazard 2: without the static the descriptor has no place.
 //~ ERROR `Worker` has no static for the registration of its hotplug threads
 struct Worker;
 

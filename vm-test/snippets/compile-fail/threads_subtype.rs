@@ -1,4 +1,5 @@
-//! Each type has threads of its own: a handle to those of a subtype is not one to those of its supertype.
+//! Each type has its own threads: a handle to those of a subtype is no handle to those of its
+//! supertype.
 //~ ERROR mismatched types .. one type is more general than the other
 use core::marker::PhantomData;
 

@@ -1,4 +1,4 @@
-//! No token, witness or guard becomes `Copy` by the user's crate, which owns the library's types.
+//! The user's crate, which owns the library's types, cannot make a token, witness or guard `Copy`.
 //~ IN THE LIBRARY'S CRATE
 //~ ERROR cannot be implemented for this type .. impl Copy for ModuleScope
 //~ ERROR cannot be implemented for this type .. impl Copy for smpboot::SlotAccess

@@ -1,4 +1,5 @@
-//! No token, witness or guard has a destructor by the user's crate, which owns the library's types.
+//! The user's crate, which owns the library's types, cannot add a destructor to a token, witness or
+//! guard.
 //~ IN THE LIBRARY'S CRATE
 //~ ERROR conflicting implementations of trait .. MustNotImplDrop` for type `ModuleScope`
 //~ ERROR conflicting implementations of trait .. impl Drop for smpboot::SlotAccess

@@ -1,4 +1,4 @@
-//! No token, witness or guard is made by a literal, in the library's own crate either.
+//! No literal makes a token, witness or guard, not even in the library's own crate.
 //~ IN THE LIBRARY'S CRATE
 //~ ERROR struct literal syntax due to private fields .. Context {}
 //~ ERROR struct literal syntax due to private fields .. smpboot::AtomicContext {}

@@ -1,4 +1,4 @@
-//! What is pinned is not made `Unpin` by the user's crate, which owns the library's types.
+//! The user's crate, which owns the library's types, cannot make a pinned type `Unpin`.
 //~ IN THE LIBRARY'S CRATE
 //~ ERROR conflicting implementations of trait `Unpin` .. impl Unpin for wait::WaitQueue
 impl Unpin for wait::WaitQueue {}

@@ -1,4 +1,4 @@
-//! A callback that is written is called: the attribute finds it.
+//! A callback that the type implements is called: without the attribute, the build fails.
 //~ ERROR missing: `USE_VTABLE_ATTR`
 struct Worker;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The compiler as kbuild calls it.
+//! The compiler, called as kbuild calls it.
 
 use anyhow::{Context, Error, Result, ensure};
 use serde::Deserialize;
@@ -14,13 +14,13 @@ use std::{
 pub const MODULE: &str = include_str!("../module.rs");
 pub const SURROUNDINGS: &str = include_str!("../surroundings.rs");
 
-/// The command that built the demo, for other sources.
+/// The command that built the demo, applied to other sources.
 pub struct Compiler {
-    /// Up to the arguments that name what goes in and out.
+    /// The command up to the arguments that name the input and the output.
     command: String,
     source: PathBuf,
     modules: PathBuf,
-    /// Whether what all snippets use does compile; once it was asked for.
+    /// The result of compiling the crate that all snippets use, after the first request.
     surroundings: OnceLock<Result<(), String>>,
 }
 
@@ -32,7 +32,7 @@ struct Diagnostic {
 }
 
 impl Compiler {
-    /// `modules` is where kbuild left `.rust_smpboot_demo.o.cmd`.
+    /// `modules` is the directory with kbuild's `.rust_smpboot_demo.o.cmd`.
     pub fn new(source: &Path, modules: &Path) -> Result<Self> {
         let file = modules.join(".rust_smpboot_demo.o.cmd");
         let saved = fs::read_to_string(&file)
@@ -53,7 +53,7 @@ impl Compiler {
         })
     }
 
-    /// Compiles a module that may use the crate of `surroundings.rs`; returns the errors as the
+    /// Compiles a module that may use the crate of `surroundings.rs`. Returns the errors as the
     /// compiler renders them.
     pub fn errors(&self, name: &str, code: &str) -> Result<Vec<String>> {
         let surroundings = self.surroundings.get_or_init(|| {
@@ -81,8 +81,8 @@ impl Compiler {
         let source = self.source.to_str().context("the checkout's path is not UTF-8")?;
         fs::write(&file, code.replace("../../", &format!("{source}/")))?;
 
-        // Checking suffices: the assertions on names and sizes are part of what a static is made
-        // of, and evaluated with it.
+        // Checking suffices: the compiler evaluates the assertions on names and sizes with the
+        // initializer of the static.
         let output = Command::new("sh")
             .arg("-c")
             .arg(format!(

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The examples in the documentation: found, and built into modules that run them.
+//! Finds the examples in the documentation, and builds modules that run them.
 //!
-//! An example is a function of one module, or a module of its own. The lines of the generated files
-//! have the numbers that they have in the documentation.
+//! An example is a function of one module, or a module of its own. Each line has the same number in
+//! the generated file as in the documentation.
 
 use anyhow::{Context, Result, bail, ensure};
 use std::{
@@ -16,24 +16,24 @@ use std::{
     thread,
 };
 
-/// The module that has those of the examples that are functions.
+/// The module with the examples that are functions.
 pub const MODULE: &str = "rust_smpboot_examples";
 
 const SOURCE: &str = include_str!("../examples.rs");
-/// For the tests of the runner: examples that must be reported as failed, one by one.
+/// Examples for the runner's own test, which must report each of them as failed.
 const FAILING: (&str, &str) = ("failing_examples.md", include_str!("../failing_examples.md"));
 
-/// The reason why an example is not run.
+/// The comment in an example that gives the reason why it is not run.
 const NOT_RUN: &str = "// Not run: ";
 
-/// Files of others, and results.
+/// Directories without examples of this project: other people's files, and build results.
 const OTHERS: &[&str] = &["build", "target", "snippets"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The body of a function that has a `scope`.
     Function,
-    /// As `Function`, but is not run.
+    /// A `Function` that is not run.
     NoRun,
     /// The root file of a module.
     Module,
@@ -45,7 +45,7 @@ pub struct Example {
     pub name: String,
     pub line: usize,
     pub kind: Kind,
-    /// Is to fail.
+    /// The example must fail.
     pub fails: bool,
     code: String,
 }
@@ -66,13 +66,13 @@ impl Example {
         Ok(Self { name, line, kind, fails: false, code })
     }
 
-    /// Of the kernel's object, or of the Rust module.
+    /// Returns the name of the kernel's object, or of the Rust module.
     pub fn module(&self) -> String {
         let name = self.name.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
         format!("example_{}", name.to_lowercase())
     }
 
-    /// The generated file.
+    /// Returns the generated file.
     fn file(&self) -> String {
         let Self { code, line, .. } = self;
         let before = match self.kind {
@@ -93,7 +93,7 @@ impl Example {
     }
 }
 
-/// All examples of the checkout, wherever they are, and those that are to fail.
+/// Returns all examples in the checkout, and those that must fail.
 pub fn all(source: &Path) -> Result<Vec<Example>> {
     let mut examples = Vec::new();
     for path in files(source, Path::new(""))? {
@@ -106,7 +106,7 @@ pub fn all(source: &Path) -> Result<Vec<Example>> {
     Ok(examples)
 }
 
-/// The Rust and Markdown files of a folder and of all folders in it, in order.
+/// Returns the Rust and Markdown files of a directory and of all directories in it, in order.
 fn files(source: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     let place = source.join(folder);
     let mut files = Vec::new();
@@ -126,18 +126,19 @@ fn files(source: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Not a program of the host, and not what bindgen writes.
+/// Returns whether the file is a kernel source: not a program of the host, and not bindgen's
+/// output.
 fn is_of_the_kernel(path: &Path) -> bool {
     (!path.starts_with("vm-test") || path.starts_with("vm-test/modules"))
         && !path.to_string_lossy().ends_with("_generated.rs")
 }
 
-/// The examples of a file.
+/// Returns the examples of a file.
 fn extract(file: &str, text: &str) -> Result<Vec<Example>> {
     const FENCE: &str = "```";
     let is_markdown = file.ends_with(".md");
     let mut examples = Vec::new();
-    // The line of the fence, and, if it is an example, whether it is not to run and what it is.
+    // The line of the fence, and, for an example, whether it is skipped, and its text.
     let mut block: Option<(usize, Option<(bool, String)>)> = None;
 
     for (line, text) in (1..).zip(text.lines()) {
@@ -196,8 +197,8 @@ fn extract(file: &str, text: &str) -> Result<Vec<Example>> {
     Ok(examples)
 }
 
-/// Builds the modules of the examples in `folder`, with the kernel in `kernel`, as
-/// `scripts/kernel` prepares it. Returns their files: that of the functions first.
+/// Builds the modules of the examples in `folder`, for the kernel that `scripts/kernel` prepared in
+/// `kernel`. Returns their files, that of the functions first.
 pub fn build(
     examples: &[Example],
     source: &Path,
@@ -255,7 +256,7 @@ pub fn build(
     run(make.arg("modules"))?;
 
     let modules: Vec<_> = modules.iter().map(|m| folder.join(format!("{m}.ko"))).collect();
-    // A kernel that was built here has a key of its own.
+    // A kernel that scripts/debug-kernel built has its own key.
     let key = kernel.join("build/certs/signing_key.pem");
     if key.exists() {
         let mut sign = Command::new(source.join("scripts/sign"));
@@ -264,7 +265,7 @@ pub fn build(
     Ok(modules)
 }
 
-/// What is as it was keeps its time, and is not built again.
+/// Writes the file only if its text changes, so that an unchanged file is not built again.
 fn update(file: &Path, text: &str) -> Result<()> {
     if fs::read_to_string(file).is_ok_and(|old| old == text) {
         return Ok(());

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests that only the compiler runs, with the very command that built the demo.
+//! Tests that need only the compiler, with the command that built the demo.
 //!
-//! - Each file of `compile-fail/` must not compile. Its lines `//~ ERROR text` name the errors that
-//!   it must give; one that no such line names is a failure, so that a snippet cannot fail for a
-//!   reason of its own. ` .. ` joins parts that one error must have: its text and the line it is for.
-//! - With a line `//~ IN THE LIBRARY'S CRATE` the snippet and the library are one crate, as in every module:
-//!   what only the orphan rule or `pub(crate)` forbids must be forbidden otherwise.
+//! - Each file of `compile-fail/` must fail to compile. Its lines `//~ ERROR text` name the
+//!   expected errors. Any other error is a failure, so that a snippet cannot fail for another
+//!   reason. ` .. ` joins the parts of one error: its text and its source line.
+//! - With a line `//~ IN THE LIBRARY'S CRATE` the snippet and the library are one crate, as in
+//!   every module. Code that only the orphan rule or `pub(crate)` forbids must then fail for
+//!   another reason.
 //! - `scoped_module!` must accept what the kernel's `module!` accepts, and nothing else.
 
 mod compiler;
@@ -22,7 +23,7 @@ const PRELUDE: &str = include_str!("../prelude.rs");
 const ERROR: &str = "//~ ERROR ";
 const ONE_CRATE: &str = "//~ IN THE LIBRARY'S CRATE";
 
-/// All tests. `source` is the checkout, `modules` where its modules were built.
+/// Returns all tests. `source` is the checkout, `modules` the directory of its built modules.
 pub fn trials(source: &Path, modules: &Path) -> Result<Vec<Trial>> {
     let compiler = Arc::new(Compiler::new(source, modules)?);
     let mut trials = Vec::new();
@@ -85,7 +86,7 @@ fn must_fail(compiler: &Compiler, name: &str, snippet: &str) -> Result<()> {
     }
 }
 
-/// The prelude with the library as modules in place of a crate.
+/// Returns the prelude with the library as modules instead of a crate.
 fn prelude_in_one_crate() -> Result<String> {
     let (library, _) = SURROUNDINGS.split_once("use smpboot::").context("surroundings.rs")?;
     let (_, imports) = PRELUDE.split_once("use kernel::prelude::*;").context("prelude.rs")?;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `scoped_module!` and the kernel's `module!` are given.
+//! The keys of `scoped_module!` and of the kernel's `module!`.
 
 use crate::{PRELUDE, compiler::Compiler};
 use anyhow::{Result, bail, ensure};
 
-/// Each with a name. One whose name begins with `accepted` both macros accept.
+/// The lists of keys, each with a name. Both macros accept a list if and only if its name begins
+/// with `accepted`.
 pub const ALL: [(&str, &str); 10] = [
     (
         "accepted_all_keys",
@@ -14,7 +15,7 @@ pub const ALL: [(&str, &str); 10] = [
     ),
     ("accepted_required_keys", r#"type: M, name: "m", license: "GPL","#),
     ("accepted_path", r#"type: crate::M, name: "m", license: "GPL","#),
-    // Items of a macro are visible to the code that it is given.
+    // The items of a macro are visible to the code in its arguments.
     (
         "accepted_name_of_the_macros",
         r#"type: <[M; CLAIMED] as Element>::Type, name: "m", license: "GPL","#,
@@ -27,7 +28,7 @@ pub const ALL: [(&str, &str); 10] = [
     ("unknown_key", r#"type: M, name: "m", license: "GPL", version: "1","#),
 ];
 
-/// What the keys name.
+/// The items that the keys name.
 const ITEMS: &str = "pub struct M;
 
 pub const CLAIMED: usize = 1;
@@ -40,7 +41,7 @@ impl<T, const LEN: usize> Element for [T; LEN] {
     type Type = T;
 }
 ";
-/// The module that is declared, and how.
+/// The declared module, and its macro.
 const PLAIN: &str = "impl kernel::Module for M {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         Ok(Self)
@@ -54,7 +55,7 @@ const SCOPED: &str = "impl ScopedModule for M {
 }
 scoped_module!";
 
-/// Fails unless both macros accept `keys`, or neither does.
+/// Fails unless both macros accept `keys`, or both reject them.
 pub fn same(compiler: &Compiler, name: &str, keys: &str) -> Result<()> {
     let errors = |suffix: &str, declaration: &str| {
         let code = format!("{PRELUDE}\n{ITEMS}\n{declaration} {{ {keys} }}\n");

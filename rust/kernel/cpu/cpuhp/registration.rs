@@ -68,7 +68,7 @@ pub(in super::super::super) unsafe fn setup_state(
 ///
 /// # Safety
 ///
-/// `state` comes from [`setup_state`], and has not been removed.
+/// `state` comes from [`setup_state`], and is still installed.
 #[inline]
 pub(in super::super::super) unsafe fn remove_state(state: c_int, invoke: Invoke) {
     // SAFETY: By the requirements of this function.
@@ -77,19 +77,19 @@ pub(in super::super::super) unsafe fn remove_state(state: c_int, invoke: Invoke)
     };
 }
 
-/// What a hotplug state needs.
+/// The data of one registration of a hotplug state.
 ///
 /// # Invariants
 ///
-/// `installed` is used only by the task that owns the entry. In the state `REGISTERED` it has the
-/// number of an installed hotplug state, and how it was installed.
+/// Only the task that owns the entry uses `installed`. In the state `REGISTERED` it holds the
+/// number of an installed hotplug state, and its [`Invoke`].
 struct State {
     startup: Option<RawCallback>,
     teardown: Option<RawCallback>,
     installed: Cell<(c_int, Invoke)>,
 }
 
-// SAFETY: `installed` is used by the owner of the entry.
+// SAFETY: Only the owner of the entry uses `installed`.
 unsafe impl Sync for State {}
 
 impl Claim<State> {
@@ -97,9 +97,10 @@ impl Claim<State> {
     #[inline]
     fn register(self, invoke: Invoke) -> Result {
         let this = self.entry();
-        // SAFETY: The callbacks are static, and so is the name. The state is removed before the module goes
-        // away: by the owner of the registration, or by the scope, which has the entry in its list.
-        // The value that they use is there, and is dropped after that.
+        // SAFETY: The callbacks are static, and so is the name. The state is removed before the
+        // module's code is freed: by the owner of the registration, or by the scope, which has the
+        // entry in its list. The value that the callbacks use exists, and is dropped after the
+        // removal.
         let result = unsafe { setup_state(this.name(), invoke, this.startup, this.teardown) };
         match result {
             Ok(state) => {
@@ -125,7 +126,8 @@ impl Kind for State {
         if leaked {
             ending.revoke();
         } else {
-            // SAFETY: No callbacks come any more, and nothing is leaked.
+            // SAFETY: The core does not call the callbacks any more, and the registration is not
+            // leaked.
             unsafe { ending.ended() }.release();
         }
     }
@@ -137,7 +139,7 @@ impl Kind for State {
 pub struct StateSlot<T: Callbacks>(Slot<T, State>);
 
 impl<T: Callbacks> StateSlot<T> {
-    /// An empty slot.
+    /// Returns an empty slot.
     #[allow(clippy::new_without_default, reason = "only for statics")]
     pub const fn new() -> Self {
         let state = State {
@@ -162,15 +164,15 @@ impl<T: Callbacks> StateSlot<T> {
         &T::slot(Access::new()).0
     }
 
-    /// Returns what a callback works with.
+    /// Returns the shared value and the context for a callback.
     ///
     /// # Safety
     ///
     /// Called by the hotplug core, on the CPU `cpu`, in a callback that lasts for `'a`.
     #[inline(always)]
     unsafe fn call<'a>(cpu: c_uint) -> (&'a T, Context<'a>) {
-        // SAFETY: The core calls back only while the state is installed, for as long as there is a value
-        // of type `T`.
+        // SAFETY: The core calls back only while the state is installed, and as long as it is, a
+        // value of type `T` exists.
         let shared = unsafe { Self::get().value() };
         // SAFETY: The core passes the number of a possible CPU.
         let cpu = unsafe { CpuId::from_u32_unchecked(cpu) };
@@ -203,23 +205,22 @@ impl<T: Callbacks> StateSlot<T> {
     }
 }
 
-/// Hotplug callbacks, installed until this is dropped. Gives access to the shared value.
+/// Hotplug callbacks, installed until this is dropped. Dereferences to the shared value.
 ///
-/// Dropping it waits for the hotplug lock: process context, and not in a callback; see
-/// [`smpboot::Registration`](crate::smpboot::Registration), which is alike in this and in what becomes of
-/// leaks.
+/// Dropping it waits for the hotplug lock: process context, and not in a callback. This and leaks
+/// work as for [`smpboot::Registration`](crate::smpboot::Registration).
 ///
 /// # Invariants
 ///
-/// The slot of `T` is in the state `REGISTERED`, by `new`, or is or was moved from there to `REVOKED` by
-/// its scope.
+/// `new` moved the slot of `T` to the state `REGISTERED`. It is still there, or its scope is moving
+/// or has moved it from there to `REVOKED`.
 pub struct Registration<T: Callbacks>(PhantomData<fn(T) -> T>);
 
 impl<T: Callbacks> Registration<T> {
-    /// Installs the callbacks, with the value that `init` makes.
+    /// Makes the shared value with `init`, and installs the callbacks.
     ///
-    /// Process context, with no hotplug lock held; waits for a CPU hotplug operation in progress. The
-    /// end of the module waits for this function, and so for `init` and `startup`.
+    /// Process context, with no hotplug lock held. Waits for a CPU hotplug operation in progress.
+    /// The end of the module waits for this function, and so for `init` and `startup`.
     ///
     /// # Errors
     ///
@@ -227,11 +228,11 @@ impl<T: Callbacks> Registration<T> {
     /// - `EDEADLK`: called in the callback of a hotplug thread or a hotplug state.
     /// - `ENOSPC`: the kernel has no dynamic state left (there are 40).
     /// - `ENOMEM`: no memory for the shared value.
-    /// - `ESHUTDOWN`: the module is going away, or began to while this ran.
-    /// - the error of `init` or `startup`.
+    /// - `ESHUTDOWN`: the module is ending, or began to end during the call.
+    /// - The error of `init` or `startup`.
     ///
-    /// On error nothing stays: `teardown` has run where `startup` had. With `ESHUTDOWN` it may run
-    /// later, before the module has ended.
+    /// After an error nothing stays installed: `teardown` has run for each CPU for which `startup`
+    /// had run. With `ESHUTDOWN` it may run later, but before the module has ended.
     pub fn new<E>(
         scope: &'static ModuleScope,
         invoke: Invoke,
@@ -251,8 +252,8 @@ impl<T: Callbacks> Deref for Registration<T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: By the type invariant there is a value. It is dropped by `unregister`, which takes
-        // dropping `self`, or never.
+        // SAFETY: By the type invariant the slot holds a value. Only `unregister` drops it, which
+        // only the drop of `self` calls; otherwise it is leaked.
         unsafe { StateSlot::<T>::get().value() }
     }
 }
@@ -260,7 +261,7 @@ impl<T: Callbacks> Deref for Registration<T> {
 impl<T: Callbacks> Drop for Registration<T> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: This is the registration.
+        // SAFETY: `self` is the registration.
         unsafe { StateSlot::<T>::get().entry().unregister() };
     }
 }
