@@ -183,11 +183,11 @@ fn asked_while_it_climbs(vm: &Vm) -> Result<()> {
 
 fn offline_in_the_middle(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
-    go(&sample, 2, 1)?;
+    go(&sample, 2, TOP)?;
     sample.write("step_us", 500_000)?;
-    let waits = vm.spawn(sample.writing("cpu2/target", 3))?;
-    sample.at_least("cpu2/state", 2)?;
-    let queues = vm.spawn(sample.writing("cpu2/target", 0))?;
+    let waits = vm.spawn(sample.writing("cpu2/target", 0))?;
+    comes_to(&sample, 2, 2)?;
+    let queues = vm.spawn(sample.writing("cpu2/target", 1))?;
     vm.cpu(2).offline()?;
     are_at(&sample, [0, 0, 0, 0])?;
     for caller in [waits, queues] {
@@ -195,7 +195,7 @@ fn offline_in_the_middle(vm: &Vm) -> Result<()> {
         assert_eq!(end, TaskEnd::Answered(Box::new(Err(Errno::ENODEV as i32))));
     }
     vm.cpu(2).online()?;
-    comes_to(&sample, 2, 1)?;
+    comes_to(&sample, 2, TOP)?;
     sample.unload()
 }
 
