@@ -15,12 +15,12 @@ use wire::{Call, Rounds, Stopped, TaskEnd, Value};
 pub const TESTS: &[Test] = &[
     Test::new(
         "cpu_stop::runs_where_it_should",
-        "right after insmod, a job runs on each of the chosen CPUs, there and nowhere else",
+        "right after insmod, work runs on each of the chosen CPUs, there and nowhere else",
         runs_where_it_should,
     ),
     Test::new(
         "cpu_stop::offline_is_refused",
-        "a job for a CPU that is down is refused at once, and runs when the CPU is back",
+        "work for an offline CPU is refused at once, and runs when the CPU is online again",
         offline_is_refused,
     ),
     Test::new(
@@ -30,17 +30,17 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "cpu_stop::no_job_is_lost",
-        "while CPUs go off and on, each job of many callers either runs or is refused",
+        "all work of many callers either runs or is refused while CPUs go offline and online",
         no_job_is_lost,
     ),
     Test::new(
         "cpu_stop::rmmod_while_busy",
-        "callers keep the module until they have their answers; then it goes",
+        "callers keep the module until they have their answers; then rmmod unloads it",
         rmmod_while_busy,
     ),
     Test::new(
         "cpu_stop::self_parking_cycles",
-        "a self-parking thread goes off and on with each CPU 100 times (25 on a slow kernel), and still works",
+        "a self-parking thread works after 100 offline/online cycles of its CPU (25 on a slow kernel)",
         self_parking_cycles,
     ),
 ];

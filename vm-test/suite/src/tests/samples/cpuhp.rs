@@ -15,7 +15,7 @@ use wire::{Call, TaskEnd};
 pub const TESTS: &[Test] = &[
     Test::new(
         "cpuhp::walks_up_and_down",
-        "a write to target takes the steps in order, each once, and waits until it is there",
+        "a write to target takes the steps in order, each once, and returns after the last",
         walks_up_and_down,
     ),
     Test::new(
@@ -25,32 +25,32 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "cpuhp::offline_goes_down_and_online_climbs_back",
-        "a CPU that goes offline takes back its steps; back online, it climbs to its target again",
+        "a CPU that goes offline takes back its steps; back online, it walks to its target again",
         offline_goes_down_and_online_climbs_back,
     ),
     Test::new(
         "cpuhp::resume_fails",
-        "a step that fails after an online leaves the CPU at 0, and the next write goes up again",
+        "a step that fails after an online leaves the CPU at 0, and the next write walks up again",
         resume_fails,
     ),
     Test::new(
         "cpuhp::asked_while_it_climbs",
-        "who asks a CPU that is on its way to its old target is heard next",
+        "a request during the walk to the old target is served next",
         asked_while_it_climbs,
     ),
     Test::new(
         "cpuhp::offline_in_the_middle",
-        "a CPU that goes offline in the middle of a walk says so to who waits, and goes down",
+        "a caller gets ENODEV when its CPU goes offline during the walk, which ends at 0",
         offline_in_the_middle,
     ),
     Test::new(
         "cpuhp::busy_with_hotplug",
-        "callers that walk and fail while CPUs go off and on get their answers; no step is lost",
+        "callers get their answers while steps fail and CPUs go offline and online; no step is lost",
         busy_with_hotplug,
     ),
     Test::new(
         "cpuhp::malformed_input",
-        "what is no step is refused, and changes nothing",
+        "an invalid step is refused and changes nothing",
         malformed_input,
     ),
 ];

@@ -15,7 +15,7 @@ use wire::{Call, Value};
 pub const TESTS: &[Test] = &[
     Test::new(
         "idle_inject::idle_share_follows",
-        "a busy task goes without its CPU for the share that is injected, and else not at all",
+        "a busy task loses its CPU for the share of time that is injected, and has it otherwise",
         idle_share_follows,
     ),
     Test::new(
@@ -25,7 +25,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "idle_inject::follows_hotplug",
-        "a CPU that goes off and on while idle is injected is made idle again when it is back",
+        "a CPU that was offline while idle is injected is made idle again when it is online",
         follows_hotplug,
     ),
     Test::new(
@@ -35,7 +35,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "idle_inject::malformed_input",
-        "what is no duration, CPU list or switch is refused, and changes nothing",
+        "an invalid duration or CPU list is refused and changes nothing",
         malformed_input,
     ),
 ];

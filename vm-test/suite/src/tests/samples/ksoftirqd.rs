@@ -18,12 +18,12 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "ksoftirqd::timers_stop_when_idle",
-        "no CPU gets an interrupt before any is to raise vectors, nor after the last has",
+        "no CPU has a timer interrupt before vectors are to be raised, nor after the last is",
         timers_stop_when_idle,
     ),
     Test::new(
         "ksoftirqd::nothing_is_lost_while_cpus_go",
-        "what is pending on a CPU that goes is taken over, and run",
+        "another CPU takes over and runs the vectors that are pending on a CPU that goes offline",
         nothing_is_lost_while_cpus_go,
     ),
     Test::new(
@@ -33,7 +33,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "ksoftirqd::bad_input_is_refused",
-        "what is no number raises nothing; a period that is too short is refused",
+        "an invalid number raises nothing; a period that is too short is refused",
         bad_input_is_refused,
     ),
 ];

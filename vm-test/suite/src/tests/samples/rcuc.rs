@@ -29,7 +29,7 @@ pub const TESTS: &[Test] = &[
     ),
     Test::new(
         "rcuc::nothing_is_lost_while_cpus_go",
-        "with CPUs going and coming under load, everything that was deferred is run",
+        "all deferred work is run while CPUs go offline and come online under load",
         nothing_is_lost_while_cpus_go,
     ),
     Test::new(
@@ -37,7 +37,7 @@ pub const TESTS: &[Test] = &[
         "rmmod returns when all work has run, with a CPU offline too",
         rmmod_runs_what_is_left,
     ),
-    Test::new("rcuc::bad_lists_are_refused", "what is no CPU list defers nothing", bad_lists),
+    Test::new("rcuc::bad_lists_are_refused", "an invalid CPU list defers nothing", bad_lists),
 ];
 
 const MODULE: &str = "rust_rcuc";
