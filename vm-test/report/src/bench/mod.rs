@@ -198,16 +198,14 @@ const SHOWN: &[Shown] = &[
         figure: "burst",
         divisor: per_count,
         section: |key| many(key.count, "item"),
-        ..PLAIN
     },
     Shown {
         title: "A burst that all CPUs queue for one, per item",
         unit: "instructions per item",
         note: "In interrupts, an item each in turns. Instructions count, not the wait for a lock or a cache line.",
         figure: "crowd",
-        divisor: |key| f64::from(key.count.max(1)),
+        divisor: per_count,
         section: |key| format!("{} items from {} CPUs", key.count, key.cpus),
-        label: by_mechanism,
     },
     Shown {
         title: "A turn of the core's loop",
@@ -230,7 +228,6 @@ const SHOWN: &[Shown] = &[
         figure: "register",
         divisor: |key| f64::from(key.cpus.max(1)),
         section: |key| many(key.cpus, "CPU"),
-        ..PLAIN
     },
     Shown {
         title: "Memory of a thread",
