@@ -111,8 +111,8 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Ends the recording; fails if a thread's life cycle is illegal. `dat`: also make a `trace.dat`,
-    /// which takes a second.
+    /// Ends the recording; fails if a thread's life cycle is illegal. `dat`: also make a
+    /// `trace.dat`, which takes a second.
     pub fn finish(mut self, dat: bool) -> Result<Recorded> {
         let (mut trace, mut raw) = (None, None);
         if self.vm.has("tracefs") {

@@ -42,7 +42,6 @@
 pub mod accel;
 pub mod clock;
 pub mod errors;
-mod event;
 pub mod files;
 pub mod guest;
 pub mod kernel_log;
@@ -50,7 +49,6 @@ pub mod machine;
 pub mod verdict;
 pub mod vm;
 
-pub use event::{Event, Observer};
-pub use machine::{Config, Machine};
+pub use machine::{Config, Event, Machine, Observer};
 pub use vm::Vm;
 pub use wire;

@@ -2,7 +2,7 @@
 
 //! Calls to the guest: files, CPUs, modules, tasks, the kernel log.
 //!
-//! They are methods of [`Vm`], in one file per topic, and use nothing of a VM but [`Vm::try_call`]
+//! They are methods of [`Vm`], in one file per topic, and use nothing of a VM but [`Vm::call`]
 //! and its limits. Each fails with [`Refused`] when the guest's kernel refuses, and with
 //! [`NoAnswer`](crate::errors::NoAnswer) when the guest does not answer.
 
@@ -11,7 +11,7 @@ macro_rules! expect {
     ($value:expr, $pattern:pat => $result:expr) => {
         match $value {
             $pattern => Ok($result),
-            other => Err($crate::guest::unexpected(&other)),
+            other => Err($crate::vm::unexpected(&other)),
         }
     };
 }
@@ -29,22 +29,16 @@ pub use tasks::Task;
 
 use crate::Vm;
 use crate::errors::Refused;
-use anyhow::{Result, anyhow, bail, ensure};
+use crate::vm::accepted;
+use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
 use std::time::Duration;
-use wire::{Answer, Call, Rounds, Stopped, Value};
+use wire::{Call, Rounds, Stopped, Value};
 
 /// Limit of calls that should return at once; [`Vm::limit`] scales it.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
 
 impl Vm {
-    /// Makes a call.
-    pub fn call(&self, call: Call) -> Result<Value> {
-        let doing = call.to_string();
-        let answer = self.try_call(call)?;
-        accepted(doing, answer)
-    }
-
     /// Makes all calls, in one message; fails with the first refusal.
     pub fn batch(&self, calls: Vec<Call>) -> Result<Vec<Value>> {
         let doing: Vec<String> = calls.iter().map(Call::to_string).collect();
@@ -84,12 +78,4 @@ impl Vm {
     pub fn ms(&self, usual: Duration) -> u64 {
         self.limit(usual).as_millis() as u64
     }
-}
-
-fn accepted(doing: String, answer: Answer) -> Result<Value> {
-    answer.map_err(|errno| Refused { doing, errno: Errno::from_raw(errno) }.into())
-}
-
-pub(crate) fn unexpected(value: &Value) -> anyhow::Error {
-    anyhow!("unexpected answer of the guest agent: {value:?}")
 }

@@ -4,15 +4,16 @@
 //! them.
 
 mod arch;
+mod event;
 pub mod initramfs;
 pub mod kernel;
 pub mod qemu;
 
 pub use arch::Arch;
+pub use event::{Event, Observer};
 pub use kernel::Kernel;
 pub use qemu::{Accel, Config};
 
-use crate::{Event, Observer};
 use anyhow::{Context, Result, bail, ensure};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;

@@ -11,12 +11,12 @@ pub use connection::{Echo, HALTED};
 pub use limits::Limits;
 pub use process::qmp_to_all;
 
-use crate::Event;
-use crate::errors::NoAnswer;
+use crate::errors::{NoAnswer, Refused};
 use crate::machine::kernel::BuiltWith;
-use crate::machine::{Config, Machine, qemu};
+use crate::machine::{Config, Event, Machine, qemu};
 use anyhow::{Result, anyhow, ensure};
 use connection::Connection;
+use nix::errno::Errno;
 use process::Process;
 use serde_json::Value as Json;
 use std::cell::{Cell, Ref, RefCell};
@@ -164,6 +164,12 @@ impl Vm {
 
     // Calls to the agent.
 
+    /// Makes a call; fails with [`Refused`] or [`NoAnswer`].
+    pub fn call(&self, call: Call) -> Result<Value> {
+        let doing = call.to_string();
+        accepted(doing, self.try_call(call)?)
+    }
+
     /// Makes a call; returns whatever the guest's kernel answered.
     pub fn try_call(&self, call: Call) -> Result<Answer, NoAnswer> {
         self.connection.borrow_mut().call(call)
@@ -231,7 +237,7 @@ impl Vm {
     pub fn kmsg(&self) -> Result<Kmsg> {
         let log = match self.call(Call::Kmsg)? {
             Value::Kmsg(log) => log,
-            other => return Err(crate::guest::unexpected(&other)),
+            other => return Err(unexpected(&other)),
         };
         self.records.borrow_mut().extend(log.records.iter().cloned());
         if log.lost {
@@ -379,6 +385,14 @@ impl Vm {
     pub fn killer(&self) -> impl Fn() + Send + use<> {
         self.connection.borrow().killer()
     }
+}
+
+pub(crate) fn accepted(doing: String, answer: Answer) -> Result<Value> {
+    answer.map_err(|errno| Refused { doing, errno: Errno::from_raw(errno) }.into())
+}
+
+pub(crate) fn unexpected(value: &Value) -> anyhow::Error {
+    anyhow!("unexpected answer of the guest agent: {value:?}")
 }
 
 /// What does not work in a guest that lacks this file system, and the options that it takes.

@@ -2,7 +2,7 @@
 
 //! Progress as a stream of events, for a user interface to show.
 
-use crate::Config;
+use super::Config;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
