@@ -33,7 +33,7 @@ pub fn choose(machine: &Machine, cache: Option<&Path>) -> Choice {
             _ => format!("{DEVICE}: {e}"),
         });
     }
-    let file = cache.map(|folder| folder.join("kvm-verdict.json"));
+    let file = cache.map(|directory| directory.join("kvm-verdict.json"));
     let mut known = file.as_deref().map(Verdicts::read).unwrap_or_default();
     let key = format!("{}, QEMU {}, {}", machine.kernel.release, machine.qemu_version, cpu_model());
     let verdict = known.0.entry(key).or_insert_with(|| probe(machine));

@@ -28,8 +28,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_leaves_no_half_of_a_file() {
-        let folder = std::env::temp_dir().join(format!("vm-test-files-{}", std::process::id()));
-        let path = folder.join("new").join("demo.html");
+        let directory = std::env::temp_dir().join(format!("vm-test-files-{}", std::process::id()));
+        let path = directory.join("new").join("demo.html");
         write(&path, "first").unwrap();
         let partial = path.with_extension("html.partial");
         symlink("/dev/full", &partial).unwrap();
@@ -37,6 +37,6 @@ mod tests {
         assert!(message.contains("demo.html: No space left on device"), "{message}");
         assert_eq!(fs::read_to_string(&path).unwrap(), "first");
         assert!(!partial.is_symlink());
-        fs::remove_dir_all(&folder).unwrap();
+        fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -57,8 +57,8 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
         None => None,
     };
     let machine = options.machine()?;
-    if let Some(folder) = &machine.report {
-        recorder::remove_saved(folder, NAME)?;
+    if let Some(directory) = &machine.report {
+        recorder::remove_saved(directory, NAME)?;
     }
     say!("{}", style(machine.banner()).dim());
     let config = options.config(&machine)?;
@@ -89,8 +89,8 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
              All counters and all {steps} log lines match the model.",
             style("ok").green().bold()
         );
-        if let Some(folder) = &machine.report {
-            say!("{}", recorded.save(folder, NAME)?);
+        if let Some(directory) = &machine.report {
+            say!("{}", recorded.save(directory, NAME)?);
         }
         return Ok(ExitCode::SUCCESS);
     }

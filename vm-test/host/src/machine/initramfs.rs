@@ -74,8 +74,8 @@ impl Archive {
         self.add(name, mode, &data)
     }
 
-    fn copy_all(&mut self, prefix: &str, folder: &Path) -> Result<()> {
-        for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+    fn copy_all(&mut self, prefix: &str, directory: &Path) -> Result<()> {
+        for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
             let entry = entry?;
             let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
             if entry.file_type()?.is_dir() {
@@ -101,9 +101,9 @@ mod tests {
         archive.add("bin/x", PROGRAM, b"\x7fELF").unwrap();
         let bytes = trailer(archive.0).unwrap();
 
-        let folder = Reader::new(bytes.as_slice()).unwrap();
-        assert_eq!((folder.entry().name(), folder.entry().mode()), ("bin", DIRECTORY));
-        let rest = folder.finish().unwrap();
+        let directory = Reader::new(bytes.as_slice()).unwrap();
+        assert_eq!((directory.entry().name(), directory.entry().mode()), ("bin", DIRECTORY));
+        let rest = directory.finish().unwrap();
         let mut program = Reader::new(rest).unwrap();
         assert_eq!((program.entry().name(), program.entry().mode()), ("bin/x", PROGRAM));
         let mut data = Vec::new();

@@ -30,19 +30,19 @@ impl Kernel {
     }
 
     /// Reads the directory of a kernel.
-    pub fn read(folder: &Path) -> Result<Kernel> {
+    pub fn read(directory: &Path) -> Result<Kernel> {
         let text = |name: &str| {
-            let path = folder.join(name);
+            let path = directory.join(name);
             fs::read_to_string(&path).with_context(|| path.display().to_string())
         };
         let config = text("config")?;
         Ok(Kernel {
-            image: image(folder)?,
-            compressed: Some(folder.join("vmlinuz")).filter(|path| path.is_file()),
+            image: image(directory)?,
+            compressed: Some(directory.join("vmlinuz")).filter(|path| path.is_file()),
             release: text("release")?.trim().into(),
             built_with: BuiltWith::parse(&config),
             max_cpus: max_cpus(&config)
-                .with_context(|| format!("no NR_CPUS in {}/config", folder.display()))?,
+                .with_context(|| format!("no NR_CPUS in {}/config", directory.display()))?,
         })
     }
 }
@@ -52,10 +52,10 @@ fn max_cpus(config: &str) -> Option<u32> {
 }
 
 /// The uncompressed kernel, if that was prepared: under emulation it boots a second faster.
-fn image(folder: &Path) -> Result<PathBuf> {
-    let images = ["vmlinux", "vmlinuz"].map(|name| folder.join(name));
+fn image(directory: &Path) -> Result<PathBuf> {
+    let images = ["vmlinux", "vmlinuz"].map(|name| directory.join(name));
     let found = images.into_iter().find(|image| image.is_file());
-    found.with_context(|| format!("no kernel in {}", folder.display()))
+    found.with_context(|| format!("no kernel in {}", directory.display()))
 }
 
 /// Names of the options that are `y` or `m`, without `CONFIG_`.

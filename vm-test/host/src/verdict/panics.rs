@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A failed assertion is a message, not the end of the runner.
+//! Turns the panic of a failed assertion into a message.
 
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
