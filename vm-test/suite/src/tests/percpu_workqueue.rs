@@ -523,7 +523,6 @@ fn sleeps(vm: &Vm) -> Result<()> {
         queue.write("hold_us", "100000")?;
         let before = uptime(vm)?;
         queue.write("queue", "2")?;
-        queue.until(2, "here", 1)?;
         while queue.counts(2)?.run < ITEMS {
             queue.write("queue_on", "2 3")?;
             queue.write("cancel", "3")?;
