@@ -2,7 +2,7 @@
 
 //! The work queue of `percpu_workqueue/`: each item that is queued is run, cancelled or refused, once.
 
-use super::samples::{Class, class, logged};
+use super::samples::{Class, Sample, class, logged};
 use crate::test::Test;
 use anyhow::{Result, anyhow, bail, ensure};
 use host::Vm;
@@ -175,7 +175,7 @@ impl<'a> Queue<'a> {
     }
 
     fn file(&self, name: &str) -> String {
-        format!("{FOLDER}/{}/{name}", self.name)
+        Sample::loaded(self.vm, MODULE).path(&format!("{}/{name}", self.name))
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
@@ -188,13 +188,9 @@ impl<'a> Queue<'a> {
 
     fn counts(&self, cpu: u32) -> Result<Counts> {
         let names = ["queued", "merged", "run", "cancelled", "refused", "here"];
-        let calls = names.map(|name| read(&self.file(&format!("cpu{cpu}/{name}"))));
-        let values = self.vm.batch(calls.into())?.into_iter();
-        let numbers: Vec<u64> =
-            values.map(|value| Ok(text(value)?.parse()?)).collect::<Result<_>>()?;
-        let [queued, merged, run, cancelled, refused, here] = numbers[..] else {
-            bail!("{numbers:?}");
-        };
+        let names = names.map(|name| format!("{}/cpu{cpu}/{name}", self.name));
+        let [queued, merged, run, cancelled, refused, here] =
+            Sample::loaded(self.vm, MODULE).numbers(names)?;
         Ok(Counts { queued, merged, run, cancelled, refused, here })
     }
 
