@@ -99,7 +99,11 @@ impl<Q: QueueType> Incoming<Q> {
         // INVARIANT: Closed.
         let first = self.0.xchg(Self::closed(), Full);
         // INVARIANT: Replaced just now, or empty.
-        Chain(if first == Self::closed() { null_mut() } else { first })
+        Chain(if first == Self::closed() {
+            null_mut()
+        } else {
+            first
+        })
     }
 
     /// Lets items in again.

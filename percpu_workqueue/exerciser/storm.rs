@@ -58,7 +58,10 @@ impl<Q: QueueType> Trial<Q> {
     /// Calls a function at random.
     fn act(&self, place: Place) -> Result {
         let (queue, random) = (&self.queue, self.shared.random());
-        let cpu = |random: u64| CpuId::from_u32(random as u32 % nr_cpu_ids()).ok_or(EINVAL);
+        let cpu = |random: u64| {
+            let number = (random as u32).checked_rem(nr_cpu_ids());
+            number.and_then(CpuId::from_u32).ok_or(EINVAL)
+        };
         let items = self.items.get(cpu(random)?).ok_or(EINVAL)?;
         let item = items.get((random >> 4) as usize % ITEMS).ok_or(EINVAL)?;
         let cpu = cpu(random >> 8)?;
@@ -100,15 +103,22 @@ impl<Q: QueueType> Attribute for Random<Q> {
     }
 }
 
+#[pin_data]
+pub(crate) struct Soft<Q: QueueType> {
+    trial: Arc<Trial<Q>>,
+    #[pin]
+    timer: HrTimer<Self>,
+}
+
+#[pin_data]
+pub(crate) struct Hard<Q: QueueType> {
+    trial: Arc<Trial<Q>>,
+    #[pin]
+    timer: HrTimer<Self>,
+}
+
 macro_rules! timer {
     ($name:ident, $mode:ident, $place:expr) => {
-        #[pin_data]
-        pub(crate) struct $name<Q: QueueType> {
-            trial: Arc<Trial<Q>>,
-            #[pin]
-            timer: HrTimer<Self>,
-        }
-
         impl<Q: QueueType> $name<Q> {
             fn start(trial: &Arc<Trial<Q>>) -> Result<ArcHrTimerHandle<Self>> {
                 let trial = trial.clone();
