@@ -130,9 +130,9 @@ fn absent_is_refused(vm: &Vm) -> Result<()> {
 }
 
 /// A caller that goes on until something is refused, or for a while.
-fn caller(sample: &Sample, pause_us: u64) -> Call {
+fn caller(sample: &Sample, pause_us: u64, limit_ms: u64) -> Call {
     let calls = vec![sample.writing("stop", "all"), Call::Pause { us: pause_us }];
-    Call::Repeat { times: 1_000_000, calls, limit_ms: 8_000 }
+    Call::Repeat { times: 1_000_000, calls, limit_ms }
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -152,7 +152,8 @@ fn no_job_is_lost(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     // So that there is a queue when a CPU goes down.
     sample.write("hold_us", 2000)?;
-    let callers = (0..4).map(|_| vm.spawn(caller(&sample, 0))).collect::<Result<Vec<_>>>()?;
+    let callers =
+        (0..4).map(|_| vm.spawn(caller(&sample, 0, 8_000))).collect::<Result<Vec<_>>>()?;
     let cpus = vm.removable()?;
     for _ in 0..3 {
         for cpu in &cpus {
@@ -183,7 +184,7 @@ fn rmmod_while_busy(vm: &Vm) -> Result<()> {
         if let Some(cpu) = offline {
             vm.cpu(cpu).offline()?;
         }
-        let caller = caller(&sample, 2_000);
+        let caller = caller(&sample, 2_000, vm.ms(PATIENCE));
         let callers = (0..2).map(|_| vm.spawn(caller.clone())).collect::<Result<Vec<_>>>()?;
         sample.at_least("cpu0/run", 50)?;
         // It is refused while a caller has the file open.
