@@ -170,7 +170,8 @@ fn hotplug_inversion(faults: &Faults) -> Result {
     Ok(())
 }
 
-/// With another task that does the same. rustc does not instrument for KCSAN, so C makes the accesses.
+/// With another task that does the same. rustc does not instrument for KCSAN, so C makes the
+/// accesses.
 fn data_race(faults: &Faults) -> Result {
     for _ in 0..1_000_000 {
         // SAFETY: None: this is the bug. (The bitmap is one word long, and the call stays inside.)

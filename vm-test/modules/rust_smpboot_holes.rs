@@ -21,11 +21,14 @@
 
 use kernel::prelude::*;
 
+#[macro_use]
+mod idle;
 mod holes {
     #[cfg(CONFIG_CPU_FREQ)]
     pub(crate) mod cpufreq;
     pub(crate) mod early;
     pub(crate) mod fill;
+    pub(crate) mod last;
     pub(crate) mod memory;
     pub(crate) mod race;
     pub(crate) mod rollback;
@@ -42,6 +45,7 @@ use holes::cpufreq;
 use holes::{
     early,
     fill,
+    last,
     memory,
     race,
     rollback,
@@ -97,9 +101,9 @@ impl ScopedModule for Holes {
     ) -> impl PinInit<Self, Error> {
         let nothing = |result: Result| result.map(|()| Self::Nothing);
         match param(&module_parameters::mode) {
-            1 => nothing(race::begin(scope, race::Kind::Threads)),
-            2 => nothing(race::begin(scope, race::Kind::SelfParking)),
-            3 => nothing(race::begin(scope, race::Kind::State)),
+            1 => nothing(last::begin(scope, race::threads)),
+            2 => nothing(last::begin(scope, race::self_parking)),
+            3 => nothing(last::begin(scope, race::state)),
             4 => nothing(fill::begin(scope)),
             5 => nothing(early::begin(scope)),
             6 => stream::begin(scope).map(Self::Stream),
@@ -109,7 +113,7 @@ impl ScopedModule for Holes {
             9 => nothing(timer::begin()),
             10 => memory::begin(scope).map(Self::Memory),
             11 => undropped::begin(scope).map(Self::Undropped),
-            12 => nothing(waits::begin(scope)),
+            12 => nothing(last::begin(scope, waits::wait)),
             _ => Err(EINVAL),
         }
     }

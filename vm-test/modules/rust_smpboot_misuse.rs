@@ -4,10 +4,10 @@
 //!
 //! Not an example to follow. A check runs when its name is written to
 //! `/sys/kernel/debug/rust_smpboot_misuse/do`, with a number behind it where it repeats something;
-//! `results` has a line for each that ran: `name: ok`, or `name: FAILED` and why. Checks that need
-//! CPUs to go off and on come in two halves, `begin_x` and `end_x`. What only the end of the
-//! module can show (`leak`, `drop_in_callback`) is for whoever unloads it to look at. With
-//! `leak_and_fail=1` the module leaks the same and then fails to load.
+//! `results` has a line for each that ran: `name: ok`, or `name: FAILED` and why. A check for which
+//! CPUs have to go offline and come online lasts until `end` is written. The effects of `leak` and
+//! `drop_in_callback` show when the module is unloaded. With `leak_and_fail=1` the module leaks the
+//! same and then fails to load.
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 
@@ -19,6 +19,8 @@ use kernel::{
     sync::Mutex, //
 };
 
+#[macro_use]
+mod idle;
 mod misuse {
     #[macro_use]
     pub(crate) mod report;
@@ -48,7 +50,10 @@ use misuse::{
     leaks,
     never_ran,
     percpu,
-    report::Outcome,
+    report::{
+        Failure,
+        Outcome, //
+    },
     sleeps,
     states,
     storm,
@@ -78,42 +83,68 @@ scoped_module! {
     },
 }
 
-/// What lives from `begin_x` to `end_x`.
+/// What a check keeps until `end`.
 #[derive(Default)]
-pub(crate) struct Held {
-    pub(crate) callbacks: Option<callbacks::Held>,
-    pub(crate) sleeper: Option<Registration<sleeps::Sleeper>>,
-    pub(crate) policies: Option<threads::Policies>,
-    pub(crate) unpark: Option<threads::Unpark>,
+pub(crate) enum Held {
+    #[default]
+    Nothing,
+    Callbacks(callbacks::Held),
+    Policies(threads::Policies),
+    Sleeper(Registration<sleeps::Sleeper>),
+    Unpark(threads::Unpark),
 }
 
-type Check = fn(scope: &'static ModuleScope, held: &mut Held, count: u64) -> Outcome;
+impl Held {
+    /// `count` is the number written behind `end`.
+    fn end(self, scope: &'static ModuleScope, count: u64) -> Outcome {
+        match self {
+            Self::Nothing => Err(EINVAL.into()),
+            Self::Callbacks(held) => callbacks::end(scope, held),
+            Self::Policies(held) => {
+                drop(held);
+                Ok(())
+            }
+            Self::Sleeper(threads) => sleeps::end(threads),
+            Self::Unpark(held) => threads::end_unpark(held, count),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Check {
+    Once(fn(&'static ModuleScope) -> Outcome),
+    /// So many times.
+    Times(fn(&'static ModuleScope, u64) -> Outcome),
+    UntilEnd(fn(&'static ModuleScope) -> Result<Held, Failure>),
+}
+
+use Check::{
+    Once,
+    Times,
+    UntilEnd, //
+};
 
 const CHECKS: &[(&str, Check)] = &[
-    ("register_twice", threads::register_twice),
-    ("wake_without_threads", threads::wake_without_threads),
-    ("failing_init", threads::failing_init),
-    ("local_dropped_once", threads::local_dropped_once),
-    ("at_once", threads::at_once),
-    ("never_ran", never_ran::never_ran),
-    ("liar", threads::liar),
-    ("begin_unpark", threads::begin_unpark),
-    ("end_unpark", threads::end_unpark),
-    ("begin_policies", threads::begin_policies),
-    ("end_policies", threads::end_policies),
-    ("begin_callbacks", callbacks::begin),
-    ("end_callbacks", callbacks::end),
-    ("begin_sleep", sleeps::begin_sleep),
-    ("begin_fsleep", sleeps::begin_fsleep),
-    ("end_sleep", sleeps::end),
-    ("drop_in_callback", callbacks::drop_in_callback),
-    ("storm", storm::storm),
-    ("percpu", percpu::construction),
-    ("cpuhp_counts", states::counts),
-    ("cpuhp_no_invoke", states::no_invoke),
-    ("cpuhp_failing_startup", states::failing_startup),
-    ("cpuhp_twice", states::twice),
-    ("leak", leaks::leak),
+    ("register_twice", Once(threads::register_twice)),
+    ("wake_without_threads", Once(threads::wake_without_threads)),
+    ("failing_init", Once(threads::failing_init)),
+    ("local_dropped_once", Once(threads::local_dropped_once)),
+    ("at_once", Times(threads::at_once)),
+    ("never_ran", Times(never_ran::never_ran)),
+    ("liar", Times(threads::liar)),
+    ("unpark", UntilEnd(threads::unpark)),
+    ("policies", UntilEnd(threads::policies)),
+    ("callbacks", UntilEnd(callbacks::begin)),
+    ("sleep", UntilEnd(sleeps::sleep)),
+    ("fsleep", UntilEnd(sleeps::fsleep)),
+    ("drop_in_callback", Once(callbacks::drop_in_callback)),
+    ("storm", Times(storm::storm)),
+    ("percpu", Once(percpu::construction)),
+    ("cpuhp_counts", Once(states::counts)),
+    ("cpuhp_no_invoke", Once(states::no_invoke)),
+    ("cpuhp_failing_startup", Once(states::failing_startup)),
+    ("cpuhp_twice", Once(states::twice)),
+    ("leak", Once(leaks::leak)),
 ];
 
 #[pin_data]
@@ -138,9 +169,16 @@ impl Attribute for Do {
             Some(count) => count.parse().map_err(|_| EINVAL)?,
             None => 1,
         };
-        let (name, check) = CHECKS.iter().find(|c| c.0 == name).ok_or(ENOENT)?;
-
-        let outcome = check(checks.scope, &mut checks.held.lock(), count);
+        let mut held = checks.held.lock();
+        let outcome = if name == "end" {
+            core::mem::take(&mut *held).end(checks.scope, count)
+        } else {
+            match CHECKS.iter().find(|c| c.0 == name).ok_or(ENOENT)?.1 {
+                Once(check) => check(checks.scope),
+                Times(check) => check(checks.scope, count),
+                UntilEnd(check) => check(checks.scope).map(|new| *held = new),
+            }
+        };
         let line = match outcome {
             Ok(()) => CString::try_from_fmt(fmt!("{name}: ok\n")),
             Err(failure) => CString::try_from_fmt(fmt!("{name}: FAILED {failure}\n")),
@@ -193,7 +231,7 @@ struct MisuseModule {
 
 fn ready(scope: &'static ModuleScope) -> Result {
     if param(&module_parameters::leak_and_fail) != 0 {
-        let _ = leaks::leak(scope, &mut Held::default(), 1);
+        let _ = leaks::leak(scope);
         return Err(ECANCELED);
     }
     Ok(())

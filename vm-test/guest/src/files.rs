@@ -2,6 +2,7 @@
 
 //! Calls about files.
 
+use crate::calls::Agent;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
@@ -39,44 +40,6 @@ pub fn write(path: &str, data: &[u8]) -> nix::Result<u64> {
     file.write(data).map(|n| n as u64).map_err(errno)
 }
 
-/// Reads lines of `/proc/kallsyms`, whose 10 MB are too much for the port.
-pub fn symbols(names: &[String]) -> nix::Result<Vec<u8>> {
-    let names: HashSet<&[u8]> = names.iter().map(String::as_bytes).collect();
-    let all = read("/proc/kallsyms")?;
-    let wanted = |line: &&[u8]| line.get(19..).is_some_and(|name| names.contains(name));
-    let lines: Vec<&[u8]> = all.split(|byte| *byte == b'\n').filter(wanted).collect();
-    Ok([lines.join(&b'\n'), vec![b'\n']].concat())
-}
-
-pub fn list(path: &str) -> nix::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in fs::read_dir(path).map_err(errno)? {
-        names.push(entry.map_err(errno)?.file_name().to_string_lossy().into_owned());
-    }
-    names.sort();
-    Ok(names)
-}
-
-pub fn stat(path: &str) -> nix::Result<Value> {
-    let stat = fs::metadata(path).map_err(errno)?;
-    Ok(Value::Stat { mode: stat.mode(), uid: stat.uid(), size: stat.size() })
-}
-
-/// Polls a file: sysfs and debugfs announce no changes. The pause leaves the CPU to the threads
-/// that change it.
-pub fn wait_for(path: &str, until: &Until, limit: Duration) -> nix::Result<Value> {
-    let start = Instant::now();
-    let mut watch = Stopwatch::start();
-    loop {
-        let last = text(path).map_err(errno)?;
-        let (held, took) = (until.holds(&last), start.elapsed());
-        if held || watch.elapsed() > limit {
-            return Ok(Value::Waited { held, last, took_us: took.as_micros() as u64 });
-        }
-        thread::sleep(Duration::from_micros(500));
-    }
-}
-
 /// Files that stay open between calls.
 #[derive(Default)]
 pub struct Handles {
@@ -86,41 +49,89 @@ pub struct Handles {
 }
 
 impl Handles {
-    pub fn open(&mut self, path: &str, access: Access) -> nix::Result<u32> {
-        let (read, write, flags) = match access {
-            Access::Read => (true, false, OFlag::empty()),
-            Access::ReadNow => (true, false, OFlag::O_NONBLOCK),
-            Access::Write => (false, true, OFlag::empty()),
-            Access::ReadWrite => (true, true, OFlag::empty()),
-        };
-        let file = File::options()
-            .read(read)
-            .write(write)
-            .custom_flags(flags.bits())
-            .open(path)
-            .map_err(errno)?;
-        let handle = FIRST_HANDLE + self.opened;
-        self.opened += 1;
-        self.open.insert(handle, file);
-        Ok(handle)
+    fn get(&mut self, handle: u32) -> nix::Result<&mut File> {
+        self.open.get_mut(&handle).ok_or(Errno::EBADF)
+    }
+}
+
+impl Agent {
+    pub fn read(&mut self, path: String) -> nix::Result<Value> {
+        read(&path).map(Value::Bytes)
     }
 
-    pub fn read(&mut self, handle: u32, max: u32) -> nix::Result<Vec<u8>> {
+    /// Reads lines of `/proc/kallsyms`, whose 10 MB are too much for the port.
+    pub fn symbols(&mut self, names: Vec<String>) -> nix::Result<Value> {
+        let names: HashSet<&[u8]> = names.iter().map(String::as_bytes).collect();
+        let all = read("/proc/kallsyms")?;
+        let wanted = |line: &&[u8]| line.get(19..).is_some_and(|name| names.contains(name));
+        let lines: Vec<&[u8]> = all.split(|byte| *byte == b'\n').filter(wanted).collect();
+        Ok(Value::Bytes([lines.join(&b'\n'), vec![b'\n']].concat()))
+    }
+
+    pub fn write(&mut self, path: String, data: Vec<u8>) -> nix::Result<Value> {
+        write(&path, &data).map(Value::Count)
+    }
+
+    pub fn list(&mut self, path: String) -> nix::Result<Value> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path).map_err(errno)? {
+            names.push(entry.map_err(errno)?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(Value::Names(names))
+    }
+
+    pub fn stat(&mut self, path: String) -> nix::Result<Value> {
+        let stat = fs::metadata(path).map_err(errno)?;
+        Ok(Value::Stat { mode: stat.mode(), uid: stat.uid(), size: stat.size() })
+    }
+
+    /// Polls a file: sysfs and debugfs announce no changes. The pause leaves the CPU to the threads
+    /// that change it.
+    pub fn wait_for(&mut self, path: String, until: Until, limit_ms: u64) -> nix::Result<Value> {
+        let limit = Duration::from_millis(limit_ms);
+        let start = Instant::now();
+        let mut watch = Stopwatch::start();
+        loop {
+            let last = text(&path).map_err(errno)?;
+            let (held, took) = (until.holds(&last), start.elapsed());
+            if held || watch.elapsed() > limit {
+                return Ok(Value::Waited { held, last, took_us: took.as_micros() as u64 });
+            }
+            thread::sleep(Duration::from_micros(500));
+        }
+    }
+
+    pub fn open(&mut self, path: String, access: Access) -> nix::Result<Value> {
+        let mut options = File::options();
+        match access {
+            Access::Read => options.read(true),
+            Access::ReadNow => options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()),
+            Access::Write => options.write(true),
+        };
+        let file = options.open(path).map_err(errno)?;
+        let handle = FIRST_HANDLE + self.handles.opened;
+        self.handles.opened += 1;
+        self.handles.open.insert(handle, file);
+        Ok(Value::Handle(handle))
+    }
+
+    pub fn read_handle(&mut self, handle: u32, max: u32) -> nix::Result<Value> {
         let mut data = vec![0; max as usize];
-        let n = self.get(handle)?.read(&mut data).map_err(errno)?;
+        let n = self.handles.get(handle)?.read(&mut data).map_err(errno)?;
         data.truncate(n);
-        Ok(data)
+        Ok(Value::Bytes(data))
     }
 
     /// Reads into a buffer. The page behind the first `valid` bytes of the buffer is not
     /// accessible.
-    pub fn read_faulting(&mut self, handle: u32, valid: u32, max: u32) -> nix::Result<Vec<u8>> {
+    pub fn read_faulting(&mut self, handle: u32, valid: u32, max: u32) -> nix::Result<Value> {
         const PAGE: usize = 1 << 16; // the largest that Linux has
         let (valid, max) = (valid as usize, max as usize);
         let accessible = valid.next_multiple_of(PAGE);
         let room = accessible - valid + max;
         let length = NonZero::new(room.next_multiple_of(PAGE) + PAGE).ok_or(Errno::EINVAL)?;
-        let file = self.get(handle)?;
+        let file = self.handles.get(handle)?;
 
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: A new mapping, at an address of the kernel's choice.
@@ -139,12 +150,12 @@ impl Handles {
         });
         // SAFETY: Nothing refers to the mapping any more.
         unsafe { munmap(start, length.get()) }?;
-        result
+        result.map(Value::Bytes)
     }
 
     /// The thread reads on when this returns.
-    pub fn read_beside(&mut self, handle: u32, max: u32) -> nix::Result<Vec<u8>> {
-        let mut same = self.get(handle)?.try_clone().map_err(errno)?;
+    pub fn read_beside(&mut self, handle: u32, max: u32) -> nix::Result<Value> {
+        let mut same = self.handles.get(handle)?.try_clone().map_err(errno)?;
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let _ = sender.send(gettid());
@@ -155,19 +166,16 @@ impl Handles {
         while !text(&status).map_err(errno)?.contains("State:\tS") {
             thread::yield_now();
         }
-        fcntl(self.get(handle)?, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        self.read(handle, max)
+        fcntl(self.handles.get(handle)?, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        self.read_handle(handle, max)
     }
 
-    pub fn write(&mut self, handle: u32, data: &[u8]) -> nix::Result<u64> {
-        self.get(handle)?.write(data).map(|n| n as u64).map_err(errno)
+    pub fn write_handle(&mut self, handle: u32, data: Vec<u8>) -> nix::Result<Value> {
+        let n = self.handles.get(handle)?.write(&data).map_err(errno)?;
+        Ok(Value::Count(n as u64))
     }
 
-    pub fn close(&mut self, handle: u32) -> nix::Result<()> {
-        self.open.remove(&handle).map(drop).ok_or(Errno::EBADF)
-    }
-
-    fn get(&mut self, handle: u32) -> nix::Result<&mut File> {
-        self.open.get_mut(&handle).ok_or(Errno::EBADF)
+    pub fn close(&mut self, handle: u32) -> nix::Result<Value> {
+        self.handles.open.remove(&handle).map(|_| Value::Unit).ok_or(Errno::EBADF)
     }
 }

@@ -2,29 +2,38 @@
 
 //! Writes anything to a file, as fast as the file takes it.
 
+use crate::calls::Agent;
 use crate::files::errno;
 use fastrand::Rng;
 use nix::errno::Errno;
 use std::fs::File;
 use std::io::Write;
-use wire::Tally;
+use wire::{Tally, Value};
 
 /// More than any file of the kernel wants in one piece.
 const LONG: usize = 70_000;
 
-/// An error that no bad input explains ends it.
-pub fn run(path: &str, words: &[Vec<u8>], seed: u64, times: u32) -> nix::Result<Tally> {
-    let mut random = Rng::with_seed(seed);
-    let mut tally = Tally::default();
-    for _ in 0..times {
-        let mut file = File::options().write(true).open(path).map_err(errno)?;
-        match file.write(&input(&mut random, words)).map_err(errno) {
-            Ok(_) => tally.done += 1,
-            Err(Errno::EIO | Errno::EFAULT | Errno::ENOMEM) => return Err(Errno::EIO),
-            Err(_) => tally.refused += 1,
+impl Agent {
+    /// An error that no bad input explains ends it.
+    pub fn fuzz(
+        &mut self,
+        path: String,
+        words: Vec<Vec<u8>>,
+        seed: u64,
+        times: u32,
+    ) -> nix::Result<Value> {
+        let mut random = Rng::with_seed(seed);
+        let mut tally = Tally::default();
+        for _ in 0..times {
+            let mut file = File::options().write(true).open(&path).map_err(errno)?;
+            match file.write(&input(&mut random, &words)).map_err(errno) {
+                Ok(_) => tally.done += 1,
+                Err(Errno::EIO | Errno::EFAULT | Errno::ENOMEM) => return Err(Errno::EIO),
+                Err(_) => tally.refused += 1,
+            }
         }
+        Ok(Value::Tally(tally))
     }
-    Ok(tally)
 }
 
 fn input(random: &mut Rng, words: &[Vec<u8>]) -> Vec<u8> {

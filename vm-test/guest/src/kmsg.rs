@@ -2,6 +2,7 @@
 
 //! The kernel log from `/dev/kmsg`: `level,sequence,time,flags;text`, one record per read.
 
+use crate::calls::Agent;
 use crate::files::errno;
 use nix::errno::Errno;
 use nix::libc::{O_NONBLOCK, klogctl};
@@ -9,26 +10,28 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::ptr;
-use wire::Record;
+use wire::{Kmsg, Record, Value};
 
 /// The kernel's own limit for one record (`PRINTK_MESSAGE_MAX`).
 const RECORD_MAX: usize = 2048;
 
-pub struct Kmsg(File);
+pub struct Log(File);
 
-impl Kmsg {
-    pub fn open() -> io::Result<Kmsg> {
-        File::options().read(true).custom_flags(O_NONBLOCK).open("/dev/kmsg").map(Kmsg)
+impl Log {
+    pub fn open() -> io::Result<Log> {
+        File::options().read(true).custom_flags(O_NONBLOCK).open("/dev/kmsg").map(Log)
     }
+}
 
+impl Agent {
     /// Reads the records since the last time. Stops after as many as the kernel can hold: new ones
     /// may arrive faster than they are read.
-    pub fn drain(&mut self) -> nix::Result<wire::Kmsg> {
-        let mut log = wire::Kmsg::default();
+    pub fn kmsg(&mut self) -> nix::Result<Value> {
+        let mut log = Kmsg::default();
         let mut buffer = [0; RECORD_MAX];
         let most = capacity()?;
         while log.records.len() < most {
-            match self.0.read(&mut buffer).map_err(errno) {
+            match self.log.0.read(&mut buffer).map_err(errno) {
                 Ok(n) => log.records.extend(parse(&String::from_utf8_lossy(&buffer[..n]))),
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EPIPE) => log.lost = true,
@@ -36,7 +39,7 @@ impl Kmsg {
                 Err(e) => return Err(e),
             }
         }
-        Ok(log)
+        Ok(Value::Kmsg(log))
     }
 }
 

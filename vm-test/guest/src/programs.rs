@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Runs programs with a time limit.
+//! Signals and affinity of tasks; programs with a time limit.
 
+use crate::calls::Agent;
 use crate::files::errno;
 use nix::errno::Errno;
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::fs::File;
@@ -23,7 +25,7 @@ pub fn exit(status: ExitStatus) -> Exit {
     }
 }
 
-pub fn kill(pid: i32, signal: i32) -> nix::Result<()> {
+pub fn send(pid: i32, signal: i32) -> nix::Result<()> {
     let signal = match signal {
         0 => None,
         n => Some(Signal::try_from(n)?),
@@ -31,34 +33,56 @@ pub fn kill(pid: i32, signal: i32) -> nix::Result<()> {
     nix::sys::signal::kill(Pid::from_raw(pid), signal)
 }
 
-/// Runs a program; returns standard output and error together, in the order of the writes.
-pub fn run(argv: &[String], limit: Duration) -> nix::Result<Value> {
-    let (name, arguments) = argv.split_first().ok_or(Errno::EINVAL)?;
-    let (reader, writer) = nix::unistd::pipe()?;
-    let mut command = Command::new(name);
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(writer.try_clone().map_err(errno)?)
-        .stderr(writer)
-        .process_group(0);
-    let mut child = command.spawn().map_err(errno)?;
-    drop(command); // the reader would wait for its copies of the pipe's end
+impl Agent {
+    pub fn kill(&mut self, pid: i32, signal: i32) -> nix::Result<Value> {
+        send(pid, signal).map(|()| Value::Unit)
+    }
 
-    let (sender, ended) = mpsc::channel();
-    thread::spawn(move || {
-        let mut output = Vec::new();
-        let read = File::from(reader).read_to_end(&mut output);
-        sender.send(read.map(|_| output))
-    });
-    let output: io::Result<Vec<u8>> = match receive(&ended, limit) {
-        Ok(output) => output,
-        Err(_) => {
-            killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL)?;
-            child.wait().map_err(errno)?;
-            return Err(Errno::ETIME);
+    pub fn set_affinity(&mut self, pid: i32, cpus: Vec<u32>) -> nix::Result<Value> {
+        let mut set = CpuSet::new();
+        for cpu in cpus {
+            set.set(cpu as usize)?;
         }
-    };
-    let status = exit(child.wait().map_err(errno)?);
-    Ok(Value::Program { status, output: output.map_err(errno)? })
+        sched_setaffinity(Pid::from_raw(pid), &set)?;
+        Ok(Value::Unit)
+    }
+
+    pub fn get_affinity(&mut self, pid: i32) -> nix::Result<Value> {
+        let set = sched_getaffinity(Pid::from_raw(pid))?;
+        let cpus = (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu).unwrap_or(false));
+        Ok(Value::Cpus(cpus.map(|cpu| cpu as u32).collect()))
+    }
+
+    /// Runs a program; returns standard output and error together, in the order of the writes.
+    pub fn run(&mut self, argv: Vec<String>, limit_ms: u64) -> nix::Result<Value> {
+        let limit = Duration::from_millis(limit_ms);
+        let (name, arguments) = argv.split_first().ok_or(Errno::EINVAL)?;
+        let (reader, writer) = nix::unistd::pipe()?;
+        let mut command = Command::new(name);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone().map_err(errno)?)
+            .stderr(writer)
+            .process_group(0);
+        let mut child = command.spawn().map_err(errno)?;
+        drop(command); // the reader would wait for its copies of the pipe's end
+
+        let (sender, ended) = mpsc::channel();
+        thread::spawn(move || {
+            let mut output = Vec::new();
+            let read = File::from(reader).read_to_end(&mut output);
+            sender.send(read.map(|_| output))
+        });
+        let output: io::Result<Vec<u8>> = match receive(&ended, limit) {
+            Ok(output) => output,
+            Err(_) => {
+                killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL)?;
+                child.wait().map_err(errno)?;
+                return Err(Errno::ETIME);
+            }
+        };
+        let status = exit(child.wait().map_err(errno)?);
+        Ok(Value::Program { status, output: output.map_err(errno)? })
+    }
 }

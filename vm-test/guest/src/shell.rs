@@ -2,6 +2,7 @@
 
 //! A shell on a terminal of the guest.
 
+use crate::calls::Agent;
 use crate::files::errno;
 use nix::errno::Errno;
 use nix::sys::termios::tcdrain;
@@ -16,61 +17,65 @@ const BUSYBOX: &str = "/bin/busybox";
 
 const SCRIPT: &str = "/tmp/script";
 
-pub fn run(
-    tty: &str,
-    size: [u16; 2],
-    vars: Vec<(String, String)>,
-    script: Option<&[u8]>,
-) -> nix::Result<Value> {
-    let applets = Command::new(BUSYBOX).args(["--install", "-s", "/bin"]).status();
-    applets.map_err(errno)?;
-    let open = || File::options().read(true).write(true).open(tty).map_err(errno);
-    let tty = open()?;
-    let other = || tty.try_clone().map_err(errno);
-    let [rows, columns] = size.map(|n| n.to_string());
-    Command::new(BUSYBOX)
-        .args(["stty", "sane", "rows", &rows, "cols", &columns])
-        .stdin(other()?)
-        .status()
-        .map_err(errno)?;
+impl Agent {
+    pub fn shell(
+        &mut self,
+        tty: String,
+        rows: u16,
+        columns: u16,
+        vars: Vec<(String, String)>,
+        script: Option<Vec<u8>>,
+    ) -> nix::Result<Value> {
+        let applets = Command::new(BUSYBOX).args(["--install", "-s", "/bin"]).status();
+        applets.map_err(errno)?;
+        let open = || File::options().read(true).write(true).open(&tty).map_err(errno);
+        let terminal = open()?;
+        let other = || terminal.try_clone().map_err(errno);
+        let (rows, columns) = (rows.to_string(), columns.to_string());
+        Command::new(BUSYBOX)
+            .args(["stty", "sane", "rows", &rows, "cols", &columns])
+            .stdin(other()?)
+            .status()
+            .map_err(errno)?;
 
-    // For the shell; the agent uses no relative path. (An option of the command would need a socket
-    // pair, and a kernel may lack networking.)
-    env::set_current_dir("/modules").map_err(errno)?;
+        // For the shell; the agent uses no relative path. (An option of the command would need a
+        // socket pair, and a kernel may lack networking.)
+        env::set_current_dir("/modules").map_err(errno)?;
 
-    // Job control needs a session with the terminal as its controlling one.
-    let mut shell = Command::new(BUSYBOX);
-    shell.args(["setsid", "-c", BUSYBOX, "sh"]);
-    match script {
-        None => shell.arg("-l"),
-        Some(script) => {
-            fs::write(SCRIPT, script).map_err(errno)?;
-            shell.arg(SCRIPT)
-        }
-    };
-    let shell = shell
-        .env_clear()
-        .envs([("PATH", "/bin"), ("HOME", "/")])
-        .envs(vars)
-        .stdin(other()?)
-        .stdout(other()?)
-        .stderr(other()?)
-        .spawn()
-        .map_err(errno)?;
-    let pid = Pid::from_raw(shell.id() as i32);
-    // Orphans of the shell become init's children: reap them all.
-    let status = loop {
-        match wait() {
-            Ok(WaitStatus::Exited(who, code)) if who == pid => break Exit::Code(code),
-            Ok(WaitStatus::Signaled(who, signal, _)) if who == pid => {
-                break Exit::Signal(signal as i32);
+        // Job control needs a session with the terminal as its controlling one.
+        let mut shell = Command::new(BUSYBOX);
+        shell.args(["setsid", "-c", BUSYBOX, "sh"]);
+        match script {
+            None => shell.arg("-l"),
+            Some(script) => {
+                fs::write(SCRIPT, script).map_err(errno)?;
+                shell.arg(SCRIPT)
             }
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(e) => return Err(e),
-        }
-    };
-    // Waits until the output is sent, before the machine ends. The end of the session hung up
-    // `tty`.
-    tcdrain(open()?)?;
-    Ok(Value::Program { status, output: Vec::new() })
+        };
+        let shell = shell
+            .env_clear()
+            .envs([("PATH", "/bin"), ("HOME", "/")])
+            .envs(vars)
+            .stdin(other()?)
+            .stdout(other()?)
+            .stderr(other()?)
+            .spawn()
+            .map_err(errno)?;
+        let pid = Pid::from_raw(shell.id() as i32);
+        // Orphans of the shell become init's children: reap them all.
+        let status = loop {
+            match wait() {
+                Ok(WaitStatus::Exited(who, code)) if who == pid => break Exit::Code(code),
+                Ok(WaitStatus::Signaled(who, signal, _)) if who == pid => {
+                    break Exit::Signal(signal as i32);
+                }
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(e) => return Err(e),
+            }
+        };
+        // Waits until the output is sent, before the machine ends. The end of the session hung up
+        // `terminal`.
+        tcdrain(open()?)?;
+        Ok(Value::Program { status, output: Vec::new() })
+    }
 }

@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use std::{io, thread};
 use wire::stopwatch::receive;
-use wire::{Answer, Call, TaskEnd, frame};
+use wire::{Answer, Call, TaskEnd, Value, frame};
 
 pub const ARGUMENT: &str = "task";
 
@@ -34,6 +34,16 @@ pub struct Tasks(BTreeMap<i32, Task>);
 struct Task {
     process: Child,
     answer: Receiver<Answer>,
+}
+
+impl Agent {
+    pub fn spawn(&mut self, call: Box<Call>) -> nix::Result<Value> {
+        self.tasks.spawn(&call).map(Value::Task)
+    }
+
+    pub fn reap(&mut self, task: i32, limit_ms: u64) -> nix::Result<Value> {
+        self.tasks.reap(task, Duration::from_millis(limit_ms)).map(Value::TaskEnd)
+    }
 }
 
 impl Tasks {
@@ -59,7 +69,7 @@ impl Tasks {
         Ok(pid)
     }
 
-    pub fn reap(&mut self, pid: i32, limit: Duration) -> nix::Result<TaskEnd> {
+    fn reap(&mut self, pid: i32, limit: Duration) -> nix::Result<TaskEnd> {
         let task = self.0.get_mut(&pid).ok_or(Errno::ECHILD)?;
         let answer = match receive(&task.answer, limit) {
             Ok(answer) => Some(answer),

@@ -4,11 +4,8 @@
 
 use crate::{
     cpuhp_state,
-    hotplug_thread,
     smpboot::{
         cpuhp,
-        Context,
-        HotplugThread,
         ModuleScope,
         Registration, //
     }, //
@@ -27,18 +24,7 @@ use kernel::{
 
 struct Nested;
 
-#[vtable]
-impl HotplugThread for Nested {
-    const NAME: &'static CStr = c"hole_nest";
-
-    type Local = ();
-
-    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
-
-    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
-}
-
-hotplug_thread!(Nested);
+idle_thread!(Nested, c"hole_nest");
 
 #[vtable]
 impl cpuhp::Callbacks for Nested {
@@ -60,7 +46,8 @@ impl cpufreq::Driver for Driver {
 
     type PData = ();
 
-    /// Called by `insmod` for the CPUs that are online, and by a CPU's hotplug thread when it comes online.
+    /// Called by `insmod` for the CPUs that are online, and by a CPU's hotplug thread when it comes
+    /// online.
     fn init(policy: &mut cpufreq::Policy) -> Result<()> {
         let (true, Some(scope)) = (LOADED.load(Relaxed), SCOPE.copy()) else {
             return Ok(());

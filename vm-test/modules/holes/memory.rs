@@ -10,11 +10,8 @@ use crate::{
         Attribute,
         Tree, //
     },
-    hotplug_thread,
     smpboot::{
         cpuhp,
-        Context,
-        HotplugThread,
         ModuleScope,
         Registration, //
     }, //
@@ -24,18 +21,7 @@ use kernel::prelude::*;
 
 struct Inner;
 
-#[vtable]
-impl HotplugThread for Inner {
-    const NAME: &'static CStr = c"hole_inner";
-
-    type Local = ();
-
-    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
-
-    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
-}
-
-hotplug_thread!(Inner);
+idle_thread!(Inner, c"hole_inner");
 
 /// Its end takes the scope's lock.
 struct Owner {
@@ -50,18 +36,7 @@ impl Owner {
     }
 }
 
-#[vtable]
-impl HotplugThread for Owner {
-    const NAME: &'static CStr = c"hole_owner";
-
-    type Local = ();
-
-    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
-
-    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
-}
-
-hotplug_thread!(Owner);
+idle_thread!(Owner, c"hole_owner");
 
 #[vtable]
 impl cpuhp::Callbacks for Owner {

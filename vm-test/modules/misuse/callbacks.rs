@@ -7,6 +7,7 @@ use super::{
         eventually,
         Count,
         Counts,
+        Failure,
         Outcome, //
     },
     states::State,
@@ -145,7 +146,7 @@ pub(crate) struct Held {
     counts: Arc<Counts>,
 }
 
-pub(crate) fn begin(scope: &'static ModuleScope, held: &mut crate::Held, _count: u64) -> Outcome {
+pub(crate) fn begin(scope: &'static ModuleScope) -> Result<crate::Held, Failure> {
     let places = Arc::new(Places::default(), GFP_KERNEL)?;
     let counts = Counts::new()?;
     let nested = || Nested {
@@ -157,20 +158,16 @@ pub(crate) fn begin(scope: &'static ModuleScope, held: &mut crate::Held, _count:
     let threads = Registration::new(scope, nested())?;
     let state = cpuhp::Registration::new(scope, cpuhp::Invoke::Yes, NestedState(nested()))?;
     threads.threads().wake_all();
-    held.callbacks = Some(Held {
+    Ok(crate::Held::Callbacks(Held {
         state,
         threads,
         places,
         counts,
-    });
-    Ok(())
+    }))
 }
 
 /// A CPU has gone and come since `begin`.
-pub(crate) fn end(scope: &'static ModuleScope, held: &mut crate::Held, _count: u64) -> Outcome {
-    let Some(held) = held.callbacks.take() else {
-        return Err(EINVAL.into());
-    };
+pub(crate) fn end(scope: &'static ModuleScope, held: Held) -> Outcome {
     let places = held.places;
     ensure!(eventually(|| places.run.all.get() > 0), "no run");
     ensure!(eventually(|| places.unpark.all.get() > 0), "no unpark");
@@ -239,11 +236,7 @@ impl HotplugThread for Dropper {
 hotplug_thread!(Dropper);
 
 /// What was dropped goes on until the end of the module, which unregisters it.
-pub(crate) fn drop_in_callback(
-    scope: &'static ModuleScope,
-    _: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
+pub(crate) fn drop_in_callback(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
     let shared = Arc::pin_init(
         pin_init!(Shared {

@@ -47,18 +47,7 @@ hotplug_thread!(Leaked);
 
 struct LeakedParking;
 
-#[vtable]
-impl HotplugThread for LeakedParking {
-    const NAME: &'static CStr = c"mis_leakp";
-
-    type Local = ();
-
-    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
-
-    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
-}
-
-hotplug_thread!(LeakedParking);
+idle_thread!(LeakedParking, c"mis_leakp");
 
 struct LeakedState;
 
@@ -80,7 +69,7 @@ fn fill<'data>(number: &'data Atomic<u64>, dir: &Dir<'data>) {
 }
 
 /// Whoever unloads the module sees that nothing of this survives it.
-pub(crate) fn leak(scope: &'static ModuleScope, _: &mut crate::Held, _count: u64) -> Outcome {
+pub(crate) fn leak(scope: &'static ModuleScope) -> Outcome {
     core::mem::forget(Registration::new(scope, Leaked)?);
     core::mem::forget(SelfParkingRegistration::new(scope, LeakedParking)?);
     core::mem::forget(cpuhp::Registration::new(

@@ -38,8 +38,8 @@ use kernel::{
     }, //
 };
 
-/// How long a CPU is kept busy at most: longer than a grace period takes, shorter than the scheduler
-/// lets other classes starve.
+/// How long a CPU is kept busy at most: longer than a grace period takes, shorter than the
+/// scheduler lets other classes starve.
 const BUSY: Delta = Delta::from_millis(900);
 
 /// Keeps its CPU busy when woken, until the registration that it is to starve is gone.
@@ -110,7 +110,7 @@ impl HotplugThread for Starved {
 
 hotplug_thread!(Starved);
 
-pub(crate) fn never_ran(scope: &'static ModuleScope, _: &mut crate::Held, count: u64) -> Outcome {
+pub(crate) fn never_ran(scope: &'static ModuleScope, count: u64) -> Outcome {
     let counts = Counts::new()?;
     let started = Arc::new(PerCpu::new(|_cpu| Count::default())?, GFP_KERNEL)?;
     let gone = Arc::new(Count::default(), GFP_KERNEL)?;

@@ -22,7 +22,7 @@ use kernel::{
 };
 
 /// Construction that fails at each CPU in turn, or not at all.
-pub(crate) fn construction(_: &'static ModuleScope, _: &mut crate::Held, _count: u64) -> Outcome {
+pub(crate) fn construction(_: &'static ModuleScope) -> Outcome {
     let possible = hotplug::possible_cpus().count() as u64;
 
     for good in 0..=possible {

@@ -5,6 +5,7 @@
 use super::report::{
     eventually,
     Count,
+    Failure,
     Outcome, //
 };
 use crate::{
@@ -21,7 +22,7 @@ use kernel::{
     prelude::*,
     sync::Arc,
     time::{
-        delay::fsleep,
+        delay,
         Delta, //
     }, //
 };
@@ -61,9 +62,8 @@ hotplug_thread!(Sleeper);
 /// Returns when the threads of all online CPUs sleep.
 fn begin(
     scope: &'static ModuleScope,
-    held: &mut crate::Held,
     sleep: fn(&Context<'_>), //
-) -> Outcome {
+) -> Result<crate::Held, Failure> {
     let runs = Arc::new(Runs::default(), GFP_KERNEL)?;
     let shared = Sleeper {
         runs: runs.clone(),
@@ -71,36 +71,26 @@ fn begin(
     };
     let threads = Registration::new(scope, shared)?;
     threads.threads().wake_all();
-    held.sleeper = Some(threads);
     let online = hotplug::online_cpus().count() as u64;
     ensure!(
         eventually(|| runs.begun.get() == online),
         "a thread does not run"
     );
     ensure_eq!(runs.ended.get(), 0);
-    Ok(())
+    Ok(crate::Held::Sleeper(threads))
 }
 
-pub(crate) fn begin_sleep(
-    scope: &'static ModuleScope,
-    held: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
-    begin(scope, held, |cx| {
+pub(crate) fn sleep(scope: &'static ModuleScope) -> Result<crate::Held, Failure> {
+    begin(scope, |cx| {
         cx.sleep(DURATION);
     })
 }
 
-pub(crate) fn begin_fsleep(
-    scope: &'static ModuleScope,
-    held: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
-    begin(scope, held, |_cx| fsleep(DURATION))
+pub(crate) fn fsleep(scope: &'static ModuleScope) -> Result<crate::Held, Failure> {
+    begin(scope, |_cx| delay::fsleep(DURATION))
 }
 
-pub(crate) fn end(_: &'static ModuleScope, held: &mut crate::Held, _count: u64) -> Outcome {
-    let threads = held.sleeper.take().ok_or(EINVAL)?;
+pub(crate) fn end(threads: Registration<Sleeper>) -> Outcome {
     let runs = threads.runs.clone();
     drop(threads);
     ensure_eq!(runs.begun.get(), runs.ended.get());

@@ -78,7 +78,7 @@ fn ran_once(counts: &Counts) -> Outcome {
     Ok(())
 }
 
-pub(crate) fn counts(scope: &'static ModuleScope, _: &mut crate::Held, _count: u64) -> Outcome {
+pub(crate) fn counts(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
     let registration = Registration::new(scope, Invoke::Yes, State::<0>::new(&counts, 0))?;
     ensure_eq!(counts.startup.get(), online());
@@ -87,7 +87,7 @@ pub(crate) fn counts(scope: &'static ModuleScope, _: &mut crate::Held, _count: u
     ran_once(&counts)
 }
 
-pub(crate) fn no_invoke(scope: &'static ModuleScope, _: &mut crate::Held, _count: u64) -> Outcome {
+pub(crate) fn no_invoke(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
     drop(Registration::new(
         scope,
@@ -101,11 +101,7 @@ pub(crate) fn no_invoke(scope: &'static ModuleScope, _: &mut crate::Held, _count
 }
 
 /// Startup fails on each of the CPUs in turn: those before it are rolled back.
-pub(crate) fn failing_startup(
-    scope: &'static ModuleScope,
-    _: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
+pub(crate) fn failing_startup(scope: &'static ModuleScope) -> Outcome {
     for fail_at in 1..=online() {
         let counts = Counts::new()?;
         let failed = Registration::new(scope, Invoke::Yes, State::<0>::new(&counts, fail_at));
@@ -114,10 +110,10 @@ pub(crate) fn failing_startup(
         ensure_eq!(counts.teardown.get(), fail_at - 1);
         ensure_eq!(counts.dropped.get(), 1);
     }
-    counts(scope, &mut crate::Held::default(), 1)
+    counts(scope)
 }
 
-pub(crate) fn twice(scope: &'static ModuleScope, _: &mut crate::Held, _count: u64) -> Outcome {
+pub(crate) fn twice(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
     let first = Registration::new(scope, Invoke::Yes, State::<0>::new(&counts, 0))?;
     let second = Registration::new(scope, Invoke::Yes, State::<0>::new(&counts, 0));

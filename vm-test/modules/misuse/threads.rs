@@ -6,6 +6,7 @@ use super::report::{
     eventually,
     Count,
     Counts,
+    Failure,
     Outcome,
     Tracked,
     TrackedLocal, //
@@ -86,11 +87,7 @@ fn online() -> u64 {
     hotplug::online_cpus().count() as u64
 }
 
-pub(crate) fn register_twice(
-    scope: &'static ModuleScope,
-    _: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
+pub(crate) fn register_twice(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
     let first = Registration::new(scope, Counting::<0>::new(&counts))?;
 
@@ -116,11 +113,7 @@ pub(crate) fn register_twice(
     counts.balanced()
 }
 
-pub(crate) fn wake_without_threads(
-    scope: &'static ModuleScope,
-    _: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
+pub(crate) fn wake_without_threads(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
     let threads = Threads::<Counting<0>>::new();
 
@@ -146,11 +139,7 @@ pub(crate) fn wake_without_threads(
     counts.balanced()
 }
 
-pub(crate) fn failing_init(
-    scope: &'static ModuleScope,
-    _: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
+pub(crate) fn failing_init(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
 
     let made = Registration::<Counting<0>>::new(scope, Err::<Counting<0>, Error>(ENOENT));
@@ -170,11 +159,7 @@ pub(crate) fn failing_init(
     counts.balanced()
 }
 
-pub(crate) fn local_dropped_once(
-    scope: &'static ModuleScope,
-    _: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
+pub(crate) fn local_dropped_once(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
     let registration = Registration::new(scope, Counting::<0>::new(&counts))?;
     registration.wait_until_up()?;
@@ -186,7 +171,7 @@ pub(crate) fn local_dropped_once(
 }
 
 /// Unregisters as soon as it has registered.
-pub(crate) fn at_once(scope: &'static ModuleScope, _: &mut crate::Held, count: u64) -> Outcome {
+pub(crate) fn at_once(scope: &'static ModuleScope, count: u64) -> Outcome {
     let counts = Counts::new()?;
     for _ in 0..count {
         drop(Registration::new(scope, Counting::<0>::new(&counts))?);
@@ -248,7 +233,7 @@ impl HotplugThread for Liar {
 
 hotplug_thread!(Liar);
 
-pub(crate) fn liar(scope: &'static ModuleScope, _: &mut crate::Held, count: u64) -> Outcome {
+pub(crate) fn liar(scope: &'static ModuleScope, count: u64) -> Outcome {
     let counts = Counts::new()?;
     for seed in 0..count {
         let registration = Registration::new(
@@ -295,28 +280,20 @@ pub(crate) struct Unpark {
     count: Arc<Count>,
 }
 
-pub(crate) fn begin_unpark(
-    scope: &'static ModuleScope,
-    held: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
+pub(crate) fn unpark(scope: &'static ModuleScope) -> Result<crate::Held, Failure> {
     let count = Arc::new(Count::default(), GFP_KERNEL)?;
-    held.unpark = Some(Unpark {
+    Ok(crate::Held::Unpark(Unpark {
         registration: Registration::new(scope, UnparkOnly(count.clone()))?,
         count,
-    });
-    Ok(())
+    }))
 }
 
-/// `count` is the number of times that CPUs came back since `begin_unpark`.
-pub(crate) fn end_unpark(_: &'static ModuleScope, held: &mut crate::Held, count: u64) -> Outcome {
-    let Some(Unpark {
+/// `count` is the number of times that CPUs came online since `unpark`.
+pub(crate) fn end_unpark(held: Unpark, count: u64) -> Outcome {
+    let Unpark {
         registration,
         count: unparked,
-    }) = held.unpark.take()
-    else {
-        return Err(EINVAL.into());
-    };
+    } = held;
     ensure!(
         eventually(|| unparked.get() == count),
         "{} unparks",
@@ -333,47 +310,14 @@ struct FifoLow;
 struct Favoured;
 struct Plain;
 
-macro_rules! policy {
-    ($type:ty, $name:literal, $policy:expr) => {
-        #[vtable]
-        impl HotplugThread for $type {
-            const NAME: &'static CStr = $name;
-
-            type Local = ();
-
-            fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
-
-            fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
-
-            fn sched_policy(&self) -> SchedPolicy {
-                $policy
-            }
-        }
-
-        hotplug_thread!($type);
-    };
-}
-
-policy!(Fifo, c"mis_fifo", SchedPolicy::Fifo);
-policy!(FifoLow, c"mis_low", SchedPolicy::FifoLow);
-policy!(
+idle_thread!(Fifo, c"mis_fifo", SchedPolicy::Fifo);
+idle_thread!(FifoLow, c"mis_low", SchedPolicy::FifoLow);
+idle_thread!(
     Favoured,
     c"mis_nice",
     SchedPolicy::Normal(Nice::new::<-7>())
 );
-
-#[vtable]
-impl HotplugThread for Plain {
-    const NAME: &'static CStr = c"mis_plain";
-
-    type Local = ();
-
-    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {}
-
-    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
-}
-
-hotplug_thread!(Plain);
+idle_thread!(Plain, c"mis_plain");
 
 pub(crate) struct Policies {
     _fifo: Registration<Fifo>,
@@ -382,26 +326,12 @@ pub(crate) struct Policies {
     _plain: Registration<Plain>,
 }
 
-/// From here to `end_policies`, threads of each class are there to be looked at.
-pub(crate) fn begin_policies(
-    scope: &'static ModuleScope,
-    held: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
-    held.policies = Some(Policies {
+/// Keeps threads of each class.
+pub(crate) fn policies(scope: &'static ModuleScope) -> Result<crate::Held, Failure> {
+    Ok(crate::Held::Policies(Policies {
         _fifo: Registration::new(scope, Fifo)?,
         _fifo_low: SelfParkingRegistration::new(scope, FifoLow)?,
         _favoured: Registration::new(scope, Favoured)?,
         _plain: Registration::new(scope, Plain)?,
-    });
-    Ok(())
-}
-
-pub(crate) fn end_policies(
-    _: &'static ModuleScope,
-    held: &mut crate::Held,
-    _count: u64,
-) -> Outcome {
-    held.policies = None;
-    Ok(())
+    }))
 }

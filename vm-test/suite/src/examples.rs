@@ -19,7 +19,7 @@ const FAILURES_ARE_REPORTED: &str = "example::failures_are_reported";
 
 const RUNS: [Test; 2] = [
     Test::new("example::1_cpu", "the examples do what they assert, with 1 CPU", |_| Ok(()))
-        .on(Config::smp(1)),
+        .machine(Config::smp(1)),
     Test::new("example::4_cpus", "the examples do what they assert, with 4 CPUs", |_| Ok(())),
 ];
 
@@ -108,7 +108,7 @@ impl Examples {
         }
         for (test, run) in RUNS.iter().zip(&self.runs) {
             let run = run.get_or_init(|| self.run(pool, test, &[self.alone]));
-            run.verdict(number).with_context(|| test.config.to_string())?;
+            run.verdict(number).with_context(|| test.machine.to_string())?;
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Examples {
     fn run(&self, pool: &Pool, test: &Test, which: &[Option<usize>]) -> Run {
         let outcomes = RefCell::new(vec![Outcome::NotRun; self.all.len()]);
         let from = RefCell::new(0);
-        let ending = pool.run_as(test, &|vm| {
+        let ending = pool.run(test, &|vm| {
             *from.borrow_mut() = vm.console_len();
             let mut outcomes = outcomes.borrow_mut();
             which.iter().try_for_each(|only| self.run_in(vm, *only, &mut outcomes))

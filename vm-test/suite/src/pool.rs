@@ -39,7 +39,7 @@ impl Pool {
     pub fn new<'a>(machine: Machine, tests: impl Iterator<Item = &'a Test>) -> Pool {
         let mut planned = BTreeMap::new();
         for test in tests {
-            *planned.entry(test.config.clone()).or_default() += 1;
+            *planned.entry(test.machine.clone()).or_default() += 1;
         }
         Pool { machine, state: Mutex::new(State { idle: Vec::new(), planned }) }
     }
@@ -54,17 +54,13 @@ impl Pool {
         Ok(Pool::new(self.machine.with_initramfs(options.initramfs(modules)?), tests))
     }
 
-    pub fn run(&self, test: &Test) -> Ending {
-        self.run_as(test, &test.run)
-    }
-
-    /// Runs something else in the test's VM, with its limits.
-    pub fn run_as(&self, test: &Test, run: &dyn Fn(&Vm) -> Result<()>) -> Ending {
-        let (vm, mut judge) = match self.take(&test.config) {
+    /// Runs `run` in the test's VM, within the test's limits.
+    pub fn run(&self, test: &Test, run: &dyn Fn(&Vm) -> Result<()>) -> Ending {
+        let (vm, mut judge) = match self.take(&test.machine) {
             Ok(taken) => taken,
             Err(e) => return Ending::NoVm(e),
         };
-        let mut faults = judge.run(&vm, test.name, test.leaves, |vm| {
+        let mut faults = judge.run(&vm, test.name(), test.leaves, |vm| {
             vm.set_test_limit(Some(test.times));
             run(vm)
         });

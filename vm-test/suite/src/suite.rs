@@ -4,8 +4,8 @@
 
 use crate::examples::Examples;
 use crate::pool::{Ending, Pool};
-use crate::test::Test;
-use crate::tests::{self, program};
+use crate::test::{self, Run, Test};
+use crate::tests::harness::program::Program;
 use anyhow::Result;
 use cli::exit::{HARNESS_FAILED, NOTHING_RAN, TEST_FAILED};
 use cli::output::Funnel;
@@ -13,7 +13,6 @@ use cli::{Options, note, say};
 use host::machine::Kernel;
 use host::{Machine, Vm, files};
 use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,8 +28,11 @@ const SLOW: Duration = Duration::from_secs(10);
 const VMS: usize = 2;
 
 pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
-    let mut tests = tests::all();
+    let mut tests = test::all();
     tests.retain(|test| test.third_party.is_some() == options.files.is_some());
+    if options.modules.is_none() {
+        tests.retain(|test| matches!(test.run, Run::Vm(_)));
+    }
     // This program is built in the checkout whose modules it tests.
     let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     // Trials that need no VM of the pool.
@@ -38,11 +40,10 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     let mut examples = None;
     if let (Some(modules), None) = (&options.modules, &options.files) {
         others.extend(snippets::trials(source, modules)?);
-        others.extend(program::trials(options));
         examples = Some(Examples::new(source, options)?);
     }
     if arguments.list {
-        list(&tests, &others);
+        list(tests, &others);
         for name in examples.iter().flat_map(Examples::names) {
             say!("{name}");
         }
@@ -54,12 +55,15 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     tests.retain(|test| {
         let lacks = kernel_lacks(test, &machine.kernel)
             .or_else(|| files_lack(test, options.files.as_deref()));
-        if let Some(why) = lacks.as_ref().filter(|_| is_wanted(&arguments, test.name, test.long)) {
-            say!("skipped: {} ({why})", test.name);
+        if let Some(why) = lacks.as_ref().filter(|_| is_wanted(&arguments, test.name(), test.long))
+        {
+            say!("skipped: {} ({why})", test.name());
         }
         lacks.is_none()
     });
-    let wanted = tests.iter().copied().filter(|test| is_wanted(&arguments, test.name, test.long));
+    let wanted = tests.iter().copied().filter(|test| {
+        matches!(test.run, Run::Vm(_)) && is_wanted(&arguments, test.name(), test.long)
+    });
     if let Some(examples) = &mut examples {
         examples.select(|name| is_wanted(&arguments, name, false));
     }
@@ -67,6 +71,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
         repeat: repeat_command(options, &machine),
         report: machine.report.clone(),
         pool: Pool::new(machine, wanted),
+        program: Program::new(options),
         examples,
         times: Mutex::default(),
         test_failed: AtomicBool::new(false),
@@ -74,7 +79,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
     });
     let trials = tests.into_iter().map(|test| {
         let suite = suite.clone();
-        Trial::test(test.name, move || suite.run(test)).with_ignored_flag(test.long)
+        Trial::test(test.name(), move || suite.run(test)).with_ignored_flag(test.long)
     });
     for name in suite.examples.iter().flat_map(Examples::names) {
         let suite = suite.clone();
@@ -107,6 +112,7 @@ pub fn run(options: &Options, mut arguments: Arguments) -> Result<ExitCode> {
 
 struct Suite {
     pool: Pool,
+    program: Program,
     examples: Option<Examples>,
     /// The command that repeats a test, but for its name.
     repeat: String,
@@ -122,19 +128,26 @@ impl Suite {
             let _ = fs::remove_file(path); // of an earlier run
         }
         let begun = Instant::now();
-        let ending = self.pool.run(test);
+        let result = match test.run {
+            Run::Vm(run) => self.in_vm(test, &run),
+            Run::Program(run) => {
+                run(&self.program).map_err(|e| self.failure(test, &format!("{e:#}"), None))
+            }
+        };
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        times.push((begun.elapsed(), test.name));
-        drop(times);
-        match ending {
+        times.push((begun.elapsed(), test.name()));
+        result.map_err(Failed::from)
+    }
+
+    fn in_vm(&self, test: &Test, run: &dyn Fn(&Vm) -> Result<()>) -> Result<(), String> {
+        match self.pool.run(test, run) {
             Ending::Passed => Ok(()),
             Ending::Failed { report, vm } => {
-                self.test_failed.store(true, Relaxed);
-                Err(self.failure(test, report, &vm).into())
+                Err(self.failure(test, &report, self.keep_log(test, &vm)))
             }
             Ending::NoVm(e) => {
                 self.harness_failed.store(true, Relaxed);
-                Err(format!("harness error: {e:#}").into())
+                Err(format!("harness error: {e:#}"))
             }
         }
     }
@@ -157,24 +170,18 @@ impl Suite {
         }
     }
 
-    fn failure(&self, test: &Test, report: String, vm: &Vm) -> String {
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let mut line = |line: String| {
-            let _ = writeln!(text, "{line}");
-        };
-        line(format!("purpose: {}", test.proves));
-        line(report);
-        if let Some(path) = self.keep_log(test, vm) {
-            line(format!("whole log: {}", path.display()));
+    fn failure(&self, test: &Test, report: &str, log: Option<PathBuf>) -> String {
+        self.test_failed.store(true, Relaxed);
+        let mut text = format!("purpose: {}\n{report}\n", test.claim);
+        if let Some(path) = log {
+            text += &format!("whole log: {}\n", path.display());
         }
-        line(format!("to repeat: {} T={}", self.repeat, test.name));
-        text
+        text + &format!("to repeat: {} T={}\n", self.repeat, test.name())
     }
 
     fn log_path(&self, test: &Test) -> Option<PathBuf> {
         let folder = self.report.as_ref()?;
-        Some(folder.join(format!("{}.log", test.name.replace("::", "-"))))
+        Some(folder.join(format!("{}.log", test.name().replace("::", "-"))))
     }
 
     fn keep_log(&self, test: &Test, vm: &Vm) -> Option<PathBuf> {
@@ -204,7 +211,7 @@ fn repeat_command(options: &Options, machine: &Machine) -> String {
 
 /// Returns the first requirement of the test that this kernel does not meet.
 fn kernel_lacks(test: &Test, kernel: &Kernel) -> Option<String> {
-    if test.config.suspends && !kernel.suspends() {
+    if test.machine.suspends && !kernel.suspends() {
         return Some("the kernel cannot resume from suspend".into());
     }
     let symbol = kernel.built_with.lacks(test.needs)?;
@@ -229,10 +236,11 @@ fn is_wanted(arguments: &Arguments, name: &str, long: bool) -> bool {
         && !arguments.skip.iter().any(|skip| matches(skip))
 }
 
-fn list(tests: &[&Test], others: &[Trial]) {
-    let width = tests.iter().map(|test| test.name.len()).max().unwrap_or_default();
+fn list(mut tests: Vec<&Test>, others: &[Trial]) {
+    tests.sort_by_key(|test| test.name());
+    let width = tests.iter().map(|test| test.name().len()).max().unwrap_or_default();
     for test in tests {
-        say!("{:width$}  {}", test.name, test.proves);
+        say!("{:width$}  {}", test.name(), test.claim);
     }
     for other in others {
         say!("{}", other.name());
@@ -240,45 +248,64 @@ fn list(tests: &[&Test], others: &[Trial]) {
 }
 
 #[cfg(test)]
-mod tests_of_suite {
+mod tests {
     use super::*;
 
     #[test]
-    fn every_test_has_a_name_of_its_own_and_says_what_it_proves() {
-        let tests = tests::all();
+    fn every_test_has_a_name_of_its_own_and_a_claim() {
+        let tests = test::all();
         for (i, test) in tests.iter().enumerate() {
-            assert!(test.name.contains("::") && !test.proves.is_empty(), "{}", test.name);
-            assert!(tests[i + 1..].iter().all(|other| other.name != test.name), "{}", test.name);
+            assert!(test.name().contains("::") && !test.claim.is_empty(), "{}", test.name());
+            assert!(tests[i + 1..].iter().all(|other| other.name() != test.name()));
         }
     }
 
-    #[test]
-    fn every_test_that_a_document_names_exists() {
-        let source = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-        let mut names: Vec<String> = tests::all().iter().map(|test| test.name.into()).collect();
-        names.extend(program::trials(&Options::default()).iter().map(|t| t.name().into()));
-        for entry in fs::read_dir(source.join("vm-test/snippets/compile-fail")).unwrap() {
+    /// The checkout.
+    const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
+    /// Names of tests, those of snippets too.
+    fn names() -> Vec<String> {
+        let mut names: Vec<String> = test::all().iter().map(|test| test.name().into()).collect();
+        let snippets = Path::new(SOURCE).join("vm-test/snippets/compile-fail");
+        for entry in fs::read_dir(snippets).unwrap() {
             let file = entry.unwrap().path();
             let stem = file.file_stem().unwrap().to_string_lossy();
             names.push(format!("compile_fail::{stem}"));
         }
-        let family = |name: &str| name.split_once("::").map(|(family, _)| family.to_owned());
-        let families: Vec<_> = names.iter().filter_map(|name| family(name)).collect();
+        names
+    }
 
+    /// Whether the library has a function of this path.
+    fn is_of_the_library(path: &str) -> bool {
+        let Some((module, function)) = path.rsplit_once("::") else { return false };
+        let file = format!("{SOURCE}/rust/kernel/{}.rs", module.replace("::", "/"));
+        fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("fn {function}(")))
+    }
+
+    #[test]
+    fn every_test_that_a_document_names_exists() {
+        let names = names();
+        // Parts of names, so that a name that has lost its beginning is found.
+        let families: Vec<&str> = names
+            .iter()
+            .filter_map(|n| n.rsplit_once("::"))
+            .flat_map(|n| n.0.split("::"))
+            .collect();
+        let documents = fs::read_dir(format!("{SOURCE}/doc")).unwrap();
+        let mut documents: Vec<PathBuf> = documents.map(|entry| entry.unwrap().path()).collect();
+        documents.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+        documents
+            .extend(["README.md", "vm-test/README.md"].map(|name| Path::new(SOURCE).join(name)));
         let mut seen = 0;
-        for document in fs::read_dir(source.join("doc")).unwrap() {
-            let document = document.unwrap().path();
-            if document.extension().is_none_or(|extension| extension != "md") {
-                continue;
-            }
+        for document in documents {
             let text = fs::read_to_string(&document).unwrap();
-            // `family::name`, or `family::*`.
+            // `family::name`, or `family::*`; a path in the library has the same form.
             for named in text.split('`').skip(1).step_by(2) {
-                if !family(named).is_some_and(|family| families.contains(&family)) {
-                    continue;
-                }
-                // A path in the library has the same form.
-                if named.contains(char::is_uppercase) {
+                let first = named.split("::").next().filter(|first| *first != named);
+                if first.is_none_or(|first| !families.contains(&first))
+                    || named.contains(|c: char| c.is_uppercase() || "( \n".contains(c))
+                    || is_of_the_library(named)
+                {
                     continue;
                 }
                 seen += 1;
@@ -293,12 +320,27 @@ mod tests_of_suite {
     }
 
     #[test]
+    fn every_test_that_a_planted_bug_names_exists() {
+        let names = names();
+        for patch in fs::read_dir(format!("{SOURCE}/vm-test/bugs")).unwrap() {
+            let patch = patch.unwrap().path();
+            let text = fs::read_to_string(&patch).unwrap();
+            for line in text.lines().filter_map(|line| line.strip_prefix("Caught by: ")) {
+                for named in line.split(' ') {
+                    let exists = names.iter().any(|name| name == named);
+                    assert!(exists, "{}: there is no test {named}", patch.display());
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_test_whose_files_are_not_there_is_left_out() {
         let lacks = |test: &Test| files_lack(test, Some(Path::new("/nonexistent")));
-        for test in tests::all() {
-            assert_eq!(lacks(test).is_some(), test.third_party.is_some(), "{}", test.name);
+        for test in test::all() {
+            assert_eq!(lacks(test).is_some(), test.third_party.is_some(), "{}", test.name());
         }
-        let ltp = tests::all().into_iter().find(|test| test.third_party == Some("ltp"));
+        let ltp = test::all().into_iter().find(|test| test.third_party == Some("ltp"));
         assert_eq!(ltp.and_then(lacks).unwrap(), "ltp is missing");
     }
 }

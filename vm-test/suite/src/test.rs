@@ -1,38 +1,62 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A test: what it proves, the machine that it wants, and what it does there.
+//! A test: what it proves, the machine that it needs, and what it does there.
 
+use crate::tests::harness::program::Program;
 use anyhow::Result;
 use host::machine::kernel::Symbol;
 use host::verdict::Leaves;
 use host::{Config, Vm};
+use linkme::distributed_slice;
+use std::cmp::Reverse;
+
+/// All tests; `#[vm_test]` and `#[program_test]` put them here.
+#[distributed_slice]
+pub static TESTS: [Test];
 
 pub struct Test {
-    pub name: &'static str,
-    /// One line: what is known when it has passed.
-    pub proves: &'static str,
-    pub config: Config,
+    path: &'static str,
+    /// One sentence: what holds when the test has passed.
+    pub claim: &'static str,
+    pub machine: Config,
     pub leaves: Leaves,
-    /// Only runs when it is asked for.
     pub long: bool,
-    /// How many times the usual limit it has.
     pub times: u32,
-    /// What it runs of `--files`, which are other people's.
     pub third_party: Option<&'static str>,
-    /// What the kernel must have been built with.
     pub needs: &'static [Symbol],
-    pub run: fn(&Vm) -> Result<()>,
+    pub run: Run,
 }
 
-/// As `Test::times`.
+#[derive(Clone, Copy)]
+pub enum Run {
+    /// In a VM of the pool.
+    Vm(fn(&Vm) -> Result<()>),
+    /// Starts the program `run`, which boots VMs of its own.
+    Program(fn(&Program) -> Result<()>),
+}
+
+/// [`Test::times`] of a long test.
 const LONG: u32 = 20;
 
 impl Test {
-    pub const fn new(name: &'static str, proves: &'static str, run: fn(&Vm) -> Result<()>) -> Test {
+    /// `path` is the path of the function.
+    pub const fn new(path: &'static str, claim: &'static str, run: fn(&Vm) -> Result<()>) -> Test {
+        Test::with(path, claim, Run::Vm(run))
+    }
+
+    pub const fn of_program(
+        path: &'static str,
+        claim: &'static str,
+        run: fn(&Program) -> Result<()>,
+    ) -> Test {
+        Test::with(path, claim, Run::Program(run))
+    }
+
+    const fn with(path: &'static str, claim: &'static str, run: Run) -> Test {
         Test {
-            name,
-            proves,
-            config: Config::smp(4),
+            path,
+            claim,
+            machine: Config::smp(4),
             leaves: Leaves::Clean,
             long: false,
             times: 1,
@@ -42,33 +66,52 @@ impl Test {
         }
     }
 
-    pub const fn on(mut self, config: Config) -> Test {
-        self.config = config;
+    /// The VM that it needs. Default: 4 CPUs.
+    pub const fn machine(mut self, machine: Config) -> Test {
+        self.machine = machine;
         self
     }
 
+    /// The state in which it leaves the VM. Default: clean.
     pub const fn leaves(mut self, leaves: Leaves) -> Test {
         self.leaves = leaves;
         self
     }
 
+    /// It runs only when it is asked for.
     pub const fn long(mut self) -> Test {
         self.long = true;
-        self.takes(LONG)
+        self.times(LONG)
     }
 
-    pub const fn takes(mut self, times: u32) -> Test {
+    /// Multiplies the usual time limit.
+    pub const fn times(mut self, times: u32) -> Test {
         self.times = times;
         self
     }
 
+    /// It runs this file of `--files`, which other people wrote.
     pub const fn third_party(mut self, path: &'static str) -> Test {
         self.third_party = Some(path);
-        self.takes(LONG)
+        self.times(LONG)
     }
 
+    /// Options that the kernel must have been built with.
     pub const fn needs(mut self, symbols: &'static [Symbol]) -> Test {
         self.needs = symbols;
         self
     }
+
+    /// The path of the function below `tests`.
+    pub fn name(&self) -> &'static str {
+        self.path.strip_prefix("suite::tests::").unwrap_or(self.path)
+    }
+}
+
+/// All tests in the order in which they run: first those that may take long or use up their VM, so
+/// that none of them runs alone at the end.
+pub fn all() -> Vec<&'static Test> {
+    let mut tests: Vec<&Test> = TESTS.iter().collect();
+    tests.sort_by_key(|test| (Reverse(test.times), test.leaves == Leaves::Clean, test.name()));
+    tests
 }

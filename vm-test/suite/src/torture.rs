@@ -8,7 +8,8 @@
 //! run or refused, the last wake was answered, each event was delivered, and each thread has led a
 //! life that can be. Between rounds the demo is loaded and unloaded while CPUs go on toggling.
 
-use crate::tests::{samples, suspend};
+use crate::tests::samples;
+use crate::tests::smpboot::suspend;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use cli::{Options, exit, progress, say};
@@ -66,7 +67,11 @@ const DEFER: &str = "/sys/kernel/debug/rust_rcuc/version";
 
 /// Loaded and unloaded at random in each round.
 fn reloaded() -> impl Iterator<Item = &'static str> {
-    samples::names().filter(|name| *name != STOPPER).chain(["rust_percpu_workqueue"])
+    samples::SAMPLES
+        .iter()
+        .copied()
+        .filter(|name| *name != STOPPER)
+        .chain(["rust_percpu_workqueue"])
 }
 
 /// What was done, and what came of it.

@@ -3,9 +3,9 @@
 //! Tasks of the guest: kernel threads, programs, calls in processes of their own.
 
 use super::calls::read;
-use super::{DEFAULT_LIMIT, text};
+use super::{DEFAULT_LIMIT, accepted, text};
 use crate::Vm;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use std::time::Duration;
 use wire::{Call, Exit, TaskEnd, Value};
@@ -90,6 +90,15 @@ impl Task<'_> {
     pub fn kill(self, limit: Duration) -> Result<TaskEnd> {
         self.vm.call(Call::Kill { pid: self.pid, signal: Signal::SIGKILL as i32 })?;
         self.wait(limit)
+    }
+
+    /// Waits for the process to make its call, and takes the answer as [`Vm::call`] does.
+    pub fn answer(self, limit: Duration) -> Result<Value> {
+        let doing = format!("the call of process {}", self.pid);
+        match self.wait(limit)? {
+            TaskEnd::Answered(answer) => accepted(doing, *answer),
+            TaskEnd::Died(exit) => bail!("the process that was to make a call died: {exit:?}"),
+        }
     }
 
     /// Waits for its end.

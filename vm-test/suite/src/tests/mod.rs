@@ -1,56 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The suite: a table of tests in each file.
+//! The tests. The folders mirror what they test: `rust/kernel/`, the demo, the samples, the work
+//! queue, and the harness itself.
 
-mod checkers;
-mod events;
-mod holes;
-mod hotplug;
-mod input;
-mod kunit;
-mod memory;
-mod misuse;
-mod model;
+mod cpu;
+mod debugfs;
+mod demo;
+pub mod harness;
+mod module_scope;
+mod percpu;
 mod percpu_workqueue;
-mod picture;
-pub mod program;
-mod registration;
-mod rollback;
-mod runner;
 pub mod samples;
 mod security;
-pub mod suspend;
+pub mod smpboot;
+mod test_modules;
 mod third_party;
-mod unload;
-mod wake;
-
-use crate::test::Test;
-
-pub fn all() -> Vec<&'static Test> {
-    [
-        // What takes longest is not to be alone at the end.
-        memory::TESTS,
-        runner::TESTS,
-        registration::TESTS,
-        hotplug::TESTS,
-        rollback::TESTS,
-        wake::TESTS,
-        input::TESTS,
-        events::TESTS,
-        picture::TESTS,
-        unload::TESTS,
-        percpu_workqueue::TESTS,
-        misuse::TESTS,
-        holes::TESTS,
-        model::TESTS,
-        checkers::TESTS,
-        kunit::TESTS,
-        suspend::TESTS,
-        security::TESTS,
-        third_party::TESTS,
-    ]
-    .into_iter()
-    .chain(samples::SAMPLES.iter().map(|(_, tests)| *tests))
-    .flatten()
-    .collect()
-}
+mod wait;

@@ -3,8 +3,7 @@
 //! The work queue of `percpu_workqueue/`: each item that is queued is run, cancelled or refused, once.
 
 use super::samples::{Class, Sample, class, logged};
-use crate::test::Test;
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use host::Vm;
 use host::errors::refused;
 use host::guest::calls::{offline, online, read, rmmod, write};
@@ -12,112 +11,8 @@ use host::guest::{DEFAULT_LIMIT, Task, text};
 use nix::errno::Errno;
 use std::ops::Add;
 use std::time::Duration;
-use wire::{Call, TaskEnd, Until, Value};
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "percpu_workqueue::runs_where_it_should",
-        "each item runs once, on the CPU that it was queued for; also one that was made at compile time",
-        runs_where_it_should,
-    ),
-    Test::new(
-        "percpu_workqueue::twice_is_once",
-        "an item that is queued again before it runs runs once; while it runs, it is queued for once more",
-        twice_is_once,
-    ),
-    Test::new(
-        "percpu_workqueue::queues_itself",
-        "a work function that queues itself again runs so often more, and CPUs go meanwhile",
-        queues_itself,
-    ),
-    Test::new(
-        "percpu_workqueue::sleeping_work",
-        "items of one CPU that sleep run one after the other, those of others at the same time",
-        sleeping_work,
-    ),
-    Test::new(
-        "percpu_workqueue::delayed",
-        "a delayed item is pending all the time, does not run before its time, and does then, or when it is waited for",
-        delayed,
-    ),
-    Test::new(
-        "percpu_workqueue::mod_delayed",
-        "mod_delayed_work brings a far time near, for which the CPU's timer is set anew, and a near one far, and queues what is not pending",
-        mod_delayed,
-    ),
-    Test::new(
-        "percpu_workqueue::cancel",
-        "cancel takes back what is pending, delayed or not, and nothing that runs",
-        cancel,
-    ),
-    Test::new(
-        "percpu_workqueue::cancel_sync",
-        "cancel_sync comes back when the item has ended, and meanwhile nobody can queue it, itself included",
-        cancel_sync,
-    ),
-    Test::new(
-        "percpu_workqueue::flush",
-        "flush_work and flush come back when what was queued has run, and not before",
-        flush,
-    ),
-    Test::new(
-        "percpu_workqueue::flush_beside_mod_delayed",
-        "flush returns when the pending items are modified: they count as queued anew",
-        flush_beside_mod_delayed,
-    ),
-    Test::new(
-        "percpu_workqueue::sleeps",
-        "a work function sleeps as long as it wants, but a CPU that goes does not wait for that",
-        sleeps,
-    ),
-    Test::new(
-        "percpu_workqueue::not_on_two_cpus",
-        "an item that runs on one CPU and is queued on another waits, and then runs there",
-        not_on_two_cpus,
-    ),
-    Test::new(
-        "percpu_workqueue::cannot_wait_for_itself",
-        "a work function that flushes or cancels itself, or flushes the queue, gets EDEADLK",
-        cannot_wait_for_itself,
-    ),
-    Test::new(
-        "percpu_workqueue::offline_wait",
-        "items of a CPU that is down wait for it, delayed ones too, and can be cancelled meanwhile",
-        offline_wait,
-    ),
-    Test::new(
-        "percpu_workqueue::offline_move",
-        "items of a CPU that goes down run elsewhere, in time, and so do those that are queued for it then",
-        offline_move,
-    ),
-    Test::new(
-        "percpu_workqueue::offline_refuse",
-        "items of a CPU that goes down are given back, and to queue one for it is ENODEV",
-        offline_refuse,
-    ),
-    Test::new(
-        "percpu_workqueue::rmmod_drains",
-        "rmmod runs what is queued, also what is delayed, or gives it back if its CPU is offline",
-        rmmod_drains,
-    ),
-    Test::new(
-        "percpu_workqueue::torture",
-        "with all operations on all queues at random, while CPUs go and come, queued = run + cancelled + refused",
-        torture,
-    ),
-    Test::new(
-        "percpu_workqueue::storm",
-        "timers and tasks use all queues at once while CPUs go offline and online: queued = run + cancelled + refused",
-        |vm| storm(vm, "storm=1"),
-    )
-    .long(),
-    Test::new(
-        "percpu_workqueue::storm_of_hard_timers",
-        "the same with timers that queue in hard-irq context",
-        |vm| storm(vm, "storm=2"),
-    )
-    .long(),
-];
+use suite_macros::vm_test;
+use wire::{Call, Until, Value};
 
 const MODULE: &str = "rust_percpu_workqueue";
 
@@ -229,6 +124,9 @@ fn all_ran(counts: Counts, times: u64) {
     assert_eq!(counts, Counts { queued: n, run: n, here: n, ..counts }, "of {n}");
 }
 
+/// Each item runs once, on the CPU that it was queued for, even an item that was made at compile
+/// time.
+#[vm_test]
 fn runs_where_it_should(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         let prefix = format!("rust_wq_{}", &queue.name[..1]);
@@ -262,6 +160,8 @@ fn runs_where_it_should(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// An item that is queued again before it runs runs once; queued while it runs, it runs once more.
+#[vm_test]
 fn twice_is_once(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         queue.hold(1)?;
@@ -280,6 +180,9 @@ fn twice_is_once(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// A work function that queues itself again runs that many times, even while CPUs go offline and
+/// online.
+#[vm_test]
 fn queues_itself(vm: &Vm) -> Result<()> {
     const TIMES: u64 = 2000;
     for queue in Queue::load(vm)? {
@@ -302,6 +205,8 @@ fn queues_itself(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// Sleeping items of one CPU run one after the other, those of different CPUs at the same time.
+#[vm_test]
 fn sleeping_work(vm: &Vm) -> Result<()> {
     let [queue, ..] = Queue::load(vm)?;
     for cpu in [1, 2] {
@@ -322,6 +227,8 @@ fn sleeping_work(vm: &Vm) -> Result<()> {
 /// So far away that no test meets it.
 const FAR: &str = "3600000";
 
+/// A delayed item stays pending until its time, and runs then or when it is flushed.
+#[vm_test]
 fn delayed(vm: &Vm) -> Result<()> {
     // So that it is longer than the calls take that find the item pending.
     let ms = 300 * vm.built_with().slowness();
@@ -356,6 +263,9 @@ fn uptime(vm: &Vm) -> Result<f64> {
     Ok(uptime.split(' ').next().unwrap_or_default().parse()?)
 }
 
+/// mod_delayed_work shortens a delay, for which the CPU's timer is set anew, extends one, and
+/// queues an item that is not pending.
+#[vm_test]
 fn mod_delayed(vm: &Vm) -> Result<()> {
     let ms = 100 * vm.built_with().slowness();
     for queue in Queue::load(vm)? {
@@ -384,6 +294,8 @@ fn mod_delayed(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// cancel takes back a pending item, delayed or not, and leaves a running one alone.
+#[vm_test]
 fn cancel(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         queue.hold(1)?;
@@ -410,14 +322,6 @@ fn cancel(vm: &Vm) -> Result<()> {
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a call in a task of its own came back with.
-fn answered(end: TaskEnd) -> Result<Value> {
-    match end {
-        TaskEnd::Answered(answer) => answer.map_err(|errno| anyhow!("a task: errno {errno}")),
-        TaskEnd::Died(exit) => bail!("a task died: {exit:?}"),
-    }
-}
-
 /// A call in a task of its own, which has begun to wait.
 fn waiting(vm: &Vm, call: Call) -> Result<Task<'_>> {
     let task = vm.spawn(call)?;
@@ -434,6 +338,9 @@ fn last_read(value: Value) -> Result<u64> {
     }
 }
 
+/// cancel_sync returns when the item has ended; until then nothing can queue it, not even its own
+/// function.
+#[vm_test]
 fn cancel_sync(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         queue.hold(1)?;
@@ -450,7 +357,7 @@ fn cancel_sync(vm: &Vm) -> Result<()> {
         assert_eq!(refused(queue.write("queue", "1"))?, Errno::ECANCELED);
         assert_eq!(queue.counts(1)?.run, 0);
         queue.release()?;
-        let value = answered(task.wait(PATIENCE)?)?;
+        let value = task.answer(PATIENCE)?;
         assert!(last_read(value)? > 0, "it did not wait");
         // The others may have been queued in between, and queue themselves.
         queue.write("cancel_sync", "1")?;
@@ -466,6 +373,8 @@ fn cancel_sync(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// flush_work and flush return when everything queued before them has run, and not earlier.
+#[vm_test]
 fn flush(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         let run = queue.file("cpu1/run");
@@ -473,7 +382,7 @@ fn flush(vm: &Vm) -> Result<()> {
         let run_after = |what: &str| {
             let task = waiting(vm, Call::Batch { calls: vec![queue.call(what, "1"), read(&run)] })?;
             queue.release()?;
-            last_read(answered(task.wait(PATIENCE)?)?)
+            last_read(task.answer(PATIENCE)?)
         };
         for (round, what) in ["flush", "flush_work"].into_iter().enumerate() {
             queue.hold(1)?;
@@ -503,6 +412,8 @@ fn flush(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// A work function can sleep for any time, and does not delay its CPU going offline.
+#[vm_test]
 fn sleeps(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         // A CPU that goes does not wait for the hour.
@@ -531,6 +442,8 @@ fn sleeps(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// An item that runs on one CPU and is queued on another waits, and then runs there.
+#[vm_test]
 fn not_on_two_cpus(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         queue.hold(1)?;
@@ -561,6 +474,8 @@ fn not_on_two_cpus(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// A work function that flushes or cancels itself, or flushes the queue, gets EDEADLK.
+#[vm_test]
 fn cannot_wait_for_itself(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         for round in 1..=3 {
@@ -571,6 +486,8 @@ fn cannot_wait_for_itself(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// Items of an offline CPU wait for it, delayed ones too, and can be cancelled while they wait.
+#[vm_test]
 fn offline_wait(vm: &Vm) -> Result<()> {
     let [queue, ..] = Queue::load(vm)?;
     // What is pending when the CPU goes; the item that runs is not to hold it up.
@@ -615,6 +532,8 @@ fn offline_wait(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// Items of a CPU that goes offline run elsewhere, in time, and so do those queued for it later.
+#[vm_test]
 fn offline_move(vm: &Vm) -> Result<()> {
     let [_, queue, _] = Queue::load(vm)?;
     queue.hold(1)?;
@@ -658,6 +577,8 @@ fn offline_move(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// Items of a CPU that goes offline are given back, and queueing one for it fails with ENODEV.
+#[vm_test]
 fn offline_refuse(vm: &Vm) -> Result<()> {
     let [_, _, queue] = Queue::load(vm)?;
     queue.hold(1)?;
@@ -690,6 +611,8 @@ fn offline_refuse(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
+/// rmmod runs queued items, delayed ones too, or gives them back if their CPU is offline.
+#[vm_test]
 fn rmmod_drains(vm: &Vm) -> Result<()> {
     const ROUNDS: usize = 6;
     for round in 0..ROUNDS {
@@ -741,6 +664,8 @@ fn ends(vm: &Vm, name: &str, times: usize) -> Result<Vec<Counts>> {
     counts.collect()
 }
 
+/// flush returns while pending items are modified: a modified item counts as queued anew.
+#[vm_test]
 fn flush_beside_mod_delayed(vm: &Vm) -> Result<()> {
     let [queue, ..] = Queue::load(vm)?;
     vm.cpu(1).offline()?;
@@ -770,19 +695,33 @@ fn beside_hotplug(vm: &Vm, calls: Vec<Call>) -> Result<()> {
     let limit_ms = limit_ms(vm);
     let cycles = vm.spawn(Call::Repeat { times: 1_000_000, calls: toggles, limit_ms })?;
     let tasks = calls.into_iter().map(|call| vm.spawn(call)).collect::<Result<Vec<_>>>()?;
-    answered(cycles.wait(PATIENCE)?)?;
+    cycles.answer(PATIENCE)?;
     for cpu in cpus {
         if !vm.cpu(cpu).is_online()? {
             vm.cpu(cpu).online()?;
         }
     }
     for task in tasks {
-        answered(task.wait(PATIENCE)?)?;
+        task.answer(PATIENCE)?;
     }
     Ok(())
 }
 
-fn storm(vm: &Vm, params: &str) -> Result<()> {
+/// Timers and tasks use all queues at once while CPUs go offline and online: queued = run +
+/// cancelled + refused.
+#[vm_test(long)]
+fn storm(vm: &Vm) -> Result<()> {
+    storm_with(vm, "storm=1")
+}
+
+/// Timers in hard-irq context, tasks and hotplug at once lose nothing: queued = run + cancelled +
+/// refused.
+#[vm_test(long)]
+fn storm_of_hard_timers(vm: &Vm) -> Result<()> {
+    storm_with(vm, "storm=2")
+}
+
+fn storm_with(vm: &Vm, params: &str) -> Result<()> {
     vm.insmod(MODULE, params)?;
     let limit_ms = limit_ms(vm);
     let queues = QUEUES.map(|name| Queue { vm, name });
@@ -848,6 +787,9 @@ fn had(queues: &[Queue; 3], run: u64, cancelled: u64) -> Result<bool> {
     Ok(true)
 }
 
+/// With all operations on all queues at random, while CPUs go offline and online, queued = run +
+/// cancelled + refused.
+#[vm_test]
 fn torture(vm: &Vm) -> Result<()> {
     let queues = Queue::load(vm)?;
     // Once, unless the host is busy with other things.

@@ -3,7 +3,6 @@
 //! Who may do what, and what a hostile one can do to the kernel: nothing.
 
 use super::samples;
-use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use cli::note;
 use demo_module::{Demo, FOLDER, MODULE, WAKE};
@@ -14,59 +13,26 @@ use host::machine::kernel::{KASAN, LOCKDOWN, MODULE_SIG};
 use host::{Config, Vm};
 use nix::errno::Errno;
 use nix::sys::signal::Signal;
-use wire::{Call, Tally, TaskEnd, Value};
+use suite_macros::vm_test;
+use wire::{Call, Tally, Value};
 
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "security::nothing_for_users",
-        "who is not root can read and write no file, stop no CPU, kill no thread, load and unload no module",
-        nothing_for_users,
-    ),
-    Test::new(
-        "security::no_pointers",
-        "no file and no line of the log has an address of the kernel",
-        no_pointers,
-    ),
-    Test::new(
-        "security::any_input",
-        "1,000 times anything is written to the files that take input, and all goes on",
-        |vm| any_input(vm, 1_000),
-    ),
-    Test::new(
-        "security::a_hundred_thousand_inputs",
-        "100,000 times anything is written to the files that take input, and all goes on",
-        |vm| any_input(vm, 100_000),
-    )
-    .long(),
-    Test::new(
-        "security::lockdown_wants_signatures",
-        "under lockdown, no module is loaded that is not signed",
-        lockdown,
-    )
-    .needs(&[LOCKDOWN])
-    .on(Config::smp(2).word("lockdown=integrity"))
-    .long(),
-    Test::new(
-        "security::lockdown_lets_watch",
-        "under lockdown, a signed module is loaded; its files can be read, and none that could be written is opened",
-        lockdown_lets_watch,
-    )
-    .needs(&[MODULE_SIG, KASAN, LOCKDOWN])
-    .on(Config::smp(2).word("lockdown=integrity")),
-    Test::new(
-        "security::signed_modules_only",
-        "where signatures are enforced, signed modules work; none that is not signed or was changed is loaded",
-        signed_modules_only,
-    )
-    .needs(&[MODULE_SIG, KASAN]) // the debug kernel's key is at hand
-    .on(Config::smp(2).word("module.sig_enforce=1")),
-];
+/// 1,000 writes of arbitrary input to the writable files leave everything working.
+#[vm_test]
+fn any_input(vm: &Vm) -> Result<()> {
+    write_anything(vm, 1_000)
+}
+
+/// 100,000 writes of arbitrary input to the writable files leave everything working.
+#[vm_test(long)]
+fn a_hundred_thousand_inputs(vm: &Vm) -> Result<()> {
+    write_anything(vm, 100_000)
+}
 
 const USER: u32 = 1000;
 
 /// All modules that one may load and leave to their users.
 fn modules() -> impl DoubleEndedIterator<Item = &'static str> {
-    [MODULE, "rust_percpu_workqueue"].into_iter().chain(samples::names())
+    [MODULE, "rust_percpu_workqueue"].into_iter().chain(samples::SAMPLES.iter().copied())
 }
 
 /// Paths below the folders of all our modules.
@@ -84,13 +50,13 @@ fn files(vm: &Vm, that: &[&str]) -> Result<Vec<String>> {
 /// What each of the calls gave, when that user made them.
 fn answers(vm: &Vm, uid: u32, calls: Vec<Call>) -> Result<Vec<Result<(), Errno>>> {
     let call = Call::As { uid, call: Box::new(Call::Batch { calls }) };
-    let TaskEnd::Answered(answer) = vm.spawn(call)?.wait(DEFAULT_LIMIT)? else {
-        bail!("the user died")
-    };
-    let Ok(Value::Batch(answers)) = *answer else { bail!("{answer:?}") };
+    let Value::Batch(answers) = vm.spawn(call)?.answer(DEFAULT_LIMIT)? else { bail!("no batch") };
     Ok(answers.into_iter().map(|a| a.map(drop).map_err(Errno::from_raw)).collect())
 }
 
+/// A user who is not root can read and write no file, take no CPU offline, kill no thread, load and
+/// unload no module.
+#[vm_test]
 fn nothing_for_users(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let before = demo.all_counts()?;
@@ -124,6 +90,8 @@ fn nothing_for_users(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// No file and no line of the log contains a kernel address.
+#[vm_test]
 fn no_pointers(vm: &Vm) -> Result<()> {
     load_all(vm)?;
     vm.write(WAKE, "all")?;
@@ -195,7 +163,7 @@ const WORDS: &[&str] = &[
     "1 0 100",
 ];
 
-fn any_input(vm: &Vm, times: u32) -> Result<()> {
+fn write_anything(vm: &Vm, times: u32) -> Result<()> {
     load_all(vm)?;
     let paths = files(vm, &["-perm", "-200"])?;
     ensure!(paths.len() > 10, "only {} files take input", paths.len());
@@ -230,7 +198,9 @@ fn assert_locked_down(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn lockdown(vm: &Vm) -> Result<()> {
+/// Under lockdown, no unsigned module can be loaded.
+#[vm_test(needs = &[LOCKDOWN], machine = Config::smp(2).word("lockdown=integrity"), long)]
+fn lockdown_wants_signatures(vm: &Vm) -> Result<()> {
     assert_locked_down(vm)?;
     // The debug kernel's are signed.
     let unsigned = "tail -c 28 $0 | grep -q appended && head -c -28 $0 || cat $0";
@@ -239,6 +209,12 @@ fn lockdown(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// Under lockdown, a signed module is loaded; its files can be read, and no writable one can be
+/// opened.
+#[vm_test(
+    needs = &[MODULE_SIG, KASAN, LOCKDOWN],
+    machine = Config::smp(2).word("lockdown=integrity"),
+)]
 fn lockdown_lets_watch(vm: &Vm) -> Result<()> {
     assert_locked_down(vm)?;
     let demo = Demo::load(vm)?;
@@ -249,6 +225,8 @@ fn lockdown_lets_watch(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// Where signatures are enforced, signed modules work; no unsigned or changed one can be loaded.
+#[vm_test(needs = &[MODULE_SIG, KASAN], machine = Config::smp(2).word("module.sig_enforce=1"))]
 fn signed_modules_only(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     demo.wake("0")?;

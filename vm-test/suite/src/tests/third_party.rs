@@ -1,77 +1,68 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Other people's tests, unmodified, while our modules are loaded and busy. Their verdict counts, and
-//! ours: no splat, and the books of our threads balance.
+//! Other people's tests, unmodified, while our modules are loaded and busy. Their verdict counts,
+//! and ours: no splat, and the books of our threads balance.
 //!
-//! The kernel's source has most of them. `stress-ng --cpu-online`, from Debian, is a load, no judge: that
-//! CPUs are back it does not look. LTP comes with neither: whoever has it names it (`LTP=`).
+//! The kernel's source has most of them. `stress-ng --cpu-online`, from Debian, is a load, no
+//! judge: that CPUs are back it does not look. LTP comes with neither: whoever has it names it
+//! (`LTP=`).
 
 use super::samples;
-use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use cli::note;
 use demo_module::{Demo, PERIOD};
 use host::machine::kernel::{LOCK_TORTURE, RCU_TORTURE};
 use host::{Vm, clock};
 use std::time::Duration;
+use suite_macros::vm_test;
 use wire::{Call, Exit, Value};
 
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "third_party::selftests_cpu_hotplug",
-        "selftests/cpu-hotplug/cpu-on-off-test.sh passes, for one CPU and for all",
-        selftests,
-    )
-    .third_party("selftests"),
-    Test::new("third_party::scftorture", "scftorture passes with CPU hotplug", |vm| {
-        torture(vm, "scftorture", "onoff_interval=20 stat_interval=2")
-    })
-    .third_party("modules"),
-    Test::new(
-        "third_party::locktorture_mutex",
-        "locktorture passes with mutexes and CPU hotplug",
-        |vm| locktorture(vm, "mutex_lock"),
-    )
-    .third_party("modules"),
-    Test::new(
-        "third_party::locktorture_percpu_rwsem",
-        "locktorture passes with what CPU hotplug itself is locked by",
-        |vm| locktorture(vm, "percpu_rwsem_lock"),
-    )
-    .third_party("modules"),
-    Test::new("third_party::rcutorture", "rcutorture passes with CPU hotplug", |vm| {
-        vm.expect_warning("-test grace-period state: ");
-        vm.expect_warning("mem_dump_obj(");
-        // Its statistics call a writer stuck that has not moved since the last ones. It rests for 5 s at a
-        // time (`stutter`): they are to come less often than that, as they do by themselves.
-        torture(vm, "rcutorture", "onoff_interval=20 n_barrier_cbs=2 fwd_progress=0")
-    })
-    .needs(&[RCU_TORTURE])
-    .third_party("modules"),
-    Test::new("third_party::stress_ng", "threads follow stress-ng --cpu-online", stress_ng)
-        .third_party("bin/stress-ng"),
-    Test::new(
-        "third_party::ltp_cpuhotplug02",
-        "LTP's cpuhotplug02 passes: a process leaves the CPU that goes",
-        |vm| {
-            vm.expect_warning("no longer affine to cpu");
-            ltp(vm, "cpuhotplug02.sh -c 1 -l 3")
-        },
-    )
-    .third_party("ltp"),
-    Test::new(
-        "third_party::ltp_cpuhotplug03",
-        "LTP's cpuhotplug03 passes: processes come to the CPU that comes",
-        |vm| ltp(vm, "cpuhotplug03.sh -c 1 -l 2"),
-    )
-    .third_party("ltp"),
-    Test::new(
-        "third_party::ltp_cpuhotplug04",
-        "LTP's cpuhotplug04 passes: all CPUs go but the last",
-        |vm| ltp(vm, "cpuhotplug04.sh -l 1"),
-    )
-    .third_party("ltp"),
-];
+/// scftorture passes with CPU hotplug.
+#[vm_test(third_party = "modules")]
+fn scftorture(vm: &Vm) -> Result<()> {
+    torture(vm, "scftorture", "onoff_interval=20 stat_interval=2")
+}
+
+/// locktorture passes with mutexes and CPU hotplug.
+#[vm_test(third_party = "modules")]
+fn locktorture_mutex(vm: &Vm) -> Result<()> {
+    locktorture(vm, "mutex_lock")
+}
+
+/// locktorture passes with CPU hotplug and the kind of lock that protects CPU hotplug.
+#[vm_test(third_party = "modules")]
+fn locktorture_percpu_rwsem(vm: &Vm) -> Result<()> {
+    locktorture(vm, "percpu_rwsem_lock")
+}
+
+/// rcutorture passes with CPU hotplug.
+#[vm_test(needs = &[RCU_TORTURE], third_party = "modules")]
+fn rcutorture(vm: &Vm) -> Result<()> {
+    vm.expect_warning("-test grace-period state: ");
+    vm.expect_warning("mem_dump_obj(");
+    // Its statistics call a writer stuck that has not moved since the last ones. It rests for 5 s
+    // at a time (`stutter`): they are to come less often than that, as they do by themselves.
+    torture(vm, "rcutorture", "onoff_interval=20 n_barrier_cbs=2 fwd_progress=0")
+}
+
+/// LTP's cpuhotplug02 passes: a process leaves the CPU that goes offline.
+#[vm_test(third_party = "ltp")]
+fn ltp_cpuhotplug02(vm: &Vm) -> Result<()> {
+    vm.expect_warning("no longer affine to cpu");
+    ltp(vm, "cpuhotplug02.sh -c 1 -l 3")
+}
+
+/// LTP's cpuhotplug03 passes: processes move to the CPU that comes online.
+#[vm_test(third_party = "ltp")]
+fn ltp_cpuhotplug03(vm: &Vm) -> Result<()> {
+    ltp(vm, "cpuhotplug03.sh -c 1 -l 2")
+}
+
+/// LTP's cpuhotplug04 passes: all CPUs but the last go offline.
+#[vm_test(third_party = "ltp")]
+fn ltp_cpuhotplug04(vm: &Vm) -> Result<()> {
+    ltp(vm, "cpuhotplug04.sh -l 1")
+}
 
 /// For how long, on a kernel as fast as the stock one.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -81,7 +72,7 @@ const OFFLINES: u64 = 20;
 
 /// Our modules, which have a thread on every CPU.
 fn busy_modules() -> impl Iterator<Item = &'static str> {
-    samples::names().chain(["rust_percpu_workqueue"])
+    samples::SAMPLES.iter().copied().chain(["rust_percpu_workqueue"])
 }
 
 /// Times the kernel's slowness: other people's tasks are to get something done beside them.
@@ -115,7 +106,9 @@ fn script(vm: &Vm, command: &str) -> Result<()> {
     passes(vm, &format!("/bin/env PATH=/ltp:/bin:/sbin /bin/bash {command}"))
 }
 
-fn selftests(vm: &Vm) -> Result<()> {
+/// selftests/cpu-hotplug/cpu-on-off-test.sh passes, for one CPU and for all.
+#[vm_test(third_party = "selftests")]
+fn selftests_cpu_hotplug(vm: &Vm) -> Result<()> {
     let demo = busy(vm)?;
     for arguments in ["", "-a"] {
         script(vm, &format!("/selftests/cpu-on-off-test.sh {arguments}"))?;
@@ -130,7 +123,10 @@ fn ltp(vm: &Vm, command: &str) -> Result<()> {
     done(vm, demo)
 }
 
+/// The threads follow the CPUs during stress-ng --cpu-online.
+///
 /// Two tasks, each of which toggles whatever CPU it likes.
+#[vm_test(third_party = "bin/stress-ng")]
 fn stress_ng(vm: &Vm) -> Result<()> {
     // It binds its tasks to CPUs that then go offline.
     vm.expect_warning("no longer affine to cpu");

@@ -3,47 +3,15 @@
 //! `rust_cpu_stop`: all work is answered, whatever the CPUs do.
 
 use super::Sample;
-use crate::test::Test;
 use anyhow::{Result, bail};
 use host::Vm;
 use host::errors::refused;
+use host::guest::Task;
 use host::guest::calls::{insmod, write};
 use nix::errno::Errno;
 use std::time::Duration;
-use wire::{Call, Rounds, Stopped, TaskEnd, Value};
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "cpu_stop::runs_where_it_should",
-        "right after insmod, work runs on each of the chosen CPUs, there and nowhere else",
-        runs_where_it_should,
-    ),
-    Test::new(
-        "cpu_stop::offline_is_refused",
-        "work for an offline CPU is refused at once, and runs when the CPU is online again",
-        offline_is_refused,
-    ),
-    Test::new(
-        "cpu_stop::absent_is_refused",
-        "a CPU that was offline at insmod has no stopper, and gets one when it comes online",
-        absent_is_refused,
-    ),
-    Test::new(
-        "cpu_stop::no_job_is_lost",
-        "all work of many callers either runs or is refused while CPUs go offline and online",
-        no_job_is_lost,
-    ),
-    Test::new(
-        "cpu_stop::rmmod_while_busy",
-        "callers keep the module until they have their answers; then rmmod unloads it",
-        rmmod_while_busy,
-    ),
-    Test::new(
-        "cpu_stop::self_parking_cycles",
-        "a self-parking thread works after 100 offline/online cycles of its CPU (25 on a slow kernel)",
-        self_parking_cycles,
-    ),
-];
+use suite_macros::vm_test;
+use wire::{Call, Rounds, Stopped, Value};
 
 const MODULE: &str = "rust_cpu_stop";
 
@@ -72,6 +40,8 @@ fn is_up(sample: &Sample, cpu: u32) -> Result<()> {
     sample.until(&format!("cpu{cpu}/up"), 1)
 }
 
+/// Right after insmod, work runs on each of the chosen CPUs, there and nowhere else.
+#[vm_test]
 fn runs_where_it_should(vm: &Vm) -> Result<()> {
     for _ in 0..10 {
         let stop = write("/sys/kernel/debug/rust_cpu_stop/stop", "all");
@@ -100,6 +70,8 @@ fn runs_where_it_should(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// Work for an offline CPU is refused at once, and runs when the CPU is online again.
+#[vm_test]
 fn offline_is_refused(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     vm.cpu(3).offline()?;
@@ -116,6 +88,8 @@ fn offline_is_refused(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// A CPU that was offline at insmod has no stopper, and gets one when it comes online.
+#[vm_test]
 fn absent_is_refused(vm: &Vm) -> Result<()> {
     vm.cpu(2).offline()?;
     let sample = Sample::load(vm, MODULE)?;
@@ -138,16 +112,15 @@ fn caller(sample: &Sample, pause_us: u64, limit_ms: u64) -> Call {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What made a caller end.
-fn rounds(end: TaskEnd) -> Result<Rounds> {
-    match end {
-        TaskEnd::Answered(answer) => match *answer {
-            Ok(Value::Rounds(rounds)) => Ok(rounds),
-            other => bail!("a caller got {other:?}"),
-        },
-        TaskEnd::Died(exit) => bail!("a caller died: {exit:?}"),
+fn rounds(caller: Task<'_>) -> Result<Rounds> {
+    match caller.answer(PATIENCE)? {
+        Value::Rounds(rounds) => Ok(rounds),
+        other => bail!("a caller got {other:?}"),
     }
 }
 
+/// All work of many callers either runs or is refused while CPUs go offline and online.
+#[vm_test]
 fn no_job_is_lost(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     // So that there is a queue when a CPU goes down.
@@ -163,7 +136,7 @@ fn no_job_is_lost(vm: &Vm) -> Result<()> {
     }
     for caller in callers {
         // CPU 0 is up all the time: no list of all CPUs is refused.
-        let rounds = rounds(caller.wait(PATIENCE)?)?;
+        let rounds = rounds(caller)?;
         assert_eq!(rounds.stopped, Some(Stopped::Limit));
         assert!(rounds.done > 10, "{rounds:?}");
     }
@@ -177,6 +150,8 @@ fn no_job_is_lost(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// Callers keep the module until they have their answers; then rmmod unloads it.
+#[vm_test]
 fn rmmod_while_busy(vm: &Vm) -> Result<()> {
     for offline in [None, Some(2)] {
         let sample = Sample::load(vm, MODULE)?;
@@ -193,7 +168,7 @@ fn rmmod_while_busy(vm: &Vm) -> Result<()> {
         }
         for caller in callers {
             // ENXIO: the folder is still there, and the module on its way.
-            match rounds(caller.wait(PATIENCE)?)?.stopped {
+            match rounds(caller)?.stopped {
                 Some(Stopped::Failed { call: 0, errno }) => {
                     let errno = Errno::from_raw(errno);
                     assert!(matches!(errno, Errno::ENOENT | Errno::ENXIO), "{errno}");
@@ -209,6 +184,8 @@ fn rmmod_while_busy(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// A self-parking thread works after 100 offline/online cycles of its CPU (25 on a slow kernel).
+#[vm_test]
 fn self_parking_cycles(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let cpus = vm.hotpluggable()?;

@@ -3,57 +3,14 @@
 //! `rust_cpuhp`: a ladder of steps per CPU, and the way back when one of them fails.
 
 use super::Sample;
-use crate::test::Test;
 use anyhow::Result;
 use host::Vm;
 use host::errors::refused;
 use host::guest::calls::{insmod, rmmod, write};
 use nix::errno::Errno;
 use std::time::Duration;
-use wire::{Call, TaskEnd};
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "cpuhp::walks_up_and_down",
-        "a write to target takes the steps in order, each once, and returns after the last",
-        walks_up_and_down,
-    ),
-    Test::new(
-        "cpuhp::rolls_back",
-        "each step that fails, up or down, is undone to where the walk began, and the write fails",
-        rolls_back,
-    ),
-    Test::new(
-        "cpuhp::offline_goes_down_and_online_climbs_back",
-        "a CPU that goes offline takes back its steps; back online, it walks to its target again",
-        offline_goes_down_and_online_climbs_back,
-    ),
-    Test::new(
-        "cpuhp::resume_fails",
-        "a step that fails after an online leaves the CPU at 0, and the next write walks up again",
-        resume_fails,
-    ),
-    Test::new(
-        "cpuhp::asked_while_it_climbs",
-        "a request during the walk to the old target is served next",
-        asked_while_it_climbs,
-    ),
-    Test::new(
-        "cpuhp::offline_in_the_middle",
-        "a caller gets ENODEV when its CPU goes offline during the walk, which ends at 0",
-        offline_in_the_middle,
-    ),
-    Test::new(
-        "cpuhp::busy_with_hotplug",
-        "callers get their answers while steps fail and CPUs go offline and online; no step is lost",
-        busy_with_hotplug,
-    ),
-    Test::new(
-        "cpuhp::malformed_input",
-        "an invalid step is refused and changes nothing",
-        malformed_input,
-    ),
-];
+use suite_macros::vm_test;
+use wire::Call;
 
 const MODULE: &str = "rust_cpuhp";
 const TOP: u64 = 3;
@@ -77,6 +34,8 @@ fn steps_since(sample: &Sample, cpu: u32, before: u64) -> Result<u64> {
     Ok(sample.number(&format!("cpu{cpu}/steps"))? - before)
 }
 
+/// A write to target takes the steps in order, each once, and returns after the last.
+#[vm_test]
 fn walks_up_and_down(vm: &Vm) -> Result<()> {
     // Right after insmod, for the threads of CPUs that are online must be up then.
     for _ in 0..10 {
@@ -110,6 +69,8 @@ fn walks_up_and_down(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// Each step that fails, up or down, is undone to where the walk began, and the write fails.
+#[vm_test]
 fn rolls_back(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     for (from, target) in [(0, TOP), (TOP, 0)] {
@@ -129,6 +90,8 @@ fn rolls_back(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// A CPU that goes offline takes back its steps; back online, it walks to its target again.
+#[vm_test]
 fn offline_goes_down_and_online_climbs_back(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let targets = [3, 3, 2, 0];
@@ -154,6 +117,8 @@ fn offline_goes_down_and_online_climbs_back(vm: &Vm) -> Result<()> {
     vm.cpu(2).online()
 }
 
+/// A step that fails after an online leaves the CPU at 0, and the next write walks up again.
+#[vm_test]
 fn resume_fails(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     go(&sample, 3, 3)?;
@@ -167,6 +132,8 @@ fn resume_fails(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// A request during the walk to the old target is served next.
+#[vm_test]
 fn asked_while_it_climbs(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     go(&sample, 3, 3)?;
@@ -181,6 +148,8 @@ fn asked_while_it_climbs(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// A caller gets ENODEV when its CPU goes offline during the walk, which ends at 0.
+#[vm_test]
 fn offline_in_the_middle(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     go(&sample, 2, TOP)?;
@@ -191,14 +160,15 @@ fn offline_in_the_middle(vm: &Vm) -> Result<()> {
     vm.cpu(2).offline()?;
     are_at(&sample, [0, 0, 0, 0])?;
     for caller in [waits, queues] {
-        let end = caller.wait(Duration::from_secs(10))?;
-        assert_eq!(end, TaskEnd::Answered(Box::new(Err(Errno::ENODEV as i32))));
+        assert_eq!(refused(caller.answer(Duration::from_secs(10)))?, Errno::ENODEV);
     }
     vm.cpu(2).online()?;
     comes_to(&sample, 2, TOP)?;
     sample.unload()
 }
 
+/// Callers get their answers while steps fail and CPUs go offline and online; no step is lost.
+#[vm_test]
 fn busy_with_hotplug(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let walker = |cpu: u32| {
@@ -229,6 +199,8 @@ fn busy_with_hotplug(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// An invalid step is refused and changes nothing.
+#[vm_test]
 fn malformed_input(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     go(&sample, 1, 2)?;

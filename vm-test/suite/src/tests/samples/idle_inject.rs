@@ -3,42 +3,14 @@
 //! `rust_idle_inject`: CPUs are idle for the share of the time that was asked for.
 
 use super::{Class, Sample, class};
-use crate::test::Test;
 use anyhow::{Result, bail, ensure};
 use host::Vm;
 use host::guest::calls::read;
 use host::guest::{DEFAULT_LIMIT, text};
 use nix::errno::Errno;
 use std::time::{Duration, Instant};
+use suite_macros::vm_test;
 use wire::{Call, Value};
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "idle_inject::idle_share_follows",
-        "a busy task loses its CPU for the share of time that is injected, and has it otherwise",
-        idle_share_follows,
-    ),
-    Test::new(
-        "idle_inject::only_chosen_cpus",
-        "only the CPUs of the mask are made idle, by FIFO threads; after a stop none is",
-        only_chosen_cpus,
-    ),
-    Test::new(
-        "idle_inject::follows_hotplug",
-        "a CPU that was offline while idle is injected is made idle again when it is online",
-        follows_hotplug,
-    ),
-    Test::new(
-        "idle_inject::rmmod_while_injecting",
-        "rmmod ends it: with the timer on, threads idling, and a CPU offline",
-        rmmod_while_injecting,
-    ),
-    Test::new(
-        "idle_inject::malformed_input",
-        "an invalid duration or CPU list is refused and changes nothing",
-        malformed_input,
-    ),
-];
 
 const MODULE: &str = "rust_idle_inject";
 
@@ -90,6 +62,8 @@ fn cpu_time(stat: &str) -> Result<f64> {
 /// As long as the module is there.
 const BUSY: &str = "while [ -e /sys/module/rust_idle_inject ]; do :; done";
 
+/// A busy task loses its CPU for the share of time that is injected, and has it otherwise.
+#[vm_test]
 fn idle_share_follows(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let cpu = vm.cpus("online")?.last().unwrap().to_string();
@@ -128,6 +102,8 @@ fn idle_share_follows(vm: &Vm) -> Result<()> {
     busy.wait(Duration::from_secs(30)).map(drop)
 }
 
+/// Only the CPUs of the mask are made idle, by FIFO threads; after a stop none is.
+#[vm_test]
 fn only_chosen_cpus(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     start(&sample, "1-2", 5_000, 5_000)?;
@@ -153,6 +129,8 @@ fn only_chosen_cpus(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// A CPU that was offline while idle is injected is made idle again when it is online.
+#[vm_test]
 fn follows_hotplug(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     start(&sample, "all", 5_000, 5_000)?;
@@ -181,6 +159,8 @@ fn follows_hotplug(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// rmmod ends it: with the timer on, threads idling, and a CPU offline.
+#[vm_test]
 fn rmmod_while_injecting(vm: &Vm) -> Result<()> {
     for _ in 0..5 {
         let sample = Sample::load(vm, MODULE)?;
@@ -193,6 +173,8 @@ fn rmmod_while_injecting(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// An invalid duration or CPU list is refused and changes nothing.
+#[vm_test]
 fn malformed_input(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     sample.refuses(

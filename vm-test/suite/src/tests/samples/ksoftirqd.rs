@@ -3,40 +3,12 @@
 //! `rust_ksoftirqd`: what interrupts raise is run, whatever their CPU does.
 
 use super::{Class, Sample, class, logged};
-use crate::test::Test;
 use anyhow::{Context, Result, bail};
 use host::Vm;
 use host::guest::calls::rmmod;
 use nix::errno::Errno;
+use suite_macros::vm_test;
 use wire::Call;
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "ksoftirqd::vectors_run",
-        "each vector that interrupts raise is run as often as it was raised, on each CPU",
-        vectors_run,
-    ),
-    Test::new(
-        "ksoftirqd::timers_stop_when_idle",
-        "no CPU has a timer interrupt before vectors are to be raised, nor after the last is",
-        timers_stop_when_idle,
-    ),
-    Test::new(
-        "ksoftirqd::nothing_is_lost_while_cpus_go",
-        "another CPU takes over and runs the vectors that are pending on a CPU that goes offline",
-        nothing_is_lost_while_cpus_go,
-    ),
-    Test::new(
-        "ksoftirqd::rmmod_runs_what_is_left",
-        "rmmod, while interrupts raise and a CPU is offline, loses nothing",
-        rmmod_runs_what_is_left,
-    ),
-    Test::new(
-        "ksoftirqd::bad_input_is_refused",
-        "an invalid number raises nothing; a period that is too short is refused",
-        bad_input_is_refused,
-    ),
-];
 
 const MODULE: &str = "rust_ksoftirqd";
 const VECTORS: [&str; 3] = ["hi", "timer", "tasklet"];
@@ -58,6 +30,8 @@ fn sum(sample: &Sample, file: &str) -> Result<u64> {
     sample.vm.cpus("possible")?.into_iter().map(|cpu| of_cpu(sample, file, cpu)).sum()
 }
 
+/// Each vector that interrupts raise is run as often as it was raised, on each CPU.
+#[vm_test]
 fn vectors_run(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     sample.write("raise", 1000)?;
@@ -74,6 +48,8 @@ fn vectors_run(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// No CPU has a timer interrupt before vectors are to be raised, nor after the last is.
+#[vm_test]
 fn timers_stop_when_idle(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     // Of a period of 1 ms.
@@ -96,6 +72,8 @@ fn timers_stop_when_idle(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// Another CPU takes over and runs the vectors that are pending on a CPU that goes offline.
+#[vm_test]
 fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     sample.write("period_us", 100)?;
@@ -129,6 +107,8 @@ fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// rmmod, while interrupts raise and a CPU is offline, loses nothing.
+#[vm_test]
 fn rmmod_runs_what_is_left(vm: &Vm) -> Result<()> {
     let cpu = *vm.hotpluggable()?.last().context("no CPU can go offline")?;
     for round in 0..10 {
@@ -157,6 +137,8 @@ fn rmmod_runs_what_is_left(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// An invalid number raises nothing; a period that is too short is refused.
+#[vm_test]
 fn bad_input_is_refused(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     sample.refuses(

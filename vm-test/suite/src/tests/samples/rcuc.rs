@@ -3,42 +3,13 @@
 //! `rust_rcuc`: work waits for its grace period, and none of it is lost.
 
 use super::{Class, Sample, class, logged};
-use crate::test::Test;
 use anyhow::{Context, Result};
 use host::Vm;
 use host::guest::calls::{read, rmmod};
 use nix::errno::Errno;
 use std::time::Duration;
+use suite_macros::vm_test;
 use wire::Call;
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "rcuc::work_runs_on_its_cpu",
-        "work deferred on a CPU is run by its thread, which is of the lowest FIFO priority",
-        work_runs_on_its_cpu,
-    ),
-    Test::new(
-        "rcuc::readers_keep_their_version",
-        "no version is retired while a reader looks at it, under 400 updates",
-        readers_keep_their_version,
-    ),
-    Test::new(
-        "rcuc::parking_moves_the_queue",
-        "work that is queued on a CPU when it goes offline runs elsewhere; so does new work for it",
-        parking_moves_the_queue,
-    ),
-    Test::new(
-        "rcuc::nothing_is_lost_while_cpus_go",
-        "all deferred work is run while CPUs go offline and come online under load",
-        nothing_is_lost_while_cpus_go,
-    ),
-    Test::new(
-        "rcuc::rmmod_runs_what_is_left",
-        "rmmod returns when all work has run, with a CPU offline too",
-        rmmod_runs_what_is_left,
-    ),
-    Test::new("rcuc::bad_lists_are_refused", "an invalid CPU list defers nothing", bad_lists),
-];
 
 const MODULE: &str = "rust_rcuc";
 /// Read: an RCU reader. Written: defers work on these CPUs.
@@ -55,6 +26,8 @@ fn run_and_moved(sample: &Sample, cpu: u32) -> Result<[u64; 2]> {
     sample.numbers(["run", "moved"].map(|name| format!("cpu{cpu}/{name}")))
 }
 
+/// Work deferred on a CPU is run by its thread, which is of the lowest FIFO priority.
+#[vm_test]
 fn work_runs_on_its_cpu(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     for (n, cpu) in vm.cpus("online")?.into_iter().enumerate() {
@@ -67,6 +40,8 @@ fn work_runs_on_its_cpu(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// No version is retired while a reader looks at it, under 400 updates.
+#[vm_test]
 fn readers_keep_their_version(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let calls = vec![read(&sample.path(VERSION))];
@@ -82,6 +57,8 @@ fn readers_keep_their_version(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// Work that is queued on a CPU when it goes offline runs elsewhere; so does new work for it.
+#[vm_test]
 fn parking_moves_the_queue(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let cpu = *vm.hotpluggable()?.last().context("no CPU can go offline")?;
@@ -112,6 +89,8 @@ fn parking_moves_the_queue(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// All deferred work is run while CPUs go offline and come online under load.
+#[vm_test]
 fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let calls = vec![sample.writing(VERSION, "all"), read(&sample.path(VERSION))];
@@ -126,6 +105,8 @@ fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
+/// rmmod returns when all work has run, with a CPU offline too.
+#[vm_test]
 fn rmmod_runs_what_is_left(vm: &Vm) -> Result<()> {
     let cpu = *vm.hotpluggable()?.last().context("no CPU can go offline")?;
     for round in 0..10 {
@@ -144,7 +125,9 @@ fn rmmod_runs_what_is_left(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn bad_lists(vm: &Vm) -> Result<()> {
+/// An invalid CPU list defers nothing.
+#[vm_test]
+fn bad_lists_are_refused(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     sample.refuses(
         &[

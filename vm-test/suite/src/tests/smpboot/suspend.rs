@@ -2,31 +2,28 @@
 
 //! Suspend to RAM: all CPUs but one go off, and come back, in the middle of everything.
 
-use crate::test::Test;
-use crate::tests::rollback::runs_again;
+use super::rollback::runs_again;
 use anyhow::{Result, ensure};
 use demo_module::{Counts, Demo};
 use host::guest::DEFAULT_LIMIT;
 use host::machine::kernel::{ACPI_SLEEP, PM_DEBUG, Symbol};
 use host::{Config, Vm};
 use serde_json::Value as Json;
+use suite_macros::vm_test;
 use wire::Call;
 
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "suspend::to_ram",
-        "suspend to RAM parks the threads of all CPUs but the one that goes to sleep last; resumed, they go on",
-        |vm| threads_follow(vm, to_ram),
-    )
-    .on(Config::smp(4).suspends())
-    .long(),
-    Test::new(
-        "suspend::rehearsed",
-        "the same of a suspend that turns back when only one CPU is left",
-        |vm| threads_follow(vm, rehearse),
-    )
-    .needs(REHEARSAL),
-];
+/// Suspend to RAM parks the threads of all CPUs but the last one; after the resume they continue.
+#[vm_test(machine = Config::smp(4).suspends(), long)]
+fn to_ram(vm: &Vm) -> Result<()> {
+    threads_follow(vm, suspend_to_ram)
+}
+
+/// A suspend that turns back when only one CPU is left parks the threads of all others; then they
+/// continue.
+#[vm_test(needs = REHEARSAL)]
+fn rehearsed(vm: &Vm) -> Result<()> {
+    threads_follow(vm, rehearse)
+}
 
 /// What a kernel must have to turn back half-way.
 const REHEARSAL: &[Symbol] = &[PM_DEBUG, ACPI_SLEEP];
@@ -34,13 +31,13 @@ const REHEARSAL: &[Symbol] = &[PM_DEBUG, ACPI_SLEEP];
 /// How this VM can be suspended, if it can.
 pub fn way(vm: &Vm) -> Option<fn(&Vm) -> Result<()>> {
     if vm.config().suspends {
-        return Some(to_ram);
+        return Some(suspend_to_ram);
     }
     vm.built_with().lacks(REHEARSAL).is_none().then_some(rehearse)
 }
 
 /// The whole VM sleeps, and is woken.
-fn to_ram(vm: &Vm) -> Result<()> {
+fn suspend_to_ram(vm: &Vm) -> Result<()> {
     let from = vm.console_len();
     let id = vm.post(Call::Suspend);
     vm.wait_line(from, "QEMU: SUSPEND")?;

@@ -2,7 +2,6 @@
 
 //! insmod: which threads there are then, and what holds them where they are.
 
-use crate::test::Test;
 use anyhow::{Result, bail};
 use demo_module::{COMM, Counts, Demo, Kind, MODULE};
 use host::Vm;
@@ -11,51 +10,11 @@ use host::guest::calls::{insmod, rmmod};
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use suite_macros::vm_test;
 use wire::{Exit, TaskEnd};
 
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "registration::one_thread_per_online_cpu",
-        "each online CPU gets one thread with the right name, created and set up once",
-        one_thread_per_online_cpu,
-    ),
-    Test::new(
-        "registration::threads_are_bound",
-        "each thread may run on its own CPU only, and runs there",
-        threads_are_bound,
-    ),
-    Test::new(
-        "registration::setaffinity_is_refused",
-        "sched_setaffinity cannot move a thread, nor even confirm its place",
-        setaffinity_is_refused,
-    ),
-    Test::new(
-        "registration::verbose_off_is_silent",
-        "with verbose=0 the threads live the same life and log nothing",
-        verbose_off_is_silent,
-    ),
-    Test::new(
-        "registration::bad_parameters_are_refused",
-        "a parameter that is no bool fails insmod, and nothing is registered",
-        bad_parameters_are_refused,
-    ),
-    Test::new(
-        "registration::second_insmod_is_refused",
-        "a module that is loaded cannot be loaded again, and does not mind",
-        second_insmod_is_refused,
-    ),
-    Test::new(
-        "registration::insmod_rmmod_100_times",
-        "100 loads and unloads work, each set-up thread is cleaned up, no thread stays",
-        insmod_rmmod_100_times,
-    ),
-    Test::new(
-        "registration::killed_insmod",
-        "an insmod killed at any time leaves all or nothing, and the next one works",
-        killed_insmod,
-    ),
-];
-
+/// Each online CPU gets one thread with the right name, created and set up once.
+#[vm_test]
 fn one_thread_per_online_cpu(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let online = vm.cpus("online")?;
@@ -77,6 +36,8 @@ fn one_thread_per_online_cpu(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// Each thread may run on its own CPU only, and runs there.
+#[vm_test]
 fn threads_are_bound(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     demo.wake("all")?;
@@ -98,6 +59,8 @@ fn last_cpu(vm: &Vm, pid: i32) -> Result<u32> {
     Ok(cpu.parse()?)
 }
 
+/// sched_setaffinity cannot move a thread, nor even confirm its CPU.
+#[vm_test]
 fn setaffinity_is_refused(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let online = vm.cpus("online")?;
@@ -113,6 +76,8 @@ fn setaffinity_is_refused(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// With verbose=0 the threads run the same callbacks and log nothing.
+#[vm_test]
 fn verbose_off_is_silent(vm: &Vm) -> Result<()> {
     let demo = Demo::attach(vm)?;
     vm.insmod(MODULE, "verbose=0")?;
@@ -131,6 +96,8 @@ fn verbose_off_is_silent(vm: &Vm) -> Result<()> {
     demo.logged(&[])
 }
 
+/// A parameter that is no bool fails insmod, and nothing is registered.
+#[vm_test]
 fn bad_parameters_are_refused(vm: &Vm) -> Result<()> {
     vm.expect_warning("invalid for parameter `verbose'");
     let demo = Demo::attach(vm)?;
@@ -144,6 +111,8 @@ fn bad_parameters_are_refused(vm: &Vm) -> Result<()> {
     demo.logged(&[])
 }
 
+/// A loaded module cannot be loaded again, and is not affected.
+#[vm_test]
 fn second_insmod_is_refused(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let before = demo.all_counts()?;
@@ -152,7 +121,10 @@ fn second_insmod_is_refused(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// 100 loads and unloads work, each thread that was set up is cleaned up, and no thread is left.
+///
 /// A thread may be gone before it has ever run: then it was not set up, and is not cleaned up.
+#[vm_test]
 fn insmod_rmmod_100_times(vm: &Vm) -> Result<()> {
     const TIMES: u32 = 100;
     let demo = Demo::attach(vm)?;
@@ -175,6 +147,8 @@ fn insmod_rmmod_100_times(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// An insmod killed at any time leaves all or nothing, and the next one works.
+#[vm_test]
 fn killed_insmod(vm: &Vm) -> Result<()> {
     const SIGKILL: i32 = 9;
     let demo = Demo::attach(vm)?;

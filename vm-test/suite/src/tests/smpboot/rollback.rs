@@ -2,30 +2,12 @@
 
 //! An offline or online that fails half-way and is rolled back, at every step where it can fail.
 
-use crate::test::Test;
 use anyhow::{Context, Result};
 use demo_module::{Counts, Demo};
 use host::Vm;
 use host::errors::refused;
 use nix::errno::Errno;
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "rollback::offline_fails_at_each_state",
-        "an offline that fails parks and unparks if it got as far as that, and the CPU goes on",
-        offline_fails_at_each_state,
-    ),
-    Test::new(
-        "rollback::online_fails_at_each_state",
-        "an online that fails leaves the thread parked, and the next one works",
-        online_fails_at_each_state,
-    ),
-    Test::new(
-        "rollback::first_online_fails_at_each_state",
-        "a first online that fails leaves at most one thread, never set up twice",
-        first_online_fails_at_each_state,
-    ),
-];
+use suite_macros::vm_test;
 
 /// The state in which the core parks and unparks the threads.
 const SMPBOOT: &str = "smpboot/threads:online";
@@ -46,6 +28,9 @@ pub fn smpboot_state(vm: &Vm) -> Result<i32> {
     Ok(state.with_context(|| format!("no {SMPBOOT} in {states:?}"))?.1)
 }
 
+/// An offline that fails parks and unparks the thread only if it got that far, and the CPU works
+/// on.
+#[vm_test]
 fn offline_fails_at_each_state(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let smpboot = smpboot_state(vm)?;
@@ -81,7 +66,10 @@ fn offline_fails_at_each_state(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// An online that fails leaves the thread parked, and the next one works.
+///
 /// When the core unparks a thread and parks it again at once, the thread may notice neither.
+#[vm_test]
 fn online_fails_at_each_state(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let smpboot = smpboot_state(vm)?;
@@ -111,6 +99,8 @@ fn online_fails_at_each_state(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// A first online that fails leaves at most one thread, never set up twice.
+#[vm_test]
 fn first_online_fails_at_each_state(vm: &Vm) -> Result<()> {
     let smpboot = smpboot_state(vm)?;
     let cpu = *vm.hotpluggable()?.last().unwrap();

@@ -2,56 +2,17 @@
 
 //! CPUs go off and on: which callback is called, on which CPU, how often.
 
-use crate::test::Test;
-use crate::tests::rollback;
+use super::rollback;
 use anyhow::{Context, Result, ensure};
 use cli::note;
 use demo_module::{Counts, Demo, Kind};
 use host::machine::kernel::STATE_CONTROL;
 use host::verdict::Leaves;
 use host::{Config, Vm};
+use suite_macros::vm_test;
 
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "hotplug::offline_parks",
-        "when the offline is done its thread has parked, once, and no other thread noticed",
-        offline_parks,
-    ),
-    Test::new(
-        "hotplug::online_unparks",
-        "back online, the same thread goes on: unpark, no second setup",
-        online_unparks,
-    ),
-    Test::new(
-        "hotplug::all_cpus_down_but_one",
-        "with every CPU down that can go down, each thread has parked by itself; all come back",
-        all_cpus_down_but_one,
-    ),
-    Test::new(
-        "hotplug::fifty_cycles",
-        "50 times off and on are 50 parks and 50 unparks, and still one setup",
-        fifty_cycles,
-    ),
-    Test::new(
-        "hotplug::insmod_with_a_cpu_offline",
-        "a CPU that is down at insmod gets its thread when it comes online, without an unpark",
-        insmod_with_a_cpu_offline,
-    ),
-    Test::new(
-        "hotplug::first_online_after_maxcpus",
-        "CPUs kept down by maxcpus= get a thread, and answer their wake, at their first online",
-        first_online_after_maxcpus,
-    )
-    .on(Config::smp(4).maxcpus(2))
-    .leaves(Leaves::Used),
-    Test::new(
-        "hotplug::stopped_at_each_state",
-        "with an offline or online stopped at any state, rmmod and insmod work, and so do the threads when it goes on",
-        stopped_at_each_state,
-    )
-    .needs(&[STATE_CONTROL]),
-];
-
+/// When an offline returns, its thread has parked, once, and no other thread has noticed.
+#[vm_test]
 fn offline_parks(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;
@@ -72,6 +33,8 @@ fn offline_parks(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// Back online, the same thread continues: unpark, no second setup.
+#[vm_test]
 fn online_unparks(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     for cpu in vm.hotpluggable()? {
@@ -88,6 +51,8 @@ fn online_unparks(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// With all CPUs offline that can be, each of their threads has parked; all come back.
+#[vm_test]
 fn all_cpus_down_but_one(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;
@@ -109,6 +74,8 @@ fn all_cpus_down_but_one(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// 50 offline/online cycles are 50 parks and 50 unparks, and still one setup.
+#[vm_test]
 fn fifty_cycles(vm: &Vm) -> Result<()> {
     const TIMES: u32 = 50;
     let demo = Demo::load(vm)?;
@@ -121,6 +88,8 @@ fn fifty_cycles(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// A CPU that is offline at insmod gets its thread when it comes online, without an unpark.
+#[vm_test]
 fn insmod_with_a_cpu_offline(vm: &Vm) -> Result<()> {
     let cpu = *vm.hotpluggable()?.last().unwrap();
     vm.cpu(cpu).offline()?;
@@ -137,6 +106,9 @@ fn insmod_with_a_cpu_offline(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// CPUs kept offline by maxcpus= get a thread, which runs for a pending wake, at their first
+/// online.
+#[vm_test(machine = Config::smp(4).maxcpus(2), leaves = Leaves::Used)]
 fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
     assert_eq!((vm.cpus("online")?, vm.cpus("possible")?), (vec![0, 1], vec![0, 1, 2, 3]));
     let demo = Demo::load(vm)?;
@@ -164,12 +136,17 @@ fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
 /// `CPUHP_OFFLINE`.
 const OFFLINE: i32 = 0;
 
-/// Between `OFFLINE` and `cpu:teardown` the kernel itself cannot stop: RCU has closed the CPU's list of callbacks, and opens
-/// it in a state that was not left ("Callback enqueued on offline CPU!"); and see hazard 34.
+/// While an offline or online is stopped at any state, rmmod and insmod work, and the threads work
+/// when it continues.
 ///
-/// Going on is always upwards: a module that is loaded while the CPU stands between being online and
-/// the state of the threads gets one that nobody would park on the way down (smpboot.c goes by the
-/// mask of online CPUs). Only this lever of debug kernels can make that.
+/// Between `OFFLINE` and `cpu:teardown` the kernel itself cannot stop: RCU has closed the CPU's
+/// list of callbacks, and opens it in a state that was not left ("Callback enqueued on offline
+/// CPU!"); and see hazard 34.
+///
+/// Going on is always upwards: a module that is loaded while the CPU stands between being online
+/// and the state of the threads gets one that nobody would park on the way down (smpboot.c goes by
+/// the mask of online CPUs). Only this lever of debug kernels can make that.
+#[vm_test(needs = &[STATE_CONTROL])]
 fn stopped_at_each_state(vm: &Vm) -> Result<()> {
     let states = rollback::states(vm)?;
     let of = |wanted: &str| states.iter().find(|(name, _)| name == wanted).map(|(_, n)| *n);

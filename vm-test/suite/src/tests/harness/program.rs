@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The program `run`, as a user starts it: its output, its exit status, what it does when it is stopped.
+//! The program `run`, as a user starts it: its output, its exit status, what it does when it is
+//! stopped.
 
 use anyhow::{Context, Result, bail, ensure};
 use cli::{Options, exit};
-use libtest_mimic::Trial;
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,50 +16,23 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+use suite_macros::program_test;
 
 /// In seconds, for the runs that are stopped; each is stopped for longer.
 const LIMIT: u64 = 30;
 
 const STOP: Duration = Duration::from_secs(LIMIT + 5);
 
-type Body = fn(&This) -> Result<()>;
-
-/// Those that take long only run when they are asked for.
-const TESTS: &[(&str, bool, Body)] = &[
-    ("program::ends_quietly_when_its_reader_does", false, ends_quietly_when_its_reader_does),
-    ("program::reports_a_full_standard_output", false, reports_a_full_standard_output),
-    ("program::needs_no_standard_error", true, needs_no_standard_error),
-    ("program::refuses_an_unwritable_report_directory", false, refuses_an_unwritable_report),
-    ("program::checks_the_number_of_cpus", false, checks_the_number_of_cpus),
-    ("program::ends_with_the_status_of_the_script", true, ends_with_the_status_of_the_script),
-    ("program::ends_when_the_script_powers_off", false, ends_when_the_script_powers_off),
-    ("program::ends_when_the_script_reboots", true, ends_when_the_script_reboots),
-    ("program::ends_when_the_script_halts", false, ends_when_the_script_halts),
-    ("program::ends_when_the_script_panics", true, ends_when_the_script_panics),
-    ("program::ends_when_qemu_is_killed", false, ends_when_qemu_is_killed),
-    ("program::fails_after_a_splat_in_a_script", false, fails_after_a_splat_in_a_script),
-    ("program::counts_no_time_of_a_stop", true, counts_no_time_of_a_stop),
-    ("program::counts_no_time_of_the_pace", true, counts_no_time_of_the_pace),
-    ("program::fits_a_small_terminal", true, fits_a_small_terminal),
-    ("program::shows_what_one_cpu_can", true, shows_what_one_cpu_can),
-];
-
-pub fn trials(options: &Options) -> Vec<Trial> {
-    let trial = |(name, long, body): &(&str, bool, Body)| {
-        let this = This { arguments: options.repeated() };
-        let body = *body;
-        Trial::test(*name, move || body(&this).map_err(|e| format!("{e:#}").into()))
-            .with_ignored_flag(*long)
-    };
-    TESTS.iter().map(trial).collect()
-}
-
-/// How to start it for the same kernel and modules.
-struct This {
+/// How to start the program for the same kernel and modules.
+pub struct Program {
     arguments: Vec<OsString>,
 }
 
-impl This {
+impl Program {
+    pub fn new(options: &Options) -> Program {
+        Program { arguments: options.repeated() }
+    }
+
     fn command(&self, what: &str, more: &[&str]) -> Result<Command> {
         // Built beside this one.
         let mut command = Command::new(std::env::current_exe()?.with_file_name("run"));
@@ -139,8 +112,10 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Resul
     }
 }
 
-fn ends_quietly_when_its_reader_does(this: &This) -> Result<()> {
-    let mut child = this.command("demo", &["--pace", "0"])?.spawn()?;
+/// When the reader of its output ends, the demo and its VM end by SIGPIPE, without a message.
+#[program_test]
+fn ends_quietly_when_its_reader_does(program: &Program) -> Result<()> {
+    let mut child = program.command("demo", &["--pace", "0"])?.spawn()?;
     let mut out = BufReader::new(child.stdout.take().context("no stdout")?);
     for _ in 0..3 {
         out.read_line(&mut String::new())?;
@@ -163,20 +138,26 @@ fn children_gone(pids: &[i32]) -> bool {
     })
 }
 
-fn reports_a_full_standard_output(this: &This) -> Result<()> {
+/// An output that cannot be written is reported, with an exit status of its own.
+#[program_test]
+fn reports_a_full_standard_output(program: &Program) -> Result<()> {
     let full = File::options().write(true).open("/dev/full")?;
-    let output = this.command("demo", &[])?.stdout(full).output()?;
+    let output = program.command("demo", &[])?.stdout(full).output()?;
     ends(&output, exit::OUTPUT_FAILED, &["vm-test: standard output: No space left on device"])
 }
 
-fn needs_no_standard_error(this: &This) -> Result<()> {
+/// The demo runs with a standard error that cannot be written.
+#[program_test(long)]
+fn needs_no_standard_error(program: &Program) -> Result<()> {
     let full = File::options().write(true).open("/dev/full")?;
-    let output = this.command("demo", &["--pace", "0"])?.stderr(full).output()?;
+    let output = program.command("demo", &["--pace", "0"])?.stderr(full).output()?;
     ends(&output, 0, &["ok"])
 }
 
-fn refuses_an_unwritable_report(this: &This) -> Result<()> {
-    let output = this.command("demo", &["--report", "/proc/none"])?.output()?;
+/// A report directory that cannot be written is refused before anything else.
+#[program_test]
+fn refuses_an_unwritable_report_directory(program: &Program) -> Result<()> {
+    let output = program.command("demo", &["--report", "/proc/none"])?.output()?;
     ends(
         &output,
         exit::HARNESS_FAILED,
@@ -186,44 +167,62 @@ fn refuses_an_unwritable_report(this: &This) -> Result<()> {
     Ok(())
 }
 
-fn checks_the_number_of_cpus(this: &This) -> Result<()> {
+/// A number of CPUs out of range is refused with the range.
+#[program_test]
+fn checks_the_number_of_cpus(program: &Program) -> Result<()> {
     for cpus in ["0", "4096"] {
-        let output = this.command("demo", &["--cpus", cpus])?.output()?;
+        let output = program.command("demo", &["--cpus", cpus])?.output()?;
         ends(&output, exit::HARNESS_FAILED, &[&format!("CPUS={cpus}: expected 1 to ")])?;
     }
     Ok(())
 }
 
-fn ends_with_the_status_of_the_script(this: &This) -> Result<()> {
+/// The exit status is the script's; the script can be in any encoding.
+#[program_test(long)]
+fn ends_with_the_status_of_the_script(program: &Program) -> Result<()> {
     // In another encoding than UTF-8.
-    ends(&this.script(b"echo out # \xfc\nexit 7")?, 7, &["out"])
+    ends(&program.script(b"echo out # \xfc\nexit 7")?, 7, &["out"])
 }
 
-fn ends_when_the_script_powers_off(this: &This) -> Result<()> {
+/// A script that powers off the guest ends the program with a status of its own.
+#[program_test]
+fn ends_when_the_script_powers_off(program: &Program) -> Result<()> {
     let script = "echo out; poweroff; sleep 1000";
     ends(
-        &this.script(script)?,
+        &program.script(script)?,
         exit::GUEST_ENDED,
         &["out", "the guest powered off before the script"],
     )
 }
 
-fn ends_when_the_script_reboots(this: &This) -> Result<()> {
-    ends(&this.script("reboot; sleep 1000")?, exit::GUEST_ENDED, &["the guest rebooted before"])?;
-    ends(&this.script("reboot -f")?, exit::GUEST_ENDED, &["the guest rebooted before"])
+/// A script that reboots the guest ends the program with a status of its own.
+#[program_test(long)]
+fn ends_when_the_script_reboots(program: &Program) -> Result<()> {
+    ends(
+        &program.script("reboot; sleep 1000")?,
+        exit::GUEST_ENDED,
+        &["the guest rebooted before"],
+    )?;
+    ends(&program.script("reboot -f")?, exit::GUEST_ENDED, &["the guest rebooted before"])
 }
 
-fn ends_when_the_script_halts(this: &This) -> Result<()> {
-    ends(&this.script("halt; sleep 1000")?, exit::GUEST_ENDED, &["the guest halted before"])
+/// A script that halts the guest ends the program with a status of its own.
+#[program_test]
+fn ends_when_the_script_halts(program: &Program) -> Result<()> {
+    ends(&program.script("halt; sleep 1000")?, exit::GUEST_ENDED, &["the guest halted before"])
 }
 
-fn ends_when_the_script_panics(this: &This) -> Result<()> {
-    let output = this.script("echo c > /proc/sysrq-trigger; sleep 1000")?;
+/// A panic of the kernel ends the program as a failed test, with the panic in the message.
+#[program_test(long)]
+fn ends_when_the_script_panics(program: &Program) -> Result<()> {
+    let output = program.script("echo c > /proc/sysrq-trigger; sleep 1000")?;
     ends(&output, exit::TEST_FAILED, &["kernel log (panic): Kernel panic", "sysrq triggered crash"])
 }
 
-fn ends_when_qemu_is_killed(this: &This) -> Result<()> {
-    let mut child = this.command("shell", &[])?.stdin(Stdio::piped()).spawn()?;
+/// QEMU killed by a signal ends the program as a failed harness, and the signal is named.
+#[program_test]
+fn ends_when_qemu_is_killed(program: &Program) -> Result<()> {
+    let mut child = program.command("shell", &[])?.stdin(Stdio::piped()).spawn()?;
     child.stdin.take().context("no stdin")?.write_all(b"echo begun; sleep 1000")?;
     let mut out = BufReader::new(child.stdout.take().context("no stdout")?);
     let mut line = String::new();
@@ -237,21 +236,26 @@ fn ends_when_qemu_is_killed(this: &This) -> Result<()> {
     ends(&child.wait_with_output()?, exit::HARNESS_FAILED, &["SIGKILL"])
 }
 
-fn fails_after_a_splat_in_a_script(this: &This) -> Result<()> {
+/// A splat fails a script that exits with 0; text that user space prints is no splat.
+#[program_test]
+fn fails_after_a_splat_in_a_script(program: &Program) -> Result<()> {
     // Only what the kernel logs counts.
     let innocent = "echo 'BUG: KASAN: printed'; echo 'BUG: KASAN: written' > /dev/kmsg; exit 0";
-    ends(&this.script(innocent)?, 0, &["printed"])?;
-    let output = this.script("insmod rust_smpboot_demo.ko verbose=maybe; echo after; exit 0")?;
+    ends(&program.script(innocent)?, 0, &["printed"])?;
+    let output = program.script("insmod rust_smpboot_demo.ko verbose=maybe; echo after; exit 0")?;
     let splat = "splat in the guest's kernel log (unexpected warning): ";
     ends(&output, exit::TEST_FAILED, &["after", splat, "invalid for parameter"])
 }
 
+/// Time limits exclude the time during which the program or QEMU is stopped.
+///
 /// Stops the runner at once by each signal, then QEMU.
-fn counts_no_time_of_a_stop(this: &This) -> Result<()> {
+#[program_test(long)]
+fn counts_no_time_of_a_stop(program: &Program) -> Result<()> {
     for (stop, of_qemu) in
         [(Signal::SIGSTOP, false), (Signal::SIGTSTP, false), (Signal::SIGSTOP, true)]
     {
-        let mut child = this.booted_demo(&["--pace", "0.5", "--limit", &LIMIT.to_string()])?;
+        let mut child = program.booted_demo(&["--pace", "0.5", "--limit", &LIMIT.to_string()])?;
         let pid = match of_qemu {
             true => Pid::from_raw(*children(child.id())?.first().context("no QEMU")?),
             false => Pid::from_raw(child.id() as i32),
@@ -265,20 +269,26 @@ fn counts_no_time_of_a_stop(this: &This) -> Result<()> {
     Ok(())
 }
 
-fn counts_no_time_of_the_pace(this: &This) -> Result<()> {
+/// Time limits exclude the pauses of the demo.
+#[program_test(long)]
+fn counts_no_time_of_the_pace(program: &Program) -> Result<()> {
     let arguments = ["--pace", "4", "--limit", &LIMIT.to_string()];
     let start = Instant::now();
-    let output = this.command("demo", &arguments)?.output()?;
+    let output = program.command("demo", &arguments)?.output()?;
     ends(&output, 0, &["ok"])?;
     ensure!(start.elapsed() > Duration::from_secs(LIMIT + 10), "it took {:?}", start.elapsed());
     Ok(())
 }
 
-/// A terminal with 24 rows and 80 columns, without colors and UTF-8, and more CPUs than rows.
-fn fits_a_small_terminal(this: &This) -> Result<()> {
+/// The live view fits into 24 rows and 80 columns, without colors and UTF-8, and Ctrl-Z restores
+/// the cursor.
+///
+/// There are more CPUs than rows.
+#[program_test(long)]
+fn fits_a_small_terminal(program: &Program) -> Result<()> {
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None)?;
-    let mut child = this
+    let mut child = program
         .command("demo", &["--cpus", "20", "--pace", "0"])?
         .env("TERM", "xterm")
         .env("NO_COLOR", "1")
@@ -361,7 +371,9 @@ impl Terminal {
     }
 }
 
-fn shows_what_one_cpu_can(this: &This) -> Result<()> {
-    let output = this.command("demo", &["--cpus", "1", "--pace", "0"])?.output()?;
+/// With one CPU the demo runs what it can and names what it cannot.
+#[program_test(long)]
+fn shows_what_one_cpu_can(program: &Program) -> Result<()> {
+    let output = program.command("demo", &["--cpus", "1", "--pace", "0"])?.output()?;
     ends(&output, 0, &["no second CPU to take offline", "ok"])
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A run that is recorded: for the picture, and to compare what the module and the kernel tell of it.
+//! A run that is recorded: for the picture, and to compare what the module and the kernel tell of
+//! it.
 
-use crate::test::Test;
 use anyhow::{Context, Result};
 use demo_format::format::Kind;
 use demo_module::recorder::{self, Recorder};
@@ -10,13 +10,10 @@ use demo_module::{Demo, PERIOD};
 use host::Vm;
 use report::{html, perfetto};
 use std::fs;
+use suite_macros::vm_test;
 
-pub const TESTS: &[Test] = &[Test::new(
-    "picture::of_a_run",
-    "parks and runs are where the kernel's own trace has them, and all of them are in the picture",
-    of_a_run,
-)];
-
+/// Parks and runs in the picture agree with the kernel's own trace, and all of them are there.
+#[vm_test]
 fn of_a_run(vm: &Vm) -> Result<()> {
     const CYCLES: usize = 5;
     let folder = vm.reports().context("no folder for the picture")?;

@@ -2,24 +2,19 @@
 
 //! The KUnit suites of what needs no threads.
 
-use crate::test::Test;
 use anyhow::{Result, ensure};
 use cli::note;
 use demo_module::MODULE;
 use host::Vm;
 use host::machine::kernel::KUNIT;
-
-pub const TESTS: &[Test] = &[Test::new(
-    "kunit::suites_pass",
-    "the module's own unit tests pass, in the kernel",
-    suites_pass,
-)
-.needs(&[KUNIT])];
+use suite_macros::vm_test;
 
 const FOLDER: &str = "/sys/kernel/debug/kunit";
 
 const SUITES: &[&str] = &["rust_smpboot_events", "rust_smpboot_files", "rust_smpboot_latency"];
 
+/// The KUnit suites of the module pass in the kernel.
+#[vm_test(needs = &[KUNIT])]
 fn suites_pass(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;
     for suite in SUITES {

@@ -2,7 +2,6 @@
 
 //! Wakes: of threads that can run, that cannot run yet, that do not exist yet.
 
-use crate::test::Test;
 use anyhow::{Result, bail};
 use demo_module::{Counts, Demo, WAKE, file};
 use host::Vm;
@@ -10,39 +9,12 @@ use host::errors::refused;
 use host::guest::calls::write;
 use nix::errno::Errno;
 use std::time::Duration;
+use suite_macros::vm_test;
 use wire::{Call, Until};
 
-pub const TESTS: &[Test] = &[
-    Test::new("wake::one_wake_is_one_run", "a wake runs that CPU's thread once, and no other", one),
-    Test::new("wake::list_wakes_these_cpus", "a list wakes exactly the CPUs in it", list),
-    Test::new(
-        "wake::no_wake_is_lost",
-        "200 wakes, each after the run of the one before, are 200 runs",
-        no_wake_is_lost,
-    ),
-    Test::new(
-        "wake::burst_runs_at_least_once",
-        "wakes in a burst may share runs, but the last one is answered",
-        burst,
-    ),
-    Test::new(
-        "wake::offline_cpu_runs_when_back",
-        "wakes of an offline CPU are kept, and are one run when it is back",
-        offline,
-    ),
-    Test::new(
-        "wake::cpu_without_thread_runs_at_first_online",
-        "a wake of a CPU that has no thread yet is kept until it comes online",
-        without_thread,
-    ),
-    Test::new(
-        "wake::out_of_range_wakes_nobody",
-        "a list with one CPU out of range is refused whole, with ERANGE",
-        out_of_range,
-    ),
-];
-
-fn one(vm: &Vm) -> Result<()> {
+/// A wake runs that CPU's thread once, and no other.
+#[vm_test]
+fn one_wake_is_one_run(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;
     for cpu in vm.cpus("online")? {
@@ -53,7 +25,9 @@ fn one(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn list(vm: &Vm) -> Result<()> {
+/// A list wakes exactly the CPUs in it.
+#[vm_test]
+fn list_wakes_these_cpus(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;
     for (list, cpus) in [
@@ -79,6 +53,8 @@ fn list(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// 200 wakes, each after the run of the one before, are 200 runs.
+#[vm_test]
 fn no_wake_is_lost(vm: &Vm) -> Result<()> {
     const TIMES: u64 = 200;
     let demo = Demo::load(vm)?;
@@ -94,7 +70,9 @@ fn no_wake_is_lost(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn burst(vm: &Vm) -> Result<()> {
+/// Wakes in a burst may share runs, but the last one is followed by a run.
+#[vm_test]
+fn burst_runs_at_least_once(vm: &Vm) -> Result<()> {
     const TIMES: u32 = 500;
     let demo = Demo::load(vm)?;
     vm.repeat(TIMES, vec![write(WAKE, "all")], Duration::from_secs(20))?;
@@ -112,7 +90,9 @@ fn burst(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn offline(vm: &Vm) -> Result<()> {
+/// Wakes of an offline CPU stay pending, and are one run when it is back online.
+#[vm_test]
+fn offline_cpu_runs_when_back(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;
     let cpu = *vm.hotpluggable()?.last().unwrap();
@@ -130,7 +110,9 @@ fn offline(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn without_thread(vm: &Vm) -> Result<()> {
+/// A wake of a CPU without a thread stays pending until the CPU comes online.
+#[vm_test]
+fn cpu_without_thread_runs_at_first_online(vm: &Vm) -> Result<()> {
     let down = vm.hotpluggable()?;
     let [.., first, second] = down.as_slice() else { bail!("too few CPUs: {down:?}") };
     for cpu in [first, second] {
@@ -153,7 +135,9 @@ fn without_thread(vm: &Vm) -> Result<()> {
     vm.cpu(*second).online()
 }
 
-fn out_of_range(vm: &Vm) -> Result<()> {
+/// A list with one CPU out of range is refused as a whole, with ERANGE.
+#[vm_test]
+fn out_of_range_wakes_nobody(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let wanted = demo.all_counts()?;
     for list in ["4096", "0,4096", "0-4096", "1-3,99999"] {

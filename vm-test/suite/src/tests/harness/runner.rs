@@ -2,7 +2,6 @@
 
 //! The runner itself: it must see what is wrong, and call it by its name.
 
-use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use demo_module::{Demo, MODULE};
 use host::errors::NoAnswer;
@@ -16,51 +15,16 @@ use host::{Config, Vm};
 use serde_json::Value as Json;
 use std::fs;
 use std::time::{Duration, Instant};
+use suite_macros::vm_test;
 use wire::{Call, TaskEnd, Until, Value};
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "runner::sees_what_a_passing_test_hides",
-        "splat, warning, taint, module, CPU, lost log and panic each fail a test that returned Ok",
-        sees_what_a_passing_test_hides,
-    )
-    .leaves(Leaves::Broken),
-    Test::new(
-        "runner::tells_a_hang_from_a_slow_call",
-        "a guest that is stopped is silent, one that is busy takes too long; QEMU is ended",
-        tells_a_hang_from_a_slow_call,
-    )
-    .leaves(Leaves::Broken),
-    Test::new(
-        "runner::boots_without_debugfs",
-        "with debugfs=off the guest boots, the module works, and what needs debugfs says so",
-        boots_without_debugfs,
-    )
-    .on(Config::smp(2).word("debugfs=off")),
-    Test::new(
-        "runner::what_the_runner_asks_for_is_no_fault",
-        "of a guest that hangs the message comes first; its registers and backtraces are in a file of their own",
-        what_the_runner_asks_for_is_no_fault,
-    )
-    .leaves(Leaves::Broken),
-    Test::new(
-        "runner::a_splat_is_one_fault",
-        "a splat of many lines is one fault, and what follows it another",
-        a_splat_is_one_fault,
-    )
-    .leaves(Leaves::Broken),
-    Test::new(
-        "runner::reaps_orphans",
-        "init reaps programs that outlive who started them, and takes no status from who waits for one",
-        reaps_orphans,
-    ),
-];
 
 /// Runs it as the suite would.
 fn judged(vm: &Vm, run: fn(&Vm) -> Result<()>) -> Vec<Fault> {
     Judge::default().run(vm, "probe", Leaves::Clean, run)
 }
 
+/// Splat, warning, taint, module, CPU, lost log and panic each fail a test that returned Ok.
+#[vm_test(leaves = Leaves::Broken)]
 fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     assert_eq!(judged(vm, |_| Ok(())), []);
 
@@ -123,6 +87,8 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// When a guest hangs, the message comes first; registers and backtraces go to a file of their own.
+#[vm_test(leaves = Leaves::Broken)]
 fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
     vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
     vm.set_limits(Limits { call: Duration::from_secs(2), ..vm.limits() });
@@ -150,9 +116,11 @@ fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// A splat of many lines is one fault, and the next line another.
+#[vm_test(leaves = Leaves::Broken)]
 fn a_splat_is_one_fault(vm: &Vm) -> Result<()> {
     let faults = judged(vm, |vm| {
-        for line in include_str!("../../../host/logs/warning.log").lines() {
+        for line in include_str!("../../../../host/logs/warning.log").lines() {
             vm.log(4, without_stamp(line))?;
         }
         vm.log(4, "something odd")
@@ -168,6 +136,8 @@ fn a_splat_is_one_fault(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// A stopped guest is reported as silent, a busy one as too slow; QEMU is ended.
+#[vm_test(leaves = Leaves::Broken)]
 fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
     // Opening a FIFO that nobody writes to takes for ever, and asks for no time.
     vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
@@ -189,6 +159,9 @@ fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// With debugfs=off the guest boots and the module works; operations that need debugfs report its
+/// absence.
+#[vm_test(machine = Config::smp(2).word("debugfs=off"))]
 fn boots_without_debugfs(vm: &Vm) -> Result<()> {
     assert!(!vm.has("debugfs") && vm.has("tracefs"));
     vm.insmod(MODULE, "")?;
@@ -203,6 +176,8 @@ fn boots_without_debugfs(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// init reaps orphaned programs, and takes no exit status from a process that waits for one.
+#[vm_test]
 fn reaps_orphans(vm: &Vm) -> Result<()> {
     let script = "for i in 1 2 3; do /bin/busybox true >/dev/null & done";
     let mut tasks = Vec::new();

@@ -2,45 +2,20 @@
 
 //! rmmod: everything that was made goes, wherever the CPUs are.
 
-use crate::test::Test;
 use anyhow::Result;
 use demo_module::{Demo, FOLDER, Kind, WAKE, file};
 use host::Vm;
 use host::errors::refused;
 use host::machine::kernel::KMEMLEAK;
 use nix::errno::Errno;
+use suite_macros::vm_test;
 use wire::Access;
 
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "unload::cleans_up_each_thread",
-        "rmmod cleans up each thread once, on its CPU; threads and files are gone",
-        cleans_up_each_thread,
-    ),
-    Test::new(
-        "unload::with_cpus_offline",
-        "threads of offline CPUs are cleaned up too, and are told that their CPU is not there",
-        with_cpus_offline,
-    ),
-    Test::new(
-        "unload::after_a_failed_one",
-        "rmmod of a module that is not there is refused, and changes nothing",
-        not_loaded,
-    ),
-    Test::new(
-        "unload::refused_while_a_file_is_open",
-        "an open file keeps the module, which goes on working; closed, rmmod works",
-        refused_while_a_file_is_open,
-    ),
-    Test::new(
-        "unload::leaks_nothing",
-        "of twenty times insmod, wakes and rmmod, nothing is left in memory (on a kernel that looks)",
-        leaks_nothing,
-    )
-    .needs(&[KMEMLEAK]),
-];
-
-/// Of one leak kmemleak may know nothing: something that looks like a pointer to it may be left somewhere.
+/// Twenty times insmod, wakes and rmmod leave nothing in memory.
+///
+/// Of one leak kmemleak may know nothing: something that looks like a pointer to it may be left
+/// somewhere.
+#[vm_test(needs = &[KMEMLEAK])]
 fn leaks_nothing(vm: &Vm) -> Result<()> {
     for _ in 0..20 {
         let demo = Demo::load(vm)?;
@@ -50,6 +25,8 @@ fn leaks_nothing(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// rmmod cleans up each thread once, on its CPU; threads and files are gone.
+#[vm_test]
 fn cleans_up_each_thread(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let online = vm.cpus("online")?;
@@ -61,6 +38,8 @@ fn cleans_up_each_thread(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// Threads of offline CPUs are cleaned up, too, and are told that their CPU is offline.
+#[vm_test]
 fn with_cpus_offline(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let online = vm.cpus("online")?;
@@ -83,12 +62,16 @@ fn with_cpus_offline(vm: &Vm) -> Result<()> {
     demo.logged(&[])
 }
 
-fn not_loaded(vm: &Vm) -> Result<()> {
+/// rmmod of a module that is not loaded is refused, and changes nothing.
+#[vm_test]
+fn after_a_failed_one(vm: &Vm) -> Result<()> {
     let demo = Demo::attach(vm)?;
     assert_eq!(refused(demo.unload())?, Errno::ENOENT);
     demo.logged(&[])
 }
 
+/// An open file keeps the module loaded and working; once it is closed, rmmod works.
+#[vm_test]
 fn refused_while_a_file_is_open(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;

@@ -6,8 +6,7 @@
 //! threads for either. Of what smpboot.c and kthread.c call nothing is on the list of what
 //! fail_function may fail (`ALLOW_ERROR_INJECTION`), so allocations are all there is to fail.
 
-use crate::test::Test;
-use crate::tests::rollback::runs_again;
+use super::rollback::runs_again;
 use anyhow::{Context, Result, ensure};
 use cli::note;
 use demo_module::{Demo, MODULE};
@@ -17,6 +16,7 @@ use host::guest::calls::{insmod, online};
 use host::machine::kernel::FAILSLAB;
 use host::verdict::NO_MEMORY;
 use nix::errno::Errno;
+use suite_macros::vm_test;
 use wire::Call;
 
 const FAILSLAB_DIR: &str = "/sys/kernel/debug/failslab";
@@ -28,34 +28,33 @@ const KTHREADD: i32 = 2;
 /// fork(2) says EAGAIN, too; a signature that could not be verified is a bad one.
 const REFUSALS: &[Errno] = &[Errno::ENOMEM, Errno::EAGAIN, Errno::EKEYREJECTED];
 
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "memory::insmod_fails_at_each_allocation",
-        "each allocation of loading the demo may fail: an errno or no effect, no leak, and the next try works",
-        |vm| insmod_fails(vm, CALLER, 50),
-    )
-    .long()
-    .needs(&[FAILSLAB]),
-    Test::new(
-        "memory::no_thread_can_be_made",
-        "each allocation of making the demo's threads may fail: ENOMEM, the others are stopped, and the next try works",
-        |vm| insmod_fails(vm, KTHREADD, 10),
-    )
-    .takes(4)
-    .needs(&[FAILSLAB]),
-    Test::new(
-        "memory::online_fails_at_each_allocation",
-        "each allocation of bringing a CPU up and making its thread may fail: it stays off or comes, and comes with the next try",
-        |vm| online_fails(vm, CALLER, 2),
-    )
-    .needs(&[FAILSLAB]),
-    Test::new(
-        "memory::no_thread_for_the_cpu",
-        "each allocation of kthreadd for the thread of a CPU that comes may fail: it stays off, and comes with the next try",
-        |vm| online_fails(vm, KTHREADD, 5),
-    )
-    .needs(&[FAILSLAB]),
-];
+/// Each allocation of loading the demo can fail: an errno or no effect, no leak, and the next
+/// attempt works.
+#[vm_test(long, needs = &[FAILSLAB])]
+fn insmod_fails_at_each_allocation(vm: &Vm) -> Result<()> {
+    insmod_fails(vm, CALLER, 50)
+}
+
+/// Each allocation of making the demo's threads can fail: ENOMEM, the other threads are stopped,
+/// and the next attempt works.
+#[vm_test(times = 4, needs = &[FAILSLAB])]
+fn no_thread_can_be_made(vm: &Vm) -> Result<()> {
+    insmod_fails(vm, KTHREADD, 10)
+}
+
+/// Each allocation of bringing a CPU online and making its thread can fail: it stays offline or
+/// comes online, and the next attempt works.
+#[vm_test(needs = &[FAILSLAB])]
+fn online_fails_at_each_allocation(vm: &Vm) -> Result<()> {
+    online_fails(vm, CALLER, 2)
+}
+
+/// Each allocation of kthreadd for the thread of a CPU that comes online can fail: the CPU stays
+/// offline, and the next attempt works.
+#[vm_test(needs = &[FAILSLAB])]
+fn no_thread_for_the_cpu(vm: &Vm) -> Result<()> {
+    online_fails(vm, KTHREADD, 5)
+}
 
 /// Fails the task's first allocation during the call, the second, ... until it makes no more.
 /// After each, `check` hears how the call ended, and restores what was before it. How often the

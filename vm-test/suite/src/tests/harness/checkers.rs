@@ -3,69 +3,16 @@
 //! The debug kernel's checkers: each must speak when it has reason to
 //! (vm-test/modules/rust_smpboot_faulty.rs), or their silence proves nothing.
 
-use crate::test::Test;
 use anyhow::{Result, bail, ensure};
 use host::guest::DEFAULT_LIMIT;
 use host::guest::calls::write;
 use host::machine::kernel::{ATOMIC_SLEEP, KASAN, KCSAN, KMEMLEAK, LOCKDEP, OBJECTS};
 use host::verdict::{Fault, Judge, LEAK, Leaves};
 use host::{Config, Vm};
+use suite_macros::vm_test;
 
 const MODULE: &str = "rust_smpboot_faulty";
 const DO: &str = "/sys/kernel/debug/rust_smpboot_faulty/do";
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "checkers::use_after_free",
-        "KASAN tells that freed memory is read, and that another byte than ours is written",
-        use_after_free,
-    )
-    .needs(&[KASAN])
-    .leaves(Leaves::Used),
-    Test::new(
-        "checkers::leak",
-        "kmemleak tells memory that nobody refers to; unannounced, that fails a test",
-        leak,
-    )
-    .needs(&[KMEMLEAK])
-    .leaves(Leaves::Broken),
-    Test::new(
-        "checkers::timer_freed",
-        "debugobjects tells that a timer is freed that still runs",
-        timer_freed,
-    )
-    .needs(&[OBJECTS])
-    .leaves(Leaves::Used),
-    Test::new(
-        "checkers::sleep_in_atomic",
-        "a mutex that is locked below a spinlock is told",
-        sleep_in_atomic,
-    )
-    .needs(&[ATOMIC_SLEEP, LOCKDEP])
-    .leaves(Leaves::Used),
-    Test::new(
-        "checkers::lock_inversion",
-        "lockdep tells two mutexes that are locked in either order",
-        lock_inversion,
-    )
-    .needs(&[LOCKDEP])
-    .leaves(Leaves::Used),
-    Test::new(
-        "checkers::hotplug_inversion",
-        "lockdep tells that the hotplug lock is taken below a mutex of a hotplug callback",
-        hotplug_inversion,
-    )
-    .needs(&[LOCKDEP])
-    .leaves(Leaves::Used),
-    Test::new(
-        "checkers::data_race",
-        "KCSAN tells that two CPUs write to one word without a lock",
-        data_race,
-    )
-    .needs(&[KCSAN])
-    .on(Config::smp(2).multi(true))
-    .leaves(Leaves::Used),
-];
 
 /// Each of the kinds must be told.
 fn told(vm: &Vm, faults: &[&str], kinds: &[&'static str]) -> Result<()> {
@@ -88,26 +35,36 @@ fn once(vm: &Vm, part: &str) -> Result<()> {
     Ok(())
 }
 
+/// KASAN reports a read of freed memory and a write out of bounds.
+#[vm_test(needs = &[KASAN], leaves = Leaves::Used)]
 fn use_after_free(vm: &Vm) -> Result<()> {
     told(vm, &["use_after_free", "out_of_bounds"], &["KASAN"])?;
     once(vm, "BUG: KASAN: slab-use-after-free in ")?;
     once(vm, "BUG: KASAN: slab-out-of-bounds in ")
 }
 
+/// debugobjects reports that an active timer is freed.
+#[vm_test(needs = &[OBJECTS], leaves = Leaves::Used)]
 fn timer_freed(vm: &Vm) -> Result<()> {
     told(vm, &["timer_freed"], &["ODEBUG", "WARNING"])?;
     once(vm, "ODEBUG: free active")
 }
 
+/// The kernel reports a mutex that is locked below a spinlock.
+#[vm_test(needs = &[ATOMIC_SLEEP, LOCKDEP], leaves = Leaves::Used)]
 fn sleep_in_atomic(vm: &Vm) -> Result<()> {
     told(vm, &["sleep_in_atomic"], &["sleep in atomic", "lockdep"])
 }
 
+/// lockdep reports two mutexes that are locked in both orders.
+#[vm_test(needs = &[LOCKDEP], leaves = Leaves::Used)]
 fn lock_inversion(vm: &Vm) -> Result<()> {
     told(vm, &["lock_inversion"], &["lockdep"])?;
     once(vm, "possible circular locking dependency")
 }
 
+/// lockdep reports that the hotplug lock is taken below a mutex of a hotplug callback.
+#[vm_test(needs = &[LOCKDEP], leaves = Leaves::Used)]
 fn hotplug_inversion(vm: &Vm) -> Result<()> {
     told(vm, &["hotplug_inversion"], &["lockdep"])?;
     once(vm, "possible circular locking dependency")?;
@@ -117,6 +74,8 @@ fn hotplug_inversion(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// kmemleak reports memory without references; unless announced, that fails a test.
+#[vm_test(needs = &[KMEMLEAK], leaves = Leaves::Broken)]
 fn leak(vm: &Vm) -> Result<()> {
     // Of one kmemleak may see none: anything that looks like a pointer to it counts as one.
     let leaking = |vm: &Vm| told(vm, &["leak"; 20], &[]);
@@ -133,6 +92,8 @@ fn leak(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
+/// KCSAN reports that two CPUs write to one word without a lock.
+#[vm_test(needs = &[KCSAN], machine = Config::smp(2).multi(true), leaves = Leaves::Used)]
 fn data_race(vm: &Vm) -> Result<()> {
     vm.expect_splat("KCSAN");
     vm.insmod(MODULE, "")?;

@@ -3,10 +3,11 @@
 //! Whatever is done in whatever order, the module does what its model says.
 //!
 //! Sequences of operations are made at random; one that fails is made as short as it can be while
-//! it still fails, and kept as a script. `RUST_SMPBOOT_SEED=` repeats the choices of an earlier run.
+//! it still fails, and kept as a script. `RUST_SMPBOOT_SEED=` repeats the choices of an earlier
+//! run.
 
 use crate::model::{self, Model, Op, Outcome};
-use crate::test::Test;
+use crate::tests::smpboot::rollback;
 use anyhow::{Context, Result, bail, ensure};
 use demo_format::events::Events;
 use demo_format::life;
@@ -21,31 +22,20 @@ use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
+use suite_macros::vm_test;
 use wire::{Access, Call, Until};
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "model::regressions",
-        "sequences that once failed do what the model says",
-        regressions,
-    ),
-    Test::new(
-        "model::a_few_sequences",
-        "any sequence of insmod, rmmod, online, offline, failures, wakes and timers does what the model says",
-        a_few,
-    ),
-    Test::new("model::many_sequences", "the same, for longer", many).long(),
-];
 
 /// `CPUHP_CREATE_THREADS`
 const CREATE_THREADS: i32 = 1;
 
 const REGRESSIONS: &[(&str, &str)] = &[
-    ("wakes-are-kept", include_str!("../../regressions/wakes-are-kept.ops")),
-    ("failures", include_str!("../../regressions/failures.ops")),
-    ("timers", include_str!("../../regressions/timers.ops")),
+    ("wakes-are-kept", include_str!("../../../regressions/wakes-are-kept.ops")),
+    ("failures", include_str!("../../../regressions/failures.ops")),
+    ("timers", include_str!("../../../regressions/timers.ops")),
 ];
 
+/// Sequences that once failed do what the model predicts.
+#[vm_test]
 fn regressions(vm: &Vm) -> Result<()> {
     let world = World::of(vm)?;
     for (name, text) in REGRESSIONS {
@@ -57,11 +47,16 @@ fn regressions(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-fn a_few(vm: &Vm) -> Result<()> {
+/// Any sequence of insmod, rmmod, online, offline, failures, wakes and timers does what the model
+/// predicts.
+#[vm_test]
+fn a_few_sequences(vm: &Vm) -> Result<()> {
     sequences(vm, 5, 12)
 }
 
-fn many(vm: &Vm) -> Result<()> {
+/// Many long random sequences do what the model predicts.
+#[vm_test(long)]
+fn many_sequences(vm: &Vm) -> Result<()> {
     sequences(vm, 100, 40)
 }
 
@@ -128,9 +123,9 @@ impl<'a> World<'a> {
     fn of(vm: &'a Vm) -> Result<World<'a>> {
         let possible = vm.cpus("possible")?;
         let toggled = vm.removable()?;
-        let smpboot = super::rollback::smpboot_state(vm)?;
+        let smpboot = rollback::smpboot_state(vm)?;
         let cpu = toggled.first().copied().context("no CPU that can go")?;
-        let states: BTreeMap<String, i32> = super::rollback::states(vm)?.into_iter().collect();
+        let states: BTreeMap<String, i32> = rollback::states(vm)?.into_iter().collect();
         // What may fail depends on where the CPU is.
         let failing = || -> Result<Vec<i32>> {
             let mut numbers: Vec<i32> = states.values().copied().collect();
@@ -142,8 +137,8 @@ impl<'a> World<'a> {
         vm.cpu(cpu).offline()?;
         let mut failing_up = failing()?;
         vm.cpu(cpu).online()?;
-        // After the threads are made. And whether a thread that is unparked and parked again at once
-        // notices is up to the scheduler.
+        // After the threads are made. And whether a thread that is unparked and parked again at
+        // once notices is up to the scheduler.
         failing_up.retain(|state| *state > CREATE_THREADS && *state < smpboot);
         let online = vm.cpus("online")?;
         Ok(World { vm, possible, online, toggled, smpboot, states, failing_down, failing_up })
@@ -352,7 +347,8 @@ impl<'a> Log<'a> {
     }
 }
 
-/// The events since the last operation are those of the model. `ticked`: the CPUs that were ticking before.
+/// The events since the last operation are those of the model. `ticked`: the CPUs that were ticking
+/// before.
 fn compare(
     op: &Op,
     outcome: &Outcome,

@@ -2,32 +2,17 @@
 
 //! Bad input: refused as the kernel's own files refuse it, and without effect.
 
-use crate::test::Test;
 use anyhow::{Context, Result};
 use demo_module::{Counts, Demo, FOLDER, WAKE, file};
 use host::Vm;
 use host::errors::{Refused, refused};
 use host::guest::calls::write;
 use nix::errno::Errno::{self, E2BIG, EINVAL, EOVERFLOW, ERANGE};
+use suite_macros::vm_test;
 
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "input::malformed_cpu_lists",
-        "each malformed list is refused with the errno of the kernel's own parser; nothing changes",
-        malformed_cpu_lists,
-    ),
-    Test::new(
-        "input::too_long",
-        "a write beyond the file's limit is refused with E2BIG; nothing changes",
-        too_long,
-    ),
-    Test::new(
-        "input::read_only_and_write_only_files",
-        "what is not to be written refuses writes, `wake` refuses reads; the modes say so",
-        read_only_and_write_only_files,
-    ),
-];
-
+/// Each malformed CPU list is refused with the errno of the kernel's own parser, and changes
+/// nothing.
+#[vm_test]
 fn malformed_cpu_lists(vm: &Vm) -> Result<()> {
     let digits = "9".repeat(4096);
     let lists: &[(&str, Errno)] = &[
@@ -81,6 +66,8 @@ fn kernels_own_file(vm: &Vm) -> Result<String> {
     files.iter().find(parses).cloned().context("no interrupt can be moved")
 }
 
+/// A write that exceeds the limit of the file is refused with E2BIG, and changes nothing.
+#[vm_test]
 fn too_long(vm: &Vm) -> Result<()> {
     const MAX: usize = 16 << 10;
     let demo = Demo::load(vm)?;
@@ -97,6 +84,8 @@ fn too_long(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// Read-only files refuse writes, wake refuses reads, and the modes of the files agree.
+#[vm_test]
 fn read_only_and_write_only_files(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let before = demo.all_counts()?;

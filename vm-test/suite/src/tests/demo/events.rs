@@ -2,7 +2,6 @@
 
 //! The demo's event log, latencies and periodic wakes.
 
-use crate::test::Test;
 use anyhow::{Context, Result, bail, ensure};
 use cli::note;
 use demo_format::events::{self, Events};
@@ -12,96 +11,12 @@ use host::errors::refused;
 use host::guest::calls::{offline, online, write};
 use host::guest::{DEFAULT_LIMIT, MAX_READ, Task, text};
 use host::{Config, Vm};
-use nix::errno::Errno::{EAGAIN, EFAULT, EINVAL, ERANGE};
+use nix::errno::Errno::{self, EAGAIN, EFAULT, EINVAL, ERANGE};
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use wire::{Access, Call, Exit, FIRST_HANDLE, TaskEnd, Until, Value};
-
-pub const TESTS: &[Test] = &[
-    Test::new(
-        "events::tell_the_life_of_each_thread",
-        "the log has each step, wake and run once, numbered without gaps and in their order",
-        life,
-    ),
-    Test::new(
-        "events::binary_is_the_same_as_text",
-        "both files hold the same events, in the documented layouts",
-        binary,
-    ),
-    Test::new(
-        "events::reader_waits_for_the_next",
-        "a read with nothing to read sleeps until there is an event, and can be killed",
-        waits,
-    ),
-    Test::new(
-        "events::every_reader_gets_all",
-        "two readers get the same events; what was overwritten is counted exactly",
-        overwritten,
-    ),
-    Test::new(
-        "events::a_read_ends",
-        "a read of 16 MiB ends with the events that were there when it began, though new ones come",
-        a_read_ends,
-    ),
-    Test::new(
-        "events::a_signal_ends_a_read",
-        "SIGKILL ends a read between two events; the next read of the open file gets the second",
-        a_signal_ends_a_read,
-    ),
-    Test::new(
-        "events::a_fault_loses_nothing",
-        "a read whose buffer faults returns what arrived, and the next read returns the rest",
-        a_fault_loses_nothing,
-    ),
-    Test::new(
-        "events::reads_of_one_file_take_turns",
-        "two reads of one open file wait and get one event each; SIGKILL or O_NONBLOCK ends the second's wait",
-        reads_of_one_file_take_turns,
-    ),
-    Test::new(
-        "events::summary_stays_aligned",
-        "the columns of the summary of 16 CPUs line up, also while a CPU is offline",
-        summary_stays_aligned,
-    )
-    .on(Config::smp(16)),
-    Test::new(
-        "events::open_file_keeps_the_module",
-        "while a reader waits, rmmod is refused with EAGAIN",
-        keeps_module,
-    ),
-    Test::new(
-        "events::periodic_wakes_follow_the_cpu",
-        "a CPU's timer goes with the CPU and comes back with it; period 0 stops all",
-        periodic,
-    ),
-    Test::new(
-        "events::latency_histogram_counts_runs",
-        "the buckets add up to the runs; writing 0 empties them; all else is refused",
-        histogram,
-    ),
-    Test::new(
-        "events::pending_wakes_are_no_latency",
-        "a wake that was pending while its CPU was offline is not in the latencies",
-        pending,
-    ),
-    Test::new(
-        "events::a_drain_ends_while_events_come",
-        "what is there is read, however fast more comes",
-        drained,
-    ),
-    Test::new(
-        "events::a_million",
-        "of a million events, with two CPUs going off and on, each is read or counted as lost",
-        million,
-    )
-    .long(),
-    Test::new(
-        "events::bad_periods",
-        "rubbish and periods out of range are refused, and change nothing",
-        bad_periods,
-    ),
-];
+use suite_macros::vm_test;
+use wire::{Access, Answer, Call, Exit, FIRST_HANDLE, TaskEnd, Until, Value};
 
 /// The number of events that a CPU's ring holds.
 const RING: usize = format::RING as usize;
@@ -159,7 +74,9 @@ fn by_cpu(events: &[Event]) -> Result<BTreeMap<u32, Vec<String>>> {
     Ok(names)
 }
 
-fn life(vm: &Vm) -> Result<()> {
+/// The log has each callback, wake and run once, in order and numbered without gaps.
+#[vm_test]
+fn tell_the_life_of_each_thread(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let cpu = *vm.hotpluggable()?.last().unwrap();
     demo.wake(&cpu.to_string())?;
@@ -179,9 +96,12 @@ fn life(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// Decodes the documented layout by itself, apart from `demo/format.rs` on purpose: records that are written and read by
-/// the same faulty code would agree.
-fn binary(vm: &Vm) -> Result<()> {
+/// Both files hold the same events, in the documented layouts.
+///
+/// Decodes the documented layout by itself, apart from `demo/format.rs` on purpose: records that
+/// are written and read by the same faulty code would agree.
+#[vm_test]
+fn binary_is_the_same_as_text(vm: &Vm) -> Result<()> {
     const KINDS: [&str; 9] = [
         "lost",
         "create",
@@ -220,6 +140,14 @@ fn binary(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// The answer to the last call of a process that makes several.
+fn last_answer(process: Task<'_>) -> Result<Answer> {
+    match process.answer(DEFAULT_LIMIT)? {
+        Value::Batch(answers) => answers.into_iter().last().context("no calls"),
+        other => bail!("no batch: {other:?}"),
+    }
+}
+
 /// A process that has read what there is, and sleeps in its second read(2) of the file.
 fn sleeping_reader(vm: &Vm) -> Result<Task<'_>> {
     let read = || Call::ReadHandle { handle: FIRST_HANDLE, max: 1 << 20 };
@@ -230,13 +158,13 @@ fn sleeping_reader(vm: &Vm) -> Result<Task<'_>> {
     Ok(reader)
 }
 
-fn waits(vm: &Vm) -> Result<()> {
+/// A read without new events sleeps until there is one, and can be killed.
+#[vm_test]
+fn reader_waits_for_the_next(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let reader = sleeping_reader(vm)?;
     demo.wake("0")?;
-    let TaskEnd::Answered(answer) = reader.wait(DEFAULT_LIMIT)? else { bail!("the reader died") };
-    let Ok(Value::Batch(mut answers)) = *answer else { bail!("{answer:?}") };
-    let Some(Ok(bytes)) = answers.pop() else { bail!("the read failed: {answers:?}") };
+    let bytes = last_answer(reader)?.map_err(Errno::from_raw)?;
     let first = parse(&text(bytes)?)?.into_iter().next();
     assert_eq!(first.map(|e| (e.cpu, e.name)), Some((0, "wake".into())));
 
@@ -245,6 +173,9 @@ fn waits(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// A read of 16 MiB ends with the events recorded before it began, even while new ones are
+/// recorded.
+#[vm_test]
 fn a_read_ends(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let cpus = vm.cpus("online")?;
@@ -264,9 +195,7 @@ fn a_read_ends(vm: &Vm) -> Result<()> {
     let open = open(EVENTS_BINARY, Access::Read);
     let calls = vec![yields.clone(), open.clone(), read.clone()];
     let reader = vm.spawn(Call::Batch { calls })?;
-    let TaskEnd::Answered(answer) = reader.wait(DEFAULT_LIMIT)? else { bail!("the reader died") };
-    let Ok(Value::Batch(mut answers)) = *answer else { bail!("{answer:?}") };
-    let Some(Ok(Value::Bytes(bytes))) = answers.pop() else { bail!("the read failed") };
+    let Ok(Value::Bytes(bytes)) = last_answer(reader)? else { bail!("the read failed") };
     let records = bytes.len() / 24;
     // All that the rings hold, and for each a record of the events that it does not.
     ensure!(records <= cpus.len() * (RING + 1), "one read returned {records} records");
@@ -280,6 +209,8 @@ fn a_read_ends(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// SIGKILL ends a read between two events; the next read of the open file gets the second.
+#[vm_test]
 fn a_signal_ends_a_read(vm: &Vm) -> Result<()> {
     const TRIES: u32 = 60;
     let demo = Demo::load(vm)?;
@@ -311,6 +242,8 @@ fn a_signal_ends_a_read(vm: &Vm) -> Result<()> {
     bail!("none of {TRIES} reads was ended by the signal")
 }
 
+/// A read whose buffer faults returns what was copied, and the next read returns the rest.
+#[vm_test]
 fn a_fault_loses_nothing(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     demo.wake("all")?;
@@ -341,6 +274,9 @@ fn a_fault_loses_nothing(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// Two reads of one open file wait and get one event each; SIGKILL or O_NONBLOCK ends the second's
+/// wait.
+#[vm_test]
 fn reads_of_one_file_take_turns(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let sleeps = |reader: &str| {
@@ -369,12 +305,12 @@ fn reads_of_one_file_take_turns(vm: &Vm) -> Result<()> {
     let beside = Call::ReadBeside { handle: FIRST_HANDLE, max: 1 << 20 };
     let open = Call::Open { path: EVENTS.into(), access: Access::Read };
     let reader = vm.spawn(Call::Batch { calls: vec![open, read, beside] })?;
-    let TaskEnd::Answered(answer) = reader.wait(DEFAULT_LIMIT)? else { bail!("the reader died") };
-    let Ok(Value::Batch(answers)) = *answer else { bail!("{answer:?}") };
-    assert_eq!(answers.last(), Some(&Err(EAGAIN as i32)));
+    assert_eq!(last_answer(reader)?, Err(EAGAIN as i32));
     demo.unload()
 }
 
+/// The columns of the summary of 16 CPUs line up, also while a CPU is offline.
+#[vm_test(machine = Config::smp(16))]
 fn summary_stays_aligned(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     aligned(&demo.summary()?)?;
@@ -410,7 +346,9 @@ fn aligned(table: &str) -> Result<()> {
     Ok(())
 }
 
-fn overwritten(vm: &Vm) -> Result<()> {
+/// Two readers get the same events; overwritten events are counted exactly.
+#[vm_test]
+fn every_reader_gets_all(vm: &Vm) -> Result<()> {
     const TIMES: u32 = 3000;
     let demo = Demo::load(vm)?;
     let [first, second] = [vm.open(EVENTS, Access::Read)?, vm.open(EVENTS, Access::Read)?];
@@ -440,7 +378,10 @@ fn overwritten(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn million(vm: &Vm) -> Result<()> {
+/// Of a million events, recorded while two CPUs go offline and online, each is read or counted as
+/// lost.
+#[vm_test(long)]
+fn a_million(vm: &Vm) -> Result<()> {
     const EVENTS: u64 = 1_000_000;
     let demo = Demo::load(vm)?;
     let cpus = vm.hotpluggable()?;
@@ -487,7 +428,9 @@ fn million(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn keeps_module(vm: &Vm) -> Result<()> {
+/// While a reader waits, rmmod fails with EAGAIN.
+#[vm_test]
+fn open_file_keeps_the_module(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let handle = vm.open(EVENTS, Access::Read)?;
     let reader = sleeping_reader(vm)?;
@@ -499,7 +442,9 @@ fn keeps_module(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn periodic(vm: &Vm) -> Result<()> {
+/// The timer of a CPU stops while the CPU is offline; period 0 stops all timers.
+#[vm_test]
+fn periodic_wakes_follow_the_cpu(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let cpu = *vm.hotpluggable()?.last().unwrap();
     let runs_on = |cpu: u32| -> Result<()> {
@@ -534,7 +479,9 @@ fn periodic(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn histogram(vm: &Vm) -> Result<()> {
+/// The buckets add up to the runs; writing 0 empties them; any other input is refused.
+#[vm_test]
+fn latency_histogram_counts_runs(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let path = file(0, "latency_hist");
     for n in 1..=20 {
@@ -566,7 +513,9 @@ fn histogram(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn pending(vm: &Vm) -> Result<()> {
+/// A wake that stayed pending while its CPU was offline is not in the latencies.
+#[vm_test]
+fn pending_wakes_are_no_latency(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let cpu = *vm.hotpluggable()?.first().context("no CPU can go offline")?;
     let latencies = || -> Result<(String, String)> {
@@ -592,7 +541,9 @@ fn pending(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-fn drained(vm: &Vm) -> Result<()> {
+/// A drain returns the recorded events and ends, however fast more are recorded.
+#[vm_test]
+fn a_drain_ends_while_events_come(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     // Faster than an emulator is.
     vm.write(PERIOD, "100")?;
@@ -611,6 +562,8 @@ fn drained(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
+/// Malformed periods and periods out of range are refused, and change nothing.
+#[vm_test]
 fn bad_periods(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let before = demo.all_counts()?;

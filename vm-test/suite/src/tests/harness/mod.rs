@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The harness itself: the runner of VMs, the programs, the checkers of the debug kernel.
+
+mod checkers;
+pub mod program;
+mod runner;
