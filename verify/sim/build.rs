@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The project's files as they are, or those of a copy with a bug in it: `SIM_SOURCE=FOLDER`.
+//! Takes the project's files unchanged, or from a copy with a planted bug: `SIM_SOURCE=DIRECTORY`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,7 +17,8 @@ fn main() {
         println!("cargo:rerun-if-changed={}", folder.display());
     }
 
-    // The library's root as it is but for what has nothing that races; what it names beside it.
+    // The library's root, without the modules that have no races to find; the files that it names
+    // are beside it.
     let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap()).join("modules");
     let _ = fs::remove_dir_all(&out);
     fs::create_dir_all(&out).unwrap();
@@ -39,7 +40,7 @@ fn main() {
     );
     fs::write(out.join("modules.rs"), modules).unwrap();
 
-    // All that the library uses of <linux/smpboot.h> is in the simulated kernel crate.
+    // The simulated kernel crate has all bindings of <linux/smpboot.h> that the library uses.
     fs::write(out.join("bindings_generated.rs"), "").unwrap();
     let bindings = out.join("bindings_generated.rs");
     println!("cargo:rustc-env=SMPBOOT_BINDINGS={}", bindings.display());

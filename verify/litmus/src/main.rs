@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The part of `make lint` and `make litmus` that is neither herd7 nor a shell script.
+//! Checks quotes for `make lint`, and prepares and judges herd7's runs for `make litmus`.
 //!
-//! - `litmus quotes CHECKOUT KERNEL FILE...`: looks up each quote of the files in the code.
-//! - `litmus write FOLDER FILE...`: writes the litmus tests and their mutants to FOLDER, for herd7.
-//! - `litmus judge LOG FILE...`: judges herd7's output of these.
+//! - `litmus quotes CHECKOUT KERNEL FILE...`: searches the code for each quote in the files.
+//! - `litmus write DIRECTORY FILE...`: writes the litmus tests and their mutants to DIRECTORY, for
+//!   herd7.
+//! - `litmus judge LOG FILE...`: judges herd7's output for these files.
 
 mod quotes;
 mod source;
@@ -55,7 +56,7 @@ fn check_quotes(checkout: &Path, kernel: &Path, files: &[&str]) -> Result<String
     match wrong.is_empty() {
         true => Ok(format!("{count} quotes in {} files", files.len())),
         false => Err(format!(
-            "{}\nEither the code has changed, and what the test proves of it is to be thought over, or the quote is wrong.",
+            "{}\nIf the code has changed, first check that the test still proves it; otherwise correct the quote.",
             wrong.join("\n")
         )),
     }
@@ -66,7 +67,7 @@ fn tests(files: &[&str]) -> Result<Vec<test::Test>, String> {
     for file in files {
         let tests = test::tests(&read(Path::new(file))?).map_err(|e| format!("{file}: {e}"))?;
         if Path::new(file).file_stem().is_none_or(|s| *s != *tests[0].name) {
-            return Err(format!("{file}: the test's name is {}", tests[0].name));
+            return Err(format!("{file}: the test's name is {}, not the file's", tests[0].name));
         }
         all.extend(tests);
     }
@@ -88,7 +89,7 @@ fn judge(log: &Path, files: &[&str]) -> Result<String, String> {
     match wrong.is_empty() {
         true => Ok(summary),
         false => {
-            Err(format!("{}\n{summary}: {} are not as they must be", wrong.join("\n"), wrong.len()))
+            Err(format!("{}\n{summary}: {} have the wrong result", wrong.join("\n"), wrong.len()))
         }
     }
 }

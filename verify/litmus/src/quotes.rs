@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Quotes of the code: `// FILE FUNCTION: TEXT`, or `// FILE TYPE::FUNCTION: TEXT`.
+//! Checks quotes of the code: `// FILE FUNCTION: TEXT`, or `// FILE TYPE::FUNCTION: TEXT`.
 
 use crate::source::{code_of, functions};
 use std::{collections::HashMap, fs, path::Path};
 
-/// A quote, and where it stands.
+/// A quote, and its place.
 #[derive(Debug, PartialEq)]
 pub struct Quote {
     pub line: usize,
@@ -16,7 +16,8 @@ pub struct Quote {
     pub text: String,
 }
 
-/// Returns the quotes of `text`. A line that begins with `P` and a digit begins a block, as does an empty line.
+/// Returns the quotes of `text`. A line that begins with `P` and a digit begins a block, as does an
+/// empty line.
 pub fn quotes(text: &str) -> Vec<Quote> {
     let mut block = 0;
     let mut found = vec![];
@@ -31,7 +32,7 @@ pub fn quotes(text: &str) -> Vec<Quote> {
     found
 }
 
-/// Takes the comment of a quote apart.
+/// Parses the comment of a quote.
 fn quote(comment: &str) -> Option<(String, String, String)> {
     let (file, rest) = comment.trim().split_once(' ')?;
     let (function, text) = rest.split_once(": ")?;
@@ -40,7 +41,7 @@ fn quote(comment: &str) -> Option<(String, String, String)> {
     (is_source && is_name).then(|| (file.into(), function.into(), text.trim().into()))
 }
 
-/// The files that are quoted: `linux/...` is the kernel's, the others are of the checkout.
+/// The quoted files: those of the kernel (`linux/...`), and those of the checkout.
 pub struct Sources<'a> {
     checkout: &'a Path,
     kernel: &'a Path,
@@ -63,13 +64,13 @@ impl<'a> Sources<'a> {
             .as_deref()
     }
 
-    /// Returns what is wrong with each quote that the code does not have.
+    /// Returns the line and the error of each quote that the code lacks.
     pub fn check(&mut self, quotes: &[Quote]) -> Vec<(usize, String)> {
         let mut wrong = vec![];
         for (i, quote) in quotes.iter().enumerate() {
             let Quote { block, file, function, text, .. } = quote;
             let Some(code) = self.code(file) else {
-                wrong.push((quote.line, format!("there is no {file}")));
+                wrong.push((quote.line, format!("{file} does not exist")));
                 continue;
             };
             let bodies = functions(code, function, file.ends_with(".rs"));
@@ -77,7 +78,7 @@ impl<'a> Sources<'a> {
                 wrong.push((quote.line, format!("{file} has no function {function}")));
                 continue;
             }
-            // Those of the same block that come before, in this function.
+            // The earlier quotes of the same block and function.
             let before: Vec<_> = quotes[..i]
                 .iter()
                 .filter(|q| (&q.block, &q.file, &q.function) == (block, file, function))
@@ -86,11 +87,13 @@ impl<'a> Sources<'a> {
             let has = |texts: &[&str]| bodies.iter().any(|b| in_order(&code[b.clone()], texts));
             let with_this = [&before[..], &[text]].concat();
             if !has(&[text]) {
-                wrong.push((quote.line, format!("{file}: {function} has no such code: {text}")));
+                wrong.push((quote.line, format!("{file}: {function} lacks this code: {text}")));
             } else if has(&before) && !has(&with_this) {
                 wrong.push((
                     quote.line,
-                    format!("{file}: in {function}, this does not come after what is quoted before it: {text}"),
+                    format!(
+                        "{file}: in {function}, this does not follow the previous quote: {text}"
+                    ),
                 ));
             }
         }
@@ -98,7 +101,7 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Returns whether `texts` are in `code` one after the other, whatever the white space.
+/// Returns whether `code` has the `texts` in this order, with any white space.
 fn in_order(code: &str, texts: &[&str]) -> bool {
     let squeeze = |s: &str| s.split_whitespace().collect::<String>();
     let code = squeeze(code);
@@ -149,11 +152,11 @@ impl Core {
     #[test]
     fn what_is_not_there_is_reported_with_its_line() {
         for (name, text, what) in [
-            ("weaker", "\n// rust/wake.rs wake: xchg(true, Relaxed)", "has no such code"),
-            ("comment", "\n// rust/wake.rs wake: self.late.xchg(true, Full);", "has no such code"),
+            ("weaker", "\n// rust/wake.rs wake: xchg(true, Relaxed)", "lacks this code"),
+            ("comment", "\n// rust/wake.rs wake: self.late.xchg(true, Full);", "lacks this code"),
             ("function", "\n// rust/wake.rs sleep: self.pending.set();", "has no function"),
-            ("file", "\n// rust/sleep.rs wake: self.pending.set();", "there is no"),
-            ("kernel", "\n// linux/kernel/a.c f: g();", "there is no"),
+            ("file", "\n// rust/sleep.rs wake: self.pending.set();", "does not exist"),
+            ("kernel", "\n// linux/kernel/a.c f: g();", "does not exist"),
         ] {
             let wrong = check(name, CODE, text);
             assert!(matches!(&wrong[..], [(2, w)] if w.contains(what)), "{wrong:?}");
@@ -164,7 +167,7 @@ impl Core {
     fn the_order_counts_within_a_block() {
         let swapped = "P0()\n\t// rust/wake.rs wake: xchg(true, Full);\n\t// rust/wake.rs wake: self.pending.set();\n\t// rust/wake.rs wake: xchg(true, Full);";
         let wrong = check("order", CODE, swapped);
-        assert!(matches!(&wrong[..], [(4, w)] if w.contains("come after")), "{wrong:?}");
+        assert!(matches!(&wrong[..], [(4, w)] if w.contains("does not follow")), "{wrong:?}");
         let two = swapped.replace(
             "\t// rust/wake.rs wake: self.pending",
             "P1()\n\t// rust/wake.rs wake: self.pending",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rust and C source: what of it is code, and where its functions are.
+//! Finds the code and the functions in Rust and C source.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ pub fn code_of(text: &str) -> String {
         }
         at = end;
     }
-    // Comments are whole characters: what is left is UTF-8.
+    // Comments are whole characters, so the rest is UTF-8.
     String::from_utf8(code).expect("comments are blanked as a whole")
 }
 
@@ -42,8 +42,8 @@ fn end_of_token(text: &[u8], at: usize) -> usize {
     }
 }
 
-/// Returns the bodies of the functions of that name in `code`, as [`code_of`] returns it. C's macros count. Of
-/// `Type::name` those in an `impl` of the type.
+/// Returns the bodies of the functions of that name in `code`, which [`code_of`] returned. C's
+/// macros count. `Type::name` means the functions in an `impl` of the type.
 pub fn functions(code: &str, name: &str, is_rust: bool) -> Vec<Range<usize>> {
     let Some((of, name)) = name.rsplit_once("::") else {
         return functions_anywhere(code, name, is_rust);
@@ -121,7 +121,7 @@ fn end_of_define(code: &str, from: usize) -> usize {
     end
 }
 
-/// Returns where one of `wanted` is first, outside of strings.
+/// Returns the first place of one of `wanted`, outside of strings.
 fn first_of(code: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
     let mut at = from;
     while at < code.len() {
@@ -133,7 +133,7 @@ fn first_of(code: &[u8], from: usize, wanted: &[u8]) -> Option<usize> {
     None
 }
 
-/// Returns the place after the bracket that closes the one at `open`.
+/// Returns the place after the bracket that closes the bracket at `open`.
 fn closing(code: &[u8], open: usize) -> usize {
     let mut depth = 0;
     let mut at = open;

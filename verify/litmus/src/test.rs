@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Litmus tests, their mutants, and what herd7 says of them.
+//! Litmus tests, their mutants, and their results in herd7's output.
 //!
-//! A mutant is described in the comment at the head of its test:
+//! The comment at the head of a test describes its mutants:
 //!
 //! ```text
 //!  * Mutant: the waker's flag is set with no barrier
 //!  *   xchg(pending, 1) -> xchg_relaxed(pending, 1)
 //! ```
 //!
-//! Each line below its name replaces all of one text by another, or by nothing. In these lines `( *x)` stands for
-//! `(*x)`, which would begin a comment.
+//! Each line below a mutant's name replaces a text everywhere by another text, or removes it. In
+//! these lines `( *x)` stands for `(*x)`, which would begin a comment.
 
 use std::fmt::Write;
 
 /// A test, or a mutant of one.
 #[derive(Debug, PartialEq)]
 pub struct Test {
-    /// As herd7 prints it.
+    /// The name in herd7's output.
     pub name: String,
     pub text: String,
-    /// Of a mutant.
+    /// The mutant's description; `None` for the test itself.
     pub mutant: Option<String>,
 }
 
-/// Returns the test of that text, and its mutants; or what is wrong with it.
+/// Returns the test in that text, and its mutants, or the error in the text.
 pub fn tests(text: &str) -> Result<Vec<Test>, String> {
     let name = text
         .lines()
@@ -32,9 +32,9 @@ pub fn tests(text: &str) -> Result<Vec<Test>, String> {
         .and_then(|l| l.strip_prefix("C "))
         .ok_or("the first line is not 'C NAME'")?;
     if !text.contains("\n * Result: Never\n") {
-        return Err("there is no 'Result: Never'".into());
+        return Err("'Result: Never' is missing".into());
     }
-    let (head, body) = text.split_once("*)").ok_or("there is no comment at the head")?;
+    let (head, body) = text.split_once("*)").ok_or("the comment at the head is missing")?;
     no_line_is_without_comment(body)?;
 
     let mut all = vec![Test { name: name.into(), text: text.into(), mutant: None }];
@@ -48,7 +48,7 @@ pub fn tests(text: &str) -> Result<Vec<Test>, String> {
                 .split_once(" ->")
                 .ok_or_else(|| format!("mutant '{what}': not 'OLD -> NEW': {change}"))?;
             if !body.contains(old) {
-                return Err(format!("mutant '{what}': there is no {old}"));
+                return Err(format!("mutant '{what}': the test lacks {old}"));
             }
             body = body.replace(old, new.trim());
         }
@@ -57,16 +57,16 @@ pub fn tests(text: &str) -> Result<Vec<Test>, String> {
         all.push(Test { name, text, mutant: Some(what.into()) });
     }
     if all.len() == 1 {
-        return Err("there is no mutant".into());
+        return Err("the test has no mutant".into());
     }
     Ok(all)
 }
 
-/// Each statement of a process quotes the code that it stands for, or says what it is.
+/// Checks that each statement of a process quotes its code, or has a comment.
 fn no_line_is_without_comment(body: &str) -> Result<(), String> {
     let mut in_process = false;
     for line in body.lines() {
-        // herd7 looks for the end of a process before it looks for comments.
+        // herd7 searches for the end of a process before it removes comments.
         let count = |brace| line.split_once("// ").map_or(0, |(_, c)| c.matches(brace).count());
         if count('{') != count('}') {
             return Err(format!("a single brace in a comment: {}", line.trim()));
@@ -86,7 +86,7 @@ fn no_line_is_without_comment(body: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What herd7 says of one test.
+/// herd7's result of one test.
 struct Observation {
     is_never: bool,
     is_race: bool,
@@ -99,19 +99,19 @@ fn observation(log: &str, name: &str) -> Option<Observation> {
     let mut words = line.split_whitespace().skip(1);
     let is_never = words.next()? == "Never";
     let executions = words.map_while(|w| w.parse::<u32>().ok()).sum();
-    // Of a test that has no execution at all nothing was seen.
+    // A test without any execution has no result.
     let is_race = block.lines().any(|l| l == "Flag data-race");
     (executions > 0).then_some(Observation { is_never, is_race, executions })
 }
 
-/// Judges herd7's output. Returns a summary, and what is wrong.
+/// Judges herd7's output. Returns a summary, and the errors.
 pub fn judge(tests: &[Test], log: &str) -> (String, Vec<String>) {
     let log = format!("\n{log}");
     let (mut summary, mut wrong, mut executions) = (String::new(), vec![], 0);
     for Test { name, mutant, .. } in tests {
         let what = mutant.as_ref().map_or(String::new(), |m| format!(" ({m})"));
         let Some(seen) = observation(&log, name) else {
-            wrong.push(format!("{name}{what}: herd7 says nothing of it"));
+            wrong.push(format!("{name}{what}: herd7's output lacks it"));
             continue;
         };
         executions += seen.executions;
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_bad_test_is_refused() {
         for (old, new, what) in [
-            ("smp_mb(); ->", "smp_wmb(); ->", "there is no smp_wmb();"),
+            ("smp_mb(); ->", "smp_wmb(); ->", "the test lacks smp_wmb();"),
             (" // a look", "", "no quote"),
             ("// a look", "// a { look", "a single brace"),
             ("Result: Never", "Result: Sometimes", "Result"),
@@ -172,7 +172,7 @@ mod tests {
             ("x Never", "x Sometimes", "x: can happen"),
             ("Observation x Never", "Flag data-race\nObservation x Never", "x: a data race"),
             ("Sometimes", "Never", "x+1 (no barrier): the mutant is not caught"),
-            ("x+2 Never 0 3", "x+2 Never 0 0", "x+2 (weaker): herd7 says nothing of it"),
+            ("x+2 Never 0 3", "x+2 Never 0 0", "x+2 (weaker): herd7's output lacks it"),
         ] {
             assert_eq!(judge(&all, &good.replacen(old, new, 1)).1, [what]);
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A weaker ordering in the library or in the work queue breaks the quote of a litmus test.
+//! Tests that a weaker ordering in the library or the work queue breaks the quote of a litmus test.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 const SOURCES: [&str; 2] = ["rust/kernel", "percpu_workqueue"];
 
-/// What is weakened, and to what. The middle is what precedes it, for what is no ordering elsewhere.
+/// The orderings to weaken, and the weaker text.
 const WEAKER: [(&str, &str); 5] = [
     (", Full)", ", Relaxed)"),
     (", Release)", ", Relaxed)"),
@@ -19,7 +19,7 @@ const WEAKER: [(&str, &str); 5] = [
     ("synchronize_rcu();", "barrier();"),
 ];
 
-/// A copy of what is quoted, of the checkout that this is in.
+/// A copy of the quoted files of this checkout.
 struct Checkout(PathBuf);
 
 impl Checkout {
@@ -41,7 +41,7 @@ impl Checkout {
             .output()
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        // Quotes of the kernel, which is not there.
+        // The quotes of the kernel, whose source is not given, are skipped.
         let is_ours = |l: &&str| l.starts_with("verify/") && !l.contains("linux/");
         said.lines().filter(is_ours).map(str::to_string).collect()
     }
@@ -87,7 +87,7 @@ fn a_weaker_early_wake_is_told_by_the_line_of_its_test() {
     let path = checkout.0.join("rust/kernel/smpboot/wake.rs");
     let text = fs::read_to_string(&path).unwrap();
     let weaker = text.replace("rcu_users.xchg(true, Full)", "rcu_users.xchg(true, Relaxed)");
-    assert!(text != weaker, "wake.rs has no such line any more");
+    assert!(text != weaker, "wake.rs no longer has this line");
     fs::write(&path, weaker).unwrap();
 
     let test = fs::read_to_string(checkout.0.join("verify/litmus/early-wake.litmus")).unwrap();
@@ -122,6 +122,6 @@ fn each_ordering_is_quoted() {
         }
         fs::write(&path, text).unwrap();
     }
-    assert!(weakened >= 20, "only {weakened} orderings were found");
+    assert!(weakened >= 20, "found only {weakened} orderings");
     assert!(missed.is_empty(), "no litmus test quotes these:\n{}", missed.join("\n"));
 }

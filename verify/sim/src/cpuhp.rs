@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hotplug states.
+//! Simulations of hotplug states.
 
 use crate::library::seam::ESHUTDOWN;
 use crate::module::{hotplug, leaks, Module};
@@ -20,7 +20,7 @@ struct State {
 }
 
 thread_local! {
-    /// Where a startup was the last callback.
+    /// The CPUs whose last callback was a startup.
     static UP: [Cell<bool>; 2] = const { [const { Cell::new(false) }; 2] };
 }
 
@@ -49,7 +49,7 @@ impl Callbacks for State {
     fn startup(&self, cx: &Context<'_>) -> Result {
         let cpu = cx.cpu().as_u32();
         assert_eq!(self.alive.load(Relaxed), 7);
-        assert!(!up(cpu as usize), "two startups");
+        assert!(!up(cpu as usize), "two startups without a teardown");
         if self.fails.cmpxchg(cpu, 99, Relaxed).is_ok() {
             return Err(EAGAIN);
         }
@@ -73,7 +73,7 @@ fn load(on: bool) -> Module {
     module
 }
 
-/// Callbacks come in pairs, and none comes after the end.
+/// Callbacks alternate, and none runs after the end.
 fn registers(on: bool, times: u32, invoke: Invoke) {
     let module = load(on);
     let hotplug = hotplug(times, true);
@@ -83,16 +83,16 @@ fn registers(on: bool, times: u32, invoke: Invoke) {
     assert_eq!(cpuhp::Registration::new(module.scope(), invoke, State::new(99)).err(), Some(EBUSY));
     hotplug.join();
     if invoke == Invoke::Yes {
-        assert!((0..2).all(|cpu| up(cpu) == online(cpu as u32)), "a CPU was left out");
+        assert!((0..2).all(|cpu| up(cpu) == online(cpu as u32)), "a CPU has no startup");
     }
     drop(state);
     if invoke == Invoke::Yes {
-        assert!(!up(0) && !up(1), "no teardown");
+        assert!(!up(0) && !up(1), "the last callback is not a teardown");
     }
     module.unload();
 }
 
-/// A startup fails, while it is registered or when a CPU comes.
+/// A startup fails, during registration or a CPU-up.
 fn startup_fails(on: bool, times: u32, at: u32) {
     let module = load(on);
     let hotplug = hotplug(times, false);
@@ -100,15 +100,15 @@ fn startup_fails(on: bool, times: u32, at: u32) {
         Ok(state) => drop(state),
         Err(e) => assert_eq!(e, EAGAIN),
     }
-    assert!(!up(0) && !up(1), "no teardown");
+    assert!(!up(0) && !up(1), "the last callback is not a teardown");
     let state = cpuhp::Registration::new(module.scope(), Invoke::Yes, State::new(99)).unwrap();
     drop(state);
     hotplug.join();
-    assert!(!up(0) && !up(1), "no teardown");
+    assert!(!up(0) && !up(1), "the last callback is not a teardown");
     module.unload();
 }
 
-/// The scope closes at any moment of it.
+/// The scope closes at any moment of a registration.
 fn closes(on: bool, times: u32, leak: bool, at: u32) {
     let module = load(on);
     let hotplug = hotplug(times, false);
@@ -132,8 +132,8 @@ fn closes(on: bool, times: u32, leak: bool, at: u32) {
     module.close();
     other.join();
     hotplug.join();
-    assert!(!up(0) && !up(1), "no teardown");
-    assert!(leaks() == 0 || registered.get(), "what nobody has was leaked");
+    assert!(!up(0) && !up(1), "the last callback is not a teardown");
+    assert!(leaks() == 0 || registered.get(), "a registration without an owner was leaked");
     module.left(leaks());
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The project's own files, over a kernel that is made of shuttle: see `README.md` one folder up.
+//! Runs the project's own files on a kernel made of shuttle: see `README.md` in the parent
+//! directory.
 
 #![allow(
     macro_expanded_macro_exports_accessed_by_absolute_paths,
@@ -21,7 +22,7 @@ mod threads;
 
 use library::{smpboot, wait};
 
-/// What the library's messages begin with.
+/// The prefix of the library's messages.
 static __LOG_PREFIX: &[u8] = b"sim\0";
 
 fn main() {
@@ -35,7 +36,7 @@ fn main() {
         "quotes" => quotes::check(&arguments),
         _ => {
             eprintln!(
-                "sim test [schedules=N] [seed=N] [depth=N] [to=FOLDER] [NAME...], sim replay NAME/VARIANT FILE, sim list, \
+                "sim test [schedules=N] [seed=N] [depth=N] [to=DIRECTORY] [NAME...], sim replay NAME/VARIANT FILE, sim list, \
                  or sim quotes KERNEL-SOURCE"
             );
             false
@@ -44,7 +45,7 @@ fn main() {
     std::process::exit(i32::from(!ok));
 }
 
-/// One situation, to be run with many schedules.
+/// One scenario, which runs with many schedules.
 pub struct Simulation {
     pub name: &'static str,
     pub variants: Vec<(String, Box<dyn Fn()>)>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module of a run: its scope, its types of threads, and what they have seen.
+//! The module of a run: its scope, its types of threads, and the callbacks that they have seen.
 
 use crate::library::fresh;
 use crate::smpboot::{Context, HotplugThread, ModuleScope, Threads};
@@ -32,7 +32,7 @@ impl Module {
         CLAIMED.xchg(false, Relaxed);
         // SAFETY: `close` drops it.
         let scope = KBox::pin_init(unsafe { ModuleScope::new(&CLAIMED) }, GFP_KERNEL).unwrap();
-        // SAFETY: It stays where it is.
+        // SAFETY: It stays in place.
         Self(KBox::into_raw(unsafe { Pin::into_inner_unchecked(scope) }))
     }
 
@@ -41,8 +41,8 @@ impl Module {
         unsafe { &*self.0 }
     }
 
-    /// The end of the module. What the scope is for must hold then. Its memory stays: others may have
-    /// it in their hands.
+    /// Ends the module, and checks what the scope guarantees. Its memory is kept, because other
+    /// tasks may have references.
     pub fn close(&self) {
         note(|| "the scope closes".into());
         // SAFETY: Called once.
@@ -50,7 +50,7 @@ impl Module {
         note(|| "the scope is closed".into());
         world::with(|w| {
             assert!(w.hotplug_threads.is_empty(), "threads are registered after the end");
-            assert_eq!(w.threads_alive, 0, "there are threads after the end");
+            assert_eq!(w.threads_alive, 0, "threads exist after the end");
             assert!(
                 w.cpuhp_hp_states.iter().all(Option::is_none),
                 "hotplug states are installed after the end"
@@ -58,20 +58,20 @@ impl Module {
         });
     }
 
-    /// The end of a run that leaks nothing.
+    /// Ends a run that leaks nothing.
     pub fn unload(&self) {
         self.close();
         self.left(0);
     }
 
-    /// How many pieces of memory were leaked.
+    /// Checks the number of leaked allocations.
     pub fn left(&self, leaked: usize) {
         let left = world::with(|w| w.allocated) - 1;
-        assert_eq!(left, leaked, "pieces of memory that are left");
+        assert_eq!(left, leaked, "leaked allocations");
     }
 }
 
-/// How many registrations were leaked, says the log.
+/// Returns the number of leaked registrations in the log.
 pub fn leaks() -> usize {
     world::with(|w| w.log.iter().filter(|line| line.contains("was leaked")).count())
 }
@@ -90,7 +90,7 @@ pub fn hotplug(times: u32, late: bool) -> world::JoinHandle {
     })
 }
 
-/// Where a thread is in its life.
+/// The state of a thread's life cycle.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 enum Life {
     #[default]
@@ -103,7 +103,7 @@ enum Life {
 #[derive(Clone, Copy, Default)]
 struct Seen {
     life: Life,
-    /// How much work there is, and how much of it a run has seen.
+    /// The amount of published work, and the part of it that a run has seen.
     due: u32,
     done: u32,
     runs: u32,
@@ -133,13 +133,13 @@ pub fn work(of: usize, cpu: usize) -> u32 {
     seen(of, cpu).due
 }
 
-/// Waits until that work has been seen by a run, if the CPU is online: nothing else is to come.
+/// Waits until a run has seen that work, if the CPU is online. No other wake follows.
 pub fn until_done(of: usize, cpu: usize, work: u32) {
     note(|| "waits for the run".into());
     wait_until(|| !online(cpu as u32) || seen(of, cpu).done >= work);
 }
 
-/// The same for all work that there is now.
+/// Waits until a run has seen all work published so far, if the CPU is online.
 pub fn until_all_done(of: usize, cpu: usize) {
     until_done(of, cpu, seen(of, cpu).due);
 }
@@ -153,7 +153,7 @@ pub fn is_active(of: usize, cpu: usize) -> bool {
     seen(of, cpu).life == Life::Active
 }
 
-/// What a worker's callback does beside its bookkeeping.
+/// Additional code in a worker's callback.
 pub type Also = fn(&Context<'_>);
 
 /// The threads of most simulations.
@@ -171,16 +171,16 @@ impl<const N: usize> Worker<N> {
         Self { alive: Atomic::new(7), run }
     }
 
-    /// The shared value is there.
+    /// Checks that the shared value exists.
     fn check(&self) {
         assert_eq!(self.alive.load(Relaxed), 7);
     }
 
-    fn goes(&self, cx: &Context<'_>, from: &[Life], to: Life) {
+    fn moves(&self, cx: &Context<'_>, from: &[Life], to: Life) {
         self.check();
         let cpu = cx.cpu().as_u32() as usize;
         let life = seen(N, cpu).life;
-        assert!(from.contains(&life), "{life:?} and then {to:?}");
+        assert!(from.contains(&life), "illegal sequence of callbacks: {life:?}, then {to:?}");
         change(N, cpu, |s| s.life = to);
     }
 }
@@ -192,7 +192,7 @@ impl<const N: usize> Drop for Worker<N> {
     }
 }
 
-/// A thread's own state.
+/// A thread's local state.
 pub struct Alive(u32);
 
 impl Drop for Alive {
@@ -222,13 +222,13 @@ where
     }
 
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<Alive> {
-        self.goes(cx, &[Life::Created], Life::Active);
+        self.moves(cx, &[Life::Created], Life::Active);
         Alive(7)
     }
 
     fn run(&self, local: Pin<&mut Alive>, cx: &Context<'_>) {
         assert_eq!(local.0, 7);
-        self.goes(cx, &[Life::Active], Life::Active);
+        self.moves(cx, &[Life::Active], Life::Active);
         step();
         change(N, cx.cpu().as_u32() as usize, |s| {
             s.done = s.due;
@@ -240,12 +240,12 @@ where
 
     fn park(&self, local: Pin<&mut Alive>, cx: &Context<'_>) {
         assert_eq!(local.0, 7);
-        self.goes(cx, &[Life::Active], Life::Parked);
+        self.moves(cx, &[Life::Active], Life::Parked);
     }
 
     fn unpark(&self, local: Pin<&mut Alive>, cx: &Context<'_>) {
         assert_eq!(local.0, 7);
-        self.goes(cx, &[Life::Parked], Life::Active);
+        self.moves(cx, &[Life::Parked], Life::Active);
     }
 
     fn cleanup(&self, local: Pin<&mut Alive>, cx: &Context<'_>, online: bool) {
@@ -253,14 +253,14 @@ where
         assert_eq!(
             online,
             kernel::bindings::online(cx.cpu().as_u32()),
-            "cleanup is told where it runs"
+            "cleanup gets the wrong `online`"
         );
         let from: &[Life] = if online { &[Life::Active, Life::Parked] } else { &[Life::Parked] };
-        self.goes(cx, from, Life::None);
+        self.moves(cx, from, Life::None);
     }
 }
 
-/// After a registration has ended: the next one's threads begin anew.
+/// Checks the threads after the end of a registration, and resets them for the next one.
 pub fn ended(of: usize) {
     for cpu in 0..2 {
         let life = seen(of, cpu).life;
@@ -269,12 +269,12 @@ pub fn ended(of: usize) {
     }
 }
 
-/// Looks at a thread as a reader of a file would.
+/// Reads the state of a thread, as a read of a debugfs file does.
 pub fn look<const N: usize>(at: u32)
 where
     Worker<N>: crate::smpboot::HasThreadSlot,
 {
     if let Some(thread) = Threads::<Worker<N>>::new().info(cpu(at)) {
-        assert!(thread.pid > 0, "a task is looked at after it was freed");
+        assert!(thread.pid > 0, "a task is read after it was freed");
     }
 }

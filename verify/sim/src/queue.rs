@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work queue of `percpu_workqueue`.
+//! Simulations of the work queue of `percpu_workqueue`.
 
 use crate::library::seam::{ECANCELED, ESHUTDOWN};
 use crate::module::{cpu, hotplug, leaks, Module};
@@ -23,7 +23,7 @@ impl QueueType for Jobs {
 
 crate::percpu_workqueue!(Jobs);
 
-/// What became of an item, each time that it was queued.
+/// The results of queueing an item.
 #[derive(Clone, Copy, Default, Debug)]
 struct Fate {
     queued: u32,
@@ -31,7 +31,7 @@ struct Fate {
     refused: u32,
     cancelled: u32,
     running: bool,
-    /// How much work there is, and how much of it a run has seen.
+    /// The amount of published data, and the part of it that a run has seen.
     due: u32,
     done: u32,
 }
@@ -39,9 +39,9 @@ struct Fate {
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Plain,
-    /// Queues itself again, on the other CPU.
+    /// The item queues itself again, on the other CPU.
     Again,
-    /// Item 1 runs until item 0 was waited for.
+    /// Item 1 runs until a flush of item 0 has returned.
     Long,
 }
 
@@ -76,7 +76,7 @@ impl WorkItem for Job {
     fn run(this: &Arc<Work<Self>>, worker: &Worker<'_, Jobs>) {
         let of = this.number;
         note(|| format!("item {of} runs"));
-        assert!(online(worker.cpu().as_u32()), "an item runs on a CPU that is offline");
+        assert!(online(worker.cpu().as_u32()), "an item runs on an offline CPU");
         change(of, |f| {
             assert!(!f.running, "an item runs twice at once");
             f.running = true;
@@ -97,12 +97,12 @@ impl WorkItem for Job {
     }
 
     fn refused(this: &Arc<Work<Self>>) {
-        note(|| format!("item {} is given back", this.number));
+        note(|| format!("item {} is returned", this.number));
         change(this.number, |f| f.refused += 1);
     }
 }
 
-/// Takes note of what queueing has come to.
+/// Records the result of queueing.
 fn count(of: usize, result: Result<bool>) {
     match result {
         Ok(true) => change(of, |f| f.queued += 1),
@@ -126,7 +126,7 @@ fn setup(on: bool, offline: Offline, kind: Kind) -> Setup {
     FATES.with(|fates| fates.iter().for_each(|f| f.set(Fate::default())));
     AGAIN.set(2);
     FLUSHED.set(false);
-    // What is an hour away does not come.
+    // A delay of an hour never ends in a run.
     world::with(|w| w.horizon = Delta::from_secs(60).as_nanos());
     let clock = world::clock();
     let queue = Queue::new(module.scope(), offline, SchedPolicy::Fifo).unwrap();
@@ -154,7 +154,7 @@ impl Setup {
         spawn("device", at, move || world::interrupt(at, || f(&queue, &items)))
     }
 
-    /// Destroys the queue: all that was queued has then run, or was taken or given back.
+    /// Destroys the queue. Each queued item has then run, or was removed or returned.
     fn end(self, tasks: Vec<world::JoinHandle>) {
         for task in tasks {
             task.join();
@@ -183,7 +183,7 @@ fn balance() {
 const SOON: Delta = Delta::from_millis(1);
 const LATE: Delta = Delta::from_secs(3600);
 
-/// Queues the item, for a run that sees this.
+/// Publishes data and queues the item, whose run must see the data.
 fn submit(
     queue: &Queue<Jobs>,
     items: &[Item; 2],
@@ -202,7 +202,7 @@ fn submit(
     result
 }
 
-/// From several tasks and an interrupt, soon and at once, here and there.
+/// Queues from several tasks and an interrupt, with and without a delay, on both CPUs.
 fn submits(on: bool, times: u32, offline: Offline, kind: Kind) {
     let s = setup(on, offline, kind);
     let tasks = vec![
@@ -221,7 +221,7 @@ fn submits(on: bool, times: u32, offline: Offline, kind: Kind) {
     for task in tasks {
         task.join();
     }
-    // If no CPU has gone, the last run has seen all.
+    // If no CPU went offline, the last run has seen all data.
     let stays = on && times == 0;
     s.end(vec![]);
     if stays {
@@ -232,7 +232,7 @@ fn submits(on: bool, times: u32, offline: Offline, kind: Kind) {
     }
 }
 
-/// Who takes it back.
+/// Several tasks cancel an item.
 fn cancels(on: bool, times: u32, offline: Offline, kind: Kind, interrupt: bool) {
     let s = setup(on, offline, kind);
     let mut tasks = vec![
@@ -259,19 +259,19 @@ fn cancels(on: bool, times: u32, offline: Offline, kind: Kind, interrupt: bool) 
     s.end(tasks);
 }
 
-/// When that returns, the item does not run, and nobody could queue it.
+/// When cancel_sync() returns, the item is not running, and no task has queued it.
 fn cancels_sync(on: bool, times: u32, offline: Offline, kind: Kind) {
     let s = setup(on, offline, kind);
     let _ = submit(&s.queue, &s.items, 0, Some(1), Delta::ZERO);
     let task = hotplug(times, false);
     let cancelled = s.queue.cancel_sync(&s.items[0]).unwrap();
     change(0, |f| f.cancelled += u32::from(cancelled));
-    assert!(!fate(0).running, "it runs after cancel_sync");
-    assert!(!s.items[0].is_pending(), "it is pending after cancel_sync");
+    assert!(!fate(0).running, "the item runs after cancel_sync()");
+    assert!(!s.items[0].is_pending(), "the item is pending after cancel_sync()");
     s.end(vec![task]);
 }
 
-/// Changes when and where it is to run.
+/// Changes the time and the CPU of an item.
 fn modifies(on: bool, times: u32, offline: Offline) {
     let s = setup(on, offline, Kind::Plain);
     let modify = |at: u32, delay| {
@@ -295,7 +295,7 @@ fn modifies(on: bool, times: u32, offline: Offline) {
     s.end(tasks);
 }
 
-/// What was queued before has ended after.
+/// An item that was queued before a flush has ended after it.
 fn flushes(on: bool, times: u32, offline: Offline, whole: bool) {
     let s = setup(on, offline, Kind::Plain);
     let back = on == (times % 2 == 0);
@@ -306,16 +306,16 @@ fn flushes(on: bool, times: u32, offline: Offline, whole: bool) {
         }),
     ];
     let queued = submit(&s.queue, &s.items, 0, Some(1), Delta::ZERO);
-    // Items of an offline CPU wait for it, and so does who flushes.
+    // Items of an offline CPU wait for it, and so does a task that flushes.
     if offline != Offline::Wait || back {
         match whole {
             true => s.queue.flush().unwrap(),
             false => s.queue.flush_work(&s.items[0]).unwrap(),
         }
         let f = fate(0);
-        // That it is given back may be told a moment later.
+        // The callback of a returned item may run later.
         assert!(queued.is_err() || f.run == 1 || offline == Offline::Refuse, "not flushed: {f:?}");
-        assert!(!f.running && !s.items[0].is_pending(), "it is not over: {f:?}");
+        assert!(!f.running && !s.items[0].is_pending(), "the item has not ended: {f:?}");
     }
     s.end(tasks);
 }
@@ -332,7 +332,7 @@ fn flush_beside_a_long_item() {
     s.end(vec![]);
 }
 
-/// An item of an offline CPU that is made a late one, or is sent elsewhere, is nothing to wait for any more.
+/// A flush does not wait for an item of an offline CPU that was delayed, or moved to another CPU.
 fn flush_beside_modify(elsewhere: bool) {
     let s = setup(false, Offline::Wait, Kind::Plain);
     submit(&s.queue, &s.items, 0, Some(1), Delta::ZERO).unwrap();
@@ -347,7 +347,7 @@ fn flush_beside_modify(elsewhere: bool) {
     s.end(tasks);
 }
 
-/// A delayed item runs when it is due and its CPU is there, and not before.
+/// A delayed item runs only when it is due and its CPU is online.
 fn delays(on: bool, times: u32, offline: Offline) {
     let s = setup(on, offline, Kind::Plain);
     let task = hotplug(times, false);
@@ -360,13 +360,13 @@ fn delays(on: bool, times: u32, offline: Offline) {
     if queued.is_ok() {
         world::wait_until(|| fate(0).run + fate(0).refused == 1);
         let now = world::with(|w| w.now);
-        assert!(fate(0).run == 0 || now >= due, "it ran too early");
-        assert!(fate(0).run == 1 || offline == Offline::Refuse, "given back");
+        assert!(fate(0).run == 0 || now >= due, "the item ran too early");
+        assert!(fate(0).run == 1 || offline == Offline::Refuse, "the item was returned");
     }
     s.end(vec![]);
 }
 
-/// The module ends with a queue that was leaked.
+/// The module ends with a leaked queue.
 fn revokes(on: bool, times: u32, offline: Offline) {
     let s = setup(on, offline, Kind::Again);
     let _ = submit(&s.queue, &s.items, 0, Some(1), Delta::ZERO);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether the C functions that are written down here are still those of a kernel's source.
+//! Checks that the simulated C functions are still those of a kernel's source.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -13,14 +13,14 @@ const SOURCES: [(&str, &str); 5] = [
     ("wait.rs", include_str!("../kernel/src/c/wait.rs")),
 ];
 
-/// Finds each quote in its function, one after the other.
+/// Finds the quotes of each function, in order.
 pub fn check(arguments: &[String]) -> bool {
     let [source] = arguments else {
-        eprintln!("sim quotes KERNEL-SOURCE");
+        eprintln!("usage: sim quotes KERNEL-SOURCE");
         return false;
     };
     let (mut quotes, mut bad) = (0, 0);
-    // Where the search in a function goes on.
+    // The place where the search in a function continues.
     let mut ends: HashMap<(&str, &str), usize> = HashMap::new();
     for (name, text) in SOURCES {
         let mut function = None;
@@ -33,7 +33,7 @@ pub fn check(arguments: &[String]) -> bool {
                 continue;
             };
             quotes += 1;
-            let (file, c) = function.expect("a quote is below a C:");
+            let (file, c) = function.expect("a quote follows a line `C:`");
             let found = body(&Path::new(source).join(file), c).and_then(|body| {
                 let from = ends.get(&(file, c)).copied().unwrap_or(0);
                 let at = body[from..].find(&squeeze(quote))?;
@@ -46,7 +46,7 @@ pub fn check(arguments: &[String]) -> bool {
                 None => {
                     bad += 1;
                     eprintln!(
-                        "c/{name}:{}: not in {c}() of {file}, or not there: {quote}",
+                        "c/{name}:{}: not in {c}() of {file}, or not in this order: {quote}",
                         number + 1
                     );
                 }
@@ -61,7 +61,7 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The text of a function, of a macro, or of a table, with single spaces.
+/// Returns the text of a function, a macro or a table, with single spaces.
 fn body(file: &Path, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     let names = |line: &str| {

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Instant;
 
-/// No run is as long, but one that does not end.
+/// The maximal number of steps. Only a run that does not end has more.
 const MAX_STEPS: usize = 50_000;
 
 struct Options {
@@ -52,7 +52,7 @@ impl Options {
         options
     }
 
-    /// The simulations that are wanted: those whose name begins with one of the names.
+    /// Returns the selected simulations: those whose names begin with one of the given names.
     fn wanted(&self) -> Vec<Simulation> {
         let wanted = |s: &Simulation| {
             self.names.is_empty() || self.names.iter().any(|n| s.name.starts_with(n.as_str()))
@@ -70,13 +70,13 @@ pub fn list() -> bool {
     true
 }
 
-/// All of it, on all processors. Stops at the first fault.
+/// Runs the simulations on all processors. Stops at the first fault.
 pub fn test(arguments: &[String]) -> bool {
     let began = Instant::now();
     let options = Options::parse(arguments);
     let variants: usize = options.wanted().iter().map(|s| s.variants.len()).sum();
     if variants == 0 {
-        eprintln!("no simulation has such a name; sim list names them");
+        eprintln!("no simulation has such a name: see sim list");
         return false;
     }
     let jobs = std::thread::available_parallelism().map_or(1, |n| n.get()).min(variants);
@@ -89,7 +89,7 @@ pub fn test(arguments: &[String]) -> bool {
         })
         .collect();
 
-    // What each has printed, when it has ended.
+    // The output of each process, when it has ended.
     let (ended, end) = mpsc::channel();
     for (job, child) in children.iter_mut().enumerate() {
         let out = BufReader::new(child.stdout.take().unwrap());
@@ -144,7 +144,7 @@ thread_local! {
     static FOLDER: RefCell<Option<std::path::PathBuf>> = const { RefCell::new(None) };
 }
 
-/// What one process does of it.
+/// Runs the part of one process.
 pub fn part(arguments: &[String]) -> bool {
     let options = Options::parse(arguments);
     exit_on_panic();
@@ -172,7 +172,7 @@ pub fn part(arguments: &[String]) -> bool {
     true
 }
 
-/// As many runs, most of them by PCT: with few changes of priority, and with more.
+/// Runs a variant with several schedulers, mostly PCT: with few changes of priority, and with more.
 fn explore(run: Box<dyn Fn()>, runs: usize, seed: u64, depth: Option<usize>) -> usize {
     let run = std::sync::Arc::new(Shared(run));
     let few = runs / 2;
@@ -214,24 +214,24 @@ fn config() -> Config {
     config
 }
 
-/// Where failing schedules go.
+/// The directory for failing schedules.
 fn folder() -> std::path::PathBuf {
     FOLDER.with_borrow(|folder| folder.clone().unwrap_or_else(std::env::temp_dir))
 }
 
-/// The callbacks are C functions: to unwind is not to be had.
+/// Aborts on a panic: the callbacks are C functions, which cannot unwind.
 fn exit_on_panic() {
     std::panic::set_hook(Box::new(|info| {
         let at = AT.with_borrow(|at| at.clone());
         eprintln!("sim: {at}: {info}");
-        eprintln!("To repeat it step by step: scripts/sim replay {at} FILE");
+        eprintln!("to repeat: scripts/sim replay {at} FILE");
         std::process::exit(1);
     }));
 }
 
 pub fn replay(arguments: &[String]) -> bool {
     let [name, file] = arguments else {
-        eprintln!("sim replay NAME/VARIANT FILE");
+        eprintln!("usage: sim replay NAME/VARIANT FILE");
         return false;
     };
     for simulation in all() {
@@ -250,6 +250,6 @@ pub fn replay(arguments: &[String]) -> bool {
             }
         }
     }
-    eprintln!("no variant has that name; sim list names them");
+    eprintln!("no variant has that name: see sim list");
     false
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A scope that closes at any moment.
+//! Simulations of a scope that closes at any moment.
 
 use crate::library::seam::{EDEADLK, ESHUTDOWN};
 use crate::module::*;
@@ -14,7 +14,7 @@ use std::cell::Cell;
 type A = Worker<0>;
 type B = Worker<1>;
 
-/// What a callback works with.
+/// The data of a callback.
 #[derive(Default)]
 struct Hands {
     scope: Option<&'static ModuleScope>,
@@ -26,7 +26,7 @@ thread_local! {
     static HANDS: Cell<Hands> = Cell::new(Hands::default());
 }
 
-/// A value that takes its time to be made.
+/// Returns an initializer that other tasks may interrupt.
 fn slowly() -> impl PinInit<A, Error> {
     // SAFETY: Initializes it.
     unsafe {
@@ -39,7 +39,7 @@ fn slowly() -> impl PinInit<A, Error> {
     }
 }
 
-/// Another task registers meanwhile, and keeps it or drops it.
+/// Another task registers while the scope closes, and leaks or drops the registration.
 fn closes(on: bool, times: u32, leak: bool, wait: bool) {
     let module = Module::load(on);
     let hotplug = hotplug(times, false);
@@ -72,13 +72,14 @@ fn closes(on: bool, times: u32, leak: bool, wait: bool) {
     other.join();
     waker.join();
     hotplug.join();
-    // Who drops a registration when the scope has begun to close may find it ended, and its value leaked.
+    // A task that drops a registration while the scope closes may find it ended, and its value
+    // leaked.
     let leaks = leaks();
-    assert!(leaks == 0 || registered.get(), "what nobody has was leaked");
+    assert!(leaks == 0 || registered.get(), "a registration without an owner was leaked");
     module.left(2 * leaks);
 }
 
-/// Two types at once; the newest complete one ends first.
+/// Two types register concurrently; the newest complete registration ends first.
 fn closes_two(on: bool, times: u32) {
     let module = Module::load(on);
     let hotplug = hotplug(times, false);
@@ -96,7 +97,7 @@ fn closes_two(on: bool, times: u32) {
     hotplug.join();
 }
 
-/// What would wait for itself is refused in a callback, whatever the scope does.
+/// In a callback, each call that would wait for the callback fails, in any state of the scope.
 fn in_callbacks(times: u32, drops: bool) {
     let module = Module::load(true);
     let scope = module.scope();
@@ -110,7 +111,7 @@ fn in_callbacks(times: u32, drops: bool) {
             let scope = hands.scope.unwrap();
             assert_eq!(Registration::new(scope, B::new()).err(), Some(EDEADLK));
             assert_eq!(CpusReadGuard::new(scope).err(), Some(EDEADLK));
-            // Stays, until the scope ends it.
+            // The registration stays until the scope ends it.
             drop(hands.threads.take());
             hands.calls += 1;
             HANDS.set(hands);
@@ -133,7 +134,7 @@ fn in_callbacks(times: u32, drops: bool) {
     module.left(if drops { 2 } else { 0 });
 }
 
-/// A callback waits for a task that is registering, while the scope closes: nobody waits for ever.
+/// A callback waits for a task that is registering, while the scope closes: no task waits forever.
 fn callback_waits(times: u32) {
     let module = Module::load(true);
     let scope = module.scope();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Hotplug threads: their registration, and who wakes them.
+//! Simulations of hotplug threads: their registration and their wakes.
 
 use crate::module::*;
 use crate::smpboot::{Registration, SelfParkingRegistration, Threads};
@@ -25,7 +25,7 @@ fn place(on: bool, times: u32) -> String {
     format!("{}{}", if on { "online" } else { "offline" }, ["", "-once", "-twice"][times as usize])
 }
 
-/// A registration of one or the other kind.
+/// A registration, self-parking or not.
 enum Any {
     Normal(Registration<A>),
     SelfParking(SelfParkingRegistration<A>),
@@ -50,19 +50,20 @@ impl core::ops::Deref for Any {
     }
 }
 
-/// Who wakes.
+/// The source of the wakes.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Who {
-    /// A task that has no registration, as soon as the thread is created: from then on a wake counts.
+    /// A task without the registration, as soon as the thread is created: from then on a wake must
+    /// not be lost.
     Early,
-    /// The owner, by the registration.
+    /// The owner, through the registration.
     Owner,
-    /// An interrupt, without.
+    /// An interrupt, without the registration.
     Interrupt,
     All,
 }
 
-/// Each wake is followed by a run that sees what was done before it.
+/// After each wake a run sees the work that was published before the wake.
 fn wakes(on: bool, times: u32, late: bool, self_parking: bool, who: Who) {
     let is = move |one| who == one || who == Who::All;
     let module = Module::load(on);
@@ -89,7 +90,7 @@ fn wakes(on: bool, times: u32, late: bool, self_parking: bool, who: Who) {
     }
     hotplug.join();
     interrupt.join();
-    // Wakes that came while the CPU was offline are kept.
+    // Wakes while the CPU was offline stay pending.
     if !online(1) {
         assert_eq!(kernel::cpu_up(1, false), 0);
     }
@@ -100,7 +101,7 @@ fn wakes(on: bool, times: u32, late: bool, self_parking: bool, who: Who) {
     module.unload();
 }
 
-/// Threads go while wakers are at work.
+/// The threads are unregistered during wakes.
 fn unregisters(on: bool, times: u32, self_parking: bool) {
     let module = Module::load(on);
     let hotplug = hotplug(times, false);
@@ -119,7 +120,7 @@ fn unregisters(on: bool, times: u32, self_parking: bool) {
     module.unload();
 }
 
-/// The scope ends threads that were leaked, and whose owner goes on with them.
+/// The scope ends leaked threads, whose owner still wakes them.
 fn revokes(on: bool, times: u32, self_parking: bool) {
     let module = Module::load(on);
     let hotplug = hotplug(times, false);
@@ -131,7 +132,7 @@ fn revokes(on: bool, times: u32, self_parking: bool) {
     let owner = spawn("owner", 0, move || {
         for _ in 0..2 {
             threads.wake(cpu(1));
-            // The value is there, too.
+            // The value still exists, too.
             let _ = threads.wait_until_up();
         }
         core::mem::forget(threads);
@@ -144,7 +145,7 @@ fn revokes(on: bool, times: u32, self_parking: bool) {
     module.left(2);
 }
 
-/// A registration fails, and the next one does not.
+/// A registration fails, and the next one succeeds.
 fn fails(on: bool, what: &'static str, at: usize, times: u32) {
     let module = Module::load(on);
     let waker = spawn("waker", 1, || {
@@ -188,7 +189,7 @@ fn fails(on: bool, what: &'static str, at: usize, times: u32) {
     module.unload();
 }
 
-/// Two registrations one after the other, with a waker that does not care.
+/// Two registrations one after another, with a waker that is independent of them.
 fn again(on: bool, times: u32) {
     let module = Module::load(on);
     let hotplug = hotplug(times, false);
@@ -241,7 +242,7 @@ fn two(on: bool, times: u32, leak: bool) {
     module.left(if leak { 2 } else { 0 });
 }
 
-/// Who waits for the threads finds them set up, or is told that the module goes.
+/// A task that waits for the threads finds them set up, or gets `ESHUTDOWN`.
 fn comes_up(on: bool, times: u32, closes: bool) {
     let module = Module::load(on);
     let hotplug = hotplug(times, false);
@@ -265,7 +266,7 @@ fn comes_up(on: bool, times: u32, closes: bool) {
     module.unload();
 }
 
-/// A callback that sleeps comes back when somebody waits for its thread, and only then.
+/// A sleep in a callback ends early when a task waits for the thread, and only then.
 fn sleeps(on: bool, times: u32, expires: bool) {
     let module = Module::load(on);
     world::with(|w| w.horizon = if expires { i64::MAX } else { -1 });
@@ -281,7 +282,7 @@ fn sleeps(on: bool, times: u32, expires: bool) {
             } else {
                 assert!(
                     waited || cx.should_park() || cx.should_stop(),
-                    "the sleep ended for nobody"
+                    "the sleep ended early, but no task waits for the thread"
                 );
             }
         }),

@@ -2,12 +2,12 @@
 
 //! Bugs to plant in the model.
 
-/// A bug. Those with a patch of the same name in `vm-test/bugs` say so.
+/// A bug. Its doc comment names the patch of the same bug in `vm-test/bugs`, if it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
     /// `wait_for_wakers` does not wait.
     NoGracePeriod,
-    /// As above, only in a registration that fails.
+    /// `wait_for_wakers` does not wait in a registration that fails.
     NoGracePeriodAfterAbort,
     /// `rcu_state` does not set `rcu_users`.
     RcuUsersNotSet,
@@ -15,15 +15,15 @@ pub enum Bug {
     TasksNotKept,
     /// `end` does not disable CPU hotplug when it keeps the tasks.
     HotplugNotDisabled,
-    /// `end` moves the state to `BUSY` when the threads are gone, not before.
+    /// `end` moves the state to `BUSY` only after the threads have exited.
     RetiredLate,
-    /// `register` does not visit the threads that were woken before it was complete.
+    /// `register` does not visit the threads that were woken before it completed.
     EarlyWakesForgotten,
-    /// `wait_until_up` does not wait for a thread that is parked, which it may be on its way out of that.
+    /// `wait_until_up` does not wait for a parked thread, which may be being unparked.
     ParkedNotWaitedFor,
-    /// `wake` does not look at the state again.
+    /// `wake` does not load the state a second time.
     NoSecondLook,
-    /// `wake` looks at the thread before it sets the flag.
+    /// `wake` loads the thread's state before it sets the flag.
     FlagSetLate,
     /// `vm-test/bugs/wake-without-flag.patch`
     WakeWithoutFlag,
@@ -39,15 +39,15 @@ pub enum Bug {
     UnparkNotInstalled,
     /// `vm-test/bugs/cleanup-gets-online.patch`
     CleanupSaysOnline,
-    /// `claim` does not look whether the scope is closed.
+    /// `claim` does not test whether the scope is closed.
     ClaimIgnoresClosed,
     /// The registering task undoes a registration that the scope ends.
     AbandonedUndoneTwice,
-    /// `take` does not wait for what other tasks own.
+    /// `take` does not wait for nodes that other tasks own.
     CloseDoesNotWait,
     /// `retire` does not wait while the scope ends the registration.
     RetireDoesNotWait,
-    /// `end` frees what its owner has leaked.
+    /// `end` frees a registration that its owner has leaked.
     LeakedFreed,
 }
 

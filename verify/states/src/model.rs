@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What each step does. One step is one access to what actors share; steps that only their actor can see are merged.
+//! The effect of each step. One step is one access to state that actors share. Steps that only
+//! their own actor sees are merged.
 
 use crate::{bugs::Bug, state::*};
 use stateright::{Model, Property};
@@ -8,13 +9,14 @@ use stateright::{Model, Property};
 /// The bounds of a search.
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
-    /// Operations of CPU 1: online or offline.
+    /// The number of operations on CPU 1: online or offline.
     pub hotplug: u8,
-    /// Wakes of each of the two wakers.
+    /// The number of wakes of each of the two wakers.
     pub wakes: u8,
-    /// Registrations of the owner, one after the other.
+    /// The number of registrations of the owner, one after another.
     pub registrations: u8,
-    /// The first CPU that gets a thread. The threads of CPU 0 make the search longer, and show little.
+    /// The first CPU that gets a thread. The threads of CPU 0 make the search longer, and add
+    /// little.
     pub first_cpu: usize,
     /// The owner waits until all threads are up.
     pub waits_until_up: bool,
@@ -26,7 +28,7 @@ pub struct Protocol {
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Action {
     Thread(usize, Thread),
-    /// `true`: the other way, where there are two (a failure, a leak).
+    /// `true`: the second alternative of the step (a failure, a leak).
     Owner(Step, bool),
     Scope(Step),
     Hotplug(Hotplug, bool),
@@ -34,7 +36,7 @@ pub enum Action {
     Wake(usize, Wake, usize),
 }
 
-/// Which of the two actors that have an [`Actor`].
+/// One of the two actors that have an [`Actor`].
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Who {
     Owner,
@@ -50,7 +52,7 @@ impl State {
         self.tasks[t].as_mut().expect("tasks are not taken away")
     }
 
-    /// The reader of a task's memory has a reference, or else it is a fault.
+    /// Fails unless the reader of a task's memory has a reference.
     fn use_task(&mut self, t: usize) {
         if self.task(t).refs == 0 {
             self.fault("a task is used after it was freed");
@@ -103,7 +105,7 @@ impl State {
             is_set_up: false,
             is_parked: false,
         });
-        // Of `kthread_park()`.
+        // The completion of `kthread_park()`.
         self.wake_up(t);
         t
     }
@@ -117,7 +119,7 @@ impl State {
         self.store[self.storage][cpu] = Some(t);
     }
 
-    /// What every callback uses.
+    /// Checks the data that every callback uses.
     fn callback(&mut self, t: usize) {
         let Task { storage, is_set_up, cpu, at, .. } = *self.task(t);
         self.use_storage(storage);
@@ -242,7 +244,7 @@ impl Protocol {
             }
             Thread::Exit => {
                 s.put_task(t, 1);
-                // What nothing reads any more is the same in all states.
+                // Values that no step reads any more are the same in all states.
                 let task = s.task(t);
                 task.run = Run::Dead;
                 task.status = Status::None;
@@ -255,7 +257,7 @@ impl Protocol {
         s.task(t).at = next;
     }
 
-    /// Of a loop over the CPUs: the next one, or the step after the loop.
+    /// Continues a loop over the CPUs: with the next one, or with the step after the loop.
     fn next_cpu(&self, actor: &mut Actor, then: Step) {
         actor.cpu += 1;
         if actor.cpu == CPUS {
@@ -268,7 +270,7 @@ impl Protocol {
         if self.waits_until_up { Step::CpusReadGuard } else { Step::Use }
     }
 
-    /// `end`, for the task that owns the slot now.
+    /// Begins `end`, for the task that now owns the slot.
     fn end(&self, s: &mut State, actor: &mut Actor) {
         s.promised = [0; CPUS];
         actor.at = match actor.leak {
@@ -686,7 +688,7 @@ impl Protocol {
                 w.at = Wake::SetPending;
             }
             None => {
-                // Of a registration that ends, nothing is promised.
+                // A registration that is ending promises nothing.
                 let registered = matches!(s.node, Node::Registering | Node::Registered);
                 if registered && w.storage != 0 && w.storage == s.storage {
                     s.promised[w.cpu] = s.promised[w.cpu].max(w.ticket);
@@ -701,7 +703,7 @@ impl Protocol {
         s.wakers[i] = w;
     }
 
-    /// Whether nothing is left to do but what an actor begins of itself.
+    /// Returns whether only steps are left that an actor begins by itself.
     fn is_quiet(&self, s: &State) -> bool {
         let mut actions = vec![];
         self.actions(s, &mut actions);
@@ -776,7 +778,7 @@ impl Model for Protocol {
         }
         let at = s.owner.at;
         if self.actor_can(s, &s.owner) {
-            // Who borrows the registration is done before it is dropped. A leak waits for nothing.
+            // The borrower of the registration finishes before it is dropped. A leak does not wait.
             if at != Step::Use || s.wakers[1].at == Wake::Idle {
                 actions.push(Action::Owner(at, false));
             }

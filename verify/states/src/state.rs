@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the actors of the model share, and where each of them is.
+//! The shared state of the model's actors, and the step of each actor.
 //!
-//! A step has the name of the function that it stands for, or of the part of it that the quote shows.
+//! A step has the name of its function, or of the part of the function that the quote shows.
 
 pub const CPUS: usize = 2;
-/// Threads at a time and of one run. No place is used twice.
+/// The maximal number of threads of one run. No place is used twice.
 pub const TASKS: usize = 6;
-/// Storage of the registrations of a run; 0 is none.
+/// The number of storages of a run, one for each registration; 0 is none.
 pub const STORAGES: usize = 3;
 
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Run {
-    /// Created, and not woken since.
+    /// Created, and not woken yet.
     New,
     Running,
     Sleeping,
@@ -81,9 +81,9 @@ pub struct Task {
     pub parked: u8,
     pub refs: u8,
     pub status: Status,
-    /// It has a `Local`.
+    /// The thread has a `Local`.
     pub is_set_up: bool,
-    /// `park` was called, and `unpark` not yet.
+    /// `park` was called, but `unpark` not yet.
     pub is_parked: bool,
 }
 
@@ -112,15 +112,18 @@ pub enum Step {
     // linux/kernel/smpboot.c smpboot_register_percpu_thread: cpus_read_lock();
     // linux/kernel/smpboot.c smpboot_register_percpu_thread: mutex_lock(&smpboot_threads_lock);
     CpusReadLock,
-    // linux/kernel/smpboot.c smpboot_register_percpu_thread: ret = __smpboot_create_thread(plug_thread, cpu);
-    // linux/kernel/smpboot.c smpboot_register_percpu_thread: smpboot_destroy_threads(plug_thread);
+    // linux/kernel/smpboot.c smpboot_register_percpu_thread: ret =
+    // __smpboot_create_thread(plug_thread, cpu); linux/kernel/smpboot.c
+    // smpboot_register_percpu_thread: smpboot_destroy_threads(plug_thread);
     CreateThread,
     // linux/kernel/smpboot.c __smpboot_create_thread: kthread_park(tsk);
     // linux/kernel/smpboot.c __smpboot_create_thread: *per_cpu_ptr(ht->store, cpu) = tsk;
     WaitParked,
-    // linux/kernel/smpboot.c smpboot_register_percpu_thread: smpboot_unpark_thread(plug_thread, cpu);
+    // linux/kernel/smpboot.c smpboot_register_percpu_thread: smpboot_unpark_thread(plug_thread,
+    // cpu);
     UnparkThread,
-    // linux/kernel/smpboot.c smpboot_register_percpu_thread: list_add(&plug_thread->list, &hotplug_threads);
+    // linux/kernel/smpboot.c smpboot_register_percpu_thread: list_add(&plug_thread->list,
+    // &hotplug_threads);
     ListAdd,
     // rust/kernel/smpboot/untyped.rs register: open.publish()?;
     // rust/kernel/module_scope/node.rs settle: abandoned.set(list.closed)
@@ -136,7 +139,7 @@ pub enum Step {
     // rust/kernel/smpboot/untyped.rs wait_until_up: scope.wait_until(
     // rust/kernel/smpboot/untyped.rs wait_until_up: if self.state() != REGISTERED
     WaitUntilUp,
-    /// There is a registration.
+    /// The registration exists.
     Use,
 
     // rust/kernel/smpboot/untyped.rs register: open.abort()
@@ -191,18 +194,18 @@ pub enum Step {
     Done,
 }
 
-/// The task that registers, or the one that closes the scope.
+/// The task that registers, or the task that closes the scope.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Actor {
     pub at: Step,
-    /// Of a loop.
+    /// The CPU of a loop.
     pub cpu: usize,
     pub task: usize,
-    /// It undoes a registration that failed.
+    /// The task undoes a registration that failed.
     pub fails: bool,
-    /// It ends a leaked registration.
+    /// The task ends a leaked registration.
     pub leak: bool,
-    /// It waits for a reader that began before.
+    /// The task waits for a reader that began earlier.
     pub grace_period: bool,
 }
 
@@ -222,7 +225,7 @@ pub enum Hotplug {
     UnparkThreads,
     // linux/kernel/kthread.c kthread_unpark: wake_up_state(k, TASK_PARKED);
     WakeUpState,
-    /// The states after that, which may fail.
+    /// The later hotplug states, which may fail.
     Later,
     // linux/kernel/smpboot.c smpboot_park_threads: smpboot_park_thread(cur, cpu);
     // linux/kernel/kthread.c kthread_park: set_bit(KTHREAD_SHOULD_PARK, &kthread->flags);
@@ -259,7 +262,7 @@ pub struct Waker {
     pub at: Wake,
     pub left: u8,
     pub cpu: usize,
-    /// The number of its wake, on that CPU.
+    /// The number of the waker's wake, on that CPU.
     pub ticket: u8,
     pub storage: usize,
     pub seen: Node,
@@ -296,8 +299,8 @@ pub struct State {
     pub is_up: [[bool; CPUS]; STORAGES],
     pub rcu_users: bool,
 
-    /// Of each CPU, the number of the last wake; of the last that a run has seen; of the last that has to be
-    /// seen.
+    /// The numbers for each CPU: of the last wake, of the last wake that a run has seen, and of the
+    /// last wake that a run must see.
     pub due: [u8; CPUS],
     pub seen: [u8; CPUS],
     pub promised: [u8; CPUS],
@@ -310,7 +313,7 @@ pub struct State {
     pub hotplug: Hotplug,
     pub hotplug_left: u8,
     pub hotplug_task: usize,
-    /// By [`Threads`], under RCU, and by the registration.
+    /// The waker through [`Threads`], under RCU, and the waker through the registration.
     pub wakers: [Waker; 2],
     pub bad: Option<&'static str>,
 }

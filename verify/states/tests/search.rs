@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Searches. `cargo test -- --nocapture` shows the number of states, and the trace of each bug.
+//! Searches all states. `cargo test -- --nocapture` prints their number, and the trace of each bug.
 
 use stateright::{Checker, HasDiscoveries, Model};
 use states::{
@@ -49,7 +49,7 @@ fn each_bug_is_found() {
     let mut missed = vec![];
     for bug in bugs::ALL {
         let protocol = match bug {
-            // A CPU goes offline, and comes back.
+            // A CPU goes offline and comes online again.
             Bug::WakeOfOfflineCpuDropped | Bug::SetUpAgainAfterPark | Bug::UnparkNotInstalled => {
                 Protocol { hotplug: 2, closes: false, bug: Some(bug), ..SMALL }
             }

@@ -15,12 +15,12 @@ pub const GFP_KERNEL: Flags = Flags;
 
 pub struct KBox<T>(*mut T);
 
-// SAFETY: As a `Box`.
+// SAFETY: Owns its value, like a `Box`.
 unsafe impl<T: Send> Send for KBox<T> {}
-// SAFETY: As a `Box`.
+// SAFETY: Owns its value, like a `Box`.
 unsafe impl<T: Sync> Sync for KBox<T> {}
 
-/// Room for a `T`, at least a word, so that each has an address of its own.
+/// Returns the layout of a `T`, at least a word, so that each value has its own address.
 fn room<T>() -> Layout {
     let layout = Layout::new::<T>();
     Layout::from_size_align(layout.size().max(8), layout.align()).unwrap()
@@ -95,7 +95,7 @@ impl<T: 'static> ForeignOwnable for Pin<KBox<T>> {
     type Borrowed<'a> = Pin<&'a T>;
 
     fn into_foreign(self) -> *mut c_void {
-        // SAFETY: What is behind it stays where it is.
+        // SAFETY: The value behind the pointer stays in place.
         KBox::into_raw(unsafe { Pin::into_inner_unchecked(self) }).cast()
     }
     unsafe fn from_foreign(at: *mut c_void) -> Self {

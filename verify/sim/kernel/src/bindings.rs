@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `bindgen` would make of the kernel's headers, and the functions behind it.
+//! The bindings that `bindgen` would make of the kernel's headers, and the C functions behind them.
 
 pub use crate::c::{cpu::*, kthread::*, sched::*, smpboot::*, wait::*};
 use crate::world::{CPUS, STRIDE};
@@ -60,10 +60,10 @@ pub struct task_struct {
     pub(crate) parked: u32,
     pub(crate) exited: bool,
     pub(crate) func: usize,
-    /// What must end before it may sleep.
+    /// The number of atomic contexts that must end before the task may sleep.
     pub(crate) atomic: i32,
     pub(crate) interrupt: bool,
-    /// How often it has disabled interrupts, and where.
+    /// How often the task has disabled interrupts, and on which CPU.
     pub(crate) irqs_off: Option<(usize, usize)>,
     pub(crate) name: &'static str,
 }
@@ -90,7 +90,7 @@ impl task_struct {
         }
     }
 
-    /// Where it runs: on its own CPU, or, if that is offline, on another one.
+    /// Returns the CPU on which the task runs: its own, or another one if that is offline.
     pub(crate) fn on_cpu(&self) -> usize {
         if let Some((_, cpu)) = self.irqs_off {
             cpu
@@ -126,7 +126,7 @@ pub struct lock_class_key;
 pub struct file;
 pub struct poll_table;
 
-/// As at the begin of a run.
+/// Resets the mask of online CPUs, for the start of a run.
 pub(crate) fn reset() {
     set_online_mask(0, true);
     set_online_mask(1, true);

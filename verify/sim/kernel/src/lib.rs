@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! As much of the kernel crate as the simulated files use. One access to what is shared is one step.
+//! The parts of the kernel crate that the simulated files use. One access to shared state is one
+//! step.
 
 #![allow(
     non_camel_case_types,
@@ -88,7 +89,7 @@ pub mod error {
         pub const ERESTARTSYS: Error = Error::from_errno(-512);
     }
 
-    pub const VTABLE_DEFAULT_ERROR: &str = "not written";
+    pub const VTABLE_DEFAULT_ERROR: &str = "the callback is not implemented";
 
     pub fn to_result(errno: c_int) -> Result {
         match errno {
@@ -136,7 +137,7 @@ pub mod types {
     pub type NotThreadSafe = PhantomData<*mut ()>;
     pub const NotThreadSafe: NotThreadSafe = PhantomData;
 
-    /// What only C looks into.
+    /// A type whose contents only C uses.
     #[repr(transparent)]
     pub struct Opaque<T> {
         value: UnsafeCell<MaybeUninit<T>>,
@@ -185,7 +186,7 @@ pub mod module_param {
 }
 
 pub mod processor {
-    /// For who waits without sleeping: others first.
+    /// Lets other tasks run, for a task that waits without sleeping.
     pub fn cpu_relax() {
         shuttle::thread::yield_now();
         crate::world::step();
@@ -232,7 +233,7 @@ pub mod task {
             unsafe { (*self.as_ptr()).pid }
         }
         pub fn wake_up(&self) {
-            // SAFETY: The caller says that the task is valid, which is looked at.
+            // SAFETY: The caller ensures that the task is valid, which this checks.
             unsafe { crate::bindings::wake_up_process(self.as_ptr()) };
         }
     }

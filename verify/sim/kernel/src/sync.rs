@@ -39,7 +39,7 @@ macro_rules! new_condvar {
     };
 }
 
-/// How a lock waits.
+/// The way in which a lock waits.
 pub trait Backend {
     fn before() {}
     fn wait(free: impl FnMut() -> bool);
@@ -190,7 +190,7 @@ struct Counted<T> {
 
 pub struct Arc<T>(*mut Counted<T>);
 
-// SAFETY: As `std`'s: tasks take turns.
+// SAFETY: Like `std`'s: tasks take turns.
 unsafe impl<T: Send + Sync> Send for Arc<T> {}
 // SAFETY: The same.
 unsafe impl<T: Send + Sync> Sync for Arc<T> {}
@@ -213,7 +213,7 @@ impl<T> Arc<T> {
             })
         };
         let counted = KBox::pin_init(counted, flags)?;
-        // SAFETY: It stays there.
+        // SAFETY: The value stays in place.
         Ok(Self(KBox::into_raw(unsafe { Pin::into_inner_unchecked(counted) })))
     }
 
@@ -228,7 +228,7 @@ impl<T> Arc<T> {
 
     /// # Safety
     ///
-    /// The `id()` of one that is kept.
+    /// `id` is the `id()` of a reference that is kept.
     pub(crate) unsafe fn from_id(id: usize) -> Self {
         Self(id as *mut Counted<T>)
     }
@@ -271,7 +271,7 @@ impl<T> Drop for Arc<T> {
     }
 }
 
-/// Lent by who has the `Arc`.
+/// A reference lent by the owner of an `Arc`.
 pub struct ArcBorrow<'a, T>(pub(crate) &'a T);
 
 impl<T> Deref for ArcBorrow<'_, T> {
@@ -289,13 +289,13 @@ pub mod aref {
 
     impl<T> Drop for ARef<T> {
         fn drop(&mut self) {
-            unreachable!("the library keeps them for ever");
+            unreachable!("the library keeps these references forever");
         }
     }
 
     impl From<&Task> for ARef<Task> {
         fn from(task: &Task) -> Self {
-            // SAFETY: The caller says that the task is valid, which is looked at.
+            // SAFETY: The caller ensures that the task is valid, which this checks.
             unsafe { bindings::get_task_struct(task.as_ptr()) };
             Self(core::marker::PhantomData)
         }
@@ -347,7 +347,7 @@ pub mod atomic {
             Self(UnsafeCell::new(value))
         }
 
-        /// For a volatile access, which follows: this is the step.
+        /// Executes the step of the volatile access that follows.
         pub fn as_ptr(&self) -> *mut T {
             touch(self.0.get());
             self.0.get()

@@ -72,7 +72,7 @@ macro_rules! impl_has_hr_timer {
 }
 
 pub mod delay {
-    /// Others have a turn.
+    /// Lets other tasks run.
     pub fn fsleep(_: super::Delta) {
         crate::world::might_sleep();
         crate::world::step();
@@ -133,7 +133,10 @@ pub mod hrtimer {
             let timer =
                 Timer { id: self.id(), expires: expires.0, cpu, running: false, fire: fire::<T> };
             with(|w| {
-                assert!(!w.timers.iter().any(|t| t.id == timer.id && !t.running), "set twice");
+                assert!(
+                    !w.timers.iter().any(|t| t.id == timer.id && !t.running),
+                    "the timer is set twice"
+                );
                 w.timers.push(timer);
             });
             changed();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One run: its tasks, its memory, and how they wait. Below this is shuttle.
+//! One run: its tasks, its memory and its waits, on top of shuttle.
 
 use crate::bindings::{smp_hotplug_thread, task_struct};
 use core::cell::RefCell;
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 /// Possible CPUs. CPU 0 is always online.
 pub const CPUS: usize = 2;
-/// From the per-CPU data of one CPU to that of the next.
+/// The distance between the per-CPU data of two CPUs, in bytes.
 pub const STRIDE: usize = 1024;
 
-/// A condition that a task waits for; on the stack of that task.
+/// A condition that a task waits for, on that task's stack.
 type Condition = *mut dyn FnMut() -> bool;
 
 /// A dynamic hotplug state.
@@ -36,18 +36,18 @@ pub struct World {
     run: u64,
     /// The `task_struct` of each of shuttle's tasks.
     current: Vec<*mut task_struct>,
-    #[allow(clippy::vec_box, reason = "others have their addresses")]
+    #[allow(clippy::vec_box, reason = "other code has their addresses")]
     tasks: Vec<Box<task_struct>>,
     waiting: Vec<(usize, Waker, Condition)>,
     readers: Vec<(usize, u64)>,
     sections: u64,
     freed: Vec<(usize, usize)>,
     kept: Vec<(*mut u8, core::alloc::Layout)>,
-    /// Pieces of memory that are in use.
+    /// The number of allocations in use.
     pub allocated: usize,
-    /// Which allocation from now on fails.
+    /// The allocation that fails, counted from now on.
     pub fail_alloc: Option<usize>,
-    /// Which creation of a thread from now on fails.
+    /// The creation of a thread that fails, counted from now on.
     pub fail_create: Option<usize>,
     pub irqs_off: [usize; CPUS],
     pub in_interrupt: [bool; CPUS],
@@ -62,7 +62,7 @@ pub struct World {
     pub cpu_hotplug_disabled: usize,
     pub cpuhp_state_mutex: bool,
     pub cpuhp_hp_states: [Option<Step>; 4],
-    /// For each CPU, how many of these states it has reached: none or all but while it changes.
+    /// The number of these states that each CPU has reached: none or all, except during a change.
     pub cpuhp_reached: [usize; CPUS],
     // kernel/smpboot.c
     pub smpboot_threads_lock: bool,
@@ -80,11 +80,11 @@ pub fn with<R>(f: impl FnOnce(&mut World) -> R) -> R {
     WORLD.with(|world| f(&mut world.borrow_mut()))
 }
 
-/// Begins a run, in the task that shuttle starts with.
+/// Begins a run, in shuttle's first task.
 pub fn begin() {
     with(|w| {
         for (at, layout) in core::mem::take(&mut w.kept) {
-            // SAFETY: From `alloc`, and freed by whoever had it.
+            // SAFETY: From `alloc`, and its owner has freed it.
             unsafe { std::alloc::dealloc(at, layout) };
         }
         let run = w.run + 1;
@@ -93,7 +93,7 @@ pub fn begin() {
     crate::bindings::reset();
 }
 
-/// A line of the trace that a replay shows.
+/// Prints a line of the trace, in a replay.
 pub fn note(what: impl FnOnce() -> String) {
     if TRACE.with(|trace| *trace) {
         let task = current();
@@ -106,7 +106,7 @@ fn me() -> usize {
     usize::from(shuttle::current::me())
 }
 
-/// The current task.
+/// Returns the current task.
 pub fn current() -> *mut task_struct {
     let me = me();
     if let Some(task) = with(|w| w.current.get(me).copied()) {
@@ -119,7 +119,7 @@ pub fn current() -> *mut task_struct {
     task
 }
 
-/// Lets the current flow of control be another task: returns which it was.
+/// Makes the current flow of control another task, and returns the previous one.
 pub fn set_current(task: *mut task_struct) {
     let me = me();
     with(|w| {
@@ -140,7 +140,7 @@ pub fn new_task(task: task_struct) -> *mut task_struct {
     })
 }
 
-/// A task of a scenario, on that CPU.
+/// Starts a task of a scenario on that CPU.
 pub fn spawn(name: &'static str, cpu: usize, f: impl FnOnce() + 'static) -> JoinHandle {
     let f = Sendable(f);
     JoinHandle(shuttle::thread::spawn(move || {
@@ -159,24 +159,24 @@ impl JoinHandle {
     }
 }
 
-/// All tasks of a run share one thread.
+/// A value that only the tasks of a run use, which share one thread.
 pub struct Sendable<T>(pub T);
-// SAFETY: As said.
+// SAFETY: All tasks of a run share one thread.
 unsafe impl<T> Send for Sendable<T> {}
 
-/// Here other tasks may go on.
+/// Lets shuttle switch to another task.
 pub fn step() {
     if std::thread::panicking() {
         return;
     }
-    // Nothing but a switch.
+    // Only a switch.
     shuttle::thread::sleep(Duration::ZERO);
     while stopped() {
         block_until(|| !stopped());
     }
 }
 
-/// Whether an interrupt has the CPU of the current task.
+/// Returns whether an interrupt runs on the CPU of the current task.
 fn stopped() -> bool {
     let task = current();
     // SAFETY: The current task exists.
@@ -184,13 +184,13 @@ fn stopped() -> bool {
     !interrupt && with(|w| w.in_interrupt[cpu])
 }
 
-/// An access to what is shared.
+/// Executes the step of an access to shared memory.
 pub fn touch<T>(at: *mut T) {
     step();
     check(at);
 }
 
-/// Ends the run if that memory is free.
+/// Ends the run if that memory was freed.
 pub fn check<T>(at: *mut T) {
     let at = at as usize;
     if with(|w| w.freed.iter().any(|(from, to)| (*from..*to).contains(&at)))
@@ -200,7 +200,7 @@ pub fn check<T>(at: *mut T) {
     }
 }
 
-/// For functions that may sleep.
+/// Ends the run in atomic context. Functions that may sleep call this.
 #[track_caller]
 pub fn might_sleep() {
     let task = current();
@@ -210,21 +210,21 @@ pub fn might_sleep() {
     }
 }
 
-/// No sleep until that many fewer.
+/// Enters atomic contexts, or leaves them if `more` is negative.
 pub fn atomic(more: i32) {
     let task = current();
     // SAFETY: The current task exists.
     unsafe { (*task).atomic += more };
 }
 
-/// Waits, sleeping, until `done` says so. Nobody has a turn between that and the return.
+/// Sleeps until `done` returns true. No other task runs between that and the return.
 #[track_caller]
 pub fn wait_until(done: impl FnMut() -> bool) {
     might_sleep();
     block_until(done);
 }
 
-/// The same for what does not sleep.
+/// Waits like [`wait_until`], but without sleeping.
 pub fn block_until(mut done: impl FnMut() -> bool) {
     if std::thread::panicking() || done() {
         return;
@@ -248,7 +248,7 @@ pub fn block_until(mut done: impl FnMut() -> bool) {
     }));
 }
 
-/// To be called when what somebody may be waiting for has changed.
+/// Evaluates the conditions of waiting tasks again. Call this after each change of their state.
 pub fn changed() {
     if std::thread::panicking() {
         return;
@@ -257,7 +257,7 @@ pub fn changed() {
     while let Some((waker, condition)) =
         with(|w| w.waiting.get(at).map(|(_, waker, c)| (waker.clone(), *c)))
     {
-        // SAFETY: In the list as long as it is valid.
+        // SAFETY: The condition is in the list only as long as it is valid.
         if unsafe { (*condition)() } {
             waker.wake();
         }
@@ -265,7 +265,7 @@ pub fn changed() {
     }
 }
 
-/// A lock: `which` finds it.
+/// Takes a lock, which `which` finds.
 #[track_caller]
 pub fn lock(which: fn(&mut World) -> &mut bool) {
     step();
@@ -278,7 +278,7 @@ pub fn unlock(which: fn(&mut World) -> &mut bool) {
     changed();
 }
 
-/// Whether an interrupt may come on that CPU, and whether it may go offline.
+/// Returns whether interrupts are enabled on that CPU, so that it may also go offline.
 pub fn interruptible(cpu: usize) -> bool {
     with(|w| w.irqs_off[cpu] == 0 && !w.in_interrupt[cpu])
 }
@@ -300,7 +300,8 @@ pub fn interrupt(cpu: usize, f: impl FnOnce()) {
     changed();
 }
 
-/// Disables interrupts, or enables them again: on the CPU where the task is, which it then does not leave.
+/// Disables interrupts on the task's CPU, which the task then does not leave, or enables them
+/// again.
 pub fn irqs(off: bool) {
     let task = current();
     // SAFETY: The current task exists.
@@ -320,8 +321,8 @@ pub fn irqs(off: bool) {
     }
 }
 
-/// The clock: fires timers, each at any time after it was set, the earliest first, none beyond the
-/// horizon. To be told when the run is over.
+/// Starts the clock, which fires timers: each at any time after it was set, the earliest first,
+/// none after the horizon. [`over`] ends it.
 pub fn clock() -> JoinHandle {
     fn next(w: &World) -> Option<(i64, usize)> {
         let set = w.timers.iter().filter(|t| !t.running && t.expires <= w.horizon);
@@ -397,17 +398,17 @@ pub fn synchronize_rcu() {
     wait_until(|| with(|w| w.readers.iter().all(|(_, section)| *section > now)));
 }
 
-/// Memory that is zero at first; null if it is this one's turn to fail.
+/// Returns zeroed memory, or null if this allocation must fail.
 pub fn alloc(layout: core::alloc::Layout) -> *mut u8 {
     if with(|w| countdown(&mut w.fail_alloc)) {
         return core::ptr::null_mut();
     }
     with(|w| w.allocated += 1);
-    // SAFETY: Not empty.
+    // SAFETY: The layout is not empty.
     unsafe { std::alloc::alloc_zeroed(layout) }
 }
 
-/// The memory stays until the next run, so that it is known who uses it.
+/// Frees memory. It is kept until the next run, so that later uses are detected.
 pub fn free(at: *mut u8, layout: core::alloc::Layout) {
     step();
     with(|w| {
@@ -417,7 +418,7 @@ pub fn free(at: *mut u8, layout: core::alloc::Layout) {
     });
 }
 
-/// Whether it is the turn of this one.
+/// Returns whether this call must fail.
 pub fn countdown(turns: &mut Option<usize>) -> bool {
     match turns {
         Some(0) => {

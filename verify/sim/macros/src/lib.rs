@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel crate's macros, as far as the simulated files use them.
+//! The macros of the kernel crate that the simulated files use.
 
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
-/// The names of the functions of a trait or an implementation.
+/// Returns the names of the functions of a trait or an implementation.
 fn functions(body: TokenStream) -> Vec<String> {
     let mut found = vec![];
     let mut after_fn = false;
@@ -21,13 +21,14 @@ fn functions(body: TokenStream) -> Vec<String> {
     found
 }
 
-/// A `HAS_` constant for each function: false in the trait, true in an implementation that has it.
+/// Adds a `HAS_` constant for each function: false in the trait, true in an implementation that has
+/// it.
 #[proc_macro_attribute]
 pub fn vtable(_: TokenStream, item: TokenStream) -> TokenStream {
     let mut tokens: Vec<TokenTree> = item.into_iter().collect();
     let is_trait = tokens.iter().any(|token| token.to_string() == "trait");
     let Some(TokenTree::Group(body)) = tokens.pop() else {
-        panic!("a trait or an implementation was expected");
+        panic!("expected a trait or an implementation");
     };
     let mut constants = String::new();
     for name in functions(body.stream()) {
@@ -40,8 +41,8 @@ pub fn vtable(_: TokenStream, item: TokenStream) -> TokenStream {
     tokens.into_iter().collect()
 }
 
-/// `pin_data` of the crate `pin_init`, and `project()`, which the one for user space does not have yet.
-/// Types with parameters do without.
+/// Adds `pin_data` of the crate `pin_init`, and `project()`, which the version for user space
+/// lacks. Types with parameters get no `project()`.
 #[proc_macro_attribute]
 pub fn pin_data(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut all: TokenStream = format!("#[::pinned_init::pin_data({arguments})]").parse().unwrap();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CPU hotplug: the lock, CPUs that come and go, dynamic hotplug states.
+//! CPU hotplug: the lock, CPU-up and CPU-down, dynamic hotplug states.
 
 use super::smpboot::{
     smpboot_create_threads, smpboot_park_threads, smpboot_thread_fn, smpboot_unpark_threads,
@@ -61,7 +61,7 @@ pub unsafe fn cpu_hotplug_enable() {
 /// Runs a callback in the thread `cpuhp/N` of that CPU, which the caller waits for.
 unsafe fn cpuhp_invoke_ap_callback(cpu: u32, callback: Callback) -> c_int {
     let Some(callback) = callback else { return 0 };
-    assert!(online(cpu), "a hotplug state's callback on a CPU that is offline");
+    assert!(online(cpu), "a hotplug state's callback ran on an offline CPU");
     let mut task = task_struct::new(["cpuhp/0", "cpuhp/1"][cpu as usize], cpu);
     task.flags = PF_KTHREAD;
     task.func = smpboot_thread_fn as usize;
@@ -102,7 +102,7 @@ unsafe fn take_down(cpu: u32, from: usize) {
     with(|w| w.cpuhp_reached[cpu as usize] = 0);
 }
 
-/// With interrupts on: `stop_machine()` waits for that.
+/// Takes the CPU offline when its interrupts are enabled, as `stop_machine()` waits for that.
 fn go_offline(cpu: u32) {
     step();
     wait_until(|| world::interruptible(cpu as usize));
@@ -135,9 +135,9 @@ fn hotplug(f: impl FnOnce() -> c_int) -> c_int {
     ret
 }
 
-/// A CPU comes online. `late`: a step behind all others fails, and what was done is undone.
+/// Brings a CPU online. `late`: a step after all others fails, and the CPU-up is rolled back.
 pub fn cpu_up(cpu: u32, late: bool) -> c_int {
-    // SAFETY: As the kernel does it.
+    // SAFETY: The calls follow the order in the kernel.
     hotplug(|| unsafe {
         note(|| "CPU-up begins".into());
         // C: kernel/cpu.c cpuhp_hp_states
@@ -164,9 +164,9 @@ pub fn cpu_up(cpu: u32, late: bool) -> c_int {
     })
 }
 
-/// A CPU goes offline. `late`: a step behind all others fails, and what was done is undone.
+/// Takes a CPU offline. `late`: a step after all others fails, and the CPU-down is rolled back.
 pub fn cpu_down(cpu: u32, late: bool) -> c_int {
-    // SAFETY: As the kernel does it.
+    // SAFETY: The calls follow the order in the kernel.
     hotplug(|| unsafe {
         note(|| "CPU-down begins".into());
         take_down(cpu, 4);
@@ -273,7 +273,7 @@ pub unsafe fn __cpuhp_remove_state(state: u32, invoke: bool) {
     cpus_read_unlock();
 }
 
-/// At the begin of a run: CPU 1 is online or not.
+/// Sets whether CPU 1 is online, at the start of a run.
 pub fn boot(cpu1: bool) {
     world::with(|w| w.cpuhp_reached = [4, if cpu1 { 4 } else { 0 }]);
     set_online(1, cpu1);

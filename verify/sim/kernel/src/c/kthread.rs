@@ -8,7 +8,7 @@ use crate::world::{
 };
 use core::ffi::{c_int, c_void};
 
-/// Ends the run if the task is gone. Its memory stays, so that this can be told.
+/// Ends the run if the task was freed. Its memory is kept, so that this can be detected.
 pub(crate) unsafe fn alive(task: *mut task_struct) {
     if (*task).usage == 0 && !std::thread::panicking() {
         panic!("a task is used after it was freed");
@@ -26,7 +26,7 @@ unsafe fn put_task_struct(task: *mut task_struct) {
     alive(task);
     (*task).usage -= 1;
     if (*task).usage == 0 {
-        // So that whoever looks at it goes on, and is caught.
+        // So that a user of the task continues, and is detected.
         (*task).__state = TASK_NORMAL;
         (*task).pid = -1;
     }
@@ -136,10 +136,10 @@ pub unsafe fn kthread_park(k: *mut task_struct) -> c_int {
     // C: kernel/kthread.c kthread_park
     //: if (WARN_ON(k->flags & PF_EXITING))
     //: return -ENOSYS;
-    assert!(!(*k).exited, "a thread that has ended is parked");
+    assert!(!(*k).exited, "kthread_park() of a thread that has exited");
     //: if (WARN_ON_ONCE(test_bit(KTHREAD_SHOULD_PARK, &kthread->flags)))
     //: return -EBUSY;
-    assert!(!(*k).should_park, "a parked thread is parked");
+    assert!(!(*k).should_park, "kthread_park() of a thread that should park already");
     //: set_bit(KTHREAD_SHOULD_PARK, &kthread->flags);
     (*k).should_park = true;
     //: wake_up_process(k);

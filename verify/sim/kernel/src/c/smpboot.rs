@@ -26,7 +26,7 @@ pub(crate) unsafe fn smpboot_thread_fn(td: *mut c_void) {
     let td = Box::from_raw(td.cast::<ThreadData>());
     let (cpu, ht) = (td.cpu, &*td.ht);
     let mut status = Status::None;
-    let bound = || assert!(online(cpu), "a callback on a CPU that is offline");
+    let bound = || assert!(online(cpu), "a callback ran on an offline CPU");
     // C: kernel/smpboot.c smpboot_thread_fn
     loop {
         //: set_current_state(TASK_INTERRUPTIBLE);
@@ -286,7 +286,7 @@ pub unsafe fn smpboot_unregister_percpu_thread(ht: *mut smp_hotplug_thread) {
     //: list_del(&plug_thread->list);
     let before = with(|w| w.hotplug_threads.len());
     with(|w| w.hotplug_threads.retain(|other| *other != ht));
-    assert!(with(|w| w.hotplug_threads.len()) < before, "not registered");
+    assert!(with(|w| w.hotplug_threads.len()) < before, "the threads are not registered");
     //: smpboot_destroy_threads(plug_thread);
     smpboot_destroy_threads(ht);
     //: mutex_unlock(&smpboot_threads_lock);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wait queues. What C does with the queue's lock held is one step.
+//! Wait queues. Each section in which C holds the queue's lock is one step.
 
 use crate::bindings::*;
 use crate::world::{current, touch};
