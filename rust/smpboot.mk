@@ -4,7 +4,7 @@
 #
 #	include $(src)/PATH/rust/smpboot.mk
 
-# This must come before any other include.
+# Computed before any other include.
 smpboot-dir := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 
 # kernel-has CRATE,NAME: y if that crate of the kernel mentions NAME. Metadata has names as plain
@@ -14,8 +14,9 @@ kernel-has = $(if $(shell grep -sl $(2) $(objtree)/rust/lib$(1).rmeta),y)
 # For kernel/seam.rs.
 rustflags-$(call kernel-has,pin_init,raw_try_init) += --cfg kernel_has_raw_init
 
-# `bindgen` over <linux/smpboot.h>: the kernel crate's own bindings do not cover it. The types that
-# they do cover come from there (see kernel/bindings.rs), so that a `task_struct` is one type.
+# `bindgen` over <linux/smpboot.h>: the kernel crate's own bindings do not cover it. The kernel
+# crate provides the other types (see kernel/bindings.rs), so that `task_struct` is the same type
+# everywhere.
 smpboot-bindings := $(obj)/.smpboot/bindings_generated.rs
 
 # `bindgen_c_flags` of rust/Makefile is not available here, and libclang does not understand all of

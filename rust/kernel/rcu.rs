@@ -16,8 +16,8 @@ use kernel::{
 
 /// A grace period that begins when this is made, or later.
 ///
-/// When it [has passed](Self::has_passed), every RCU read-side critical section that was in
-/// progress when this was made has ended, and its memory accesses are visible.
+/// When it [has passed](Self::has_passed), each RCU read-side critical section that was in progress
+/// when this was made has ended, and its memory accesses are visible.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ use kernel::{
 /// gp.wait();
 /// assert!(gp.has_passed());
 ///
-/// // A reader that began before it holds it up.
+/// // A reader that began before a grace period delays it.
 /// let reader = kernel::sync::rcu::read_lock();
 /// assert!(!GracePeriod::start().has_passed());
 /// # drop(reader);
@@ -39,19 +39,20 @@ pub struct GracePeriod(c_ulong);
 impl GracePeriod {
     /// Asks RCU for a grace period: `start_poll_synchronize_rcu()`. Any context but NMI.
     ///
-    /// Unpublish first, call this then: a new reader finds what was stored before the call.
+    /// Unpublish first, then call this: a new reader sees all stores before the call.
     #[inline]
     pub fn start() -> Self {
-        // SAFETY: May be called anywhere but in NMI, which Rust code cannot be reached from.
+        // SAFETY: May be called anywhere but in NMI, where this Rust code never runs.
         Self(unsafe { bindings::start_poll_synchronize_rcu() })
     }
 
-    /// Returns whether it has passed: `poll_state_synchronize_rcu()`. Any context but NMI.
+    /// Returns whether the grace period has passed: `poll_state_synchronize_rcu()`. Any context but
+    /// NMI.
     ///
-    /// If it has not, this asks for one again. `rcu_state.gp_seq_polled` counts normal and
-    /// expedited grace periods as one where they overlap. A state that was taken while an expedited
-    /// one was under way may then need one more when both have ended, and RCU, which did what it
-    /// was asked for, rests until another caller needs a grace period.
+    /// If it has not, this asks for another one. `rcu_state.gp_seq_polled` counts overlapping
+    /// normal and expedited grace periods as one. A state that was taken during an expedited grace
+    /// period may then need another when both have ended. RCU has done what this type asked for,
+    /// and would not start that one until another caller needs a grace period.
     #[inline]
     pub fn has_passed(self) -> bool {
         // SAFETY: The state comes from `start_poll_synchronize_rcu()`.
@@ -62,7 +63,7 @@ impl GracePeriod {
         passed
     }
 
-    /// Waits until it has passed: `cond_synchronize_rcu()`. Process context.
+    /// Waits until the grace period has passed: `cond_synchronize_rcu()`. Process context.
     #[inline]
     pub fn wait(self) {
         // SAFETY: The state comes from `start_poll_synchronize_rcu()`.

@@ -102,7 +102,7 @@ impl Context<'_> {
     /// # Safety
     ///
     /// The current task is the hotplug thread of the CPU `cpu`, and stays in a callback that may
-    /// sleep for as long as the value lives.
+    /// sleep for as long as the value exists.
     #[inline(always)]
     pub(in super::super) unsafe fn new(cpu: CpuId) -> Self {
         // INVARIANT: By the requirements of this function.

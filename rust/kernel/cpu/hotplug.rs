@@ -69,8 +69,8 @@ impl PossibleCpu {
 
 /// Returns whether `cpu` is online now. Any context.
 ///
-/// It says little about the threads of that CPU: it is true before they are unparked, and still
-/// true after they were parked. It may change at any time unless the caller holds a
+/// The result means little for the threads of that CPU: it is true before they are unparked, and
+/// still true after they were parked. It may change at any time unless the caller holds a
 /// [`CpusReadGuard`].
 #[inline]
 pub fn is_online(cpu: CpuId) -> bool {

@@ -40,7 +40,7 @@ use kernel::{
 /// The wait queues of a tree's streams.
 type Queues = Cell<KVec<Arc<WaitQueue>>>;
 
-/// A directory for files that show data, which lives for `'data`.
+/// A directory for files that show data, which exists during `'data`.
 ///
 /// Only [`Tree::new`] makes a `Dir`, for the duration of its `fill`. Files and directories that
 /// cannot be made are skipped: a name that is taken, is empty or contains a `/`, and a lack of

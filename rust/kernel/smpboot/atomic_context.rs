@@ -72,7 +72,7 @@ impl<'a> AtomicContext<'a> {
     /// # Safety
     ///
     /// The current task is the hotplug thread of the CPU `cpu`, runs there, and keeps preemption
-    /// disabled for as long as the value lives.
+    /// disabled for as long as the value exists.
     #[inline(always)]
     pub(super) unsafe fn new(cpu: CpuId, pending: &'a Flag) -> Self {
         // INVARIANT: By the requirements of this function.
