@@ -62,7 +62,7 @@ litmus: ## the barriers against the kernel's memory model; needs herd7
 doc: ## the documentation, in build/doc
 	@scripts/doc
 
-clean: ## remove what was built here
+clean: ## remove the build outputs
 	@scripts/clean
 
 distclean: ## clean, and remove the cache that all checkouts share

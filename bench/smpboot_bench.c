@@ -97,7 +97,7 @@ void smpboot_bench_remove(const struct smpboot_bench_ops *ops)
 }
 EXPORT_SYMBOL_GPL(smpboot_bench_remove);
 
-/* --- bound work queues ------------------------------------------------------------------------- */
+/* --- bound work queues ------------------------------------------------------------------------ */
 
 static struct workqueue_struct *bench_wq, *bench_wq_highpri;
 static struct work_struct *wq_items;
@@ -153,7 +153,7 @@ static const struct smpboot_bench_ops wq_highpri_ops = {
 	.wake	= wq_highpri_wake,
 };
 
-/* --- a kthread_worker per CPU ------------------------------------------------------------------- */
+/* --- a kthread_worker per CPU ----------------------------------------------------------------- */
 
 static struct kthread_worker **workers;
 static struct kthread_work *kthread_items;
@@ -205,7 +205,7 @@ static const struct smpboot_bench_ops kworker_ops = {
 	.wake	= kworker_wake,
 };
 
-/* --- a function called on a CPU, by interrupt ---------------------------------------------------- */
+/* --- a function called on a CPU, by interrupt ------------------------------------------------- */
 
 static void smp_call_item(void *unused)
 {
@@ -233,7 +233,7 @@ static const struct smpboot_bench_ops smp_call_ops = {
 	.wake	= smp_call_wake,
 };
 
-/* --- figures ------------------------------------------------------------------------------------- */
+/* --- figures ---------------------------------------------------------------------------------- */
 
 struct command {
 	char figure[16];

@@ -341,7 +341,8 @@ remove() {
 # The mark of the cache. Backup programs skip a directory with such a mark:
 # https://bford.info/cachedir/
 mark="Signature: 8a477f597d28d172789f06886806bc55
-# This directory and everything in it belongs to rust_smpboot: 'make distclean' in any checkout removes it."
+# This directory and everything in it belongs to rust_smpboot: 'make distclean' in any checkout \
+removes it."
 
 is_ours() { [[ $(cat "$cache/CACHEDIR.TAG" 2>/dev/null) = "$mark" ]]; }
 is_empty() {
@@ -393,7 +394,7 @@ make_cache() {
             }
             release
         fi
-        # A shared lock: the script that calls this one may hold it, too.
+        # A shared lock: the calling script may hold it, too.
         hold --shared
     done
 }

@@ -3,9 +3,9 @@
 #
 # Shared by the tests of the scripts. Sourced, never run.
 #
-# A test is a function test_CLAIM. run_tests, the last line of a file, runs those that the file defines, or those whose names
-# contain its argument. Each runs in a subshell, in an empty directory of its own, $tmp, with PATH, HOME and LC_ALL as its
-# environment.
+# A test is a function test_CLAIM. run_tests, the last line of a file, runs all tests of the file,
+# or those whose names contain its argument. Each test runs in a subshell, in its own empty
+# directory, $tmp, with PATH, HOME and LC_ALL as its environment.
 
 set -euo pipefail
 
@@ -19,7 +19,7 @@ while IFS= read -r name; do
 done < <(compgen -e)
 export LC_ALL=C.UTF-8
 
-# run COMMAND...: $status is its exit status, $output what it wrote to stdout and stderr.
+# run COMMAND...: runs it, and sets $status to its exit status and $output to its stdout and stderr.
 run() {
     status=0
     output=$("$@" 2>&1 </dev/null) || status=$?
@@ -32,13 +32,13 @@ fail() {
     exit 1
 }
 
-# skip WHY: ends the test, which cannot run here.
+# skip WHY: ends a test that cannot run on this machine.
 skip() {
     printf '%s\n' "$1" >"$tmp.skipped"
     exit 0
 }
 
-# succeeds COMMAND...; fails COMMAND...: then `says` and `is_silent_about` look at $output.
+# succeeds COMMAND...; fails COMMAND...: run it. Then `says` and `is_silent_about` check $output.
 succeeds() {
     run "$@"
     [[ $status = 0 ]] || fail "exit status $status of: $*"
@@ -48,8 +48,8 @@ fails() {
     [[ $status != 0 ]] || fail "exit status 0 of: $*"
 }
 
-says() { [[ $output = *"$1"* ]] || fail "not said: $1"; }
-is_silent_about() { [[ $output != *"$1"* ]] || fail "said: $1"; }
+says() { [[ $output = *"$1"* ]] || fail "missing in the output: $1"; }
+is_silent_about() { [[ $output != *"$1"* ]] || fail "unexpected in the output: $1"; }
 
 # equal SEEN EXPECTED
 equal() { [[ $1 = "$2" ]] || fail "seen '$1', expected '$2'"; }
@@ -69,17 +69,17 @@ checkout() {
     tar -C "$top" --exclude-caches-all --exclude=./build --exclude=./.git -c . | tar -C "$1" -x
 }
 
-# as_script CHECKOUT CODE: runs CODE as a script of that checkout that begins as all of them do.
+# as_script CHECKOUT CODE: runs CODE as a script of that checkout, after scripts/lib.sh.
 as_script() { bash -pc ". \"\${0%/*}/lib.sh\"; $2" "$1/scripts/as_script"; }
 
-# in_private_mounts FUNCTION: runs it, and ends the test with it, where it may mount.
+# in_private_mounts FUNCTION: runs the rest of the test, FUNCTION, in its own mount namespace.
 in_private_mounts() {
     if [[ $EUID != 0 ]] || ! unshare --mount true 2>/dev/null; then skip "not root, or root may not mount"; fi
     export tmp
     unshare --mount -- bash -pc ". '$tests/lib.sh'; tmp='$tmp'; export HOME=\$tmp/home; $(declare -f); $1"
 }
 
-# make_writable DIRECTORY: what is written there is gone with the mounts.
+# make_writable DIRECTORY: lets the test write there until its mounts end.
 make_writable() {
     local layer=$tmp/layer${1//\//-}
     mkdir "$layer"
@@ -89,7 +89,8 @@ make_writable() {
         skip "overlay file systems are missing"
 }
 
-# fake_root CHECKOUT: makes what scripts/enter takes for the root file system, with a few programs of the host. $root is its path.
+# fake_root CHECKOUT: makes a root file system for scripts/enter, with a few programs of the host.
+# $root is its path.
 fake_root() {
     local program
     as_script "$1" make_cache

@@ -1,4 +1,5 @@
-//! Hazard 11: only registrations enter and leave a scope; no code can remove another one's entry.
+//! Hazard 11: only registrations enter and leave a scope; no code can remove another registration's
+//! entry.
 //~ ERROR no method named `add` found
 //~ ERROR no method named `add_shared` found
 //~ ERROR no method named `remove` found

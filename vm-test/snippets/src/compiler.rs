@@ -108,7 +108,7 @@ impl Compiler {
         }
         ensure!(
             output.status.success() == errors.is_empty(),
-            "the compiler ended with {}, and says:\n{stderr}",
+            "the compiler ended with {}, and printed:\n{stderr}",
             output.status
         );
         Ok(errors)

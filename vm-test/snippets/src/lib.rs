@@ -76,12 +76,12 @@ fn must_fail(compiler: &Compiler, name: &str, snippet: &str) -> Result<()> {
     if !missing.is_empty() {
         let missing = missing.join("`, `");
         match errors.is_empty() {
-            true => bail!("it compiles, but must not: `{missing}`"),
-            false => bail!("no error says `{missing}`, but:\n{}", errors.concat()),
+            true => bail!("the snippet compiles, without the expected error `{missing}`"),
+            false => bail!("no error has `{missing}`; the errors:\n{}", errors.concat()),
         }
     }
     match errors.iter().find(|e| !expected.iter().any(|text| says(e, text))) {
-        Some(other) => bail!("an error that is not expected:\n{other}"),
+        Some(other) => bail!("unexpected error:\n{other}"),
         None => Ok(()),
     }
 }
