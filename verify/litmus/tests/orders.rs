@@ -102,7 +102,9 @@ fn each_ordering_is_quoted() {
     let checkout = Checkout::new("each");
     let mut weakened = 0;
     let mut missed = vec![];
-    for path in SOURCES.iter().flat_map(|s| files(&checkout.0.join(s), "rs")) {
+    let sources = SOURCES.iter().flat_map(|s| files(&checkout.0.join(s), "rs"));
+    // The exerciser tests the work queue, and has no handshake of its own.
+    for path in sources.filter(|path| !path.iter().any(|part| part == "exerciser")) {
         let text = fs::read_to_string(&path).unwrap();
         for (order, weaker) in WEAKER {
             for (at, _) in text.match_indices(order) {
