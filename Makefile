@@ -2,7 +2,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
-# As one word of the shell.
+# Quotes an argument as one word of the shell.
 quote = '$(subst ','\'',$(1))'
 
 .PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint litmus doc clean distclean update help
@@ -21,45 +21,45 @@ modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
 demo: ## watch per-CPU threads follow CPU hotplug, in a VM
 	@scripts/vm demo
 
-vm: ## a shell in that VM
+vm: ## open a shell in that VM
 	@scripts/vm shell
 
-test: ## lint and all tests; T=NAME: tests whose name contains NAME
+test: ## run lint and all tests; T=NAME: tests with NAME in their name
 	@$(if $(T),,scripts/lint && scripts/unit)
 	@scripts/vm test
 
-test-long: ## the tests that take minutes, or a boot of their own
+test-long: ## run the tests that take minutes, or need their own boot
 	@$(if $(T),,scripts/unit long)
 	@scripts/vm test --ignored
 
-test-matrix: ## the tests on each of Debian's kernels, or on VERSIONS=
+test-matrix: ## run the tests on each of Debian's kernels, or on VERSIONS=
 	@scripts/matrix $(VERSIONS)
 
-test-thirdparty: ## other people's tests, while our modules are busy
+test-thirdparty: ## run third-party tests, while our modules are busy
 	@scripts/thirdparty
 
-test-browser: ## check the pictures of runs in Chromium
+test-browser: ## check the timelines of runs in Chromium
 	@scripts/browser
 
-torture: ## everything at once, for 10 minutes or MINUTES=
+torture: ## run all operations at once, for 10 minutes or MINUTES=
 	@scripts/vm torture
 
-test-bugs: ## plant bugs in copies of the module: the tests must catch each
+test-bugs: ## mutation tests: plant known bugs; the named tests must fail
 	@scripts/bugs
 
 bench: ## count the instructions of wakes, hotplug and registrations
 	@scripts/vm bench
 
-bench-check: ## the same for what has a goal; fails if one is missed
+bench-check: ## the benchmarks with a goal; fails if one is missed
 	@BOOTS=$(or $(BOOTS),2) scripts/vm bench --check
 
-lint: ## rustfmt, clippy, shellcheck, quotes of the code in verify/, plain words
+lint: ## rustfmt, clippy, shellcheck, quotes of the code, plain words
 	@scripts/lint
 
-litmus: ## the barriers against the kernel's memory model; needs herd7
+litmus: ## check the barriers by the kernel's memory model; needs herd7
 	@scripts/litmus
 
-doc: ## the documentation, in build/doc
+doc: ## make the documentation, in build/doc
 	@scripts/doc
 
 clean: ## remove the build outputs
@@ -72,22 +72,22 @@ distclean: ## clean, and remove the cache that all checkouts share
 update: ## look for a newer kernel on the next run
 	@scripts/cache forget
 
-help: ## this
+help: ## print this help
 	@echo "Targets:"
 	@sed -nE 's/^([a-z_-]+):.* ## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
 	@echo "Variables of the VM's targets:"
 	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt; or debug, which checks more"
-	@echo "  ARCH=amd64       of the VM: amd64, arm64"
-	@echo "  KERNEL_VERSION=  as 7.3.4+deb13; default: the newest (see make update)"
+	@echo "  ARCH=amd64       architecture of the VM: amd64, arm64"
+	@echo "  KERNEL_VERSION=  such as 7.3.4+deb13; default: the newest (see make update)"
 	@echo "  CPUS=4           CPUs of the VM: 1 to 128; arm64: to 8, debug: to 16"
 	@echo "  PACE=            demo: seconds for each action; default on a terminal: 0.5"
-	@echo "  DAT=1            demo: write a trace.dat, too, for trace-cmd and kernelshark"
+	@echo "  DAT=1            demo: also write a trace.dat, for trace-cmd and kernelshark"
 	@echo "  MINUTES= SEED=   torture: duration; seed of a run to repeat"
 	@echo "  LTP=             test-thirdparty: checkout of the Linux Test Project"
 	@echo "  HERD7=           litmus: path of herd7, if it is not in PATH"
-	@echo "  TCG=multi        torture: each CPU a thread of the host, with true races"
+	@echo "  TCG=multi        torture: one host thread per CPU, with true races"
 	@echo "  BOOTS=7          bench: number of boots (the median counts)"
-	@echo "  T=               test: only what contains this"
+	@echo "  T=               test: only tests whose name contains this"
 	@echo "  V=1              show all output of every step"
 	@echo "Variables of the plain build:"
 	@echo '  KDIR='$(call quote,$(KDIR))
@@ -95,5 +95,5 @@ help: ## this
 	@echo "  TESTS=1          also build the tests' modules, some of which crash the kernel"
 	@echo "  CLIPPY=1 W=e LLVM=1 ARCH=... and all of kbuild's"
 	@echo "Environment:"
-	@echo "  RUST_SMPBOOT_CACHE   where the cache rust_smpboot is; default: ~/.cache"
+	@echo "  RUST_SMPBOOT_CACHE   directory of the cache rust_smpboot; default: ~/.cache"
 	@echo "  RUST_SMPBOOT_MIRROR  Debian mirror; default: that of the host's apt"
