@@ -24,14 +24,14 @@ use kernel::{
 /// ```
 /// use library::rcu::GracePeriod;
 ///
-/// let gp = GracePeriod::start();
-/// gp.wait();
-/// assert!(gp.has_passed());
-///
 /// // A reader that began before a grace period delays it.
 /// let reader = kernel::sync::rcu::read_lock();
-/// assert!(!GracePeriod::start().has_passed());
-/// # drop(reader);
+/// let gp = GracePeriod::start();
+/// assert!(!gp.has_passed());
+/// drop(reader);
+///
+/// // Returns once the reader has ended.
+/// gp.wait();
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GracePeriod(c_ulong);
@@ -64,6 +64,8 @@ impl GracePeriod {
     }
 
     /// Waits until the grace period has passed: `cond_synchronize_rcu()`. Process context.
+    ///
+    /// [`has_passed`](Self::has_passed) may ask for another grace period after that, see there.
     #[inline]
     pub fn wait(self) {
         // SAFETY: The state comes from `start_poll_synchronize_rcu()`.
