@@ -83,7 +83,7 @@ scoped_module! {
     },
 }
 
-/// What a check keeps until `end`.
+/// State of a check that lasts until `end`.
 #[derive(Default)]
 pub(crate) enum Held {
     #[default]

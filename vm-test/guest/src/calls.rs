@@ -43,7 +43,7 @@ impl Agent {
         Ok(Agent { handles: Handles::default(), log: Log::open()?, tasks: Tasks::default() })
     }
 
-    /// For calls that only `main` can do.
+    /// Refuses a call that only `main` can do.
     fn no_such_call(&mut self) -> nix::Result<Value> {
         Err(Errno::EINVAL)
     }
@@ -58,7 +58,7 @@ impl Agent {
         Ok(Value::Batch(answers.collect()))
     }
 
-    /// For at most that time, as in `churn`.
+    /// Repeats the calls for at most that time, as in `churn`.
     fn repeat(&mut self, times: u32, calls: Vec<Call>, limit_ms: u64) -> nix::Result<Value> {
         let (start, limit) = (Instant::now(), Duration::from_millis(limit_ms));
         for done in 0..times {
@@ -75,7 +75,7 @@ impl Agent {
         Ok(Value::Rounds(Rounds { done: times, stopped: None }))
     }
 
-    /// Goes on for that time, of which a call may take any part: no limit for a `Stopwatch`, which
+    /// Continues for that time, of which a call may take any part: no limit for a `Stopwatch`, which
     /// counts a second of each.
     fn churn(
         &mut self,
@@ -113,7 +113,7 @@ impl Agent {
         self.reap(task, limit_ms)
     }
 
-    /// The kernel counts down in the file, for this thread alone; what is left was not needed.
+    /// The kernel counts down in the file, for this thread alone; the rest was not needed.
     #[expect(clippy::boxed_local, reason = "the type in the table of calls")]
     fn fail_nth(&mut self, pid: i32, nth: u32, call: Box<Call>) -> nix::Result<Value> {
         let mut file = FailNth::of(pid)?;

@@ -25,7 +25,7 @@ use kernel::{
     }, //
 };
 
-/// Goes on when the module ends.
+/// Returns from its callback when the module ends.
 struct Slow {
     job: Arc<Job>,
 }

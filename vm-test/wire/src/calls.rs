@@ -114,7 +114,7 @@ macro_rules! calls {
                 => "write {times} times anything to {path}";
 
             /// A shell on a terminal of the guest, for a person or a script, with these variables
-            /// in its environment. -> `Program`, when it has ended; its output went to the terminal
+            /// in its environment. -> `Program`, when it has ended; its output is on the terminal
             Shell: shell(
                 tty: String,
                 rows: u16,
@@ -145,7 +145,7 @@ macro_rules! define {
             $($(#[$doc])* $name $({ $($field: $type),+ })?,)*
         }
 
-        /// As a person would say it, for messages.
+        /// Words for messages.
         impl Display for Call {
             #[allow(unused_variables, reason = "not all fields are in the message")]
             fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -195,7 +195,7 @@ impl Display for Calls<'_> {
     }
 }
 
-/// Whose allocation fails.
+/// The task in which an allocation fails.
 struct Allocator(i32);
 
 impl Display for Allocator {

@@ -85,11 +85,11 @@ fn waits_for_threads_at_the_end(vm: &Vm) -> Result<()> {
     HOLES.nothing_left(vm)
 }
 
-/// For the owner of a registration, each allocation can fail: ENOMEM, no deadlock, and the next
+/// Each allocation for the owner of a registration can fail: ENOMEM, no deadlock, and the next
 /// attempt works.
 #[vm_test(needs = &[FAILSLAB], long)]
 fn no_memory_for_owners(vm: &Vm) -> Result<()> {
-    // Without its folder a tree is made all the same.
+    // Without its directory a tree is made all the same.
     vm.expect_warning("debugfs: out of free dentries");
     holes::load(vm, 10)?;
     for (file, least) in [("threads", 10), ("state", 5), ("tree", 5)] {

@@ -93,7 +93,7 @@ pub mod misuse {
     }
 }
 
-/// Looks again and again until there is something; `what` says what was expected.
+/// Looks again and again until there is something; `what` names what was expected.
 pub fn eventually<T>(
     vm: &Vm,
     what: &str,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What callbacks may not do: wait for CPU hotplug.
+//! Waiting for CPU hotplug in a callback, which is refused.
 
 use crate::tests::test_modules::{HOLES, MISUSE, holes, misuse};
 use anyhow::Result;

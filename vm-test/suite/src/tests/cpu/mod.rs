@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `rust/kernel/cpu` offers beside the threads: hotplug states, contexts, sleeping.
+//! Hotplug states, contexts and sleeping: `rust/kernel/cpu`.
 
 mod context;
 mod cpuhp;

@@ -131,7 +131,7 @@ fn ended(program: Task<'_>) -> Result<(Exit, String)> {
     }
 }
 
-/// What a shell does on CPU 1. Its `read -t` begins by polling.
+/// Runs a script on CPU 1. `read -t` of the shell begins by polling.
 fn shell<'a>(vm: &'a Vm, script: &str) -> Result<Task<'a>> {
     let argv = ["busybox", "sh", "-c", script].map(String::from).into();
     let limit_ms = vm.ms(4 * DEFAULT_LIMIT);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The debug kernel's checkers: each must speak when it has reason to
+//! The debug kernel's checkers: each must report when it has reason to
 //! (vm-test/modules/rust_smpboot_faulty.rs), or their silence proves nothing.
 
 use anyhow::{Result, bail, ensure};
