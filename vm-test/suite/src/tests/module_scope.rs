@@ -10,6 +10,7 @@ use host::errors::refused;
 use host::guest::DEFAULT_LIMIT;
 use host::guest::calls::{rmmod, write};
 use host::machine::kernel::FAILSLAB;
+use host::verdict::NO_MEMORY;
 use nix::errno::Errno;
 use suite_macros::vm_test;
 use wire::Until;
@@ -90,7 +91,7 @@ fn waits_for_threads_at_the_end(vm: &Vm) -> Result<()> {
 #[vm_test(needs = &[FAILSLAB], long)]
 fn no_memory_for_owners(vm: &Vm) -> Result<()> {
     // Without its directory a tree is made all the same.
-    vm.expect_warning("debugfs: out of free dentries");
+    vm.expect_splat(NO_MEMORY);
     holes::load(vm, 10)?;
     for (file, least) in [("threads", 10), ("state", 5), ("tree", 5)] {
         let path = HOLES.file(&format!("/{file}"));
