@@ -22,7 +22,7 @@
 //! | `hold` | 0 or 1 | items that run sleep until this is 0, or until their CPU goes offline |
 //! | `hold_us` | number | for how long each item sleeps, unless its CPU goes offline |
 //! | `again` | number | how often items that ran queue themselves again, in total |
-//! | `random` | number | calls so many of these functions at random, on a few of the items |
+//! | `random` | number to 50 | calls so many of these functions at random, on a few of the items |
 //! | `misuse` | anything | runs an item that tries to wait for itself; `deadlocks` counts the refusals |
 //! | `cpuN/queued`, `run`, `cancelled`, `refused` | | of the items of CPU N |
 //! | `cpuN/merged` | | queued while they were pending |

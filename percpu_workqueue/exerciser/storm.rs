@@ -42,6 +42,9 @@ use kernel::{
 /// Of the items of each CPU: so few that several contexts meet at one.
 const ITEMS: usize = 3;
 
+/// Limit of `random`: a flush may take 65 ms.
+const CALLS: u64 = 50;
+
 const PERIOD: Delta = Delta::from_micros(500);
 
 /// What the caller may do in its context: so many of the functions.
@@ -95,7 +98,7 @@ impl<Q: QueueType> Attribute for Random<Q> {
     type Data = Trial<Q>;
 
     fn store(trial: &Trial<Q>, input: &CStr) -> Result {
-        for _ in 0..<Number>::parse(input)? {
+        for _ in 0..Number::<0, CALLS>::parse(input)? {
             // Refusals are part of the storm: not counted as queued.
             let _ = trial.act(Place::Task);
         }

@@ -46,7 +46,7 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     // Late lines of the boot are no part of the session.
     let from = vm.console_len();
     vm.mark("vm-test: shell")?;
-    vm.wait_line(from, "vm-test: shell")?;
+    vm.wait_mark(from, "vm-test: shell")?;
     vm.kmsg()?;
     vm.clear_records();
     let from = vm.console_len();

@@ -222,7 +222,7 @@ fn end(vm: &Vm, name: &str, console_from: usize) -> Result<()> {
     let complete = vm.records().iter().any(|record| record.text == marker);
     ensure!(complete, "the kernel log has no \"{marker}\"");
     ensure!(!vm.lost_records(), "the kernel overwrote a part of its log");
-    vm.wait_line(console_from, &marker)
+    vm.wait_mark(console_from, &marker)
 }
 
 /// Removes splats that came both ways.

@@ -121,11 +121,23 @@ impl Connection {
     /// Waits for a line with this text, at or after line `from`.
     pub fn wait_line(&mut self, from: usize, text: &str) -> Result<(), NoAnswer> {
         let limit = self.limits.call;
-        let shown = |connection: &mut Connection| {
-            let lines = connection.console.lines().get(from..).unwrap_or_default();
-            lines.iter().any(|line| line.text.contains(text)).then_some(())
-        };
+        let shown = |connection: &mut Connection| connection.has_line(from, text).then_some(());
         self.wait(&format!("show \"{text}\" on its console"), limit, shown)
+    }
+
+    /// Waits for such a line at most this long; returns whether there is one.
+    pub fn shows(&mut self, from: usize, text: &str, within: Duration) -> Result<bool, NoAnswer> {
+        let end = self.now() + within;
+        let shown = |connection: &mut Connection| match connection.has_line(from, text) {
+            true => Some(true),
+            false => (connection.now() >= end).then_some(false),
+        };
+        self.wait(&format!("show \"{text}\" on its console"), self.limits.call, shown)
+    }
+
+    fn has_line(&self, from: usize, text: &str) -> bool {
+        let lines = self.console.lines().get(from..).unwrap_or_default();
+        lines.iter().any(|line| line.text.contains(text))
     }
 
     /// Receives until the guest was quiet for that long, or until the limit.

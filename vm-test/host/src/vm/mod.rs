@@ -31,6 +31,9 @@ use wire::{Answer, Call, Kmsg, Missing, Record, Value};
 /// Number of console lines in the error of a failed boot.
 const TAIL: usize = 40;
 
+/// Number of times that [`Vm::wait_mark`] expects a line on the console, logged again in between.
+const MARKS: u32 = 5;
+
 /// Splats, warnings and leaks that a test provokes on purpose. The test tells the VM, the judge
 /// takes them from there.
 #[derive(Debug, Default)]
@@ -311,6 +314,19 @@ impl Vm {
     /// Waits for a line with this text, at or after line `from`.
     pub fn wait_line(&self, from: usize, text: &str) -> Result<()> {
         Ok(self.connection.borrow_mut().wait_line(from, text)?)
+    }
+
+    /// Waits until the console shows a line of the kernel log, at or after line `from`. The console
+    /// of a busy host loses bytes now and then: a line that is not shown is logged again.
+    pub fn wait_mark(&self, from: usize, text: &str) -> Result<()> {
+        let interval = self.limits().call / MARKS;
+        for _ in 1..MARKS {
+            if self.connection.borrow_mut().shows(from, text, interval)? {
+                return Ok(());
+            }
+            self.mark(text)?;
+        }
+        self.wait_line(from, text)
     }
 
     /// Receives from the guest until it was quiet for that long, or until the limit.

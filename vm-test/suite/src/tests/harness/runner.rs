@@ -23,6 +23,14 @@ fn judged(vm: &Vm, run: fn(&Vm) -> Result<()>) -> Vec<Fault> {
     Judge::default().run(vm, "probe", Leaves::Clean, run)
 }
 
+/// A marker whose bytes the console lost is logged again.
+#[vm_test]
+fn repeats_a_lost_marker(vm: &Vm) -> Result<()> {
+    let from = vm.console_len();
+    vm.mark("vm-test: lost mark")?;
+    vm.wait_mark(from, "vm-test: lost marker")
+}
+
 /// Splat, warning, taint, module, CPU, lost log and panic each fail a test that returned Ok.
 #[vm_test(leaves = Leaves::Broken)]
 fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
