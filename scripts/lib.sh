@@ -430,12 +430,32 @@ sweep() {
     done
 }
 
-# whole PATH FUNCTION: calls FUNCTION to make PATH.partial, its argument, and renames that to PATH.
-# Call it under the lock.
+# whole PATH FUNCTION [ARGUMENT...]: calls FUNCTION to make PATH.partial, its first argument, and
+# renames that to PATH. Call it under the lock.
 whole() {
     [[ ! -e $1 ]] || return 0
-    "$2" "$1.partial"
+    "$2" "$1.partial" "${@:3}"
     mv -T -- "$1.partial" "$1"
+}
+
+# ensure PATH MB TEXT FUNCTION [ARGUMENT...]: makes PATH of the cache, as `whole` does, unless it
+# exists: takes the lock of its kind (kernel-7.3 is a kernel) and checks for MB megabytes of room.
+ensure() {
+    local kind=${1##*/}
+    kind=${kind%%-*}
+    [[ ! -e $1 ]] || return 0
+    lock "$kind" "$kind-*.partial"
+    need_room "the cache" "$2"
+    step "$kind" "$3" whole "$1" "${@:4}"
+    unlock
+}
+
+# ensure_debian PATH MB TEXT OPTION...: the same for a root file system that these options of
+# mmdebstrap describe.
+ensure_debian() {
+    [[ ! -e $1 ]] || return 0
+    can_mmdebstrap
+    ensure "${@:1:3}" debian "${@:4}"
 }
 
 # --- the package archive --------------------------------------------------------------------------
@@ -466,8 +486,9 @@ can_mmdebstrap() {
     can_be_root
 }
 
-# debian DIRECTORY OPTION...: makes the root file system that these options of mmdebstrap describe.
-debian() {
+debian() { archive run_mmdebstrap "$@"; }
+
+run_mmdebstrap() {
     local directory=$1 uri apt_conf=$top/build/log/apt.conf
     shift
     uri=$(mirror)
