@@ -29,7 +29,7 @@ fn main() {
     let mut arguments: Vec<String> = std::env::args().skip(1).collect();
     let command = if arguments.is_empty() { String::new() } else { arguments.remove(0) };
     let ok = match command.as_str() {
-        "test" => run::test(&arguments),
+        "test" => std::process::exit(run::test(&arguments)),
         "part" => run::part(&arguments),
         "replay" => run::replay(&arguments),
         "list" => run::list(),
@@ -42,7 +42,7 @@ fn main() {
             false
         }
     };
-    std::process::exit(i32::from(!ok));
+    std::process::exit(if ok { 0 } else { run::NOT_RUN });
 }
 
 /// One scenario, which runs with many schedules.

@@ -15,6 +15,11 @@ use std::time::Instant;
 /// The maximal number of steps. Only a run that does not end has more.
 const MAX_STEPS: usize = 50_000;
 
+/// Exit status: a simulation found a fault.
+const FAULT: i32 = 1;
+/// Exit status: nothing was simulated. (A panic of `sim` itself has another one.)
+pub const NOT_RUN: i32 = 2;
+
 struct Options {
     schedules: usize,
     seed: u64,
@@ -70,14 +75,15 @@ pub fn list() -> bool {
     true
 }
 
-/// Runs the simulations on all processors. Stops at the first fault.
-pub fn test(arguments: &[String]) -> bool {
+/// Runs the simulations on all processors until the first fault. Returns the exit status. Prints a
+/// line for each fault on standard output, and nothing else.
+pub fn test(arguments: &[String]) -> i32 {
     let began = Instant::now();
     let options = Options::parse(arguments);
     let variants: usize = options.wanted().iter().map(|s| s.variants.len()).sum();
     if variants == 0 {
         eprintln!("no simulation has such a name: see sim list");
-        return false;
+        return NOT_RUN;
     }
     let jobs = std::thread::available_parallelism().map_or(1, |n| n.get()).min(variants);
     let mut children: Vec<_> = (0..jobs)
@@ -108,10 +114,11 @@ pub fn test(arguments: &[String]) -> bool {
         for line in lines {
             match line.split_once(' ') {
                 Some(("begins", variant)) => at = variant.into(),
+                Some(("fault", text)) => println!("{text}"),
                 Some((n, name)) if n.parse::<usize>().is_ok() => {
                     *runs.entry(name.into()).or_default() += n.parse::<usize>().unwrap()
                 }
-                _ => println!("{line}"),
+                _ => eprintln!("{line}"),
             }
         }
         let status = children[job].wait().unwrap();
@@ -119,7 +126,7 @@ pub fn test(arguments: &[String]) -> bool {
             ok = false;
             if status.code().is_none() {
                 let seed = options.seed;
-                eprintln!("sim: {at}: {status} (seed={seed}): a crash is a fault, too");
+                println!("{at}: {status} (seed={seed}): a crash is a fault, too");
             }
             for child in &mut children {
                 let _ = child.kill();
@@ -129,14 +136,18 @@ pub fn test(arguments: &[String]) -> bool {
     let total: usize = runs.values().sum();
     let seconds = began.elapsed().as_secs_f64();
     for (name, runs) in &runs {
-        println!("{name}: {runs} schedules");
+        eprintln!("{name}: {runs} schedules");
     }
-    println!(
+    eprintln!(
         "sim: {total} schedules of {variants} variants in {seconds:.1} s, seed={}: {}",
         options.seed,
         if ok { "no fault" } else { "FAULTS" }
     );
-    ok
+    if ok {
+        0
+    } else {
+        FAULT
+    }
 }
 
 thread_local! {
@@ -225,8 +236,15 @@ fn exit_on_panic() {
         let at = AT.with_borrow(|at| at.clone());
         eprintln!("sim: {at}: {info}");
         eprintln!("to repeat: scripts/sim replay {at} FILE");
-        std::process::exit(1);
+        println!("fault {at}: {}", message(info).replace('\n', " "));
+        std::process::exit(FAULT);
     }));
+}
+
+fn message<'a>(info: &'a std::panic::PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref().copied()).unwrap_or("a panic without a message")
 }
 
 pub fn replay(arguments: &[String]) -> bool {
