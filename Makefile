@@ -33,10 +33,10 @@ test-long: ## run the tests that take minutes, or need their own boot
 	@scripts/vm test --ignored
 
 test-matrix: ## run the tests on each of Debian's kernels, or on VERSIONS=
-	@scripts/matrix $(VERSIONS)
+	@scripts/vm matrix $(VERSIONS)
 
 test-thirdparty: ## run third-party tests, while our modules are busy
-	@scripts/thirdparty
+	@scripts/vm thirdparty
 
 test-browser: ## check the timelines of runs in Chromium
 	@scripts/browser
@@ -45,7 +45,7 @@ torture: ## run all operations at once, for 10 minutes or MINUTES=
 	@scripts/vm torture
 
 test-bugs: ## mutation tests: plant known bugs; the named tests must fail
-	@scripts/bugs
+	@scripts/vm bugs
 
 bench: ## count the instructions of wakes, hotplug and registrations
 	@scripts/vm bench

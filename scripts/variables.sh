@@ -19,7 +19,12 @@ check_variables() {
     */amd64) most=128 ;; # with more, QEMU's machine "pc" does not boot when emulated
     */arm64) most=8 ;;   # QEMU's machine "virt" with a GICv2
     esac
-    [[ $1 != torture ]] || least=2 # one of them goes offline
+    case $1/$kernel/$arch in
+    bugs/cloud/amd64 | thirdparty/*/amd64) ;;
+    bugs/*) die "planted bugs are for the default kernel, not for KERNEL=$kernel ARCH=$arch" "Leave out KERNEL= and ARCH=." ;;
+    thirdparty/*) die "test-thirdparty is for ARCH=amd64 only: the programs that it unpacks are not for $arch" ;;
+    torture/*) least=2 ;; # one of them goes offline
+    esac
     number CPUS $least $most '' " for KERNEL=$kernel ARCH=$arch"
     number PACE 0 3600 decimals ' (seconds)'
     number MINUTES 0.1 100000 decimals

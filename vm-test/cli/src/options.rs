@@ -41,7 +41,7 @@ pub struct Options {
     #[arg(long, value_name = "FILE")]
     busybox: Option<PathBuf>,
     /// Directory with third-party tests: run these and no others
-    #[arg(long, value_name = "DIR")]
+    #[arg(skip)]
     pub files: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "auto")]
     accel: AccelOption,

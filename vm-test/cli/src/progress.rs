@@ -34,7 +34,7 @@ pub fn boot(machine: &Machine, config: &Config) -> Result<Vm> {
     let observer: Observer = Arc::new(move |event| {
         let mut spinner = spinner.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Booting { config } => *spinner = Some(spin(config)),
+            Event::Booting { config } => *spinner = Some(spin(format!("booting, {config}"))),
             Event::Booted { .. } | Event::BootFailed => {
                 if let Some(spinner) = spinner.take() {
                     spinner.finish_and_clear();
@@ -46,18 +46,20 @@ pub fn boot(machine: &Machine, config: &Config) -> Result<Vm> {
     Vm::boot(&Machine { observer, ..machine.clone() }, config)
 }
 
-fn spin(config: &Config) -> ProgressBar {
+/// Shows on a terminal what is being done and for how long, until the bar is dropped. Prints a line
+/// if there is no terminal.
+pub fn spin(what: String) -> ProgressBar {
     let spinner = ProgressBar::new_spinner();
     if terminal::is_dumb() {
         spinner.set_draw_target(ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{spinner} booting, {msg} ... {elapsed}");
+    let style = ProgressStyle::with_template("{spinner} {msg} ... {elapsed}");
     let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
     spinner.set_style(if is_ascii() { style.tick_chars("-\\|/ ") } else { style });
-    spinner.set_message(config.to_string());
-    spinner.enable_steady_tick(Duration::from_millis(100));
     if spinner.is_hidden() {
-        note!("booting, {config} ...");
+        note!("{what} ...");
     }
+    spinner.set_message(what);
+    spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
 }

@@ -14,6 +14,8 @@ mod compiler;
 pub mod examples;
 mod module_keys;
 
+pub use examples::kbuild;
+
 use anyhow::{Context, Result, bail, ensure};
 use compiler::{Compiler, MODULE, SURROUNDINGS};
 use libtest_mimic::{Failed, Trial};

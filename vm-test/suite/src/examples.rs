@@ -148,7 +148,7 @@ impl Examples {
         let broken = match ending {
             Ending::Passed => None,
             Ending::NoVm(e) => Some(format!("harness error: {e:#}")),
-            Ending::Failed { report, vm } => {
+            Ending::Failed { report, vm, .. } => {
                 self.read(&vm.console(from.into_inner()..usize::MAX), &mut outcomes);
                 Some(report)
             }

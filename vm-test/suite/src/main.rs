@@ -6,16 +6,21 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod bugs;
 mod examples;
+mod matrix;
 mod model;
 mod pool;
+mod programs;
 mod suite;
 mod test;
 mod tests;
+mod thirdparty;
 mod torture;
 
 use clap::{Parser, Subcommand};
 use cli::Options;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -31,8 +36,37 @@ enum Command {
     Test {
         #[command(flatten)]
         options: Options,
+        /// Where to write the numbers of tests, as JSON
+        #[arg(long, value_name = "FILE")]
+        results: Option<PathBuf>,
         #[command(flatten)]
         arguments: libtest_mimic::Arguments,
+    },
+    /// Run other people's tests, while our modules are busy
+    Thirdparty {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        args: thirdparty::ThirdpartyArgs,
+        #[command(flatten)]
+        arguments: libtest_mimic::Arguments,
+    },
+    /// Plant bugs in copies of the modules: tests and simulations must find each
+    Bugs {
+        #[command(flatten)]
+        options: Options,
+        #[command(flatten)]
+        args: bugs::BugsArgs,
+    },
+    /// Plant them, and only simulate, which needs neither a kernel nor a VM
+    Simulate {
+        #[command(flatten)]
+        args: bugs::BugsArgs,
+    },
+    /// Run the tests on each kernel; outside of the root file system
+    Matrix {
+        #[command(flatten)]
+        args: matrix::MatrixArgs,
     },
     /// Everything at once, for long
     Torture {
@@ -53,7 +87,15 @@ enum Command {
 fn main() -> ExitCode {
     let command = Cli::parse().command;
     cli::exit_code(|| match command {
-        Command::Test { options, arguments } => suite::run(&options, arguments),
+        Command::Test { options, results, arguments } => {
+            suite::run(&options, arguments, results.as_deref())
+        }
+        Command::Thirdparty { options, args, arguments } => {
+            thirdparty::run(options, &args, arguments)
+        }
+        Command::Bugs { options, args } => bugs::run(Some(&options), &args),
+        Command::Simulate { args } => bugs::run(None, &args),
+        Command::Matrix { args } => matrix::run(&args),
         Command::Torture { options, args } => torture::run(&options, &args),
         Command::Bench { options, args } => bench::run(&options, &args),
     })

@@ -28,6 +28,7 @@ pub enum Ending {
     Passed,
     /// The VM still has its console.
     Failed {
+        faults: Vec<Fault>,
         report: String,
         vm: Box<Vm>,
     },
@@ -74,7 +75,10 @@ impl Pool {
         vm.kill();
         match faults.is_empty() {
             true => Ending::Passed,
-            false => Ending::Failed { report: judge.report(&vm, &faults), vm: Box::new(vm) },
+            false => {
+                let report = judge.report(&vm, &faults);
+                Ending::Failed { faults, report, vm: Box::new(vm) }
+            }
         }
     }
 
