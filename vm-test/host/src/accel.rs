@@ -86,7 +86,7 @@ impl Verdict {
     }
 }
 
-/// By kernel, QEMU and CPU, as the outcome depends on all three.
+/// Verdicts by kernel, QEMU and CPU: the outcome depends on all three.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Verdicts(BTreeMap<String, Verdict>);
 

@@ -64,7 +64,7 @@ impl Vm {
         self.wait_for_within(path, until, DEFAULT_LIMIT)
     }
 
-    /// The same with a limit.
+    /// Like [`Vm::wait_for`], with a limit.
     pub fn wait_for_within(&self, path: &str, until: Until, limit: Duration) -> Result<()> {
         let limit_ms = self.ms(limit);
         let call = Call::WaitFor { path: path.into(), until: until.clone(), limit_ms };
@@ -111,7 +111,7 @@ impl<'a> Handle<'a> {
         expect!(self.vm.call(call)?, Value::Bytes(bytes) => bytes)
     }
 
-    /// One read into a buffer of which only the first `valid` bytes are accessible.
+    /// One read into a buffer whose first `valid` bytes alone are accessible.
     pub fn read_faulting(&self, valid: u32) -> Result<Vec<u8>> {
         let call = Call::ReadFaulting { handle: self.handle, valid, max: MAX_READ };
         expect!(self.vm.call(call)?, Value::Bytes(bytes) => bytes)
@@ -137,7 +137,7 @@ impl<'a> Handle<'a> {
         while bytes.len() < end {
             let more = self.read_now()?;
             bytes.extend(&more);
-            // A read that another record would have fitted into.
+            // Another record would have fitted into this read.
             if more.len() + record <= MAX_READ as usize {
                 break;
             }

@@ -97,7 +97,7 @@ impl Task<'_> {
         let doing = format!("the call of process {}", self.pid);
         match self.wait(limit)? {
             TaskEnd::Answered(answer) => accepted(doing, *answer),
-            TaskEnd::Died(exit) => bail!("the process that was to make a call died: {exit:?}"),
+            TaskEnd::Died(exit) => bail!("{doing} is missing: the process ended with {exit:?}"),
         }
     }
 

@@ -49,8 +49,8 @@ const fn anywhere(kind: &'static str, text: &'static str, end: End) -> Pattern {
     Pattern { kind, place: Place::Anywhere, text, end }
 }
 
-/// Texts of the kernel's source. The first line of the table that is in a report names it, so
-/// specific ones come first.
+/// Texts of the kernel's source. The first line of the table found in a report names it, so
+/// specific ones stand before general ones.
 const SPLATS: &[Pattern] = &[
     anywhere("Rust panic", "rust_kernel: panicked", END_TRACE),
     anywhere("KASAN", "BUG: KASAN: ", Ruler),
@@ -261,7 +261,7 @@ fn find(text: &str) -> Option<usize> {
 pub struct Splat {
     /// The kinds of all its lines; the first one names it.
     kinds: Vec<&'static str>,
-    /// The most telling line.
+    /// The line that describes it best.
     pub line: String,
     /// Number of lines.
     pub lines: usize,
@@ -295,7 +295,7 @@ impl Splat {
         self.lines += 1;
         let Some(rank) = found else { return };
         let kind = SPLATS[rank].kind;
-        // A warning says more than the head of its trace.
+        // A warning names the cause, the head of its trace does not.
         let says_more = self.is_unexpected() && kind == TRACE && !is_dump(&self.line);
         if rank < self.rank && !says_more {
             (self.rank, self.line) = (rank, text.into());
@@ -441,9 +441,9 @@ fn is_detail(found: usize) -> bool {
 
 /// Parts of warnings that are no splats.
 const EXPECTED: &[&str] = &[
-    // Ours are.
+    // The modules under test are out of tree.
     "loading out-of-tree module taints kernel.",
-    // Modules built for a test are not signed; the stock kernel loads them all the same.
+    // Modules built for a test are not signed; the stock kernel loads them nevertheless.
     "module verification failed: signature and/or required key missing",
     // An interrupt was sent to a CPU on its way down: x86 reports that when the CPU is online
     // again.
@@ -675,7 +675,7 @@ mod tests {
         assert_eq!(kinds(4, text), ["unexpected warning"]);
         assert_eq!(kinds(3, text), ["unexpected warning"]);
         assert_eq!(kinds(6, text), [""; 0]);
-        // Two that have nothing to do with each other.
+        // Two unrelated records.
         assert_eq!(kinds(4, "a: odd\nb: odd"), ["unexpected warning"; 2]);
     }
 
@@ -832,8 +832,8 @@ mod tests {
         for (log, wanted) in LOGS.iter().filter(|(_, wanted)| wanted[0].0 != "panic") {
             let more = format!("{log}\n[  99.0] rust_smpboot_demo: something odd\n");
             assert_eq!(kinds(4, &more).len(), wanted.len() + 1, "{wanted:?}");
-            // Each after each other one. Only a trace without a head is taken for a part of what it
-            // follows.
+            // Every pair, in both orders. Only a trace without a head counts as a part of the splat
+            // before it.
             let with_head =
                 |(_, wanted): &&(&str, &[(&str, &str)])| !["panic", TRACE].contains(&wanted[0].0);
             for (other, others) in LOGS.iter().filter(with_head) {
@@ -847,7 +847,7 @@ mod tests {
         }
     }
 
-    /// The splats of a log in which other CPUs say so many lines after line `at`.
+    /// Number of splats in a log where other CPUs add `lines` lines after line `at`.
     fn interrupted(log: &str, at: usize, lines: usize) -> usize {
         let mut scanner = Scanner::default();
         let mut record = |level, text: &str| {
@@ -872,7 +872,7 @@ mod tests {
                 assert_eq!(interrupted(log, at, lines), 1, "{lines} after line {at}");
             }
         }
-        // What comes long after it is of something else.
+        // More lines than that separate two splats.
         assert_eq!(interrupted(log, all / 2, INTERRUPTION + 1), 2);
         assert_eq!(kinds(4, &format!("{log}\nx: odd")).len(), 2);
     }

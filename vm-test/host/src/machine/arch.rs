@@ -16,7 +16,7 @@ impl Arch {
     /// All of them.
     pub const ALL: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
 
-    /// The name that Debian and `make ARCH=` use.
+    /// The name in Debian and in `make ARCH=`.
     pub fn name(self) -> &'static str {
         match self {
             Arch::Amd64 => "amd64",

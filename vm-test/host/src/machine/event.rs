@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use wire::Missing;
 
-/// Something that a user may want to know while it happens.
+/// Progress of a VM or of the trial of KVM.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the fields explain themselves")]
 pub enum Event<'a> {
@@ -22,7 +22,7 @@ pub enum Event<'a> {
     FileSystemMissing { missing: &'a Missing, effect: &'static str },
     /// KVM is tried with a boot.
     KvmTrial { limit: Duration },
-    /// The outcome of the trial could not be saved: the next run will try again.
+    /// The outcome of the trial could not be saved: the next run tries again.
     KvmVerdictNotSaved { path: PathBuf, error: std::io::Error },
 }
 

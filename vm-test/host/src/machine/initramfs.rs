@@ -17,7 +17,7 @@ pub struct Contents {
     pub agent: PathBuf,
     /// A static busybox.
     pub busybox: PathBuf,
-    /// Modules, which go to `/modules`.
+    /// Modules for `/modules`.
     pub modules: Vec<PathBuf>,
     /// A directory to be copied to `/`.
     pub files: Option<PathBuf>,
@@ -34,7 +34,7 @@ const LINK: u32 = 0o120777;
 /// Start of a login shell, as in `make vm`.
 const PROFILE: &str = include_str!("../../../guest/assets/profile.sh");
 
-/// Makes the initramfs, in memory only: nothing has to be cleaned up.
+/// Makes the initramfs in memory: no file has to be removed.
 pub fn build(contents: &Contents) -> Result<OwnedFd> {
     let mut archive = Archive(Vec::new());
     for name in DIRECTORIES {

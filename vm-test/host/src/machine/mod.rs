@@ -41,7 +41,7 @@ impl Choice {
     }
 }
 
-/// What all VMs of a run have in common. [`Config`] has what differs.
+/// Properties that all VMs of a run share. Those that differ are in [`Config`].
 #[derive(Clone)]
 pub struct Machine {
     /// The guest's architecture.
@@ -50,7 +50,7 @@ pub struct Machine {
     pub kernel: Kernel,
     /// The guest's files: an open file that QEMU inherits.
     pub initramfs: Arc<OwnedFd>,
-    /// As QEMU prints it.
+    /// The version, as QEMU prints it.
     pub qemu_version: String,
     /// KVM or TCG.
     pub accel: Choice,

@@ -26,7 +26,7 @@ impl Display for Accel {
     }
 }
 
-/// What differs between the VMs of a [`Machine`](super::Machine).
+/// Properties in which the VMs of a [`Machine`](super::Machine) differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Config {
     /// Number of possible CPUs.
@@ -130,7 +130,7 @@ pub(crate) struct Sockets {
 /// Makes hotplug fast under emulation, and the log complete.
 const COMMAND_LINE: &[&str] = &[
     "panic=-1",          // with -no-reboot: QEMU ends
-    "oops=panic",        // no test can go on after an oops
+    "oops=panic",        // no test can continue after an oops
     "printk.devkmsg=on", // the markers of the tests are never dropped
     "sysrq_always_enabled",
     "rcupdate.rcu_expedited=1",

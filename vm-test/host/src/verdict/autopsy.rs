@@ -43,7 +43,8 @@ pub(super) fn remove_earlier(vm: &Vm, test: &str) {
     }
 }
 
-/// Collects what the guest and QEMU still give, and ends the VM. `Err`: the file cannot be written.
+/// Collects backtraces from the guest and registers from QEMU, and ends the VM. `Err`: the file
+/// cannot be written.
 pub(super) fn autopsy(vm: &Vm, test: &str) -> (Autopsy, Result<()>) {
     let console_to = vm.console_len();
     let registers = ask(vm);

@@ -4,8 +4,8 @@
 //!
 //! kmemleak omits objects that are younger than 5 s or changed since the previous scan, and a scan
 //! takes seconds. So each test ends with one scan, which may report a leak of an earlier test on
-//! the same VM; the report says when the object was allocated. Everything is scanned, once old
-//! enough, before the VM ends and after a test that leaks on purpose.
+//! the same VM; the report has the time of the allocation. [`History::scan_all`] waits until every
+//! object is old enough: before the VM ends, and after a test that leaks on purpose.
 
 use crate::guest::calls::{read, write};
 use crate::machine::kernel::KMEMLEAK;

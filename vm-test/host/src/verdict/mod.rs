@@ -3,8 +3,8 @@
 //! Decides whether a test passed.
 //!
 //! A test has passed when its own checks held, and since its beginning the kernel log has no splat,
-//! the kernel has no new taint, no memory has leaked, and CPUs and modules are as before. Whatever
-//! cannot be determined is a [`Fault`], too.
+//! the kernel has no new taint, no memory has leaked, and CPUs and modules are as before. A result
+//! that cannot be determined is a [`Fault`], too.
 
 mod autopsy;
 mod leaks;
@@ -27,7 +27,7 @@ const TAIL: usize = 40;
 /// The state of the VM after a test that passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Leaves {
-    /// As before: another test can use the VM.
+    /// The state before the test: another test can use the VM.
     Clean,
     /// Unfit for another test: more CPUs are online than before, or the kernel has reported a bug
     /// and may not report the next.
@@ -45,7 +45,7 @@ pub enum Fault {
     Splat {
         /// Its name in the table of splats.
         kind: &'static str,
-        /// Its most telling line.
+        /// The line that describes it best.
         line: String,
         /// Number of lines of the report.
         lines: usize,
@@ -76,12 +76,12 @@ impl Display for Fault {
     }
 }
 
-/// Judges the tests of one VM. Remembers between them which test ran when, for leaks that come out
-/// late.
+/// Judges the tests of one VM. Keeps the start time of each test, to attribute leaks that are found
+/// during a later one.
 #[derive(Debug, Default)]
 pub struct Judge {
     history: leaks::History,
-    /// Of the last test, if the guest hung.
+    /// Results of the last test, if the guest hung.
     autopsy: Option<Autopsy>,
 }
 
@@ -208,7 +208,7 @@ impl Judge {
         leak(self.history.scan_all(vm))
     }
 
-    /// The same, one by one.
+    /// The leaks of [`Judge::leaked`], one by one.
     pub fn leaks(&self, vm: &Vm) -> Result<Vec<Leak>> {
         self.history.scan_all(vm)
     }
@@ -225,7 +225,7 @@ fn end(vm: &Vm, name: &str, console_from: usize) -> Result<()> {
     vm.wait_mark(console_from, &marker)
 }
 
-/// Removes splats that came both ways.
+/// Keeps one copy of splats that are both in the records and on the console.
 fn once(splats: Vec<Splat>) -> Vec<Splat> {
     let mut once: Vec<Splat> = Vec::new();
     for splat in splats {

@@ -7,11 +7,11 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Once;
 
 thread_local! {
-    /// Where the message goes while a test runs in this thread.
+    /// The message of a panic, while a test runs in this thread.
     static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The panic's message and place instead of the panic.
+/// Runs `f`; turns its panic into an error with the panic's message and place.
 pub fn catch<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -38,7 +38,7 @@ pub struct Connection {
     pub no_answer: Option<NoAnswer>,
     /// How the guest ended, if it ended by itself.
     pub ended: Option<&'static str>,
-    /// A guest that suspends itself has ended: nothing will wake it.
+    /// Whether a guest that suspends itself has ended, as nothing wakes it.
     pub nothing_wakes: bool,
 }
 
@@ -76,7 +76,7 @@ impl Connection {
         self.check()?;
         let doing = call.to_string();
         let limit = self.limits.call.saturating_add(call.asked_time());
-        // Sending may fail: then the wait finds out why.
+        // The send may fail: then the wait returns the reason.
         let id = self.post(call);
         self.wait_answer(id, &doing, limit)
     }
@@ -447,7 +447,7 @@ mod tests {
         drop(connection);
         let start = Instant::now();
         while std::path::Path::new(&stat).exists() {
-            assert!(start.elapsed() < Duration::from_secs(5), "{pid} is still there");
+            assert!(start.elapsed() < Duration::from_secs(5), "process {pid} still exists");
             std::thread::yield_now();
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// Time limits of a VM. They do not count time while this program or QEMU is stopped.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// From the start of QEMU to the agent's first message.
+    /// The boot, from the start of QEMU to the agent's first message.
     pub boot: Duration,
     /// One call, in addition to the time that the call itself asks for.
     pub call: Duration,
@@ -19,7 +19,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For a machine that boots in [`Limits::USUAL_BOOT`].
+    /// Limits of a machine that boots in [`Limits::USUAL_BOOT`].
     pub const BASE: Limits = Limits {
         boot: Duration::from_secs(90),
         call: Duration::from_secs(25),

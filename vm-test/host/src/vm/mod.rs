@@ -34,8 +34,8 @@ const TAIL: usize = 40;
 /// Number of times that [`Vm::wait_mark`] expects a line on the console, logged again in between.
 const MARKS: u32 = 5;
 
-/// Splats, warnings and leaks that a test provokes on purpose. The test tells the VM, the judge
-/// takes them from there.
+/// Splats, warnings and leaks that a test provokes on purpose. The test announces them to the VM,
+/// the judge reads them there.
 #[derive(Debug, Default)]
 pub(crate) struct Announced {
     /// Parts of lines.
@@ -58,7 +58,7 @@ pub struct Vm {
     connection: RefCell<Connection>,
     /// The kernel log as far as it was read.
     records: RefCell<Vec<Record>>,
-    /// The kernel overwrote a part of it before it was read.
+    /// Whether the kernel overwrote a part of its log before it was read.
     lost_records: Cell<bool>,
     announced: RefCell<Announced>,
     /// File systems that the guest could not mount.
@@ -173,7 +173,7 @@ impl Vm {
         accepted(doing, self.try_call(call)?)
     }
 
-    /// Makes a call; returns whatever the guest's kernel answered.
+    /// Makes a call; returns the answer of the guest's kernel, a refusal too.
     pub fn try_call(&self, call: Call) -> Result<Answer, NoAnswer> {
         self.connection.borrow_mut().call(call)
     }
@@ -188,7 +188,7 @@ impl Vm {
         Ok(self.connection.borrow_mut().wait_answer(id, doing, limit)?)
     }
 
-    /// Why calls get no answer any more, once one got none.
+    /// Why calls get no answer any more, after one got none.
     pub fn no_answer(&self) -> Option<NoAnswer> {
         self.connection.borrow().no_answer.clone()
     }
@@ -222,7 +222,7 @@ impl Vm {
             times.map(|times| connection.now() + connection.limits.test * times);
     }
 
-    /// Does something whose time does not count for the test's limit.
+    /// Runs `f`; its time does not count for the test's limit.
     pub fn outside_test_limit<T>(&self, f: impl FnOnce() -> T) -> T {
         let start = self.connection.borrow().now();
         let result = f();
@@ -234,7 +234,7 @@ impl Vm {
         result
     }
 
-    // The kernel log, and what the present test announces of it.
+    // The kernel log, and the present test's announcements of splats in it.
 
     /// Reads the kernel log since the last time.
     pub fn kmsg(&self) -> Result<Kmsg> {
@@ -365,7 +365,7 @@ impl Vm {
         }
     }
 
-    /// Treats a guest that suspends itself as ended: nothing will wake it.
+    /// Treats a guest that suspends itself as ended: nothing wakes it.
     pub fn ends_when_suspended(&self) {
         self.connection.borrow_mut().nothing_wakes = true;
     }
@@ -411,7 +411,7 @@ pub(crate) fn unexpected(value: &Value) -> anyhow::Error {
     anyhow!("unexpected answer of the guest agent: {value:?}")
 }
 
-/// What does not work in a guest that lacks this file system, and the options that it takes.
+/// Describes the effect of a missing file system, and the options that enable it.
 fn effect_of_missing(fstype: &str) -> &'static str {
     match fstype {
         "debugfs" => {

@@ -29,7 +29,7 @@ pub enum Event {
     /// An invalid frame.
     Garbled(io::Error),
     Qmp(serde_json::Value),
-    /// The last event; all output came before it.
+    /// The last event; all output precedes it.
     Exited {
         status: ExitStatus,
         stderr: String,
@@ -123,7 +123,7 @@ impl Process {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            // Ctrl-C is for this program only.
+            // Ctrl-C must reach this program only.
             .process_group(0);
         inherit(&mut command, vec![sockets.initrd, sockets.console, sockets.qmp, sockets.agent]);
 
