@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `run demo`: shows the life of per-CPU threads, and checks it against a model.
+//! `run demo`: shows the life cycle of per-CPU threads, and checks it against a model.
 //!
 //! Each action is shown as the command to type in `make vm`, followed by what the kernel logged.
 //! The model predicts the module's counters and log lines. A recording of the run becomes the
@@ -210,7 +210,7 @@ impl<'a> Demonstration<'a> {
         })
     }
 
-    /// Shows an action, does it, and compares the result with the model, which `act` updates.
+    /// Shows an action, runs it, and compares the result with the model, which `act` updates.
     fn act(
         &mut self,
         why: &str,
@@ -285,7 +285,7 @@ impl<'a> Demonstration<'a> {
         self.totals.wakes += 1;
     }
 
-    /// Lets the recorder relate the module's clock to that of the kernel's trace.
+    /// Makes the recorder relate the module's clock to that of the kernel's trace.
     fn first_wake(&mut self, cpu: u32) -> Result<()> {
         self.act(
             &format!("Wake the thread of CPU {cpu}: it runs"),
@@ -345,7 +345,7 @@ impl<'a> Demonstration<'a> {
         self.totals.cycles += 1;
     }
 
-    /// The model cannot predict how often the timers fire, but everything else.
+    /// The model predicts everything except how often the timers fire.
     fn cyclictest(&mut self, online: &[u32], toggled: Option<u32>) -> Result<()> {
         let (period_us, times) = timers(online.len());
         let mut why =

@@ -76,7 +76,7 @@ impl Screen {
         }
     }
 
-    /// Shows a command and its output. The live table has that anyway.
+    /// Shows a command and its output; on a terminal the live table has the same.
     pub fn output(&mut self, command: &str, output: &str) {
         if let Screen::Lines = self {
             say!("\n{} {command}\n{output}", style("~ #").green());
@@ -95,7 +95,7 @@ impl Screen {
         Ok(())
     }
 
-    /// Updates the table for some time, in which the user can look.
+    /// Updates the table for this time, so that the user can read it.
     pub fn pause(&mut self, recorder: &mut Recorder<'_>, time: Duration) -> Result<()> {
         let vm = recorder.vm();
         vm.outside_test_limit(|| {
@@ -113,7 +113,7 @@ impl Screen {
 }
 
 impl Live {
-    /// Rows and columns to draw on. The first line, that of the cursor and the last column stay free.
+    /// Rows and columns to draw on. The first line, the cursor's line and the last column are free.
     fn size(&self) -> (usize, usize) {
         let (height, width) = self.term.size();
         (usize::from(height.max(6)) - 2, usize::from(width.max(20)) - 1)

@@ -23,7 +23,7 @@ const ESCAPE: u8 = 0x1d;
 /// Variables about this terminal for the guest's programs.
 const VARS: [&str; 3] = ["TERM", "NO_COLOR", "RUST_SMPBOOT_ASCII"];
 
-/// Last lines of a kernel. Afterwards it stops the CPUs, and may warn about a program that uses one.
+/// Last lines of a kernel. Then it stops the CPUs, and may warn about a program that uses one.
 const LAST_LINES: [&str; 3] = ["reboot: Power down", "reboot: Restarting system", HALTED];
 
 pub fn run(options: &Options) -> Result<ExitCode> {
