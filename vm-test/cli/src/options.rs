@@ -140,11 +140,10 @@ impl Options {
         // target/<triple>/<profile>/run
         let exe = std::env::current_exe()?;
         let profile = exe.parent().context("this program has no directory")?;
-        let target = profile
-            .parent()
-            .and_then(Path::parent)
-            .context("this program is in no target directory")?;
-        let name = profile.file_name().context("this program is in no target directory")?;
+        let target = profile.parent().and_then(Path::parent).context(
+            "cannot find the guest: this program is not in a target directory (use --agent)",
+        )?;
+        let name = profile.file_name().context("this program's directory has no name")?;
         Ok(target.join(self.arch.target()).join(name).join("guest"))
     }
 

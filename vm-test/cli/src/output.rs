@@ -56,11 +56,11 @@ pub fn write(bytes: &[u8]) {
     }
 }
 
-/// Ends the program, and QEMU with it, because standard output cannot be written.
+/// Ends the program, and QEMU with it, after a failed write to standard output.
 pub fn failed(error: &io::Error) -> ! {
     terminal::restore();
     if error.kind() == ErrorKind::BrokenPipe {
-        // As in `make demo | head`.
+        // `make demo | head` closes the pipe.
         std::process::exit(exit::by_signal(Signal::SIGPIPE));
     }
     note!("vm-test: standard output: {error}");

@@ -61,7 +61,7 @@ impl<'a> Demo<'a> {
         Ok(demo)
     }
 
-    /// For a module that the caller loads later.
+    /// Prepares for a module that the caller loads later.
     pub fn attach(vm: &'a Vm) -> Result<Demo<'a>> {
         vm.require("debugfs")?;
         vm.kmsg()?;
@@ -124,7 +124,7 @@ impl<'a> Demo<'a> {
         let number = |row: &[String], name: &str| -> Result<u64> {
             row[table.column(name)?]
                 .parse()
-                .with_context(|| format!("summary: {name} is no number"))
+                .with_context(|| format!("summary: {name} is not a number"))
         };
         let counts = |row: &Vec<String>| {
             Ok((number(row, "cpu")? as u32, Counts::read(|name| number(row, name))?))

@@ -43,8 +43,8 @@ impl<'a> Recorder<'a> {
         Ok(Recorder { vm, events: None, read: Events::default(), recording })
     }
 
-    /// To be called when the module is loaded, before the first wake. Wakes the thread of `cpu` to
-    /// relate the clock of the trace to that of the module.
+    /// Wakes the thread of `cpu` to relate the clock of the trace to that of the module. Call it
+    /// when the module is loaded, before the first wake.
     pub fn loaded(&mut self, cpu: u32) -> Result<()> {
         self.events = Some(self.vm.open(EVENTS_BINARY, Access::ReadNow)?);
         self.action(&Marker::sync(cpu), || {
@@ -59,7 +59,7 @@ impl<'a> Recorder<'a> {
         self.vm
     }
 
-    /// Does something that the picture names.
+    /// Runs an action, and marks its beginning and end for the picture.
     pub fn action<T>(&self, label: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
         self.begin(label)?;
         let done = act()?;

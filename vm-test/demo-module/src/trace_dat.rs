@@ -22,7 +22,7 @@ const TRACE_CMD: &str = "trace-cmd";
 
 /// The parts of the file.
 pub struct Raw {
-    /// By path below [`TRACING`].
+    /// Files by their path below [`TRACING`].
     descriptions: Vec<(String, Vec<u8>)>,
     kallsyms: Vec<u8>,
     /// The ring buffer of each possible CPU.

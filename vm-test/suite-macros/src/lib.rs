@@ -2,7 +2,7 @@
 
 //! The attributes that make a function a test of the suite.
 //!
-//! The name of a test is the path of its function, its claim is the first sentence of the
+//! The name of a test is the path of its function; its claim is the first sentence of the
 //! function's doc comment. The arguments of the attribute are the methods of `suite::test::Test`:
 //!
 //! ```text
