@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads without work, which are registered for what happens to them.
+//! Threads without work: tests look only at their registration.
 
-/// Makes the threads of a type do nothing, with a third argument in that scheduling class.
+/// Implements threads that do nothing. The optional third argument is their scheduling class.
 macro_rules! idle_thread {
     ($type:ty, $name:literal $(, $policy:expr)?) => {
         #[vtable]

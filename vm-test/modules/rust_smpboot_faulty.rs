@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bugs, to see that the debug kernel tells them.
+//! Bugs on purpose: the debug kernel must report each.
 //!
-//! The bug whose name is written to `/sys/kernel/debug/rust_smpboot_faulty/do` happens. Not to be
-//! loaded on a kernel that is still needed.
+//! Write a name to `/sys/kernel/debug/rust_smpboot_faulty/do` to run that bug. Do not load the
+//! module on a kernel that is still needed.
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 
@@ -43,7 +43,7 @@ scoped_module! {
     type: FaultyModule,
     name: "rust_smpboot_faulty",
     authors: ["The rust_smpboot developers"],
-    description: "Bugs that a debug kernel must tell",
+    description: "Bugs that a debug kernel must report",
     license: "GPL",
 }
 
@@ -74,7 +74,7 @@ const FAULTS: &[(&str, Fault)] = &[
 
 fn use_after_free(_: &Faults) -> Result {
     let value = KBox::into_raw(KBox::new(7_u64, GFP_KERNEL)?);
-    // SAFETY: `into_raw` gave it away.
+    // SAFETY: `into_raw` returned it, and nothing else owns it.
     drop(unsafe { KBox::from_raw(value) });
     // SAFETY: None: this is the bug.
     unsafe { value.read_volatile() };
@@ -83,12 +83,12 @@ fn use_after_free(_: &Faults) -> Result {
 
 fn out_of_bounds(_: &Faults) -> Result {
     let mut bytes = KBox::new([7_u8; 20], GFP_KERNEL)?;
-    // SAFETY: None: this is the bug. (What the allocator hands out has room for it.)
+    // SAFETY: None: this is the bug. (The allocator's object has room for it.)
     unsafe { bytes.as_mut_ptr().add(20).write_volatile(7) };
     Ok(())
 }
 
-/// Many: a stale pointer somewhere may hide one of them.
+/// Leaks many objects: a stale pointer may hide one of them.
 fn leak(_: &Faults) -> Result {
     for _ in 0..100 {
         KBox::leak(KBox::new([7_u64; 8], GFP_KERNEL)?);
@@ -109,8 +109,8 @@ fn timer_freed(_: &Faults) -> Result {
 
     let mut timer = KBox::<bindings::hrtimer>::new_uninit(GFP_KERNEL)?;
     let mode = bindings::hrtimer_mode_HRTIMER_MODE_REL;
-    // SAFETY: The memory is of a timer, and `timer` has it to itself. That it is freed while the
-    // timer runs is the bug; the kernel stops the timer after telling it.
+    // SAFETY: The memory has the size of a timer, and only `timer` refers to it. The bug is that it
+    // is freed while the timer runs; the kernel stops the timer after its report.
     unsafe {
         bindings::hrtimer_setup(
             timer.as_mut_ptr(),
@@ -129,7 +129,7 @@ fn sleep_in_atomic(faults: &Faults) -> Result {
     Ok(())
 }
 
-/// In one task, one after the other: nothing hangs, but in two tasks it could.
+/// Takes two locks in both orders, in one task: nothing hangs, but two tasks could deadlock.
 fn lock_inversion(faults: &Faults) -> Result {
     {
         let _a = faults.a.lock();
@@ -158,7 +158,7 @@ impl cpuhp::Callbacks for State {
 
 cpuhp_state!(State);
 
-/// A lock that hotplug callbacks take, held while the hotplug lock is taken: all of it safe code.
+/// Takes the hotplug lock under a lock that hotplug callbacks take, in safe code only.
 fn hotplug_inversion(faults: &Faults) -> Result {
     let state = cpuhp::Registration::new(
         faults.scope,
@@ -170,7 +170,7 @@ fn hotplug_inversion(faults: &Faults) -> Result {
     Ok(())
 }
 
-/// With another task that does the same. rustc does not instrument for KCSAN, so C makes the
+/// Races with another task that calls this. rustc does not instrument for KCSAN, so C makes the
 /// accesses.
 fn data_race(faults: &Faults) -> Result {
     for _ in 0..1_000_000 {

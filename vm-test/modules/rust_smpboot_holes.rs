@@ -13,7 +13,7 @@
 //! | 7 | registers in a hotplug callback of another subsystem, before any callback of this module ran |
 //! | 8 | a startup that fails when a CPU-down is rolled back |
 //! | 9 | notifies a wait queue in a timer that is not a hard one |
-//! | 10 | makes registrations and files out of values that own registrations, when told to |
+//! | 10 | makes registrations and files out of values that own registrations, on request |
 //! | 11 | a tree whose memory is freed without a drop |
 //! | 12 | waits for threads to be up while a CPU goes offline and the module ends |
 
@@ -77,12 +77,12 @@ scoped_module! {
     params: {
         mode: u8 {
             default: 0,
-            description: "What to do",
+            description: "Number of the behavior",
         },
     },
 }
 
-/// What the module keeps while it is loaded.
+/// Values that the module keeps while it is loaded.
 #[allow(dead_code, reason = "dropped with the module")]
 enum Holes {
     Nothing,

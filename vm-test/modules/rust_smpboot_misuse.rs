@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Safe code that does what it should not, to see that the abstraction has an answer.
+//! Misuse in safe code: the abstraction must refuse or survive it.
 //!
-//! Not an example to follow. A check runs when its name is written to
-//! `/sys/kernel/debug/rust_smpboot_misuse/do`, with a number behind it where it repeats something;
-//! `results` has a line for each that ran: `name: ok`, or `name: FAILED` and why. A check for which
-//! CPUs have to go offline and come online lasts until `end` is written. The effects of `leak` and
-//! `drop_in_callback` show when the module is unloaded. With `leak_and_fail=1` the module leaks the
-//! same and then fails to load.
+//! Not an example to follow. Write the name of a check to
+//! `/sys/kernel/debug/rust_smpboot_misuse/do` to run it, followed by a number if the check repeats
+//! something. `results` has a line for each check that ran: `name: ok`, or `name: FAILED` and the
+//! reason. A check that needs CPUs to go offline and online lasts until `end` is written. The
+//! effects of `leak` and `drop_in_callback` show when the module is unloaded. With
+//! `leak_and_fail=1` the module leaks the same and then fails to load.
 
 #![forbid(unsafe_op_in_unsafe_fn)]
 
@@ -95,7 +95,7 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    /// `count` is the number written behind `end`.
+    /// Ends the check. `count` is the number written after `end`.
     fn end(self, scope: &'static ModuleScope, count: u64) -> Outcome {
         match self {
             Self::Nothing => Err(EINVAL.into()),
@@ -113,7 +113,7 @@ impl Held {
 #[derive(Clone, Copy)]
 enum Check {
     Once(fn(&'static ModuleScope) -> Outcome),
-    /// So many times.
+    /// Repeats something this number of times.
     Times(fn(&'static ModuleScope, u64) -> Outcome),
     UntilEnd(fn(&'static ModuleScope) -> Result<Held, Failure>),
 }

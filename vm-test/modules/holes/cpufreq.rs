@@ -46,8 +46,8 @@ impl cpufreq::Driver for Driver {
 
     type PData = ();
 
-    /// Called by `insmod` for the CPUs that are online, and by a CPU's hotplug thread when it comes
-    /// online.
+    /// Registers threads and a state. `insmod` calls this for the CPUs that are online, a CPU's
+    /// hotplug thread when the CPU comes online.
     fn init(policy: &mut cpufreq::Policy) -> Result<()> {
         let (true, Some(scope)) = (LOADED.load(Relaxed), SCOPE.copy()) else {
             return Ok(());

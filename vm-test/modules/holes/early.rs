@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files that are there before `init` fails, in `rust_smpboot_holes/` and
-//! `rust_smpboot_holes_early/`.
+//! Files that exist before `init` fails, in `rust_smpboot_holes/` and `rust_smpboot_holes_early/`.
 //!
 //! `init` fails when the task that loads the module gets a signal.
 

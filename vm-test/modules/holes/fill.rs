@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A tree that is being filled when the module ends, in a callback that ends only then.
+//! A tree whose callback is still filling it when the module ends, and returns only then.
 
 use crate::{
     debugfs::Tree,

@@ -2,8 +2,8 @@
 
 //! A work item that runs while the module ends.
 //!
-//! The module is orderly otherwise: its other threads, which end last, wait for the work item, so
-//! that no code of the module runs when the scope has been closed.
+//! The module is otherwise correct: its other threads end last and wait for the work item, so that
+//! no code of the module runs after the scope has ended.
 
 use crate::{
     hotplug_thread,

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values that own registrations are dropped when there is no memory for what they are for.
+//! Values that own registrations, and are dropped because the registration of the value itself
+//! lacks memory.
 //!
-//! `rust_smpboot_holes/threads`, `state` and `tree` make one when they are written to, and drop it.
+//! A write to `rust_smpboot_holes/threads`, `state` or `tree` makes such a registration, and drops
+//! it.
 
 use crate::{
     cpuhp_state,
@@ -23,7 +25,7 @@ struct Inner;
 
 idle_thread!(Inner, c"hole_inner");
 
-/// Its end takes the scope's lock.
+/// A value whose drop takes the scope's lock.
 struct Owner {
     _inner: Registration<Inner>,
 }

@@ -36,7 +36,7 @@ impl Slow {
         while !crate::is_closed(self.job.scope) {
             fsleep(Delta::from_millis(1));
         }
-        // Entries of the scope are ended right after it was closed.
+        // The scope ends its entries directly after it was closed.
         fsleep(Delta::from_millis(50));
     }
 }
@@ -76,12 +76,12 @@ impl cpuhp::Callbacks for Slow {
 
 cpuhp_state!(Slow);
 
-/// Registered when the module has ended already.
+/// Threads to register after the module has ended.
 struct Late;
 
 idle_thread!(Late, c"hole_late");
 
-/// `register` forgets the registration: only the scope can end it.
+/// Registers while the module ends. `register` forgets the registration: only the scope can end it.
 fn race(job: &Arc<Job>, register: impl FnOnce(Slow) -> Result) {
     let result = register(Slow { job: job.clone() });
     pr_info!("registered while the module ends: {result:?}\n");

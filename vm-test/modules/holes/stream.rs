@@ -2,12 +2,12 @@
 
 //! A stream whose tree is dropped while tasks poll and read it.
 //!
-//! In `rust_smpboot_holes/`, `stream` is the stream, `idle` one that has nothing but empty records.
+//! In `rust_smpboot_holes/`, `stream` is the stream, `idle` a stream that has only empty records.
 //! In `rust_smpboot_holes_control/`:
 //!
 //! | file | takes | |
 //! |---|---|---|
-//! | `push` | number | adds so many records, each a newline |
+//! | `push` | number | adds this number of records, each a newline |
 //! | `hold` | 0 or 1 | a reader that found a record waits until this is 0 |
 //! | `held` | | how often a reader has found a record, in `idle`, too |
 //! | `drop` | anything | drops the tree |
@@ -57,7 +57,7 @@ use kernel::{
 
 type Counter = Atomic<u64>;
 
-/// What outlives the tree.
+/// State that outlives the tree.
 pub(crate) struct State {
     pushed: Counter,
     hold: Counter,
@@ -86,7 +86,7 @@ pub(crate) struct Source {
 
 struct Reader {
     read: u64,
-    /// What was there when the read began.
+    /// Number of records when the read began.
     end: u64,
 }
 
@@ -126,7 +126,7 @@ impl Stream for Records {
     }
 }
 
-/// Has records without end, and no byte in any of them.
+/// A stream that never ends, of records without a byte.
 struct Idle;
 
 impl Stream for Idle {
@@ -156,7 +156,7 @@ impl Stream for Idle {
     }
 }
 
-/// Keeps its CPU from all that is not real-time.
+/// Keeps all threads that are not real-time off its CPU.
 struct Spinner(Arc<State>);
 
 #[vtable]

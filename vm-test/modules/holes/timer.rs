@@ -64,7 +64,7 @@ pub(crate) fn begin() -> Result {
         }),
         GFP_KERNEL,
     )?;
-    // Long enough for the task to sleep: only then there is a lock to take.
+    // Long enough for the task to sleep: only then the notification takes a lock.
     let handle = alarm.clone().start(Delta::from_millis(200));
     alarm.queue.wait_until(|| alarm.rang.load(Relaxed) != 0)?;
     drop(handle);

@@ -19,7 +19,7 @@ use pin_init::Wrapper;
 type Undropped = MaybeUninit<Tree<Atomic<u64>>>;
 
 pub(crate) struct Held {
-    /// Of the size of the memory that was freed, which is among it.
+    /// Allocations of the size of the freed memory; one of them reuses it.
     _memory: KVec<KBox<[u8; size_of::<Undropped>()]>>,
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A task that waits for threads to be up, which they are when the module ends.
+//! A task that waits for threads that are up only when the module ends.
 
 use super::last::Job;
 use crate::{
@@ -18,7 +18,7 @@ use kernel::{
     time::Delta, //
 };
 
-/// Up once the thread is to park or stop.
+/// Threads that are up only when they are asked to park or stop.
 struct Slow;
 
 #[vtable]

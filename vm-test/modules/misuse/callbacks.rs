@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What callbacks must not do: wait for the hotplug lock, in any of its forms.
+//! Calls that callbacks must not make: all that wait for the hotplug lock.
 
 use super::{
     report::{
@@ -39,7 +39,7 @@ use kernel::{
     }, //
 };
 
-/// How often a callback ran, and in how many of these all that it tried was refused.
+/// Number of calls of a callback, and of those in which all its attempts were refused.
 #[derive(Default)]
 struct Tries {
     all: Count,
@@ -59,7 +59,7 @@ struct Places {
     teardown: Tries,
 }
 
-/// Tries in each callback to do what deadlocks.
+/// Attempts calls in each callback that would deadlock.
 struct Nested {
     scope: &'static ModuleScope,
     places: Arc<Places>,
@@ -120,7 +120,7 @@ impl HotplugThread for Nested {
 
 hotplug_thread!(Nested);
 
-/// The same, in a hotplug state.
+/// Attempts the same in the callbacks of a hotplug state.
 struct NestedState(Nested);
 
 #[vtable]
@@ -166,7 +166,7 @@ pub(crate) fn begin(scope: &'static ModuleScope) -> Result<crate::Held, Failure>
     }))
 }
 
-/// A CPU has gone and come since `begin`.
+/// Checks the attempts, after a CPU went offline and online since `begin`.
 pub(crate) fn end(scope: &'static ModuleScope, held: Held) -> Outcome {
     let places = held.places;
     ensure!(eventually(|| places.run.all.get() > 0), "no run");
@@ -191,7 +191,7 @@ pub(crate) fn end(scope: &'static ModuleScope, held: Held) -> Outcome {
             "{name}: refused in {refused} of {all}"
         );
     }
-    // What was refused was dropped, and nothing else happened.
+    // The refused values were dropped, without any other effect.
     held.counts.balanced()?;
     ensure_eq!(held.counts.setup.get(), 0);
     ensure_eq!(held.counts.startup.get(), 0);
@@ -200,7 +200,7 @@ pub(crate) fn end(scope: &'static ModuleScope, held: Held) -> Outcome {
     Ok(())
 }
 
-/// What a callback takes and drops.
+/// Registrations that a callback takes and drops.
 #[derive(Default)]
 struct Bag {
     own: Option<Registration<Dropper>>,
@@ -235,7 +235,7 @@ impl HotplugThread for Dropper {
 
 hotplug_thread!(Dropper);
 
-/// What was dropped goes on until the end of the module, which unregisters it.
+/// Checks that registrations dropped in a callback stay until the module ends and unregisters them.
 pub(crate) fn drop_in_callback(scope: &'static ModuleScope) -> Outcome {
     let counts = Counts::new()?;
     let shared = Arc::pin_init(
@@ -262,18 +262,24 @@ pub(crate) fn drop_in_callback(scope: &'static ModuleScope) -> Outcome {
     ensure!(eventually(|| shared.done.get() > 0), "no run");
     ensure!(shared.bag.lock().own.is_none(), "not dropped");
 
-    // All of it is still there.
+    // Threads and state are still registered.
     let again = Registration::new(scope, Counting::<3>::new(&counts));
     ensure_eq!(again.err(), Some(EBUSY));
     let others = Threads::<Counting<3>>::new();
     let runs = counts.run.get();
-    ensure!(others.info(cpu).is_some(), "the threads are gone");
+    ensure!(others.info(cpu).is_some(), "the other threads have exited");
     others.wake(cpu);
-    ensure!(eventually(|| counts.run.get() > runs), "they do not run");
+    ensure!(
+        eventually(|| counts.run.get() > runs),
+        "the other threads do not run"
+    );
     ensure_eq!(counts.teardown.get(), 0);
     let done = shared.done.get();
-    ensure!(threads.info(cpu).is_some(), "the thread is gone");
+    ensure!(threads.info(cpu).is_some(), "the thread has exited");
     threads.wake(cpu);
-    ensure!(eventually(|| shared.done.get() > done), "it does not run");
+    ensure!(
+        eventually(|| shared.done.get() > done),
+        "the thread does not run"
+    );
     Ok(())
 }

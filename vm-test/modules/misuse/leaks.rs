@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values that nobody drops.
+//! Values that are never dropped.
 
 use super::report::Outcome;
 use crate::{
@@ -68,7 +68,7 @@ fn fill<'data>(number: &'data Atomic<u64>, dir: &Dir<'data>) {
     dir.file::<Atomic<u64>>(c"number", number);
 }
 
-/// Whoever unloads the module sees that nothing of this survives it.
+/// Leaks one registration of each kind. Nothing of them may survive the unload of the module.
 pub(crate) fn leak(scope: &'static ModuleScope) -> Outcome {
     core::mem::forget(Registration::new(scope, Leaked)?);
     core::mem::forget(SelfParkingRegistration::new(scope, LeakedParking)?);

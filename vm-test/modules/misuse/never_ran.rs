@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Threads that are stopped before they ever ran: no setup, no cleanup, nothing to drop.
+//! Threads that are stopped before their first run: no setup, no cleanup, nothing to drop.
 //!
-//! An unregistration waits for a grace period, in which most threads come to run. So others, of a
-//! higher class, keep the CPUs busy from the moment the threads exist.
+//! An unregistration waits for a grace period, during which most threads run. So threads of a
+//! higher class keep the CPUs busy from the moment the other threads exist.
 
 use super::report::{
     eventually,
@@ -38,11 +38,11 @@ use kernel::{
     }, //
 };
 
-/// How long a CPU is kept busy at most: longer than a grace period takes, shorter than the
+/// Longest time that a CPU is kept busy: longer than a grace period takes, shorter than the
 /// scheduler lets other classes starve.
 const BUSY: Delta = Delta::from_millis(900);
 
-/// Keeps its CPU busy when woken, until the registration that it is to starve is gone.
+/// Keeps its CPU busy when woken, until the starved registration has been dropped.
 struct Hog {
     started: Arc<PerCpu<Count>>,
     gone: Arc<Count>,
@@ -131,14 +131,14 @@ pub(crate) fn never_ran(scope: &'static ModuleScope, count: u64) -> Outcome {
 
     let threads = count * hotplug::online_cpus().count() as u64;
     pr_info!(
-        "never_ran: {} of {threads} threads came to run\n",
+        "never_ran: {} of {threads} threads ran\n",
         counts.setup.get()
     );
-    // On PREEMPT_RT a grace period needs threads that the busy ones starve as well: it is over when
-    // they are, and all have run.
+    // On PREEMPT_RT a grace period needs threads that the busy ones starve as well: it ends only
+    // when the busy ones have ended and all threads have run.
     ensure!(
         cfg!(CONFIG_PREEMPT_RT) || counts.setup.get() < threads,
-        "all threads came to run"
+        "all threads ran"
     );
     counts.balanced()
 }

@@ -50,7 +50,7 @@ pub(crate) fn construction(_: &'static ModuleScope) -> Outcome {
         ensure_eq!(counts.dropped.get(), good);
     }
 
-    // Of no size, aligned to a page, as large as can be.
+    // Size 0, alignment of a page, the largest size.
     struct Nothing;
     #[repr(align(4096))]
     struct Page;
@@ -63,10 +63,13 @@ pub(crate) fn construction(_: &'static ModuleScope) -> Outcome {
         pin_init::init_array_from_fn(move |_| cpu.as_u32())
     })?;
     for (cpu, large) in large.iter() {
-        ensure!(large.iter().all(|n| *n == cpu.as_u32()), "mixed up");
+        ensure!(
+            large.iter().all(|n| *n == cpu.as_u32()),
+            "a value of another CPU"
+        );
     }
 
-    // CPUs that are not possible have nothing.
+    // CPUs that are not possible have no value.
     for cpu in (0..nr_cpu_ids()).filter_map(CpuId::from_u32) {
         ensure_eq!(large.get(cpu).is_some(), hotplug::is_possible(cpu));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a check says, and what it counts.
+//! Results and counters of the checks.
 
 use kernel::{
     alloc::AllocError,
@@ -89,7 +89,7 @@ pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     condition()
 }
 
-/// A number that many count up.
+/// A counter that threads share.
 pub(crate) struct Count(Atomic<u64>);
 
 impl Default for Count {
@@ -108,7 +108,7 @@ impl Count {
     }
 }
 
-/// Steps of the lives of threads, states and values.
+/// Calls of callbacks of threads and states, and numbers of values.
 #[derive(Default)]
 pub(crate) struct Counts {
     pub(crate) setup: Count,
@@ -116,10 +116,10 @@ pub(crate) struct Counts {
     pub(crate) cleanup: Count,
     pub(crate) startup: Count,
     pub(crate) teardown: Count,
-    /// [`Tracked`] values.
+    /// Number of [`Tracked`] values.
     pub(crate) made: Count,
     pub(crate) dropped: Count,
-    /// The [`Tracked`] values that threads own.
+    /// Number of dropped [`TrackedLocal`] values.
     pub(crate) local_dropped: Count,
 }
 
@@ -128,7 +128,7 @@ impl Counts {
         Ok(Arc::new(Self::default(), GFP_KERNEL)?)
     }
 
-    /// Whether the threads, which are gone, left anything.
+    /// Checks, after the threads have exited, that each setup had a cleanup and each value a drop.
     pub(crate) fn balanced(&self) -> Outcome {
         ensure_eq!(self.setup.get(), self.cleanup.get());
         ensure_eq!(self.setup.get(), self.local_dropped.get());
@@ -137,7 +137,7 @@ impl Counts {
     }
 }
 
-/// A value whose end is counted.
+/// A value that counts its construction and its drop.
 pub(crate) struct Tracked(pub(crate) Arc<Counts>);
 
 impl Tracked {
@@ -153,7 +153,7 @@ impl Drop for Tracked {
     }
 }
 
-/// The end of a thread's own state.
+/// A thread's own state that counts its drop.
 pub(crate) struct TrackedLocal(pub(crate) Arc<Counts>);
 
 impl Drop for TrackedLocal {

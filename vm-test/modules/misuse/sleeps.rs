@@ -27,7 +27,7 @@ use kernel::{
     }, //
 };
 
-/// Long enough for a CPU to go offline meanwhile.
+/// Duration of a sleep: long enough for a CPU to go offline during it.
 const DURATION: Delta = Delta::from_millis(2000);
 
 #[derive(Default)]

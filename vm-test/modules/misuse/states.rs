@@ -26,7 +26,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Counts its calls.
+/// A hotplug state that counts the calls of its callbacks.
 pub(crate) struct State<const N: u32> {
     value: Tracked,
     /// Which call of `startup` fails, counted from 1.
@@ -70,7 +70,7 @@ fn online() -> u64 {
     hotplug::online_cpus().count() as u64
 }
 
-/// The callbacks ran once for each CPU, and the value is gone.
+/// Checks that the callbacks ran once for each CPU, and that the value was dropped.
 fn ran_once(counts: &Counts) -> Outcome {
     ensure_eq!(counts.startup.get(), online());
     ensure_eq!(counts.teardown.get(), online());

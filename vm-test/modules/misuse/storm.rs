@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wakes from everywhere, while the threads come and go.
+//! Wakes from threads and interrupts, while the woken threads are registered and unregistered.
 
 use super::report::{
     Counts,
@@ -41,7 +41,7 @@ use kernel::{
     }, //
 };
 
-/// The threads that come and go. Each wakes the next one in its callback.
+/// The threads that are registered and unregistered. Each wakes the next one in its callback.
 struct Victim(Tracked);
 
 #[vtable]
@@ -68,7 +68,7 @@ impl HotplugThread for Victim {
     }
 
     fn cleanup(&self, local: Pin<&mut TrackedLocal>, _cx: &Context<'_>, _online: bool) {
-        // They go one by one: of these, some are gone.
+        // The threads exit one by one: some have already exited.
         Threads::<Self>::new().wake_all();
         local.0.cleanup.up();
     }
@@ -76,7 +76,7 @@ impl HotplugThread for Victim {
 
 hotplug_thread!(Victim);
 
-/// Threads that stay, and wake the others.
+/// Threads that stay registered, and wake the others.
 struct Waker;
 
 #[vtable]

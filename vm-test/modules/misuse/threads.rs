@@ -38,7 +38,7 @@ use kernel::{
     },
 };
 
-/// Threads that count. Each `N` is a type of its own, with threads of its own.
+/// Threads that count their callbacks. Each `N` is a type with threads of its own.
 #[pin_data]
 pub(crate) struct Counting<const N: u32> {
     value: Tracked,
@@ -96,7 +96,7 @@ pub(crate) fn register_twice(scope: &'static ModuleScope) -> Outcome {
     let parking = SelfParkingRegistration::new(scope, Counting::<0>::new(&counts));
     ensure_eq!(parking.err(), Some(EBUSY));
 
-    // Another type is no hindrance, though it shares the generic code.
+    // Another type can be registered, though it shares the generic code.
     drop(Registration::new(scope, Counting::<1>::new(&counts))?);
 
     first.threads().wake_all();
@@ -128,7 +128,7 @@ pub(crate) fn wake_without_threads(scope: &'static ModuleScope) -> Outcome {
             let runs = counts.run.get();
             threads.wake(cpu);
             ensure!(eventually(|| counts.run.get() > runs), "no run");
-            ensure!(threads.info(cpu).is_some(), "no thread to look at");
+            ensure!(threads.info(cpu).is_some(), "no thread after registration");
         }
         drop(registration);
     }
@@ -170,7 +170,7 @@ pub(crate) fn local_dropped_once(scope: &'static ModuleScope) -> Outcome {
     counts.balanced()
 }
 
-/// Unregisters as soon as it has registered.
+/// Unregisters directly after the registration.
 pub(crate) fn at_once(scope: &'static ModuleScope, count: u64) -> Outcome {
     let counts = Counts::new()?;
     for _ in 0..count {
@@ -180,7 +180,7 @@ pub(crate) fn at_once(scope: &'static ModuleScope, count: u64) -> Outcome {
     counts.balanced()
 }
 
-/// Threads that never say the same thing twice.
+/// Threads whose `should_run` and `sched_policy` return random values.
 struct Liar {
     value: Tracked,
     seed: Atomic<u64>,
@@ -255,7 +255,7 @@ pub(crate) fn liar(scope: &'static ModuleScope, count: u64) -> Outcome {
     counts.balanced()
 }
 
-/// Threads that have an `unpark` and no `park`, which C would never call.
+/// Threads with an `unpark` but no `park`: C would never call `unpark`.
 struct UnparkOnly(Arc<Count>);
 
 #[vtable]
