@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What kernel/rcu/update.c exports to locktorture in a kernel that is configured for it. It is only
- * called for its parameters bind_readers and bind_writers, which are not used here.
+ * kernel/rcu/update.c exports this function to locktorture in a kernel that is configured for it.
+ * locktorture calls it only for its parameters bind_readers and bind_writers, which are not used
+ * here.
  */
 
 #include <linux/module.h>
@@ -15,5 +16,5 @@ long torture_sched_setaffinity(pid_t pid, const struct cpumask *in_mask, bool do
 }
 EXPORT_SYMBOL_GPL(torture_sched_setaffinity);
 
-MODULE_DESCRIPTION("What locktorture needs of a kernel that is not configured for it");
+MODULE_DESCRIPTION("Function that locktorture needs and a kernel built without it lacks");
 MODULE_LICENSE("GPL");
