@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use wire::{Access, Record, Until};
 
-pub use demo_format::format::{DIRECTORY as FOLDER, Kind, MODULE};
+pub use demo_format::format::{DIRECTORY, Kind, MODULE};
 /// Takes a list of CPUs to wake.
 pub const WAKE: &str = format::WAKE.path;
 /// Period of the timers in µs; 0: off.
@@ -262,7 +262,7 @@ pub fn ensure_legal(violations: Vec<Violation>) -> Result<()> {
 
 /// A file of one CPU in debugfs.
 pub fn file(cpu: u32, name: &str) -> String {
-    format!("{FOLDER}/cpu{cpu}/{name}")
+    format!("{DIRECTORY}/cpu{cpu}/{name}")
 }
 
 fn show(steps: &[(u32, Kind)]) -> String {

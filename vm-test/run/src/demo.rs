@@ -12,7 +12,7 @@ use clap::Args;
 use cli::{Options, exit, progress, say};
 use console::style;
 use demo_module::recorder::{self, Recorded, Recorder};
-use demo_module::{AllCounts, Counts, Demo, FOLDER, Kind, MODULE, PERIOD, WAKE};
+use demo_module::{AllCounts, Counts, DIRECTORY, Demo, Kind, MODULE, PERIOD, WAKE};
 use host::Vm;
 use host::verdict::{Fault, Judge, Leaves};
 use report::run::About;
@@ -274,7 +274,7 @@ impl<'a> Demonstration<'a> {
 
     fn summary(&mut self) -> Result<()> {
         let summary = self.demo.summary()?;
-        self.screen.output(&format!("cat {FOLDER}/summary"), &summary);
+        self.screen.output(&format!("cat {DIRECTORY}/summary"), &summary);
         Ok(())
     }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `suite bench`: what things cost, in instructions of the guest.
+//! `suite bench`: counts the guest's instructions for wakes, runs and registrations.
 //!
-//! Several boots of one machine, and a few of machines with other numbers of CPUs. Boots differ in a word of the command
-//! line that nobody reads: that is enough to move all that is chance. All figures of a boot are taken by
-//! `smpboot_bench.ko`, the twins in turns, see `bench/smpboot_bench.c`.
+//! One machine is booted several times, machines with other numbers of CPUs a few times. The boots
+//! differ in a word of the command line that no code reads: that varies everything left to chance.
+//! `smpboot_bench.ko` takes all figures of a boot, the twins in turns, see `bench/smpboot_bench.c`.
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -21,12 +21,12 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 use wire::Call;
 
-const FOLDER: &str = "/sys/kernel/debug/smpboot_bench";
+const DIRECTORY: &str = "/sys/kernel/debug/smpboot_bench";
 
-/// Of the files in the folder of reports.
+/// Name of the files in the directory for reports.
 const NAME: &str = "bench";
 
-/// The first one is what the others tell of themselves.
+/// Modules to load. The others register their mechanisms with the first.
 const MODULES: &[&str] = &[
     "smpboot_bench",
     "smpboot_twin_c",
@@ -37,12 +37,12 @@ const MODULES: &[&str] = &[
     "smpboot_workqueue_rust",
 ];
 
-/// Of the machine on which all is measured; `report::bench` looks for its goals there.
+/// Number of CPUs of the machine that takes all figures; `report::bench` looks for its goals there.
 const CPUS: u32 = 4;
 const OTHER_MACHINES: &[u32] = &[1, 2, 16, 64];
 const LARGEST: u32 = 64;
 
-/// An emulator that counts is slow, and slower with more CPUs. These find a hang, nothing else.
+/// Limits that only a hang exceeds: an emulator that counts is slow, and slower with more CPUs.
 const LIMITS: Limits = Limits {
     boot: Duration::from_secs(900),
     call: Duration::from_secs(900),
@@ -52,27 +52,29 @@ const LIMITS: Limits = Limits {
 
 #[derive(Args)]
 pub struct BenchArgs {
-    /// Boots whose median counts
+    /// Number of boots; the median is reported
     #[arg(long, value_name = "N", default_value = "7")]
     boots: u32,
-    /// Only what there are goals for; exit status 1 if one is missed
+    /// Take only figures that have a goal; exit status 1 if a goal is missed
     #[arg(long)]
     check: bool,
 }
 
 pub fn run(options: &Options, args: &BenchArgs) -> Result<ExitCode> {
     let machine = Machine { accel: Choice::tcg("asked for"), ..options.machine()? };
-    if let Some(folder) = &machine.report {
-        recorder::remove_saved(folder, NAME)?;
+    if let Some(directory) = &machine.report {
+        recorder::remove_saved(directory, NAME)?;
     }
     ensure!(
         machine.arch == Arch::Amd64,
-        "only the emulated x86 has a clock that counts instructions"
+        "ARCH={}: only the emulated x86 has a clock that counts instructions (use ARCH=amd64)",
+        machine.arch.name()
     );
-    ensure!(args.boots > 0, "no boots, no figures");
+    ensure!(args.boots > 0, "--boots 0: expected 1 or more");
     let mut bench = Bench { conditions: conditions(&machine)?, figures: sizes(options)? };
 
-    // Larger machines are slow: what is wanted most comes first. What has a goal is of all boots.
+    // Larger machines are slow: the machine of most figures is first. Figures with a goal are the
+    // median of all boots.
     let (others, boots) =
         if args.check { (&[LARGEST][..], args.boots) } else { (OTHER_MACHINES, 1) };
     let boots_of = |cpus: u32, boots: u32| (0..boots).map(move |boot| (cpus, boot));
@@ -83,29 +85,29 @@ pub fn run(options: &Options, args: &BenchArgs) -> Result<ExitCode> {
         let plan = if *cpus == CPUS { plan(args.check) } else { plan_of_registering(*cpus) };
         add(&mut bench.figures, take(&machine, *cpus, *boot, &plan)?);
         bench.conditions.boots = bench.conditions.boots.max(boot + 1);
-        // What was measured is not lost if somebody gets tired of it.
-        if let Some(folder) = &machine.report {
-            save(&bench, folder)?;
+        // A user who interrupts the run keeps the figures so far.
+        if let Some(directory) = &machine.report {
+            save(&bench, directory)?;
         }
         let (done, seconds) = (i + 1, start.elapsed().as_secs());
         note!("boot {done} of {}: {cpus} CPUs, {seconds} s", all.len());
     }
 
     output::write(output::shown(bench::text(&bench)).as_bytes());
-    if let Some(folder) = &machine.report {
-        let base = folder.join(NAME).display().to_string();
+    if let Some(directory) = &machine.report {
+        let base = directory.join(NAME).display().to_string();
         say!("{base}.html  the same with plots\n{base}.json  all medians\n{base}.txt   this");
     }
     let missed =
         bench.goals().iter().filter(|(_, verdict)| matches!(verdict, Verdict::Missed(_))).count();
     if missed > 0 && args.check {
-        say!("\n{missed} of the goals missed");
+        say!("\ngoals missed: {missed}");
         return Ok(ExitCode::from(exit::TEST_FAILED));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// A command for the driver.
+/// A command for `smpboot_bench.ko`.
 struct Step {
     figure: &'static str,
     arg: u32,
@@ -122,18 +124,18 @@ impl Step {
     }
 }
 
-/// Where the task runs that measures: not where the machine's interrupts go.
+/// The CPU of the measuring task: not the CPU that gets the machine's interrupts.
 fn here(cpus: u32) -> u32 {
     1.min(cpus - 1)
 }
 
-// The first name is what the others are compared with.
+// The others are compared with the first name.
 const TWINS: &str = "c rust";
 const WORKERS: &str = "c rust rust_workqueue wq wq_highpri kthread_worker";
 const ALL: &str = "c rust rust_workqueue wq wq_highpri kthread_worker smp_call";
 const FIFO: &str = "c rust rust_workqueue kthread_worker";
 const QUEUES: &str = "wq rust_workqueue rust_workqueue_arc kthread_worker";
-/// In a burst: what answers all with one run, and what runs a function for each.
+/// Mechanisms for a burst: some answer all wakes with one run, some run a function for each.
 const BURST: &str = "c rust rust_workqueue rust_workqueue_arc wq wq_highpri kthread_worker";
 const MANY: &str = "many_c many_rust";
 
@@ -177,17 +179,18 @@ fn plan_of_registering(cpus: u32) -> Vec<Step> {
     vec![Step { figure: "register", arg: 1, cpu: here(cpus), count: 0, rounds: 11, names: MANY }]
 }
 
-/// One boot. All of it is one message: the host is not heard while something is measured.
+/// Takes the figures of one boot. All calls are one message: the host does not interrupt the guest
+/// during a measurement.
 fn take(machine: &Machine, cpus: u32, boot: u32, plan: &[Step]) -> Result<Vec<Figure>> {
     let config = config(cpus, boot);
     let vm = Vm::boot_with(machine, &config, LIMITS)?;
     let mut calls: Vec<Call> = MODULES.iter().map(|name| calls::insmod(name, "")).collect();
     calls.push(Call::SetAffinity { pid: 0, cpus: vec![here(cpus)] });
-    // What the boot has left to be done is done by then; to be idle takes the host no time.
+    // The boot's remaining work ends during the pause; idle time takes the host no time.
     calls.push(Call::Pause { us: 3_000_000 });
-    calls.extend(plan.iter().map(|step| calls::write(&format!("{FOLDER}/run"), step.text())));
+    calls.extend(plan.iter().map(|step| calls::write(&format!("{DIRECTORY}/run"), step.text())));
     vm.batch(calls)?;
-    let results = vm.read(&format!("{FOLDER}/results"))?;
+    let results = vm.read(&format!("{DIRECTORY}/results"))?;
     vm.kill();
     let figures = parse(&results, cpus).with_context(|| format!("results: {results}"))?;
     let wanted: usize = plan.iter().map(|step| step.names.split(' ').count()).sum();
@@ -205,7 +208,7 @@ fn parse(results: &str, cpus: u32) -> Result<Vec<Figure>> {
     for line in results.lines() {
         let words: Vec<&str> = line.split_whitespace().collect();
         let [figure, arg, cpu, count, rounds, name, minimum, median] = words[..] else {
-            bail!("not eight words: {line}");
+            bail!("expected eight words: {line}");
         };
         if figure == "clock" {
             continue; // subtracted already
@@ -228,7 +231,7 @@ fn parse(results: &str, cpus: u32) -> Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// Of one more boot.
+/// Adds the figures of one more boot.
 fn add(all: &mut Vec<Figure>, more: Vec<Figure>) {
     for figure in more {
         match all.iter_mut().find(|known| known.key == figure.key) {
@@ -279,7 +282,7 @@ fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(output.stdout)?)
 }
 
-/// What makes a thread of its own: its callbacks, and what a wake of it is.
+/// Functions of a thread: its callbacks and its wake.
 const FUNCTIONS: &[&str] =
     &["should_run", "run", "setup", "cleanup", "park", "unpark", "wake", "wake_sleeping"];
 
@@ -301,7 +304,7 @@ fn sizes(options: &Options) -> Result<Vec<Figure>> {
 fn functions(module: &Path) -> Result<f64> {
     let text = output(Command::new("nm").args(["-S", "-C", "--defined-only"]).arg(module))?;
     let size = sum_of_functions(&text)?;
-    ensure!(size > 0, "{}: none of its functions found", module.display());
+    ensure!(size > 0, "nm finds no function of the thread in {}", module.display());
     Ok(size as f64)
 }
 
@@ -346,8 +349,8 @@ fn module_data(module: &Path) -> Result<f64> {
     sections(module, |name| [".data", ".bss", ".rodata", ".data..percpu"].contains(&name))
 }
 
-fn save(bench: &Bench, folder: &Path) -> Result<()> {
-    let base = folder.join(NAME);
+fn save(bench: &Bench, directory: &Path) -> Result<()> {
+    let base = directory.join(NAME);
     let json = serde_json::to_string_pretty(bench)?;
     for (extension, text) in
         [("html", bench::page(bench)), ("txt", bench::text(bench)), ("json", json)]

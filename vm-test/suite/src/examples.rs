@@ -18,33 +18,34 @@ use std::sync::atomic::Ordering::Relaxed;
 const FAILURES_ARE_REPORTED: &str = "example::failures_are_reported";
 
 const RUNS: [Test; 2] = [
-    Test::new("example::1_cpu", "the examples do what they assert, with 1 CPU", |_| Ok(()))
+    Test::new("example::1_cpu", "the assertions of the examples hold with 1 CPU", |_| Ok(()))
         .machine(Config::smp(1)),
-    Test::new("example::4_cpus", "the examples do what they assert, with 4 CPUs", |_| Ok(())),
+    Test::new("example::4_cpus", "the assertions of the examples hold with 4 CPUs", |_| Ok(())),
 ];
 
 pub struct Examples {
-    /// Number `i` is `i + 1` in the module.
+    /// The examples. The module numbers them from 1.
     all: Vec<Example>,
     source: PathBuf,
     options: Options,
-    /// The only one that is wanted.
+    /// The selected example, if only one is selected.
     alone: Option<usize>,
-    /// Whether any that can run is wanted, and whether those that are to fail are. A VM that waits
-    /// for a run that does not come would stay.
+    /// Whether a documented example that can run is selected. The pool would keep a VM for a run
+    /// that never starts.
     documented: bool,
+    /// Whether the examples that must fail are selected.
     failing: bool,
     pool: OnceLock<Result<Pool, String>>,
     runs: [OnceLock<Run>; RUNS.len()],
-    /// Whether a test has the errors that are about no example.
-    told: AtomicBool,
+    /// Whether a test has reported the errors that name no example.
+    reported: AtomicBool,
 }
 
-/// What became of the examples in one VM.
+/// Outcomes of the examples in one VM.
 #[derive(Default)]
 struct Run {
     outcomes: Vec<Outcome>,
-    /// All else that is wrong.
+    /// The report of the VM's other faults.
     broken: Option<String>,
 }
 
@@ -52,14 +53,14 @@ struct Run {
 enum Outcome {
     #[default]
     NotRun,
-    /// It began, and said this.
+    /// It began, and logged this.
     Begun(String),
     Passed,
     Failed(String),
 }
 
 impl Examples {
-    /// `source` is the checkout.
+    /// Finds the examples. `source` is the checkout.
     pub fn new(source: &Path, options: &Options) -> Result<Examples> {
         Ok(Examples {
             all: examples::all(source)?,
@@ -70,17 +71,17 @@ impl Examples {
             failing: true,
             pool: OnceLock::new(),
             runs: Default::default(),
-            told: AtomicBool::new(false),
+            reported: AtomicBool::new(false),
         })
     }
 
-    /// The names of the tests.
+    /// Names of the tests.
     pub fn names(&self) -> Vec<String> {
         let documented = self.all.iter().filter(|example| !example.fails).map(test_name);
         documented.chain([FAILURES_ARE_REPORTED.into()]).collect()
     }
 
-    /// To be called before any of them runs.
+    /// Selects the examples to run. Call it before the first test.
     pub fn select(&mut self, is_wanted: impl Fn(&str) -> bool) {
         let wanted =
             |(_, example): &(usize, &Example)| !example.fails && is_wanted(&test_name(example));
@@ -93,7 +94,7 @@ impl Examples {
         };
     }
 
-    /// Runs the test of this name. `usual` has what all VMs share.
+    /// Runs the test of this name. `usual` has the properties that all VMs share.
     pub fn test(&self, name: &str, usual: &Pool) -> Result<()> {
         let pool = self.pool.get_or_init(|| self.build(usual).map_err(|e| format!("{e:#}")));
         let pool =
@@ -102,7 +103,7 @@ impl Examples {
             return self.failures_are_reported(pool);
         }
         let number = self.all.iter().position(|example| test_name(example) == name);
-        let number = number.context("there is no such example")?;
+        let number = number.with_context(|| format!("no example has a test {name}"))?;
         if self.all[number].kind == Kind::NoRun {
             return Ok(());
         }
@@ -115,27 +116,27 @@ impl Examples {
 
     fn build(&self, usual: &Pool) -> Result<Pool> {
         let modules = self.options.modules.as_ref().context("no modules")?;
-        let folder = modules.parent().context("the modules' folder has no parent")?;
-        let folder = folder.join("examples").join(modules.file_name().unwrap_or_default());
-        let files = examples::build(&self.all, &self.source, &self.options.kernel, &folder)?;
+        let builds = modules.parent().context("the modules' directory has no parent")?;
+        let directory = builds.join("examples").join(modules.file_name().unwrap_or_default());
+        let files = examples::build(&self.all, &self.source, &self.options.kernel, &directory)?;
         let documented = RUNS.iter().filter(|_| self.documented);
         let failing = RUNS.iter().skip(1).filter(|_| self.failing);
         usual.for_modules(&self.options, files, documented.chain(failing))
     }
 
-    /// The compiler's messages, for the test of an example that they are about; if they are about
-    /// none, for the first test that asks.
+    /// The compiler's messages, for the tests of the examples that they name. If they name none,
+    /// the first test gets them.
     fn about<'a>(&self, name: &str, errors: &'a str) -> &'a str {
-        let is_about = |example: &&Example| errors.contains(&format!("{}.rs", example.module()));
-        let mut guilty = self.all.iter().filter(is_about).peekable();
-        let is_told = match guilty.peek() {
-            None => !self.told.swap(true, Relaxed),
-            Some(_) => guilty.any(|example| test_name(example) == name),
+        let is_named = |example: &&Example| errors.contains(&format!("{}.rs", example.module()));
+        let mut named = self.all.iter().filter(is_named).peekable();
+        let reports = match named.peek() {
+            None => !self.reported.swap(true, Relaxed),
+            Some(_) => named.any(|example| test_name(example) == name),
         };
-        if is_told { errors } else { "not built: see the other examples" }
+        if reports { errors } else { "not built: another example's test has the compiler's errors" }
     }
 
-    /// Runs these examples, each alone; `None` is all that are not to fail.
+    /// Runs these examples, each alone; `None`: all that must pass.
     fn run(&self, pool: &Pool, test: &Test, which: &[Option<usize>]) -> Run {
         let outcomes = RefCell::new(vec![Outcome::NotRun; self.all.len()]);
         let from = RefCell::new(0);
@@ -171,7 +172,7 @@ impl Examples {
     }
 
     fn functions(&self, vm: &Vm, only: Option<usize>, outcomes: &mut [Outcome]) -> Result<()> {
-        // The module knows nothing of those that are no functions of it.
+        // The module has numbers only for examples that are functions.
         let is_function = |example: &&Example| example.kind == Kind::Function;
         let number = |n| self.all[..=n].iter().filter(is_function).count();
         vm.insmod(MODULE, &format!("only={}", only.map_or(0, number)))?;
@@ -182,12 +183,12 @@ impl Examples {
         Ok(())
     }
 
-    /// What the module says in the log; of what is known already nothing changes.
+    /// Reads the module's log lines. Final outcomes do not change.
     fn read(&self, lines: &[String], outcomes: &mut [Outcome]) {
         let mut present = None;
         for line in lines {
-            let Some((_, said)) = line.split_once(&format!("{MODULE}: ")) else { continue };
-            let (word, rest) = said.split_once(' ').unwrap_or((said, ""));
+            let Some((_, text)) = line.split_once(&format!("{MODULE}: ")) else { continue };
+            let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
             let (name, why) = rest.split_once(": ").unwrap_or((rest, ""));
             let number = self.all.iter().position(|example| example.name == name);
             if word == "run" {
@@ -198,18 +199,18 @@ impl Examples {
             match (word, &mut *outcome) {
                 (_, Outcome::Passed | Outcome::Failed(_)) => {}
                 ("ok", _) if is_this => *outcome = Outcome::Passed,
-                ("failed", Outcome::Begun(text)) if is_this => {
-                    *outcome = Outcome::Failed(format!("{text}{why}"));
+                ("failed", Outcome::Begun(log)) if is_this => {
+                    *outcome = Outcome::Failed(format!("{log}{why}"));
                 }
                 ("run", Outcome::NotRun) if is_this => *outcome = Outcome::Begun(String::new()),
-                ("line", Outcome::Begun(text)) => *text += &format!("{said}\n"),
+                ("line", Outcome::Begun(log)) => *log += &format!("{text}\n"),
                 _ => {}
             }
         }
     }
 
-    /// Each of the examples that are to fail does, with a reason, and the last one, which is not,
-    /// passes after them.
+    /// Checks that each example that must fail does so with its reason, and that the last one,
+    /// which must not fail, passes after them.
     fn failures_are_reported(&self, pool: &Pool) -> Result<()> {
         const REASONS: [Option<&str>; 5] = [
             Some("line 8: assertion failed: smpboot::hotplug::online_cpus().count() > 100_000"),
@@ -221,7 +222,12 @@ impl Examples {
             None,
         ];
         let failing: Vec<_> = (0..self.all.len()).filter(|n| self.all[*n].fails).collect();
-        ensure!(failing.len() == REASONS.len(), "there are {} of them", failing.len());
+        ensure!(
+            failing.len() == REASONS.len(),
+            "{} examples must fail, expected {}",
+            failing.len(),
+            REASONS.len()
+        );
         let which: Vec<_> = failing.iter().copied().map(Some).collect();
         let run = self.run(pool, &RUNS[1], &which);
         for (n, reason) in failing.into_iter().zip(REASONS) {
@@ -229,7 +235,7 @@ impl Examples {
             match (run.verdict(n), reason) {
                 (Ok(()), None) => {}
                 (Err(e), Some(reason)) if format!("{e:#}").contains(reason) => {}
-                (verdict, reason) => anyhow::bail!("{name}: {verdict:?}, not {reason:?}"),
+                (verdict, reason) => anyhow::bail!("{name}: {verdict:?}, expected {reason:?}"),
             }
         }
         Ok(())
@@ -241,15 +247,15 @@ impl Run {
         let broken = self.broken.as_deref();
         match (&self.outcomes[number], broken) {
             (Outcome::Passed, None) => Ok(()),
-            // Another one is to blame.
+            // Another example has caused it.
             (Outcome::Passed, Some(_)) if self.outcomes.iter().any(Outcome::is_bad) => Ok(()),
             (Outcome::Passed, Some(broken)) => anyhow::bail!("all examples passed, but:\n{broken}"),
             (Outcome::Failed(why), _) => anyhow::bail!("{}", why.trim_end()),
             (Outcome::Begun(text), broken) => {
-                anyhow::bail!("it did not end: {text}\n{}", broken.unwrap_or_default())
+                anyhow::bail!("the example did not end: {text}\n{}", broken.unwrap_or_default())
             }
             (Outcome::NotRun, broken) => {
-                anyhow::bail!("it did not run\n{}", broken.unwrap_or_default())
+                anyhow::bail!("the example did not run\n{}", broken.unwrap_or_default())
             }
         }
     }

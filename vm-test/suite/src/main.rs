@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests the modules in VMs, tortures them there, and counts what they cost.
+//! Tests the modules in VMs, tortures them there, and counts the instructions that they execute.
 
 // They panic where output.rs does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -42,7 +42,7 @@ enum Command {
         #[command(flatten)]
         arguments: libtest_mimic::Arguments,
     },
-    /// Run other people's tests, while our modules are busy
+    /// Run third-party tests while our modules are busy
     Thirdparty {
         #[command(flatten)]
         options: Options,
@@ -58,7 +58,7 @@ enum Command {
         #[command(flatten)]
         args: bugs::BugsArgs,
     },
-    /// Plant them, and only simulate, which needs neither a kernel nor a VM
+    /// Plant bugs for the simulations only; needs neither a kernel nor a VM
     Simulate {
         #[command(flatten)]
         args: bugs::BugsArgs,
@@ -68,14 +68,14 @@ enum Command {
         #[command(flatten)]
         args: matrix::MatrixArgs,
     },
-    /// Everything at once, for long
+    /// Run random operations on all CPUs at once
     Torture {
         #[command(flatten)]
         options: Options,
         #[command(flatten)]
         args: torture::TortureArgs,
     },
-    /// Count the instructions that things cost
+    /// Count the instructions of wakes, runs and registrations
     Bench {
         #[command(flatten)]
         options: Options,

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the demo module must do, as a small state machine, by `kernel/smpboot.c` and `kernel/cpu.c`.
+//! Predicts the demo module: a small state machine after `kernel/smpboot.c` and `kernel/cpu.c`.
 //!
-//! [`Model::apply`] says for each [`Op`] what the guest must answer, which callbacks run and in
-//! which order, and so what the counters are. Nothing here knows of a VM.
+//! [`Model::apply`] predicts for each [`Op`] the guest's answer, the callbacks in their order, and
+//! so the counters. It uses no VM.
 //!
-//! It stays apart from `demo_format::format::State` on purpose: that says which order of events is a life at all, this
-//! one which life must follow from what was done. A mistake in the one is found by the other.
+//! It is separate from `demo_format::format::State` on purpose. That one decides which sequences of
+//! events are legal; the model decides which sequence must follow from the operations. An error in
+//! one is found by the other.
 
 use anyhow::{Context, Error, bail};
 use demo_format::format::Kind;
-use demo_module::{AllCounts, Counts, FOLDER, MODULE, PERIOD, WAKE};
+use demo_module::{AllCounts, Counts, DIRECTORY, MODULE, PERIOD, WAKE};
 use nix::errno::Errno;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display, Formatter};
 use std::str::FromStr;
 
-/// Something to do.
+/// An operation on the guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
     Insmod {
@@ -27,7 +28,7 @@ pub enum Op {
     Online(u32),
     Offline(u32),
     Wake(u32),
-    /// Several wakes, faster than the thread may be.
+    /// Several wakes, which the thread may be too slow to answer one by one.
     Burst(u32),
     /// The hotplug state of this number fails: EAGAIN, and back.
     FailOnline(u32, i32),
@@ -36,16 +37,16 @@ pub enum Op {
     Period(u64),
 }
 
-/// How many wakes.
+/// Number of wakes of a burst.
 pub const BURST: u64 = 5;
 
-/// Timers that fire all the time; others never do while a sequence lasts.
+/// Period in µs of timers that fire all the time; others never fire while a sequence lasts.
 pub const SHORT: u64 = 10_000;
 pub const LONG: u64 = 60_000_000;
-/// Shorter than what is allowed.
+/// Period in µs below the shortest that is allowed.
 pub const TOO_SHORT: u64 = 99;
 
-/// As in the files of `regressions/`.
+/// An operation as text, as in the files of `regressions/`.
 impl Display for Op {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,13 +82,13 @@ impl FromStr for Op {
             "fail-online" => Op::FailOnline(cpu()?, state()?),
             "fail-offline" => Op::FailOffline(cpu()?, state()?),
             "period" => Op::Period(words.get(1).context("no period")?.parse()?),
-            other => bail!("no operation is called {other:?}"),
+            other => bail!("unknown operation {other:?}"),
         })
     }
 }
 
 impl Op {
-    /// For `make vm < SCRIPT`.
+    /// Commands for `make vm < SCRIPT`.
     pub fn shell(&self) -> String {
         let toggle =
             |cpu, online| format!("echo {online} > /sys/devices/system/cpu/cpu{cpu}/online");
@@ -110,25 +111,25 @@ impl Op {
     }
 }
 
-/// A script that does all of them, and shows what came of it.
+/// A script that runs all operations, then shows the counters and the module's log.
 pub fn script(ops: &[Op]) -> String {
     let lines: Vec<String> = ops.iter().map(Op::shell).collect();
-    format!("set -x\n{}\ncat {FOLDER}/summary\ndmesg | grep {MODULE}\n", lines.join("\n"))
+    format!("set -x\n{}\ncat {DIRECTORY}/summary\ndmesg | grep {MODULE}\n", lines.join("\n"))
 }
 
-/// What must come of an operation.
+/// The predicted outcome of an operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub errno: Option<Errno>,
     /// The events of each CPU, in their order.
     pub events: BTreeMap<u32, Vec<Kind>>,
-    /// The module, and its files with it, is gone.
+    /// The module was unloaded, and its files were removed.
     pub unloaded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Thread {
-    /// Made for a CPU that did not come online after all: its function never ran.
+    /// Created for a CPU that failed to come online: its function never ran.
     Created,
     Active,
     Parked,
@@ -159,7 +160,7 @@ impl Model {
         Model { online, possible: possible.to_vec(), smpboot, loaded: None }
     }
 
-    /// While the module is loaded.
+    /// The counters, while the module is loaded.
     pub fn counts(&self) -> Option<&AllCounts> {
         self.loaded.as_ref().map(|loaded| &loaded.counts)
     }
@@ -168,7 +169,7 @@ impl Model {
         self.loaded.as_ref().is_some_and(|loaded| loaded.verbose)
     }
 
-    /// The CPUs whose threads are woken by timers all the time, so that wakes and runs are as many as they are.
+    /// CPUs whose timers wake their threads all the time: their wakes and runs cannot be predicted.
     pub fn ticking(&self) -> BTreeSet<u32> {
         let Some(loaded) = self.loaded.as_ref().filter(|loaded| loaded.period_us == SHORT) else {
             return BTreeSet::new();
@@ -177,7 +178,8 @@ impl Model {
         active.map(|(cpu, _)| *cpu).collect()
     }
 
-    /// `failed`: whether the state that was to fail did (some have nothing that could).
+    /// Applies an operation. `failed`: whether the state that should fail did; some have no
+    /// callback that could.
     pub fn apply(&mut self, op: &Op, failed: bool) -> Outcome {
         let mut outcome = Outcome::default();
         let refuse = |errno| Outcome { errno: Some(errno), ..Outcome::default() };
@@ -234,7 +236,7 @@ impl Model {
                         loaded.record(cpu, Kind::Wake, &mut outcome);
                     }
                     loaded.pending.insert(cpu);
-                    // At least; see `answers`.
+                    // A burst has one run or more; see `answers`.
                     loaded.run_pending(cpu, &mut outcome);
                 }
                 None => return refuse(Errno::ENOENT),
@@ -243,7 +245,7 @@ impl Model {
                 Some(_) if us == TOO_SHORT => return refuse(Errno::ERANGE),
                 Some(loaded) => {
                     loaded.period_us = us;
-                    // The threads see to their timers.
+                    // The module wakes each thread to set its timer.
                     for cpu in &self.online {
                         loaded.record(*cpu, Kind::Wake, &mut outcome);
                         loaded.pending.insert(*cpu);
@@ -275,12 +277,12 @@ impl Model {
         self.online.contains(&cpu)
     }
 
-    /// There were so many wakes and runs of a CPU, where those of `wanted` had to be.
+    /// Replaces the predicted wakes and runs of a CPU, those of `wanted`, by those in `seen`.
     pub fn correct(&mut self, cpu: u32, seen: &[Kind], wanted: &[Kind]) {
         let Some(loaded) = &mut self.loaded else { return };
         let counts = loaded.counts.entry(cpu).or_default();
         counts.wake = counts.wake + number(seen, Kind::Wake) - number(wanted, Kind::Wake);
-        // What has not run yet will.
+        // A pending wake is followed by a run.
         counts.run = counts.run + number(seen, Kind::Run) - number(wanted, Kind::Run);
     }
 }
@@ -300,7 +302,7 @@ impl Loaded {
         } += 1;
     }
 
-    /// `smpboot_create_threads()`: once in the life of a registration.
+    /// `smpboot_create_threads()`: creates a thread once per registration.
     fn create(&mut self, cpu: u32, outcome: &mut Outcome) {
         if let Entry::Vacant(thread) = self.threads.entry(cpu) {
             thread.insert(Thread::Created);
@@ -341,8 +343,8 @@ fn number(events: &[Kind], kind: Kind) -> u64 {
     events.iter().filter(|event| **event == kind).count() as u64
 }
 
-/// The events of a ticking CPU without the wakes and runs that are as they come: those while its thread is active,
-/// as it is at first if `active`.
+/// The events of a ticking CPU without wakes and runs while its thread is active: those cannot be
+/// predicted. `active`: whether the thread is active at first.
 fn without_ticks(events: &[Kind], mut active: bool) -> Vec<Kind> {
     let mut rest = events.to_vec();
     rest.retain(|kind| {
@@ -357,14 +359,14 @@ fn without_ticks(events: &[Kind], mut active: bool) -> Vec<Kind> {
     rest
 }
 
-/// Whether the events of a ticking CPU are those that had to be, with any number of ticks.
+/// Whether the events of a ticking CPU are the predicted ones, with any number of ticks.
 pub fn agree_but_for_ticks(seen: &[Kind], wanted: &[Kind], active: bool) -> bool {
     number(seen, Kind::Wake) >= number(wanted, Kind::Wake)
         && without_ticks(seen, active) == without_ticks(wanted, active)
 }
 
-/// Whether these events are what must come of the wakes of a burst: each is followed by a run, at
-/// once or after others, and no run comes before its wake.
+/// Whether these events answer the wakes of a burst: a run follows each wake, at once or after
+/// other wakes, and no run precedes its wake.
 pub fn answers(events: &[Kind], active: bool) -> bool {
     let (wakes, runs) = (number(events, Kind::Wake), number(events, Kind::Run));
     let alien = events.len() as u64 != wakes + runs;
@@ -440,7 +442,7 @@ mod tests {
         assert_eq!(model.ticking(), [0, 1].into());
         model.apply(&Op::Offline(1), false);
         assert_eq!(model.ticking(), [0].into());
-        // So many had to be, and so many were.
+        // One wake was predicted, three were seen.
         model.correct(0, &[Wake, Wake, Run, Wake], &[Wake, Run]);
         assert_eq!(model.counts().unwrap()[&0], Counts { wake: 4, run: 2, ..Counts::SET_UP });
     }

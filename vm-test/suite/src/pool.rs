@@ -19,20 +19,20 @@ pub struct Pool {
 #[derive(Default)]
 struct State {
     idle: Vec<(Vm, Judge)>,
-    /// Number of tests still to come, by configuration.
+    /// Number of remaining tests by configuration.
     planned: BTreeMap<Config, usize>,
 }
 
 /// Result of a test.
 pub enum Ending {
     Passed,
-    /// The VM still has its console.
+    /// The VM has exited; its console is still readable.
     Failed {
         faults: Vec<Fault>,
         report: String,
         vm: Box<Vm>,
     },
-    /// There was no VM to run the test in.
+    /// The VM could not be booted.
     NoVm(anyhow::Error),
 }
 
@@ -109,7 +109,7 @@ impl Pool {
     }
 }
 
-/// Powers the VM off; what goes wrong is a fault of its last test.
+/// Powers the VM off; errors are faults of its last test.
 fn end(vm: &Vm, judge: &Judge, test: &Test) -> Vec<Fault> {
     if test.leaves == Leaves::Broken {
         return Vec::new();

@@ -23,7 +23,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Tests that take longer are listed at the end, boot included.
+/// Tests that take longer, boot included, are listed at the end.
 const SLOW: Duration = Duration::from_secs(10);
 
 /// Two VMs on two cores take the wall time of one.
@@ -124,7 +124,7 @@ struct Suite {
     pool: Pool,
     program: Program,
     examples: Option<Examples>,
-    /// The command that repeats a test, but for its name.
+    /// The command that repeats a test, without the test's name.
     repeat: String,
     report: Option<PathBuf>,
     times: Mutex<Vec<(Duration, &'static str)>>,
@@ -135,7 +135,7 @@ struct Suite {
 impl Suite {
     fn run(&self, test: &Test) -> Result<(), Failed> {
         if let Some(path) = self.log_path(test) {
-            let _ = fs::remove_file(path); // of an earlier run
+            let _ = fs::remove_file(path); // the log of an earlier run
         }
         let begun = Instant::now();
         let result = match test.run {
@@ -190,8 +190,8 @@ impl Suite {
     }
 
     fn log_path(&self, test: &Test) -> Option<PathBuf> {
-        let folder = self.report.as_ref()?;
-        Some(folder.join(format!("{}.log", test.name().replace("::", "-"))))
+        let directory = self.report.as_ref()?;
+        Some(directory.join(format!("{}.log", test.name().replace("::", "-"))))
     }
 
     fn keep_log(&self, test: &Test, vm: &Vm) -> Option<PathBuf> {
@@ -231,11 +231,11 @@ fn kernel_lacks(test: &Test, kernel: &Kernel) -> Option<String> {
 /// Returns a third-party program of the test that `--files` lacks.
 fn files_lack(test: &Test, files: Option<&Path>) -> Option<String> {
     let path = test.third_party?;
-    let there = files.is_some_and(|files| files.join(path).exists());
-    (!there).then(|| format!("{path} is missing"))
+    let exists = files.is_some_and(|files| files.join(path).exists());
+    (!exists).then(|| format!("{path} is missing"))
 }
 
-/// Decides as libtest-mimic will; it has no function for this.
+/// Whether libtest-mimic will run the test; it has no function that returns this.
 fn is_wanted(arguments: &Arguments, name: &str, long: bool) -> bool {
     let matches = |filter: &str| match arguments.exact {
         true => name == filter,
@@ -273,7 +273,7 @@ mod tests {
     /// The checkout.
     const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-    /// Names of tests, those of snippets too.
+    /// Names of all tests, those of the snippets included.
     fn names() -> Vec<String> {
         let mut names: Vec<String> = test::all().iter().map(|test| test.name().into()).collect();
         let snippets = Path::new(SOURCE).join("vm-test/snippets/compile-fail");
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn every_test_that_a_document_names_exists() {
         let names = names();
-        // Parts of names, so that a name that has lost its beginning is found.
+        // Parts of names, to find a name that lacks its beginning.
         let families: Vec<&str> = names
             .iter()
             .filter_map(|n| n.rsplit_once("::"))

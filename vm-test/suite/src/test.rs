@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A test: what it proves, the machine that it needs, and what it does there.
+//! A test: its claim, its machine, and its function.
 
 use crate::tests::harness::program::Program;
 use anyhow::Result;
@@ -10,13 +10,13 @@ use host::{Config, Vm};
 use linkme::distributed_slice;
 use std::cmp::Reverse;
 
-/// All tests; `#[vm_test]` and `#[program_test]` put them here.
+/// All tests; `#[vm_test]` and `#[program_test]` add them.
 #[distributed_slice]
 pub static TESTS: [Test];
 
 pub struct Test {
     path: &'static str,
-    /// One sentence: what holds when the test has passed.
+    /// A sentence that is true if the test passes.
     pub claim: &'static str,
     pub machine: Config,
     pub leaves: Leaves,
@@ -29,7 +29,7 @@ pub struct Test {
 
 #[derive(Clone, Copy)]
 pub enum Run {
-    /// In a VM of the pool.
+    /// Uses a VM of the pool.
     Vm(fn(&Vm) -> Result<()>),
     /// Starts the program `run`, which boots VMs of its own.
     Program(fn(&Program) -> Result<()>),
@@ -39,7 +39,7 @@ pub enum Run {
 const LONG: u32 = 20;
 
 impl Test {
-    /// `path` is the path of the function.
+    /// A test in a VM. `path` is the path of the function.
     pub const fn new(path: &'static str, claim: &'static str, run: fn(&Vm) -> Result<()>) -> Test {
         Test::with(path, claim, Run::Vm(run))
     }
@@ -66,19 +66,19 @@ impl Test {
         }
     }
 
-    /// The VM that it needs. Default: 4 CPUs.
+    /// Sets the VM of the test. Default: 4 CPUs.
     pub const fn machine(mut self, machine: Config) -> Test {
         self.machine = machine;
         self
     }
 
-    /// The state in which it leaves the VM. Default: clean.
+    /// Sets the state in which the test leaves the VM. Default: clean.
     pub const fn leaves(mut self, leaves: Leaves) -> Test {
         self.leaves = leaves;
         self
     }
 
-    /// It runs only when it is asked for.
+    /// Runs the test only on request.
     pub const fn long(mut self) -> Test {
         self.long = true;
         self.times(LONG)
@@ -90,13 +90,13 @@ impl Test {
         self
     }
 
-    /// It runs this file of `--files`, which other people wrote.
+    /// Names the third-party file of `--files` that the test runs.
     pub const fn third_party(mut self, path: &'static str) -> Test {
         self.third_party = Some(path);
         self.times(LONG)
     }
 
-    /// Options that the kernel must have been built with.
+    /// Sets the options that the kernel must be built with.
     pub const fn needs(mut self, symbols: &'static [Symbol]) -> Test {
         self.needs = symbols;
         self
@@ -108,8 +108,8 @@ impl Test {
     }
 }
 
-/// All tests in the order in which they run: first those that may take long or use up their VM, so
-/// that none of them runs alone at the end.
+/// Returns all tests in the order in which they run: first those that may take long or use up
+/// their VM, so that none of them runs alone at the end.
 pub fn all() -> Vec<&'static Test> {
     let mut tests: Vec<&Test> = TESTS.iter().collect();
     tests.sort_by_key(|test| (Reverse(test.times), test.leaves == Leaves::Clean, test.name()));

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `suite torture`: everything at once, for as long as one likes.
+//! `suite torture`: random operations on all CPUs at once, for a given time.
 //!
 //! In each round several tasks at a time toggle all CPUs, wake all threads, submit jobs, read all
-//! files, and load and unload the samples, each choosing at random what to do next; timers wake the
-//! threads from interrupts. Then all of it stops, and the books must balance: what was submitted was
-//! run or refused, the last wake was answered, each event was delivered, and each thread has led a
-//! life that can be. Between rounds the demo is loaded and unloaded while CPUs go on toggling.
+//! files, and load and unload the samples. Each task chooses its next call at random; timers wake
+//! the threads from interrupts. Then all tasks stop, and all counters must add up:
+//!
+//! - each submitted job was run or refused
+//! - the last wake was followed by a run
+//! - each event was delivered or counted as lost
+//! - the callbacks of each thread form a legal sequence
+//!
+//! Between rounds the demo is loaded and unloaded while a task toggles the CPUs.
 
 use crate::tests::samples;
 use crate::tests::smpboot::suspend;
@@ -15,7 +20,7 @@ use clap::{Args, ValueEnum};
 use cli::{Options, exit, progress, say};
 use demo_format::format::Kind;
 use demo_format::{events, life};
-use demo_module::{Counts, Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, WAKE};
+use demo_module::{Counts, DIRECTORY, Demo, EVENTS_BINARY, MODULE, PERIOD, WAKE};
 use host::guest::calls::{insmod, offline, online, read, rmmod, write};
 use host::kernel_log::splat;
 use host::machine::kernel::LOCKDEP;
@@ -28,13 +33,13 @@ use wire::{Access, Call, Tally, TaskEnd, Value};
 
 #[derive(Args)]
 pub struct TortureArgs {
-    /// How long
+    /// Duration
     #[arg(long, value_name = "N", default_value = "10")]
     minutes: f64,
-    /// Repeats the choices of an earlier run
+    /// Seed of a run to repeat
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// TCG: one thread for all CPUs, or one for each, with true races
+    /// Threads of TCG: one for all CPUs, or one for each CPU, with real races
     #[arg(long, value_enum, default_value = "single")]
     tcg: Tcg,
 }
@@ -47,25 +52,28 @@ enum Tcg {
 
 const ROUND: Duration = Duration::from_secs(40);
 const STATUS: Duration = Duration::from_secs(5);
-/// What a task may take to end after its round.
+/// Longest time that a task takes to end after its round.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Times the kernel's slowness, or hotplug gets nothing done for all the wakes.
+/// Period of the timers, to be multiplied by the kernel's slowness: with more wakes hotplug makes
+/// no progress.
 const PERIOD_US: u64 = 5000;
-/// The longest pause of a task between two calls; likewise. Togglers wait for each other as it is.
+/// Longest pause of a task between two calls, to be multiplied likewise; togglers already wait for
+/// each other.
 const PAUSE_US: u64 = 3000;
 const RELOADS: u32 = 20;
-/// Rounds of one VM with lockdep: it has room for so many stack traces, and keeps those of modules that are gone.
+/// Rounds of one VM with lockdep: its memory for stack traces is limited, and it keeps those of
+/// unloaded modules.
 const LOCKDEP_ROUNDS: u64 = 8;
 const TOGGLERS: usize = 2;
 const WAKERS: usize = 2;
 
 const STOPPER: &str = "rust_cpu_stop";
-const STOPPER_FOLDER: &str = "/sys/kernel/debug/rust_cpu_stop";
-/// A list of CPUs is work for `rust_rcuc`.
+const STOPPER_FILES: &str = "/sys/kernel/debug/rust_cpu_stop";
+/// A list of CPUs written to this file is work for `rust_rcuc`.
 const DEFER: &str = "/sys/kernel/debug/rust_rcuc/version";
 
-/// Loaded and unloaded at random in each round.
+/// Modules that are loaded and unloaded at random in each round.
 fn reloaded() -> impl Iterator<Item = &'static str> {
     samples::SAMPLES
         .iter()
@@ -74,7 +82,7 @@ fn reloaded() -> impl Iterator<Item = &'static str> {
         .chain(["rust_percpu_workqueue"])
 }
 
-/// What was done, and what came of it.
+/// Numbers of operations and of their effects.
 #[derive(Default)]
 struct Figures {
     rounds: u64,
@@ -89,8 +97,8 @@ struct Figures {
     reads: u64,
     loads: u64,
     suspends: u64,
-    /// Boots that ended with a mistake of the emulator.
-    mistakes: u64,
+    /// Boots that ended with a fault of the emulator.
+    emulator_faults: u64,
 }
 
 impl Display for Figures {
@@ -108,20 +116,20 @@ impl Display for Figures {
             reads,
             loads,
             suspends,
-            mistakes,
+            emulator_faults,
         } = self;
         writeln!(f, "rounds            {rounds}")?;
-        writeln!(f, "CPU off and on    {toggles}")?;
+        writeln!(f, "offline/online    {toggles}")?;
         writeln!(f, "wakes, runs       {wakes}, {runs}")?;
         writeln!(f, "events            {events} read, {lost} counted as lost")?;
         writeln!(f, "jobs              {submitted} submitted = {run} run + {refused} refused")?;
         writeln!(f, "files read        {reads}")?;
-        writeln!(f, "modules loaded    {loads}, all unloaded again")?;
+        writeln!(f, "modules loaded    {loads}, all unloaded")?;
         write!(f, "suspends          {suspends}")?;
-        if *mistakes > 0 {
+        if *emulator_faults > 0 {
             write!(
                 f,
-                "\nemulator          {mistakes} breakpoints that are not there; booted anew"
+                "\nemulator          {emulator_faults} nonexistent breakpoints hit; booted again"
             )?;
         }
         Ok(())
@@ -155,8 +163,10 @@ pub fn run(options: &Options, args: &TortureArgs) -> Result<ExitCode> {
         let lines = vm.console(0..usize::MAX);
         let of_emulator = splat::is_emulator_fault(lines.iter().map(String::as_str));
         if config.multi && of_emulator && clock::now() < end {
-            figures.mistakes += 1;
-            say!("a breakpoint that is not there: the emulator's mistake; booting anew");
+            figures.emulator_faults += 1;
+            say!(
+                "the emulator hit a breakpoint that does not exist (its own fault): booting again"
+            );
             continue;
         }
         break (judge.report(&vm, &faults), faults.len());
@@ -168,11 +178,11 @@ pub fn run(options: &Options, args: &TortureArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     say!("{report}");
-    say!("FAILED; again, with these choices: SEED={seed}");
+    say!("FAILED; to repeat: SEED={seed}");
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
 
-/// At most so many rounds in one VM; all that speaks against it.
+/// Runs at most `rounds` rounds in one VM; returns all faults.
 fn until(
     vm: &Vm,
     judge: &mut Judge,
@@ -225,14 +235,14 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     let loads = load.len();
     load.extend(to_all(DEFER));
     let mut reads = Vec::new();
-    for folder in [FOLDER, STOPPER_FOLDER] {
-        // The event log would wait for more; it has a reader.
-        readable(vm, folder, &mut reads)?;
+    for directory in [DIRECTORY, STOPPER_FILES] {
+        // A read of the event log would wait for more events; it has a reader already.
+        readable(vm, directory, &mut reads)?;
     }
 
     let mut calls = vec![toggles(vm)?; TOGGLERS];
     calls.extend(vec![to_all(WAKE); WAKERS]);
-    calls.push(to_all(&format!("{STOPPER_FOLDER}/stop")));
+    calls.push(to_all(&format!("{STOPPER_FILES}/stop")));
     calls.push(reads);
     calls.push(load);
     let mut tasks = Vec::new();
@@ -259,7 +269,7 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     figures.loads +=
         tallies[TOGGLERS + WAKERS + 2][..loads].iter().step_by(2).map(|t| t.done).sum::<u64>() + 2;
 
-    // Everybody home.
+    // Bring every CPU back online.
     for cpu in vm.hotpluggable()? {
         vm.cpu(cpu).online()?;
     }
@@ -267,7 +277,7 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     for sample in reloaded().filter(|sample| modules.iter().any(|module| module == sample)) {
         vm.rmmod(sample)?;
     }
-    // With the timers on.
+    // The timers are still on.
     if let Some(suspend) = suspend::way(vm) {
         suspend(vm).context("suspend")?;
         figures.suspends += 1;
@@ -275,18 +285,18 @@ fn round(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<(
     demo.stop_timers()?;
     demo_module::drain(&log, &mut bytes)?;
     drop(log);
-    threads_balance(&demo, &bytes, figures)?;
-    jobs_balance(vm, &possible, figures)?;
+    threads_add_up(&demo, &bytes, figures)?;
+    jobs_add_up(vm, &possible, figures)?;
     vm.rmmod(STOPPER)?;
     vm.rmmod(MODULE)?;
     let left = vm.tasks(|name| name.starts_with("rust_"))?;
-    ensure!(left.is_empty(), "threads are left: {left:?}");
+    ensure!(left.is_empty(), "threads still exist after rmmod: {left:?}");
     Ok(())
 }
 
-fn readable(vm: &Vm, folder: &str, calls: &mut Vec<Call>) -> Result<()> {
-    for name in vm.list(folder)? {
-        let path = format!("{folder}/{name}");
+fn readable(vm: &Vm, directory: &str, calls: &mut Vec<Call>) -> Result<()> {
+    for name in vm.list(directory)? {
+        let path = format!("{directory}/{name}");
         let mode = vm.mode(&path)?;
         if mode & 0o170000 == 0o040000 {
             readable(vm, &path, calls)?;
@@ -301,7 +311,7 @@ fn tally(end: TaskEnd) -> Result<Vec<Tally>> {
     match end {
         TaskEnd::Answered(answer) => match *answer {
             Ok(Value::Tallies(tallies)) => Ok(tallies),
-            other => bail!("a task got {other:?}"),
+            other => bail!("a task returned {other:?}"),
         },
         TaskEnd::Died(exit) => bail!("a task died: {exit:?}"),
     }
@@ -312,7 +322,7 @@ fn status(demo: &Demo<'_>, figures: &Figures, time: Duration) -> Result<()> {
     let rate =
         |of: fn(&Counts) -> u64| counts.values().map(of).sum::<u64>() as f64 / time.as_secs_f64();
     say!(
-        "round {}, {:3.0} s: per second {:.0} CPUs off, {:.0} wakes, {:.0} runs",
+        "round {}, {:3.0} s: per second {:.0} CPUs taken offline, {:.0} wakes, {:.0} runs",
         figures.rounds,
         time.as_secs_f64(),
         rate(|counts| counts.park),
@@ -322,16 +332,12 @@ fn status(demo: &Demo<'_>, figures: &Figures, time: Duration) -> Result<()> {
     Ok(())
 }
 
-fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Result<()> {
+fn threads_add_up(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Result<()> {
     let cpus = events::parse(bytes)?;
     demo_module::ensure_legal(life::check(&cpus))?;
     for cpu in &cpus {
         let last = |kind| cpu.events.iter().rposition(|event| event.kind == kind);
-        ensure!(
-            last(Kind::Wake) < last(Kind::Run),
-            "cpu{}: the last wake was not answered",
-            cpu.id
-        );
+        ensure!(last(Kind::Wake) < last(Kind::Run), "cpu{}: no run followed the last wake", cpu.id);
     }
     let (events, lost) = events::totals(&cpus);
     let mut counted = 0;
@@ -352,10 +358,10 @@ fn threads_balance(demo: &Demo<'_>, bytes: &[u8], figures: &mut Figures) -> Resu
     Ok(())
 }
 
-fn jobs_balance(vm: &Vm, possible: &[u32], figures: &mut Figures) -> Result<()> {
+fn jobs_add_up(vm: &Vm, possible: &[u32], figures: &mut Figures) -> Result<()> {
     for cpu in possible {
         let count = |name| -> Result<u64> {
-            Ok(vm.read(&format!("{STOPPER_FOLDER}/cpu{cpu}/{name}"))?.parse()?)
+            Ok(vm.read(&format!("{STOPPER_FILES}/cpu{cpu}/{name}"))?.parse()?)
         };
         let (submitted, run, refused) = (count("submitted")?, count("run")?, count("refused")?);
         ensure!(
@@ -369,7 +375,7 @@ fn jobs_balance(vm: &Vm, possible: &[u32], figures: &mut Figures) -> Result<()> 
     Ok(())
 }
 
-/// insmod and rmmod, while CPUs go and come.
+/// Loads and unloads the demo while CPUs go offline and online.
 fn reload(vm: &Vm, random: &mut fastrand::Rng, figures: &mut Figures) -> Result<()> {
     let toggler = vm.spawn(churn(random, toggles(vm)?, PAUSE_US, Duration::from_secs(4)))?;
     let quiet = insmod(MODULE, "verbose=0");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tests. The folders mirror what they test: `rust/kernel/`, the demo, the samples, the work
-//! queue, and the harness itself.
+//! The tests. The directories mirror the code under test: `rust/kernel/`, the demo, the samples,
+//! the work queue, and the harness itself.
 
 mod cpu;
 mod debugfs;

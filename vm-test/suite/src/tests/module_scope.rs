@@ -22,7 +22,7 @@ fn registered_at_the_end(vm: &Vm, mode: u32) -> Result<()> {
     HOLES.unload(vm)?;
     HOLES.logged(vm, "registered while the module ends: Err(ESHUTDOWN)", 1)?;
     HOLES.logged(vm, "registered afterwards: Err(ESHUTDOWN)", 1)?;
-    // By the scope, as the registration has no owner.
+    // The scope drops it, as the registration has no owner.
     HOLES.logged(vm, "value dropped", 1)
 }
 
@@ -86,11 +86,11 @@ fn waits_for_threads_at_the_end(vm: &Vm) -> Result<()> {
     HOLES.nothing_left(vm)
 }
 
-/// Each allocation for the owner of a registration can fail: ENOMEM, no deadlock, and the next
-/// attempt works.
+/// Each allocation for the owner of a registration can fail: it returns ENOMEM without a deadlock,
+/// and the next attempt works.
 #[vm_test(needs = &[FAILSLAB], long)]
 fn no_memory_for_owners(vm: &Vm) -> Result<()> {
-    // Without its directory a tree is made all the same.
+    // A tree is made even without its directory.
     vm.expect_splat(NO_MEMORY);
     holes::load(vm, 10)?;
     for (file, least) in [("threads", 10), ("state", 5), ("tree", 5)] {
@@ -147,7 +147,7 @@ fn leaked(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Everything that a failing init leaked is gone when insmod returns.
+/// Everything that a failing init leaked is removed when insmod returns.
 #[vm_test]
 fn leaked_by_a_failing_init(vm: &Vm) -> Result<()> {
     vm.expect_warning("registration was leaked");

@@ -7,7 +7,7 @@ use anyhow::Result;
 use host::Vm;
 use suite_macros::vm_test;
 
-/// When the value of one CPU cannot be made, those of the others are dropped.
+/// If the value of one CPU fails to initialize, those of the others are dropped.
 #[vm_test]
 fn values_that_cannot_be_made(vm: &Vm) -> Result<()> {
     misuse::checks(vm, &["percpu"])

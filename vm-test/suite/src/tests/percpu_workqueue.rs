@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The work queue of `percpu_workqueue/`: each item that is queued is run, cancelled or refused, once.
+//! The work queue of `percpu_workqueue/`: each queued item is run, cancelled or refused, once.
 
 use super::samples::{Class, Sample, class, logged};
 use anyhow::{Result, bail, ensure};
@@ -18,7 +18,7 @@ const MODULE: &str = "rust_percpu_workqueue";
 
 const QUEUES: [&str; 3] = ["wait", "move", "refuse"];
 
-/// Items of each CPU.
+/// Number of items of each CPU.
 const ITEMS: u64 = 8;
 
 /// One of the module's queues.
@@ -28,7 +28,7 @@ struct Queue<'a> {
     name: &'static str,
 }
 
-/// What became of the items of a CPU.
+/// Counters of the items of a CPU.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counts {
     queued: u64,
@@ -40,8 +40,8 @@ struct Counts {
 }
 
 impl Counts {
-    /// Nothing is pending.
-    fn is_even(&self) -> bool {
+    /// Whether each queued item has been run, cancelled or refused.
+    fn adds_up(&self) -> bool {
         self.queued == self.run + self.cancelled + self.refused
     }
 }
@@ -62,7 +62,7 @@ impl Add for Counts {
 }
 
 impl<'a> Queue<'a> {
-    /// All three, of a module that was loaded just now.
+    /// Loads the module; returns its three queues.
     fn load(vm: &'a Vm) -> Result<[Queue<'a>; 3]> {
         vm.insmod(MODULE, "")?;
         Ok(QUEUES.map(|name| Queue { vm, name }))
@@ -97,7 +97,8 @@ impl<'a> Queue<'a> {
         self.vm.wait_for(&self.file(&format!("cpu{cpu}/{counter}")), Until::Is(value.to_string()))
     }
 
-    /// Queues the items of a CPU, and returns when the first runs and sleeps: the others are pending.
+    /// Queues the items of a CPU; returns when the first runs and sleeps, and the others are
+    /// pending.
     fn hold(&self, cpu: u32) -> Result<()> {
         let here = self.counts(cpu)?.here;
         self.write("hold", "1")?;
@@ -109,8 +110,8 @@ impl<'a> Queue<'a> {
         self.write("hold", "0")
     }
 
-    /// Nothing ran on another CPU than its thread's, or twice at a time.
-    fn nothing_odd(&self) -> Result<()> {
+    /// Checks that no item ran on a CPU other than its thread's, or twice at a time.
+    fn no_misplaced_runs(&self) -> Result<()> {
         for name in ["strays", "overlaps"] {
             assert_eq!(self.vm.read(&self.file(name))?, "0", "{} {name}", self.name);
         }
@@ -118,14 +119,13 @@ impl<'a> Queue<'a> {
     }
 }
 
-/// Everybody was queued, and has run, and where it should.
+/// Checks that each item was queued and run this number of times, on its CPU.
 fn all_ran(counts: Counts, times: u64) {
     let n = ITEMS * times;
     assert_eq!(counts, Counts { queued: n, run: n, here: n, ..counts }, "of {n}");
 }
 
-/// Each item runs once, on the CPU that it was queued for, even an item that was made at compile
-/// time.
+/// Each item runs once, on the CPU that it was queued for, even a static item.
 #[vm_test]
 fn runs_where_it_should(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
@@ -136,7 +136,7 @@ fn runs_where_it_should(vm: &Vm) -> Result<()> {
         for cpu in vm.cpus("online")? {
             all_ran(queue.counts(cpu)?, 1);
         }
-        // From one CPU, on another one, and without naming any.
+        // One CPU queues items for another CPU, then for any CPU.
         vm.set_affinity(0, &[1])?;
         queue.write("queue_on", "2 0")?;
         queue.write("flush", "1")?;
@@ -145,8 +145,8 @@ fn runs_where_it_should(vm: &Vm) -> Result<()> {
         queue.write("flush", "1")?;
         assert_eq!(queue.counts(1)?.here, 3 * ITEMS);
         vm.set_affinity(0, &vm.cpus("possible")?)?;
-        assert!(queue.total()?.is_even());
-        queue.nothing_odd()?;
+        assert!(queue.total()?.adds_up());
+        queue.no_misplaced_runs()?;
 
         for wrong in ["", "x", "1", "4096 1", "1 4096"] {
             let errno = refused(queue.write("queue_on", wrong))?;
@@ -160,13 +160,14 @@ fn runs_where_it_should(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
-/// An item that is queued again before it runs runs once; queued while it runs, it runs once more.
+/// An item that is queued twice before it runs is run once; an item that is queued during its run
+/// is run once more.
 #[vm_test]
 fn twice_is_once(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         queue.hold(1)?;
         queue.write("queue", "1")?;
-        // The first one runs, and is queued anew; the others are pending still.
+        // The first item runs, and is queued again; the others are still pending.
         let counts = queue.counts(1)?;
         assert_eq!((counts.queued, counts.merged), (ITEMS + 1, ITEMS - 1));
         queue.write("queue", "1")?;
@@ -175,7 +176,7 @@ fn twice_is_once(vm: &Vm) -> Result<()> {
         queue.write("flush", "1")?;
         let counts = queue.counts(1)?;
         assert_eq!((counts.run, counts.queued), (ITEMS + 1, ITEMS + 1));
-        queue.nothing_odd()?;
+        queue.no_misplaced_runs()?;
     }
     vm.rmmod(MODULE)
 }
@@ -195,12 +196,12 @@ fn queues_itself(vm: &Vm) -> Result<()> {
         queue.write("flush", "1")?;
         let total = queue.total()?;
         let all = 3 * ITEMS + TIMES;
-        // What was taken from the number and could not be queued was refused with an error.
-        assert!(total.is_even() && total.queued <= all, "{}: {total:?}", queue.name);
+        // Items that counted down the number and could not be queued were refused with an error.
+        assert!(total.adds_up() && total.queued <= all, "{}: {total:?}", queue.name);
         if queue.name != "refuse" {
             assert_eq!((total.queued, total.refused), (all, 0), "{}: {total:?}", queue.name);
         }
-        queue.nothing_odd()?;
+        queue.no_misplaced_runs()?;
     }
     vm.rmmod(MODULE)
 }
@@ -224,16 +225,16 @@ fn sleeping_work(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
-/// So far away that no test meets it.
+/// A delay in ms that no test waits for.
 const FAR: &str = "3600000";
 
-/// A delayed item stays pending until its time, and runs then or when it is flushed.
+/// A delayed item stays pending until its time, and is run then or at a flush of the item.
 #[vm_test]
 fn delayed(vm: &Vm) -> Result<()> {
-    // So that it is longer than the calls take that find the item pending.
+    // Longer than the calls that find the item pending take.
     let ms = 300 * vm.built_with().slowness();
     for queue in Queue::load(vm)? {
-        // By the guest's clock: uptime, in hundredths of a second.
+        // The guest's clock, its uptime, has hundredths of a second.
         let before = uptime(vm)?;
         queue.write("queue_delayed", &format!("{ms} 1"))?;
         queue.write("queue_delayed", &format!("{FAR} 2"))?;
@@ -242,7 +243,8 @@ fn delayed(vm: &Vm) -> Result<()> {
         assert_eq!((queue.counts(1)?.merged, queue.counts(2)?.merged), (ITEMS, ITEMS));
         queue.until(1, "run", ITEMS)?;
         let took = uptime(vm)? - before;
-        ensure!(took >= f64::from(ms) / 1e3 - 0.01, "{}: after {took} s, not {ms} ms", queue.name);
+        let name = queue.name;
+        ensure!(took >= f64::from(ms) / 1e3 - 0.01, "{name}: ran after {took} s, delay {ms} ms");
         assert_eq!(queue.counts(2)?.run, 0);
 
         queue.write("queue_delayed", &format!("{FAR} 3"))?;
@@ -253,7 +255,7 @@ fn delayed(vm: &Vm) -> Result<()> {
         assert_eq!(queue.counts(3)?.run, 0);
         queue.write("flush_work", "3")?;
         assert_eq!(queue.counts(3)?.run, ITEMS);
-        assert!(queue.total()?.is_even());
+        assert!(queue.total()?.adds_up());
     }
     vm.rmmod(MODULE)
 }
@@ -263,7 +265,7 @@ fn uptime(vm: &Vm) -> Result<f64> {
     Ok(uptime.split(' ').next().unwrap_or_default().parse()?)
 }
 
-/// mod_delayed_work shortens a delay, for which the CPU's timer is set anew, extends one, and
+/// mod_delayed_work shortens a delay, and sets the CPU's timer again; it extends a delay, and
 /// queues an item that is not pending.
 #[vm_test]
 fn mod_delayed(vm: &Vm) -> Result<()> {
@@ -276,7 +278,7 @@ fn mod_delayed(vm: &Vm) -> Result<()> {
 
         queue.write("queue_delayed", &format!("{ms} 1"))?;
         queue.write("mod_delayed", &format!("{FAR} 1"))?;
-        // Items of the same CPU and with the same delay: when they have run, the others would have, too.
+        // These have the same CPU and delay: when they have run, the others would have, too.
         queue.write("queue_on", "1 2")?;
         queue.write("queue_delayed", &format!("{} 0", 2 * ms))?;
         queue.until(0, "run", ITEMS)?;
@@ -288,13 +290,13 @@ fn mod_delayed(vm: &Vm) -> Result<()> {
         queue.write("mod_delayed", "10 3")?;
         queue.until(3, "run", ITEMS)?;
         assert_eq!(queue.counts(3)?.merged, 0);
-        assert!(queue.total()?.is_even());
-        queue.nothing_odd()?;
+        assert!(queue.total()?.adds_up());
+        queue.no_misplaced_runs()?;
     }
     vm.rmmod(MODULE)
 }
 
-/// cancel takes back a pending item, delayed or not, and leaves a running one alone.
+/// cancel removes a pending item, delayed or not, and does not affect a running one.
 #[vm_test]
 fn cancel(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
@@ -309,27 +311,27 @@ fn cancel(vm: &Vm) -> Result<()> {
         queue.write("queue_delayed", &format!("{FAR} 1-3"))?;
         queue.write("cancel", "1-3")?;
         assert_eq!(queue.total()?.cancelled, 4 * ITEMS - 1);
-        // There is nothing left to cancel, and all can be queued again.
+        // No item is left to cancel, and all can be queued again.
         queue.write("cancel", "all")?;
         queue.write("queue", "1-3")?;
         queue.write("flush", "1")?;
         let total = queue.total()?;
         assert_eq!((total.run, total.cancelled), (3 * ITEMS + 1, 4 * ITEMS - 1));
-        assert!(total.is_even());
+        assert!(total.adds_up());
     }
     vm.rmmod(MODULE)
 }
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A call in a task of its own, which has begun to wait.
+/// Makes a call in a task of its own; returns when the task waits.
 fn waiting(vm: &Vm, call: Call) -> Result<Task<'_>> {
     let task = vm.spawn(call)?;
     vm.wait_for(&format!("/proc/{}/stat", task.pid), Until::Contains(") D ".into()))?;
     Ok(task)
 }
 
-/// What the last of a batch of calls has read.
+/// The number that the last call of a batch has read.
 fn last_read(value: Value) -> Result<u64> {
     let Value::Batch(answers) = value else { bail!("no batch: {value:?}") };
     match answers.into_iter().last() {
@@ -338,13 +340,13 @@ fn last_read(value: Value) -> Result<u64> {
     }
 }
 
-/// cancel_sync returns when the item has ended; until then nothing can queue it, not even its own
+/// cancel_sync returns when the item has ended; until then no caller can queue it, not even its own
 /// function.
 #[vm_test]
 fn cancel_sync(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         queue.hold(1)?;
-        // Behind the item that is held, these are pending; there is nothing to wait for.
+        // These are pending behind the item that is held: cancel_sync need not wait.
         queue.write("queue_on", "1 2")?;
         queue.write("cancel_sync", "2")?;
         let counts = queue.counts(2)?;
@@ -353,32 +355,32 @@ fn cancel_sync(vm: &Vm) -> Result<()> {
         let run = queue.file("cpu1/run");
         let calls = vec![queue.call("cancel_sync", "1"), read(&run)];
         let task = waiting(vm, Call::Batch { calls })?;
-        // It waits for the first item, which nobody can queue meanwhile.
+        // It waits for the first item, which no caller can queue during that time.
         assert_eq!(refused(queue.write("queue", "1"))?, Errno::ECANCELED);
         assert_eq!(queue.counts(1)?.run, 0);
         queue.release()?;
         let value = task.answer(PATIENCE)?;
-        assert!(last_read(value)? > 0, "it did not wait");
+        assert!(last_read(value)? > 0, "cancel_sync did not wait");
         // The others may have been queued in between, and queue themselves.
         queue.write("cancel_sync", "1")?;
         let counts = queue.counts(1)?;
-        assert!(counts.is_even() && counts.run > 0, "{counts:?}");
-        assert_eq!(queue.counts(1)?, counts, "they still run");
+        assert!(counts.adds_up() && counts.run > 0, "{counts:?}");
+        assert_eq!(queue.counts(1)?, counts, "items still run after cancel_sync");
         queue.write("again", "0")?;
         queue.write("queue", "1")?;
         queue.write("flush", "1")?;
         assert_eq!(queue.counts(1)?.run, counts.run + ITEMS);
-        queue.nothing_odd()?;
+        queue.no_misplaced_runs()?;
     }
     vm.rmmod(MODULE)
 }
 
-/// flush_work and flush return when everything queued before them has run, and not earlier.
+/// flush_work and flush return when every item queued before them has run, and not earlier.
 #[vm_test]
 fn flush(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         let run = queue.file("cpu1/run");
-        // It waits until the item that is held is released; then as many have run.
+        // The call waits until the item that is held is released; returns the runs at its end.
         let run_after = |what: &str| {
             let task = waiting(vm, Call::Batch { calls: vec![queue.call(what, "1"), read(&run)] })?;
             queue.release()?;
@@ -388,21 +390,21 @@ fn flush(vm: &Vm) -> Result<()> {
             queue.hold(1)?;
             assert_eq!(run_after(what)?, (round as u64 + 1) * ITEMS, "{}: {what}", queue.name);
         }
-        // Right after each of them all have run, without sleeping, too.
+        // All have run directly after the flush, even without a wait.
         for round in 3..100 {
             let calls = vec![queue.call("queue", "1"), queue.call("flush", "1"), read(&run)];
             assert_eq!(last_read(vm.call(Call::Batch { calls })?)?, round * ITEMS);
         }
-        // For the item that is running, too, with nothing behind it.
+        // A flush waits for the running item, too, with no item behind it.
         for what in ["flush", "flush_work"] {
             queue.hold(1)?;
             queue.write("cancel", "1")?;
             let before = queue.counts(1)?.run;
             assert_eq!(run_after(what)?, before + 1, "{}: {what}", queue.name);
         }
-        // Nothing to wait for.
+        // No item is pending.
         queue.write("flush_work", "2")?;
-        // A delayed item runs at once if it is waited for itself, and not for all.
+        // flush_work of a delayed item runs it at once; flush of the queue does not.
         queue.write("queue_delayed", &format!("{FAR} 2"))?;
         queue.write("flush", "1")?;
         assert_eq!(queue.counts(2)?.run, 0);
@@ -412,11 +414,11 @@ fn flush(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
-/// A work function can sleep for any time, and does not delay its CPU going offline.
+/// A work function can sleep for any time, and does not delay the offline of its CPU.
 #[vm_test]
 fn sleeps(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
-        // A CPU that goes does not wait for the hour.
+        // The offline does not wait for the hour.
         queue.write("hold_us", "3600000000")?;
         queue.write("queue", "1")?;
         queue.until(1, "here", 1)?;
@@ -425,7 +427,7 @@ fn sleeps(vm: &Vm) -> Result<()> {
         assert_eq!(queue.counts(1)?.run, 1);
         vm.cpu(1).online()?;
 
-        // Else each sleeps for all its time, though the thread is woken.
+        // Without an offline each item sleeps for all its time, though the thread is woken.
         queue.write("hold_us", "100000")?;
         let before = uptime(vm)?;
         queue.write("queue", "2")?;
@@ -437,28 +439,28 @@ fn sleeps(vm: &Vm) -> Result<()> {
         assert!(took >= 0.79, "{ITEMS} items slept 0.1 s each in {took} s");
         queue.write("hold_us", "0")?;
         queue.write("flush", "1")?;
-        queue.nothing_odd()?;
+        queue.no_misplaced_runs()?;
     }
     vm.rmmod(MODULE)
 }
 
-/// An item that runs on one CPU and is queued on another waits, and then runs there.
+/// An item that is queued on one CPU while it runs on another waits, and then runs there.
 #[vm_test]
 fn not_on_two_cpus(vm: &Vm) -> Result<()> {
     for queue in Queue::load(vm)? {
         queue.hold(1)?;
         queue.write("cancel", "1")?;
         // CPU 2 finds the first item running on CPU 1, and runs the other seven: the first of them
-        // sleeps. To see that it got so far, there is one more on the same CPU, behind them.
+        // sleeps, which shows in `here`.
         queue.write("queue_on", "2 1")?;
         queue.until(2, "here", 1)?;
         assert_eq!(queue.counts(1)?.here, 1);
         queue.release()?;
         queue.write("flush", "1")?;
         assert_eq!((queue.counts(1)?.here, queue.counts(2)?.here), (1, ITEMS));
-        assert!(queue.counts(1)?.is_even());
+        assert!(queue.counts(1)?.adds_up());
 
-        // The same, and the one that waits is cancelled.
+        // The same, but the waiting item is cancelled.
         queue.hold(1)?;
         queue.write("cancel", "1")?;
         queue.write("queue_on", "2 1")?;
@@ -468,8 +470,8 @@ fn not_on_two_cpus(vm: &Vm) -> Result<()> {
         queue.write("flush", "1")?;
         let counts = queue.counts(1)?;
         assert_eq!((counts.here, queue.counts(2)?.here), (2, ITEMS + 1));
-        assert!(counts.is_even(), "{counts:?}");
-        queue.nothing_odd()?;
+        assert!(counts.adds_up(), "{counts:?}");
+        queue.no_misplaced_runs()?;
     }
     vm.rmmod(MODULE)
 }
@@ -490,7 +492,7 @@ fn cannot_wait_for_itself(vm: &Vm) -> Result<()> {
 #[vm_test]
 fn offline_wait(vm: &Vm) -> Result<()> {
     let [queue, ..] = Queue::load(vm)?;
-    // What is pending when the CPU goes; the item that runs is not to hold it up.
+    // Items are pending when the CPU goes offline; the running item must not delay that.
     queue.hold(1)?;
     queue.write("queue_delayed", "1 2")?;
     queue.until(2, "here", 1)?;
@@ -502,7 +504,7 @@ fn offline_wait(vm: &Vm) -> Result<()> {
     queue.write("cancel_sync", "1")?;
     let counts = queue.counts(1)?;
     assert_eq!((counts.run, counts.cancelled, counts.refused), (1, ITEMS, 0));
-    // For the CPU while it is down, one with a delay that passes meanwhile.
+    // Queued for the offline CPU; the delay of one ends before the online.
     queue.write("queue", "1")?;
     queue.write("mod_delayed", "1 1")?;
     queue.until(3, "run", ITEMS)?;
@@ -513,13 +515,13 @@ fn offline_wait(vm: &Vm) -> Result<()> {
     queue.until(1, "run", 1 + ITEMS)?;
     queue.write("flush", "1")?;
     let counts = queue.counts(1)?;
-    assert!(counts.is_even() && counts.here == counts.run, "{counts:?}");
+    assert!(counts.adds_up() && counts.here == counts.run, "{counts:?}");
 
-    // The timer of a CPU that went starts anew.
+    // The timer of the CPU works after its online.
     queue.write("queue_delayed", "200 1")?;
     vm.cycle(1, 1)?;
     queue.until(1, "run", 1 + 2 * ITEMS)?;
-    queue.nothing_odd()?;
+    queue.no_misplaced_runs()?;
     vm.rmmod(MODULE)?;
 
     // A CPU that was offline at insmod.
@@ -532,7 +534,7 @@ fn offline_wait(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)
 }
 
-/// Items of a CPU that goes offline run elsewhere, in time, and so do those queued for it later.
+/// Items of a CPU that goes offline run on other CPUs, in time; so do those queued for it later.
 #[vm_test]
 fn offline_move(vm: &Vm) -> Result<()> {
     let [_, queue, _] = Queue::load(vm)?;
@@ -541,15 +543,15 @@ fn offline_move(vm: &Vm) -> Result<()> {
     queue.release()?;
     queue.until(1, "run", ITEMS)?;
     assert_eq!(queue.counts(1)?.here, 1);
-    // For a CPU that is down.
+    // Queued for an offline CPU.
     queue.write("queue", "1")?;
     queue.until(1, "run", 2 * ITEMS)?;
     vm.cpu(1).online()?;
     queue.write("flush", "1")?;
     queue.write("queue", "1")?;
     queue.until(1, "run", 3 * ITEMS)?;
-    assert!(queue.counts(1)?.here > 1, "CPU 1 takes none");
-    // Delayed ones take their time with them.
+    assert!(queue.counts(1)?.here > 1, "CPU 1 runs no items after its online");
+    // Delayed items keep their time when they move.
     queue.write("queue_delayed", &format!("{FAR} 3"))?;
     let mut ms = 200 * vm.built_with().slowness();
     loop {
@@ -563,7 +565,7 @@ fn offline_move(vm: &Vm) -> Result<()> {
         if here == counts.here {
             break;
         }
-        // Their time came before the CPU had gone.
+        // Their time was over before the CPU was offline.
         vm.cpu(2).online()?;
         vm.cpu(3).online()?;
         ms *= 2;
@@ -572,12 +574,12 @@ fn offline_move(vm: &Vm) -> Result<()> {
     vm.cpu(2).online()?;
     vm.cpu(3).online()?;
     let total = queue.total()?;
-    assert_eq!((total.is_even(), total.cancelled, total.refused), (true, ITEMS, 0));
-    queue.nothing_odd()?;
+    assert_eq!((total.adds_up(), total.cancelled, total.refused), (true, ITEMS, 0));
+    queue.no_misplaced_runs()?;
     vm.rmmod(MODULE)
 }
 
-/// Items of a CPU that goes offline are given back, and queueing one for it fails with ENODEV.
+/// Items of a CPU that goes offline are refused, and queueing one for it fails with ENODEV.
 #[vm_test]
 fn offline_refuse(vm: &Vm) -> Result<()> {
     let [_, _, queue] = Queue::load(vm)?;
@@ -593,25 +595,25 @@ fn offline_refuse(vm: &Vm) -> Result<()> {
         let input = if what == "queue" { "1" } else { "5 1" };
         assert_eq!(refused(queue.write(what, input))?, Errno::ENODEV, "{what}");
     }
-    // Without a wish there is always a CPU.
+    // An item for any CPU is never refused.
     queue.write("queue_here", "1")?;
     queue.write("flush", "1")?;
     assert_eq!(queue.counts(1)?.run, 1 + ITEMS);
     vm.cpu(1).online()?;
     vm.cpu(2).online()?;
     vm.wait_for(&queue.file("cpu1/queued"), Until::Is((2 * ITEMS).to_string()))?;
-    // It takes items from when its thread is up.
+    // The CPU accepts items as soon as its thread is up.
     while let Err(e) = queue.write("queue", "1") {
         assert_eq!(refused(Err::<(), _>(e))?, Errno::ENODEV);
     }
     queue.write("flush", "1")?;
-    assert!(queue.total()?.is_even());
+    assert!(queue.total()?.adds_up());
     assert!(queue.counts(1)?.here > 1);
-    queue.nothing_odd()?;
+    queue.no_misplaced_runs()?;
     vm.rmmod(MODULE)
 }
 
-/// rmmod runs queued items, delayed ones too, or gives them back if their CPU is offline.
+/// rmmod runs queued items, delayed ones too, or refuses them if their CPU is offline.
 #[vm_test]
 fn rmmod_drains(vm: &Vm) -> Result<()> {
     const ROUNDS: usize = 6;
@@ -637,7 +639,7 @@ fn rmmod_drains(vm: &Vm) -> Result<()> {
     for name in QUEUES {
         for (round, end) in ends(vm, name, ROUNDS)?.into_iter().enumerate() {
             assert!(end.queued >= 4 * ITEMS && end.cancelled == 0, "{name}: {end:?}");
-            // CPU 3 was offline, and its items had nowhere to run.
+            // CPU 3 was offline, so no CPU could run its items.
             let lost = if round % 2 == 1 && name != "move" { ITEMS } else { 0 };
             assert_eq!(end.refused, lost, "{name}: {end:?}");
         }
@@ -645,7 +647,7 @@ fn rmmod_drains(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What became of a queue's items when the module ended, each time: nothing is lost, and nothing was odd.
+/// Reads a queue's counters from the log of each unload; fails if an item was lost or misplaced.
 fn ends(vm: &Vm, name: &str, times: usize) -> Result<Vec<Counts>> {
     // "rust_percpu_workqueue: wait: 33 queued, 30 run, 1 cancelled, 2 refused, .."
     let lines = logged(vm, &format!("{MODULE}: {name}: "), times)?;
@@ -654,10 +656,10 @@ fn ends(vm: &Vm, name: &str, times: usize) -> Result<Vec<Counts>> {
         let numbers: Vec<u64> =
             line.split([' ', ',']).filter_map(|word| word.parse().ok()).collect();
         let [queued, run, cancelled, refused, dropped, overlaps, strays] = numbers[..] else {
-            bail!("in the log: {line}");
+            bail!("expected seven numbers: {line}");
         };
         let counts = Counts { queued, run, cancelled, refused, ..Counts::default() };
-        assert!(counts.is_even(), "{line}");
+        assert!(counts.adds_up(), "{line}");
         assert_eq!((dropped, overlaps, strays), (items, 0, 0), "{line}");
         Ok(counts)
     });
@@ -670,11 +672,11 @@ fn flush_beside_mod_delayed(vm: &Vm) -> Result<()> {
     let [queue, ..] = Queue::load(vm)?;
     vm.cpu(1).offline()?;
     queue.write("queue", "1")?;
-    // Nothing runs on this CPU that would wake flush.
+    // No item runs on this CPU that would wake flush.
     let flush = waiting(vm, queue.call("flush", "1"))?;
     queue.write("mod_delayed", &format!("{FAR} 1"))?;
     let flushed = flush.wait(DEFAULT_LIMIT);
-    // If it did not return, this wakes it.
+    // This wakes a flush that did not return.
     vm.cpu(1).online()?;
     ensure!(flushed.is_ok(), "flush waits for items that were modified: {flushed:?}");
     queue.write("cancel", "1")?;
@@ -725,7 +727,7 @@ fn storm_with(vm: &Vm, params: &str) -> Result<()> {
     vm.insmod(MODULE, params)?;
     let limit_ms = limit_ms(vm);
     let queues = QUEUES.map(|name| Queue { vm, name });
-    // Once, unless the host is busy with other things.
+    // One round suffices, unless the host is busy.
     while !had(&queues, 500, 50)? {
         let random = queues.iter().chain(&queues).map(|queue| {
             let calls = vec![queue.call("random", "50")];
@@ -762,7 +764,7 @@ fn churn(vm: &Vm, queues: [Queue; 3]) -> Result<()> {
             queue.call("hold_us", "0"),
             queue.call("hold_us", "100"),
         ];
-        // These wait; where items wait for their CPU, that is until that is back.
+        // These calls wait, in the queue `wait` until an offline CPU is online again.
         let waits = vec![
             queue.call("cancel_sync", "1-3"),
             queue.call("flush_work", "all"),
@@ -775,7 +777,8 @@ fn churn(vm: &Vm, queues: [Queue; 3]) -> Result<()> {
     beside_hotplug(vm, churns)
 }
 
-/// Whether each queue has run and cancelled more items than this, and has refused some if it does that.
+/// Whether each queue has run and cancelled more items than this, and the queue `refuse` has
+/// refused some.
 fn had(queues: &[Queue; 3], run: u64, cancelled: u64) -> Result<bool> {
     for queue in queues {
         let total = queue.total()?;
@@ -792,7 +795,7 @@ fn had(queues: &[Queue; 3], run: u64, cancelled: u64) -> Result<bool> {
 #[vm_test]
 fn torture(vm: &Vm) -> Result<()> {
     let queues = Queue::load(vm)?;
-    // Once, unless the host is busy with other things.
+    // One round suffices, unless the host is busy.
     while !had(&queues, 1000, 10)? {
         churn(vm, queues)?;
     }
@@ -802,11 +805,11 @@ fn torture(vm: &Vm) -> Result<()> {
         queue.write("flush", "1")?;
         queue.write("cancel_sync", "all")?;
         let total = queue.total()?;
-        assert!(total.is_even(), "{}: {total:?}", queue.name);
+        assert!(total.adds_up(), "{}: {total:?}", queue.name);
         assert!(total.refused == 0 || queue.name == "refuse", "{}: {total:?}", queue.name);
         assert_eq!(total.here, total.run);
-        queue.nothing_odd()?;
-        // It still works, on each CPU.
+        queue.no_misplaced_runs()?;
+        // The queue still works, on each CPU.
         for cpu in vm.cpus("online")? {
             let here = queue.counts(cpu)?.here;
             while let Err(e) = queue.write("queue", &cpu.to_string()) {

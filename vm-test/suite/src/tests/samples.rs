@@ -36,11 +36,11 @@ impl<'a> Sample<'a> {
         Sample { vm, module }
     }
 
-    /// Unloads it, with what CPUs are online; no thread of it is left.
+    /// Unloads it; checks that no thread of it is left.
     pub fn unload(self) -> Result<()> {
         self.vm.rmmod(self.module)?;
         let left = self.vm.tasks(|name| name.starts_with("rust_"))?;
-        ensure!(left.is_empty(), "threads are left: {left:?}");
+        ensure!(left.is_empty(), "threads still exist after rmmod: {left:?}");
         Ok(())
     }
 
@@ -56,7 +56,7 @@ impl<'a> Sample<'a> {
         self.vm.write(&self.path(file), text.to_string())
     }
 
-    /// The same, to be made by a task.
+    /// The same write as a call, for a task.
     pub fn writing(&self, file: &str, text: impl ToString) -> Call {
         write(&self.path(file), text.to_string())
     }
@@ -75,17 +75,17 @@ impl<'a> Sample<'a> {
         Ok(numbers)
     }
 
-    /// Waits until the file reads so.
+    /// Waits until the file reads as `text`.
     pub fn until(&self, file: &str, text: impl ToString) -> Result<()> {
         self.vm.wait_for(&self.path(file), Until::Is(text.to_string()))
     }
 
-    /// Waits until the file's number has grown to this.
+    /// Waits until the file's number is at least this.
     pub fn at_least(&self, file: &str, number: u64) -> Result<()> {
         self.vm.wait_for(&self.path(file), Until::AtLeast(number))
     }
 
-    /// Nothing is lost: all that is counted in `from` comes to be counted in `to`, and no more.
+    /// Checks that nothing is lost or doubled: waits until the count `to` is that of `from`.
     pub fn all_arrives(&self, from: &str, to: &str) -> Result<()> {
         let from = self.number(from)?;
         self.at_least(to, from)?;
@@ -93,21 +93,21 @@ impl<'a> Sample<'a> {
         Ok(())
     }
 
-    /// Takes all CPUs that can be offline at a time offline, one after the other, and brings them
-    /// back online; `seen` looks at it in between, with none but CPU 0 online.
-    pub fn round(&self, seen: impl FnOnce(&[u32]) -> Result<()>) -> Result<()> {
+    /// Takes all removable CPUs offline, one after the other, and brings them back online. In
+    /// between, `check` gets these CPUs, while only CPU 0 is online.
+    pub fn round(&self, check: impl FnOnce(&[u32]) -> Result<()>) -> Result<()> {
         let cpus = self.vm.removable()?;
         for cpu in &cpus {
             self.vm.cpu(*cpu).offline()?;
         }
-        seen(&cpus)?;
+        check(&cpus)?;
         for cpu in cpus {
             self.vm.cpu(cpu).online()?;
         }
         Ok(())
     }
 
-    /// Each input to a file fails with the error, and changes none of `readable`.
+    /// Checks that each input to a file fails with its error, and changes none of `readable`.
     pub fn refuses(&self, inputs: &[(&str, &str, Errno)], readable: &[&str]) -> Result<()> {
         let all = || readable.iter().map(|file| self.read(file)).collect::<Result<Vec<_>>>();
         let before = all()?;
@@ -119,15 +119,15 @@ impl<'a> Sample<'a> {
     }
 }
 
-/// How a task competes for its CPU.
+/// A task's scheduling class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Class {
-    /// The priority as a FIFO task; 0: it is a normal one.
+    /// The priority of a FIFO task; 0 for a normal one.
     pub fifo: u32,
     pub nice: i32,
 }
 
-/// The class of the thread of this name, which is there or comes to be, and is set up or will be.
+/// Returns the class of the thread of this name.
 pub fn class(vm: &Vm, comm: &str) -> Result<Class> {
     let pids = vm.tasks(|other| other == comm)?;
     let [pid] = pids[..] else { bail!("{} threads are called {comm}", pids.len()) };
@@ -145,11 +145,11 @@ fn parse(stat: &str) -> Option<Class> {
         1 => field(40)?.try_into().ok()?,
         _ => return None,
     };
-    // FIFO tasks keep a nice value that means nothing.
+    // FIFO tasks keep a nice value without a meaning.
     Some(Class { fifo, nice: if fifo == 0 { field(19)? } else { 0 } })
 }
 
-/// The lines of the test's kernel log that begin with this; waits for so many.
+/// Waits until this number of lines of the test's kernel log begin with `beginning`; returns them.
 pub fn logged(vm: &Vm, beginning: &str, times: usize) -> Result<Vec<String>> {
     let start = clock::now();
     let limit = vm.limit(DEFAULT_LIMIT);
@@ -162,7 +162,10 @@ pub fn logged(vm: &Vm, beginning: &str, times: usize) -> Result<Vec<String>> {
             return Ok(lines);
         }
         if lines.len() > times || clock::now() - start > limit {
-            bail!("the log has {} lines, not {times}, that begin \"{beginning}\"", lines.len());
+            bail!(
+                "the log has {} lines that begin with \"{beginning}\", expected {times}",
+                lines.len()
+            );
         }
     }
 }
@@ -176,8 +179,8 @@ mod tests {
 
     #[test]
     fn every_sample_is_listed() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples");
-        for entry in std::fs::read_dir(folder).unwrap() {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../samples");
+        for entry in std::fs::read_dir(directory).unwrap() {
             let file = entry.unwrap().file_name().into_string().unwrap();
             let Some(name) = file.strip_suffix(".rs") else { continue };
             assert!(SAMPLES.contains(&name), "SAMPLES lacks {name}");

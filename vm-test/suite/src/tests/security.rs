@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who may do what, and what a hostile one can do to the kernel: nothing.
+//! Permissions, and input of a hostile user.
 
 use super::samples;
 use anyhow::{Context, Result, bail, ensure};
 use cli::note;
-use demo_module::{Demo, FOLDER, MODULE, WAKE};
+use demo_module::{DIRECTORY, Demo, MODULE, WAKE};
 use host::errors::refused;
 use host::guest::DEFAULT_LIMIT;
 use host::guest::calls::{insmod, module_path, offline, read, rmmod, write};
@@ -30,38 +30,39 @@ fn a_hundred_thousand_inputs(vm: &Vm) -> Result<()> {
 
 const USER: u32 = 1000;
 
-/// All modules that one may load and leave to their users.
+/// All modules that are meant for users.
 fn modules() -> impl DoubleEndedIterator<Item = &'static str> {
     [MODULE, "rust_percpu_workqueue"].into_iter().chain(samples::SAMPLES.iter().copied())
 }
 
-/// Paths below the folders of all our modules.
+/// Paths of files in the directories of all our modules.
 fn files(vm: &Vm, that: &[&str]) -> Result<Vec<String>> {
     const DEBUGFS: &str = "/sys/kernel/debug";
-    let mut folders = vm.list(DEBUGFS)?;
-    folders.retain(|name| name.starts_with("rust_"));
-    let folders: Vec<String> = folders.iter().map(|name| format!("{DEBUGFS}/{name}")).collect();
+    let mut directories = vm.list(DEBUGFS)?;
+    directories.retain(|name| name.starts_with("rust_"));
+    let directories: Vec<String> =
+        directories.iter().map(|name| format!("{DEBUGFS}/{name}")).collect();
     let mut command = vec!["/bin/busybox", "find"];
-    command.extend(folders.iter().map(String::as_str));
+    command.extend(directories.iter().map(String::as_str));
     command.extend(["-type", "f"].iter().chain(that));
     Ok(vm.run(&command)?.lines().map(String::from).collect())
 }
 
-/// What each of the calls gave, when that user made them.
+/// The answer to each of the calls, made by this user.
 fn answers(vm: &Vm, uid: u32, calls: Vec<Call>) -> Result<Vec<Result<(), Errno>>> {
     let call = Call::As { uid, call: Box::new(Call::Batch { calls }) };
     let Value::Batch(answers) = vm.spawn(call)?.answer(DEFAULT_LIMIT)? else { bail!("no batch") };
     Ok(answers.into_iter().map(|a| a.map(drop).map_err(Errno::from_raw)).collect())
 }
 
-/// A user who is not root can read and write no file, take no CPU offline, kill no thread, load and
-/// unload no module.
+/// A user other than root cannot read or write files, take CPUs offline, kill threads, load or
+/// unload modules.
 #[vm_test]
 fn nothing_for_users(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let before = demo.all_counts()?;
     let pid = demo.pid(0)?;
-    // The folder of debugfs itself keeps users out. Our files do not rely on that.
+    // debugfs keeps users out of its root directory by itself. Our files must not rely on that.
     for mode in ["755", "700"] {
         let remount = format!("remount,mode={mode}");
         vm.run(&["/bin/busybox", "mount", "-o", &remount, "/sys/kernel/debug"])?;
@@ -85,7 +86,7 @@ fn nothing_for_users(vm: &Vm) -> Result<()> {
         }
     }
     assert_eq!(demo.all_counts()?, before);
-    // As root, the same does something.
+    // The same call works as root.
     assert_eq!(answers(vm, 0, vec![write(WAKE, "0")])?, [Ok(())]);
     demo.unload()
 }
@@ -97,7 +98,7 @@ fn no_pointers(vm: &Vm) -> Result<()> {
     vm.write(WAKE, "all")?;
     let cpu = *vm.removable()?.last().unwrap();
     vm.cycle(cpu, 1)?;
-    // Streams have no end, and what cannot be read has nothing to tell.
+    // Streams have no end, and write-only files show nothing.
     let paths = files(vm, &["-perm", "-400", "!", "-name", "events*"])?;
     for path in &paths {
         ensure!(!has_pointer(&vm.read(path)?), "{path}: {}", vm.read(path)?);
@@ -127,7 +128,7 @@ fn unload_all(vm: &Vm) -> Result<()> {
     modules().rev().try_for_each(|module| vm.rmmod(module))
 }
 
-/// What the files know.
+/// Words that the files accept, and similar ones.
 const WORDS: &[&str] = &[
     "0",
     "1",
@@ -198,19 +199,19 @@ fn assert_locked_down(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Under lockdown, no unsigned module can be loaded.
+/// Under lockdown, insmod of an unsigned module fails.
 #[vm_test(needs = &[LOCKDOWN], machine = Config::smp(2).word("lockdown=integrity"), long)]
 fn lockdown_wants_signatures(vm: &Vm) -> Result<()> {
     assert_locked_down(vm)?;
-    // The debug kernel's are signed.
+    // The debug kernel's modules are signed.
     let unsigned = "tail -c 28 $0 | grep -q appended && head -c -28 $0 || cat $0";
     assert_eq!(load_spoilt(vm, unsigned)?, Errno::EPERM);
-    assert!(demo_module::pids(vm)?.is_empty() && !vm.exists(FOLDER)?);
+    assert!(demo_module::pids(vm)?.is_empty() && !vm.exists(DIRECTORY)?);
     Ok(())
 }
 
-/// Under lockdown, a signed module is loaded; its files can be read, and no writable one can be
-/// opened.
+/// Under lockdown, a signed module is loaded; its files can be read, and the open of a writable
+/// file fails.
 #[vm_test(
     needs = &[MODULE_SIG, KASAN, LOCKDOWN],
     machine = Config::smp(2).word("lockdown=integrity"),
@@ -225,13 +226,13 @@ fn lockdown_lets_watch(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// Where signatures are enforced, signed modules work; no unsigned or changed one can be loaded.
+/// With enforced signatures, signed modules work; insmod of an unsigned or changed module fails.
 #[vm_test(needs = &[MODULE_SIG, KASAN], machine = Config::smp(2).word("module.sig_enforce=1"))]
 fn signed_modules_only(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     demo.wake("0")?;
     demo.unload()?;
-    // What makes a signature one are the last bytes of the file.
+    // The last bytes of the file mark a signature.
     for spoil in ["head -c -28 $0", "tr Q q <$0"] {
         assert_eq!(load_spoilt(vm, spoil)?, Errno::EKEYREJECTED, "{spoil}");
     }
@@ -239,7 +240,7 @@ fn signed_modules_only(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// What the demo is refused with, after this shell command made something else of it.
+/// Returns the errno of insmod for a demo that this shell command has changed.
 fn load_spoilt(vm: &Vm, spoil: &str) -> Result<Errno> {
     const SPOILT: &str = "/tmp/spoilt.ko";
     let script = format!("{{ {spoil}; }} >{SPOILT}");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The modules of vm-test/modules that tests load to do what no module should, and what several
-//! tests wait for.
+//! The test modules of vm-test/modules, and waits that several tests use.
 
 use super::samples::logged;
 use anyhow::{Result, bail, ensure};
@@ -9,12 +8,12 @@ use host::guest::DEFAULT_LIMIT;
 use host::{Vm, clock};
 use std::time::Duration;
 
-/// A module, and how to recognize what it made.
+/// A module, and the names of its threads, hotplug states and files.
 pub struct TestModule {
     pub name: &'static str,
-    /// The names of its threads begin with this.
+    /// The beginning of its threads' names.
     threads: &'static str,
-    /// The names of its hotplug states contain this.
+    /// A part of its hotplug states' names.
     states: &'static str,
 }
 
@@ -29,7 +28,7 @@ impl TestModule {
         vm.insmod(self.name, "")
     }
 
-    /// Unloads the module; nothing of it is left.
+    /// Unloads the module; checks that no thread, state or file of it is left.
     pub fn unload(&self, vm: &Vm) -> Result<()> {
         vm.rmmod(self.name)?;
         self.nothing_left(vm)
@@ -51,7 +50,7 @@ impl TestModule {
         format!("/sys/kernel/debug/{}{suffix}", self.name)
     }
 
-    /// Waits for this many lines of the module's that begin with `text`.
+    /// Waits for this many log lines of the module that begin with `text`.
     pub fn logged(&self, vm: &Vm, text: &str, times: usize) -> Result<()> {
         logged(vm, &format!("{}: {text}", self.name), times).map(drop)
     }
@@ -60,7 +59,7 @@ impl TestModule {
 pub mod holes {
     use super::*;
 
-    /// Loads the module; its docs have the modes.
+    /// Loads the module in a mode; the module's docs list them.
     pub fn load(vm: &Vm, mode: u32) -> Result<()> {
         vm.insmod(HOLES.name, &format!("mode={mode}"))
     }
@@ -93,7 +92,7 @@ pub mod misuse {
     }
 }
 
-/// Looks again and again until there is something; `what` names what was expected.
+/// Repeats `look` until it finds something; `what` names that in the error.
 pub fn eventually<T>(
     vm: &Vm,
     what: &str,
@@ -105,7 +104,7 @@ pub fn eventually<T>(
             return Ok(found);
         }
         if clock::now() - start > limit {
-            bail!("timed out: {what}");
+            bail!("timed out after {:.1} s: {what}", limit.as_secs_f64());
         }
     }
 }

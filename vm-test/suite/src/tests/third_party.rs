@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Other people's tests, unmodified, while our modules are loaded and busy. Their verdict counts,
-//! and ours: no splat, and the books of our threads balance.
+//! Third-party tests, unmodified, while our modules are loaded and busy. Their verdict counts, and
+//! ours: no splat, and all counters of our threads add up.
 //!
-//! The kernel's source has most of them. `stress-ng --cpu-online`, from Debian, is a load, no
-//! judge: that CPUs are back it does not look. LTP comes with neither: whoever has it names it
-//! (`LTP=`).
+//! The kernel's source has most of them. `stress-ng --cpu-online`, from Debian, is only a load: it
+//! does not check that CPUs are online again. LTP is in neither: name its directory with `LTP=`.
 
 use super::samples;
 use anyhow::{Context, Result, bail, ensure};
@@ -40,8 +39,8 @@ fn locktorture_percpu_rwsem(vm: &Vm) -> Result<()> {
 fn rcutorture(vm: &Vm) -> Result<()> {
     vm.expect_warning("-test grace-period state: ");
     vm.expect_warning("mem_dump_obj(");
-    // Its statistics call a writer stuck that has not moved since the last ones. It rests for 5 s
-    // at a time (`stutter`): they are to come less often than that, as they do by themselves.
+    // Its statistics report a writer as stuck if it made no progress since the last ones. It rests
+    // for 5 s at a time (`stutter`). The statistics keep their default interval, which is longer.
     torture(vm, "rcutorture", "onoff_interval=20 n_barrier_cbs=2 fwd_progress=0")
 }
 
@@ -64,18 +63,19 @@ fn ltp_cpuhotplug04(vm: &Vm) -> Result<()> {
     ltp(vm, "cpuhotplug04.sh -l 1")
 }
 
-/// For how long, on a kernel as fast as the stock one.
+/// Limit of a torture module, on a kernel as fast as the stock one.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Of a torture module, with its CPU hotplug.
+/// Number of times that a torture module takes a CPU offline.
 const OFFLINES: u64 = 20;
 
-/// Our modules, which have a thread on every CPU.
+/// Our modules with a thread on every CPU.
 fn busy_modules() -> impl Iterator<Item = &'static str> {
     samples::SAMPLES.iter().copied().chain(["rust_percpu_workqueue"])
 }
 
-/// Times the kernel's slowness: other people's tasks are to get something done beside them.
+/// Period of the timers, to be multiplied by the kernel's slowness: third-party tasks must make
+/// progress, too.
 const PERIOD_US: u64 = 1000;
 
 fn busy(vm: &Vm) -> Result<Demo<'_>> {
@@ -85,7 +85,8 @@ fn busy(vm: &Vm) -> Result<Demo<'_>> {
     Ok(demo)
 }
 
-/// What went off came on again, and each thread has parked and unparked as often, and works.
+/// Checks that all CPUs are online again, and that each thread has parked as often as unparked, and
+/// works.
 fn done(vm: &Vm, demo: Demo<'_>) -> Result<()> {
     demo.stop_timers()?;
     demo.wake("0")?;
@@ -93,14 +94,14 @@ fn done(vm: &Vm, demo: Demo<'_>) -> Result<()> {
     let counts = demo.all_counts()?;
     let parks: u64 = counts.values().map(|c| c.park).sum();
     let runs: u64 = counts.values().map(|c| c.run).sum();
-    note!("vm-test: meanwhile {parks} parks, {runs} runs");
-    ensure!(parks >= 2 && runs > 0, "our threads saw nothing of it");
+    note!("vm-test: {parks} parks, {runs} runs of our threads during the test");
+    ensure!(parks >= 2 && runs > 0, "our threads: {parks} parks (expected 2 or more), {runs} runs");
     ensure!(counts.values().all(|c| c.park == c.unpark), "{counts:?}");
     demo.unload()?;
     busy_modules().try_for_each(|module| vm.rmmod(module))
 }
 
-/// A script of bash, which may need whatever busybox has.
+/// Runs a bash script, with all applets of busybox in the path.
 fn script(vm: &Vm, command: &str) -> Result<()> {
     vm.run(&["/bin/busybox", "--install", "-s", "/bin"])?;
     passes(vm, &format!("/bin/env PATH=/ltp:/bin:/sbin /bin/bash {command}"))
@@ -125,25 +126,25 @@ fn ltp(vm: &Vm, command: &str) -> Result<()> {
 
 /// The threads follow the CPUs during stress-ng --cpu-online.
 ///
-/// Two tasks, each of which toggles whatever CPU it likes.
+/// Two tasks toggle CPUs at random.
 #[vm_test(third_party = "bin/stress-ng")]
 fn stress_ng(vm: &Vm) -> Result<()> {
-    // It binds its tasks to CPUs that then go offline.
+    // stress-ng binds its tasks to CPUs that then go offline.
     vm.expect_warning("no longer affine to cpu");
     let demo = busy(vm)?;
     passes(vm, "/bin/stress-ng --pathological --cpu-online 2 --cpu-online-ops 100 --timeout 100")?;
     done(vm, demo)
 }
 
-/// Runs a program that neither fails nor has anything to skip, and shows what it says.
+/// Runs a program that must neither fail nor skip a test, and shows its output.
 fn passes(vm: &Vm, command: &str) -> Result<()> {
     let argv = command.split_whitespace().map(String::from).collect();
     let limit_ms = vm.limit(LIMIT).as_millis() as u64;
     let Value::Program { status, output } = vm.call(Call::Run { argv, limit_ms })? else {
-        bail!("it did not run")
+        bail!("'{command}' did not run")
     };
     let output = String::from_utf8_lossy(&output);
-    ensure!(status == Exit::Code(0), "{status:?}:\n{output}");
+    ensure!(status == Exit::Code(0), "'{command}' ended with {status:?}:\n{output}");
     note!("vm-test: {}", output.trim_end().replace('\n', "\nvm-test: "));
     Ok(())
 }
@@ -153,7 +154,7 @@ fn locktorture(vm: &Vm, lock: &str) -> Result<()> {
     torture(vm, "locktorture", &format!("onoff_interval=1 stat_interval=2 torture_type={lock}"))
 }
 
-/// The unit of `onoff_interval` is the jiffy, but with locktorture the second.
+/// Runs a torture module. The unit of `onoff_interval` is the jiffy, with locktorture the second.
 fn torture(vm: &Vm, module: &str, parameters: &str) -> Result<()> {
     vm.expect_warning("torture");
     let demo = busy(vm)?;
@@ -177,7 +178,7 @@ fn torture(vm: &Vm, module: &str, parameters: &str) -> Result<()> {
     vm.kmsg()?;
     let records = vm.records();
     let verdict = records.iter().rfind(|record| record.text.contains("--- End of test"));
-    let verdict = &verdict.context("no verdict in the log")?.text;
+    let verdict = &verdict.context("the log lacks \"--- End of test\"")?.text;
     ensure!(verdict.contains("End of test: SUCCESS"), "{verdict}");
     drop(records);
     note!("vm-test: {module}: SUCCESS");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting for CPU hotplug in a callback, which is refused.
+//! Callbacks that would wait for CPU hotplug are refused.
 
 use crate::tests::test_modules::{HOLES, MISUSE, holes, misuse};
 use anyhow::Result;

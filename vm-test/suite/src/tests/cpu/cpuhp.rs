@@ -11,8 +11,8 @@ use host::verdict::Leaves;
 use nix::errno::Errno;
 use suite_macros::vm_test;
 
-/// A startup that fails during the rollback of an offline leaves the CPU half-way, with a warning,
-/// as in C.
+/// A startup that fails during the rollback of an offline leaves the CPU between two states, with a
+/// warning, as in C.
 #[vm_test(leaves = Leaves::Used, long)]
 fn startup_fails_in_a_rollback(vm: &Vm) -> Result<()> {
     vm.expect_splat("WARNING");
@@ -36,8 +36,8 @@ fn startup_fails_in_a_rollback(vm: &Vm) -> Result<()> {
     HOLES.unload(vm)
 }
 
-/// A state whose startup fails on a CPU is rolled back; callbacks run for CPUs that are online only
-/// if asked for.
+/// A state whose startup fails on a CPU is rolled back; at registration, callbacks run for online
+/// CPUs only on request.
 #[vm_test]
 fn states_that_fail(vm: &Vm) -> Result<()> {
     misuse::checks(vm, &["cpuhp_counts", "cpuhp_no_invoke", "cpuhp_failing_startup", "cpuhp_twice"])

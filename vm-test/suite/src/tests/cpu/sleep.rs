@@ -25,7 +25,7 @@ fn with_forced_threads(vm: &Vm) -> Result<()> {
     }
     misuse::check(vm, "end")?;
 
-    // With PREEMPT_RT the agent's own timers are no better off on that CPU.
+    // With PREEMPT_RT the agent's own timers would stop on that CPU, too.
     vm.set_affinity(0, &[0])?;
     misuse::check(vm, "fsleep")?;
     let offline = vm.spawn(offline(1))?;

@@ -39,7 +39,7 @@ fn tree_dropped_beside_read(vm: &Vm) -> Result<()> {
     vm.wait_for(&format!("/proc/{}/stat", reader.pid), Until::Contains(") S ".into()))?;
     let dropped = drop_tree(vm);
     let stack = vm.read(&format!("/proc/{}/stack", reader.pid)).unwrap_or_default();
-    dropped.with_context(|| format!("the tree is not dropped beside a reader in\n{stack}"))?;
+    dropped.with_context(|| format!("drop of the tree with a reader that waits in\n{stack}"))?;
     assert_eq!(refused(reader.answer(DEFAULT_LIMIT))?, Errno::EIO);
     HOLES.unload(vm)
 }
@@ -48,7 +48,7 @@ fn tree_dropped_beside_read(vm: &Vm) -> Result<()> {
 #[vm_test(long)]
 fn tree_dropped_beside_two_reads(vm: &Vm) -> Result<()> {
     holes::load(vm, 6)?;
-    // Of one open file: one waits for a record, the other for its turn.
+    // One open file: one read waits for a record, the other for the first read.
     let script = format!(
         "exec 3<{}
         busybox dd bs=1 count=1 <&3 & busybox dd bs=1 count=1 <&3; status=$?
@@ -69,8 +69,8 @@ fn tree_dropped_beside_two_reads(vm: &Vm) -> Result<()> {
 #[vm_test(long)]
 fn poll_beside_read(vm: &Vm) -> Result<()> {
     holes::load(vm, 6)?;
-    // Both with the same open file; each ends with the first record that it gets. The reader's end
-    // is kept from the shell: that signal would end its poll.
+    // Both use the same open file; each ends with the first record that it gets. The shell does not
+    // get the reader's SIGCHLD, which would end its poll.
     let script = format!(
         "exec 3<{}
         {{ busybox dd bs=1 count=1; while [ -e /tmp/poll ]; do busybox usleep 1000; done; }} <&3 3<&- >/dev/null 2>&1 &
@@ -87,11 +87,12 @@ fn poll_beside_read(vm: &Vm) -> Result<()> {
     vm.write(&control("hold"), "1")?;
     vm.write(&control("push"), "2")?;
     vm.wait_for(&control("held"), Until::Is("1".into()))?;
-    // The poller was woken, too, and sleeps again: in poll or, as it should, in a read of its own.
+    // The poller was woken, too, and sleeps again: in poll or, as expected, in its own read.
     eventually(vm, "the poller is woken", || Ok((switches(vm, poller)? != before).then_some(())))?;
     vm.write(&control("hold"), "0")?;
     let end = ended(tasks);
-    let end = end.with_context(|| format!("{poller} polls though {reader} left a record"))?;
+    let end =
+        end.with_context(|| format!("process {poller} still polls; {reader} has left a record"))?;
     assert_eq!(end.0, Exit::Code(0));
     vm.set_affinity(0, &vm.cpus("possible")?)?;
     HOLES.unload(vm)
@@ -123,7 +124,7 @@ fn drop_tree(vm: &Vm) -> Result<()> {
     vm.spawn(write(&control("drop"), "1"))?.answer(DEFAULT_LIMIT).map(drop)
 }
 
-/// How the program ended, and what it printed.
+/// The program's end and output.
 fn ended(program: Task<'_>) -> Result<(Exit, String)> {
     match program.answer(DEFAULT_LIMIT)? {
         Value::Program { status, output } => Ok((status, String::from_utf8(output)?)),
@@ -141,18 +142,18 @@ fn shell<'a>(vm: &'a Vm, script: &str) -> Result<Task<'a>> {
     task
 }
 
-/// The process of this applet of busybox, when a function of its stack has this in its name.
+/// Waits until a process of this busybox applet has such a function on its stack; returns it.
 fn inside(vm: &Vm, program: &str, function: &str) -> Result<i32> {
     let [pid] = all_inside(vm, program, function)?;
     Ok(pid)
 }
 
-/// The same for several processes.
+/// Like [`inside`], for several processes.
 fn all_inside<const COUNT: usize>(vm: &Vm, program: &str, function: &str) -> Result<[i32; COUNT]> {
     eventually(vm, &format!("{COUNT} {program} in {function}"), || {
         let mut found = Vec::new();
         for pid in vm.tasks(|name| !name.contains('/'))? {
-            // It may have ended since.
+            // A process may have exited since.
             let file = |name: &str| vm.read(&format!("/proc/{pid}/{name}")).unwrap_or_default();
             let applet = |line: String| line.split('\0').nth(1) == Some(program);
             if applet(file("cmdline")) && file("stack").contains(function) {

@@ -13,8 +13,8 @@ use nix::sys::signal::Signal;
 use suite_macros::vm_test;
 use wire::{Access, Exit, TaskEnd};
 
-/// No file can be opened before init has succeeded: none is open when a failing init frees the
-/// module.
+/// No file can be opened before init has succeeded, so that none is open when a failing init frees
+/// the module.
 #[vm_test(long)]
 fn opened_during_init(vm: &Vm) -> Result<()> {
     let loading = vm.spawn(insmod(HOLES.name, "mode=5"))?;

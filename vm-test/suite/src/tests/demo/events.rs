@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use cli::note;
 use demo_format::events::{self, Events};
 use demo_format::format;
-use demo_module::{Counts, Demo, EVENTS_BINARY, FOLDER, MODULE, PERIOD, WAKE, file};
+use demo_module::{Counts, DIRECTORY, Demo, EVENTS_BINARY, MODULE, PERIOD, WAKE, file};
 use host::errors::refused;
 use host::guest::calls::{offline, online, write};
 use host::guest::{DEFAULT_LIMIT, MAX_READ, Task, text};
@@ -30,11 +30,11 @@ struct Event {
     cpu: u32,
     number: u64,
     name: String,
-    /// How many, if the event says that events were lost.
+    /// Number of lost events, if the event reports that.
     lost: u64,
 }
 
-/// Reads what there is now.
+/// Reads all present events.
 fn drain(vm: &Vm) -> Result<Vec<Event>> {
     let handle = vm.open(EVENTS, Access::Read)?;
     parse(&handle.read()?)
@@ -67,7 +67,7 @@ fn by_cpu(events: &[Event]) -> Result<BTreeMap<u32, Vec<String>>> {
     let mut names: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for event in events {
         let next = next.entry(event.cpu).or_insert(0);
-        ensure!(event.number == *next, "{event:?} comes where {next} is due");
+        ensure!(event.number == *next, "expected number {next}, got {event:?}");
         *next += event.lost.max(1);
         names.entry(event.cpu).or_default().push(event.name.clone());
     }
@@ -98,8 +98,8 @@ fn tell_the_life_of_each_thread(vm: &Vm) -> Result<()> {
 
 /// Both files hold the same events, in the documented layouts.
 ///
-/// Decodes the documented layout by itself, apart from `demo/format.rs` on purpose: records that
-/// are written and read by the same faulty code would agree.
+/// Decodes the documented layout without `demo/format.rs` on purpose: records that are written and
+/// read by the same faulty code would agree.
 #[vm_test]
 fn binary_is_the_same_as_text(vm: &Vm) -> Result<()> {
     const KINDS: [&str; 9] = [
@@ -140,7 +140,7 @@ fn binary_is_the_same_as_text(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// The answer to the last call of a process that makes several.
+/// Takes the answer to the last call of a process that makes several.
 fn last_answer(process: Task<'_>) -> Result<Answer> {
     match process.answer(DEFAULT_LIMIT)? {
         Value::Batch(answers) => answers.into_iter().last().context("no calls"),
@@ -148,7 +148,7 @@ fn last_answer(process: Task<'_>) -> Result<Answer> {
     }
 }
 
-/// A process that has read what there is, and sleeps in its second read(2) of the file.
+/// Starts a process that reads all present events, and sleeps in its second read(2) of the file.
 fn sleeping_reader(vm: &Vm) -> Result<Task<'_>> {
     let read = || Call::ReadHandle { handle: FIRST_HANDLE, max: 1 << 20 };
     let open = Call::Open { path: EVENTS.into(), access: Access::Read };
@@ -187,7 +187,7 @@ fn a_read_ends(vm: &Vm) -> Result<()> {
         cpus.iter().map(|_| vm.spawn(writer.clone())).collect::<Result<Vec<Task<'_>>>>()?;
     demo.wait_for(cpus.iter().map(|cpu| (*cpu, "wake", RING as u64)))?;
 
-    // The reader is slower than the writers: it gets the least of its CPU.
+    // The lowest priority makes the reader slower than the writers.
     let yields = ["sh", "-c", "/bin/busybox renice 19 -p $PPID"].map(String::from);
     let argv = [&[BUSYBOX.to_string()], &yields[..]].concat();
     let yields = Call::Run { argv, limit_ms: vm.ms(DEFAULT_LIMIT) };
@@ -197,7 +197,7 @@ fn a_read_ends(vm: &Vm) -> Result<()> {
     let reader = vm.spawn(Call::Batch { calls })?;
     let Ok(Value::Bytes(bytes)) = last_answer(reader)? else { bail!("the read failed") };
     let records = bytes.len() / 24;
-    // All that the rings hold, and for each a record of the events that it does not.
+    // All events in the rings, and for each ring a record of its lost events.
     ensure!(records <= cpus.len() * (RING + 1), "one read returned {records} records");
 
     let reader = vm.spawn(Call::Batch { calls: vec![yields, open, forever(read)] })?;
@@ -219,7 +219,7 @@ fn a_signal_ends_a_read(vm: &Vm) -> Result<()> {
     demo.wait_for(cpus.iter().map(|cpu| (*cpu, "run", RING as u64)))?;
     demo.stop_timers()?;
 
-    // Searches for a delay with which the signal comes neither before nor after the read.
+    // Searches for a delay after which the signal arrives during the read.
     let mut delay_us = 20_000;
     for _ in 0..TRIES {
         let recorded = demo.counts(0)?.total();
@@ -239,7 +239,7 @@ fn a_signal_ends_a_read(vm: &Vm) -> Result<()> {
             return demo.unload();
         }
     }
-    bail!("none of {TRIES} reads was ended by the signal")
+    bail!("the signal ended none of {TRIES} reads")
 }
 
 /// A read whose buffer faults returns what was copied, and the next read returns the rest.
@@ -261,9 +261,9 @@ fn a_fault_loses_nothing(vm: &Vm) -> Result<()> {
         assert!(!first.is_empty() && first.len() <= 100 && is_whole(&first), "{path}: {first:?}");
         assert_eq!([first, file.read_bytes()?].concat(), all, "{path}");
     }
-    // The other files have no records: what arrives is counted in bytes.
+    // The other files have no records: a read returns any number of bytes.
     let files = vm.list(&file(0, ""))?.into_iter().map(|name| file(0, &name));
-    for path in files.chain(["summary", "period_us"].map(|name| format!("{FOLDER}/{name}"))) {
+    for path in files.chain(["summary", "period_us"].map(|name| format!("{DIRECTORY}/{name}"))) {
         let all = vm.open(&path, Access::Read)?.read_bytes()?;
         let file = vm.open(&path, Access::Read)?;
         assert_eq!(refused(file.read_faulting(0))?, EFAULT, "{path}");
@@ -317,7 +317,7 @@ fn summary_stays_aligned(vm: &Vm) -> Result<()> {
     let cpu = *vm.hotpluggable()?.last().unwrap();
     vm.cpu(cpu).offline()?;
     demo.wake("all")?;
-    // What a KUnit suite of the demo checks, too, with wider numbers than a run has.
+    // A KUnit suite of the demo checks this, too, with wider numbers than a run has.
     aligned(&demo.summary()?)?;
     vm.cpu(cpu).online()?;
     demo.wait_for([(cpu, "run", 1)].into_iter())?;
@@ -352,7 +352,7 @@ fn every_reader_gets_all(vm: &Vm) -> Result<()> {
     const TIMES: u32 = 3000;
     let demo = Demo::load(vm)?;
     let [first, second] = [vm.open(EVENTS, Access::Read)?, vm.open(EVENTS, Access::Read)?];
-    vm.repeat(TIMES, vec![write(&format!("{FOLDER}/wake"), "0")], Duration::from_secs(20))?;
+    vm.repeat(TIMES, vec![write(&format!("{DIRECTORY}/wake"), "0")], Duration::from_secs(20))?;
     vm.wait_for(&file(0, "state"), Until::Is("sleeping".into()))?;
 
     let mut all = Vec::new();
@@ -367,7 +367,7 @@ fn every_reader_gets_all(vm: &Vm) -> Result<()> {
         assert_eq!(lost + read, counts.create + counts.setup + counts.wake + counts.run);
         all.push(mine);
     }
-    // The second came later, when one more event may have overwritten one.
+    // The second reader read later: one more event may have overwritten one.
     let first = all[1].iter().find(|e| e.lost == 0).map_or(0, |e| e.number);
     let last = all[0].last().map_or(0, |e| e.number);
     for events in &mut all {
@@ -378,7 +378,7 @@ fn every_reader_gets_all(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// Of a million events, recorded while two CPUs go offline and online, each is read or counted as
+/// Each of a million events, recorded while two CPUs go offline and online, is read or counted as
 /// lost.
 #[vm_test(long)]
 fn a_million(vm: &Vm) -> Result<()> {
@@ -397,7 +397,7 @@ fn a_million(vm: &Vm) -> Result<()> {
     let mut least = EVENTS as usize * 24 / 2;
     loop {
         bytes.extend(log.read_now()?);
-        // Understanding all of it each time would take longer than to make it.
+        // Parsing all bytes each time would take longer than recording the events.
         if bytes.len() >= least {
             let (read, lost) = total(&bytes)?;
             if read + lost >= EVENTS {
@@ -417,14 +417,14 @@ fn a_million(vm: &Vm) -> Result<()> {
     demo_module::drain(&log, &mut bytes)?;
     drop(log);
 
-    // Which fails if a CPU's numbers have a gap, or go back.
+    // Fails if a CPU's numbers have a gap or decrease.
     let (read, lost) = total(&bytes)?;
     let counts = demo.all_counts()?;
     let counted = counts.values().map(Counts::total);
     assert_eq!(read + lost, counted.sum::<u64>());
     let parks: u64 = counts.values().map(|c| c.park).sum();
-    assert!(parks > 100, "only {parks} times a CPU went");
-    note!("vm-test: {read} events read, {lost} lost, a CPU went {parks} times");
+    assert!(parks > 100, "only {parks} parks");
+    note!("vm-test: {read} events read, {lost} lost, {parks} parks");
     demo.unload()
 }
 
@@ -460,14 +460,14 @@ fn periodic_wakes_follow_the_cpu(vm: &Vm) -> Result<()> {
     vm.cpu(cpu).offline()?;
     let parked = demo.counts(cpu)?;
     runs_on(0)?;
-    assert_eq!(demo.counts(cpu)?, parked, "the timer of an offline CPU goes on");
+    assert_eq!(demo.counts(cpu)?, parked, "the timer of an offline CPU still fires");
 
     vm.cpu(cpu).online()?;
     runs_on(cpu)?;
 
     vm.write(PERIOD, "0\n")?;
     let online = vm.cpus("online")?;
-    // Each thread stops its own timer when it runs next: that wake was the last.
+    // Each thread stops its own timer in its next run: that wake was the last.
     let quiet =
         || -> Result<Vec<u64>> { online.iter().map(|cpu| Ok(demo.counts(*cpu)?.wake)).collect() };
     for cpu in &online {
@@ -475,7 +475,7 @@ fn periodic_wakes_follow_the_cpu(vm: &Vm) -> Result<()> {
     }
     let before = quiet()?;
     vm.call(Call::Pause { us: 20_000 })?;
-    assert_eq!(quiet()?, before, "a timer goes on with period 0");
+    assert_eq!(quiet()?, before, "a timer still fires with period 0");
     demo.unload()
 }
 
@@ -502,10 +502,10 @@ fn latency_histogram_counts_runs(vm: &Vm) -> Result<()> {
     }
     assert_eq!(sum, 20);
 
-    for (rubbish, errno) in
+    for (input, errno) in
         [("1", ERANGE), ("", EINVAL), ("x", EINVAL), ("00x", EINVAL), ("-0", EINVAL)]
     {
-        assert_eq!(refused(vm.write(&path, rubbish))?, errno, "{rubbish:?}");
+        assert_eq!(refused(vm.write(&path, input))?, errno, "{input:?}");
     }
     assert_eq!(vm.read(&path)?, text);
     vm.write(&path, "0\n")?;
@@ -533,7 +533,7 @@ fn pending_wakes_are_no_latency(vm: &Vm) -> Result<()> {
     demo.wait_for([(cpu, "run", 2)].into_iter())?;
     demo.all_sleep()?;
     assert_eq!(latencies()?, before);
-    // The next one is one again.
+    // The next latency is measured.
     demo.wake(&cpu.to_string())?;
     demo.wait_for([(cpu, "run", 3)].into_iter())?;
     demo.all_sleep()?;
@@ -545,7 +545,7 @@ fn pending_wakes_are_no_latency(vm: &Vm) -> Result<()> {
 #[vm_test]
 fn a_drain_ends_while_events_come(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
-    // Faster than an emulator is.
+    // Faster than an emulator can read.
     vm.write(PERIOD, "100")?;
     let log = vm.open(EVENTS_BINARY, Access::ReadNow)?;
     let mut read = Events::default();
@@ -553,7 +553,7 @@ fn a_drain_ends_while_events_come(vm: &Vm) -> Result<()> {
         let mut bytes = Vec::new();
         demo_module::drain(&log, &mut bytes)?;
         let most = events::capacity(vm.config().cpus) + MAX_READ as usize;
-        ensure!(bytes.len() <= most, "{} bytes of a module that holds {most}", bytes.len());
+        ensure!(bytes.len() <= most, "{} bytes read, the rings hold {most}", bytes.len());
         read.add(&bytes)?;
     }
     assert!(events::totals(&read.into_cpus()).0 > 0);
@@ -577,7 +577,7 @@ fn bad_periods(vm: &Vm) -> Result<()> {
         assert_eq!(vm.read(PERIOD)?, "0");
         assert_eq!(demo.all_counts()?, before, "{period:.40} had an effect");
     }
-    // As kstrtou64() reads numbers.
+    // The formats of kstrtou64().
     for (period, number) in
         [("+60000000", "60000000"), ("0x1C9C380\n", "30000000"), ("0165160600", "30728576")]
     {

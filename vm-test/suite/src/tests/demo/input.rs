@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Bad input: refused as the kernel's own files refuse it, and without effect.
+//! Invalid input: refused with the errno of the kernel's own files, and without effect.
 
 use anyhow::{Context, Result};
-use demo_module::{Counts, Demo, FOLDER, WAKE, file};
+use demo_module::{Counts, DIRECTORY, Demo, WAKE, file};
 use host::Vm;
 use host::errors::{Refused, refused};
 use host::guest::calls::write;
@@ -37,7 +37,7 @@ fn malformed_cpu_lists(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// A file of the kernel that parses a CPU list: of the first interrupt that can be moved.
+/// Finds a file of the kernel that parses a CPU list: that of an interrupt that can be moved.
 fn kernels_own_file(vm: &Vm) -> Result<String> {
     let numbers = vm.list("/proc/irq")?.into_iter().filter(|name| name.parse::<u32>().is_ok());
     let files: Vec<String> = numbers.map(|n| format!("/proc/irq/{n}/smp_affinity_list")).collect();
@@ -71,7 +71,7 @@ fn too_long(vm: &Vm) -> Result<()> {
 fn read_only_and_write_only_files(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let before = demo.all_counts()?;
-    let mut files = vec![format!("{FOLDER}/summary")];
+    let mut files = vec![format!("{DIRECTORY}/summary")];
     for cpu in demo.possible() {
         let names = vm.list(&file(*cpu, ""))?;
         let read_only = names.iter().filter(|name| *name != "latency_hist");
@@ -83,10 +83,10 @@ fn read_only_and_write_only_files(vm: &Vm) -> Result<()> {
         assert_eq!(refused(vm.write(path, "0"))?, EINVAL, "{path}");
     }
     for (name, mode) in [("wake", 0o200), ("period_us", 0o600), ("cpu0/latency_hist", 0o600)] {
-        assert_eq!(vm.mode(&format!("{FOLDER}/{name}"))?, mode, "{name}");
+        assert_eq!(vm.mode(&format!("{DIRECTORY}/{name}"))?, mode, "{name}");
     }
     for name in ["events", "events_binary"] {
-        let path = format!("{FOLDER}/{name}");
+        let path = format!("{DIRECTORY}/{name}");
         assert_eq!(vm.mode(&path)?, 0o400, "{name}");
         assert_eq!(refused(vm.write(&path, "0"))?, EINVAL, "{name}");
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The KUnit suites of what needs no threads.
+//! The KUnit suites of code that needs no threads.
 
 use anyhow::{Result, ensure};
 use cli::note;
@@ -9,7 +9,7 @@ use host::Vm;
 use host::machine::kernel::KUNIT;
 use suite_macros::vm_test;
 
-const FOLDER: &str = "/sys/kernel/debug/kunit";
+const DIRECTORY: &str = "/sys/kernel/debug/kunit";
 
 const SUITES: &[&str] = &["rust_smpboot_events", "rust_smpboot_files", "rust_smpboot_latency"];
 
@@ -18,16 +18,16 @@ const SUITES: &[&str] = &["rust_smpboot_events", "rust_smpboot_files", "rust_smp
 fn suites_pass(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;
     for suite in SUITES {
-        vm.write(&format!("{FOLDER}/{suite}/run"), "1")?;
-        let results = vm.read(&format!("{FOLDER}/{suite}/results"))?;
+        vm.write(&format!("{DIRECTORY}/{suite}/run"), "1")?;
+        let results = vm.read(&format!("{DIRECTORY}/{suite}/results"))?;
         let passed = passed(suite, &results)?;
         note!("vm-test: {suite}: {passed} passed");
     }
     vm.rmmod(MODULE)
 }
 
-/// How many tests of a suite passed, from its KTAP: its plan, one line for each of its tests, and
-/// one for itself. Anything else is an error.
+/// Returns the number of passed tests from a suite's KTAP: its plan, one line for each of its
+/// tests, and one for the suite. Other lines are errors.
 fn passed(suite: &str, ktap: &str) -> Result<usize> {
     let mut planned = None;
     let mut passed = 0;
@@ -37,7 +37,7 @@ fn passed(suite: &str, ktap: &str) -> Result<usize> {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words.as_slice() {
             ["ok", number, name] if is_of_suite => {
-                ensure!(*number == "1" && *name == suite, "a suite too many: {line}");
+                ensure!(*number == "1" && *name == suite, "unexpected suite: {line}");
                 whole = true;
             }
             ["ok", number, _] => {

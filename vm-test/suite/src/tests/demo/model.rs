@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whatever is done in whatever order, the module does what its model says.
+//! Any operations in any order: the module does what its model predicts.
 //!
-//! Sequences of operations are made at random; one that fails is made as short as it can be while
-//! it still fails, and kept as a script. `RUST_SMPBOOT_SEED=` repeats the choices of an earlier
-//! run.
+//! proptest makes random sequences of operations. It shortens one that fails as far as it still
+//! fails, and the test keeps that as a script. `RUST_SMPBOOT_SEED=` repeats an earlier run.
 
 use crate::model::{self, Model, Op, Outcome};
 use crate::tests::smpboot::rollback;
 use anyhow::{Context, Result, bail, ensure};
 use demo_format::events::Events;
 use demo_format::life;
-use demo_module::{Demo, EVENTS_BINARY, FOLDER, Kind, MODULE, PERIOD, differences, file};
+use demo_module::{DIRECTORY, Demo, EVENTS_BINARY, Kind, MODULE, PERIOD, differences, file};
 use host::Vm;
 use host::errors::Refused;
 use host::guest::Handle;
@@ -37,12 +36,12 @@ const REGRESSIONS: &[(&str, &str)] = &[
 /// Sequences that once failed do what the model predicts.
 #[vm_test]
 fn regressions(vm: &Vm) -> Result<()> {
-    let world = World::of(vm)?;
+    let guest = Guest::of(vm)?;
     for (name, text) in REGRESSIONS {
         let lines = text.lines().filter(|line| !line.starts_with('#'));
-        let ops = lines.map(|line| world.read(line));
+        let ops = lines.map(|line| guest.read(line));
         let ops: Vec<Op> = ops.collect::<Result<_>>().context(*name)?;
-        world.run(&ops).context(*name)?;
+        guest.run(&ops).context(*name)?;
     }
     Ok(())
 }
@@ -61,7 +60,7 @@ fn many_sequences(vm: &Vm) -> Result<()> {
 }
 
 fn sequences(vm: &Vm, cases: u32, length: usize) -> Result<()> {
-    let world = World::of(vm)?;
+    let guest = Guest::of(vm)?;
     let seed: u64 = match std::env::var("RUST_SMPBOOT_SEED") {
         Ok(seed) => seed.parse().context("RUST_SMPBOOT_SEED")?,
         Err(_) => fastrand::u32(..).into(),
@@ -72,29 +71,30 @@ fn sequences(vm: &Vm, cases: u32, length: usize) -> Result<()> {
         Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let strategy = prop::collection::vec(world.op(), 1..=length);
+    let strategy = prop::collection::vec(guest.op(), 1..=length);
 
     let result = runner.run(&strategy, |ops| {
         if !vm.is_running() {
-            // What is left of a VM that died says nothing of a shorter sequence.
-            return Err(TestCaseError::reject("the VM is gone"));
+            // Without its VM a shorter sequence cannot be tried.
+            return Err(TestCaseError::reject("QEMU has exited"));
         }
-        world.run(&ops).map_err(|e| TestCaseError::fail(format!("{e:#}")))
+        guest.run(&ops).map_err(|e| TestCaseError::fail(format!("{e:#}")))
     });
     match result {
         Ok(()) => Ok(()),
         Err(TestError::Abort(why)) => bail!("{why}"),
         Err(TestError::Fail(why, ops)) => {
-            let lines: Vec<String> = ops.iter().map(|op| world.write(op)).collect();
+            let lines: Vec<String> = ops.iter().map(|op| guest.write(op)).collect();
             let lines = lines.join("\n");
             let mut kept = String::new();
-            if let Some(folder) = vm.reports() {
-                let (list, script) = (folder.join("model.ops"), folder.join("model.sh"));
-                fs::create_dir_all(folder)?;
+            if let Some(directory) = vm.reports() {
+                let (list, script) = (directory.join("model.ops"), directory.join("model.sh"));
+                fs::create_dir_all(directory)?;
                 fs::write(&list, format!("{lines}\n"))?;
                 fs::write(&script, model::script(&ops))?;
                 kept = format!(
-                    "\nby hand: make vm < {}\nto keep it as a test: vm-test/suite/regressions/ takes {}",
+                    "\nto run it: make vm < {}\n\
+                     to keep it as a test: copy {} to vm-test/suite/regressions/",
                     script.display(),
                     list.display()
                 );
@@ -104,29 +104,29 @@ fn sequences(vm: &Vm, cases: u32, length: usize) -> Result<()> {
     }
 }
 
-/// The guest, and what of it the model has to know.
-struct World<'a> {
+/// The guest, and its properties that the model needs.
+struct Guest<'a> {
     vm: &'a Vm,
     possible: Vec<u32>,
     online: Vec<u32>,
-    /// Those that go and come. The first one stays.
+    /// CPUs that the operations take offline and online. The first possible CPU stays online.
     toggled: Vec<u32>,
     smpboot: i32,
-    /// The states' names in the kernel's list.
+    /// Numbers of the hotplug states by their names in the kernel's list.
     states: BTreeMap<String, i32>,
-    /// States that can fail, on the way down and on the way up.
+    /// States that can fail during an offline, and during an online.
     failing_down: Vec<i32>,
     failing_up: Vec<i32>,
 }
 
-impl<'a> World<'a> {
-    fn of(vm: &'a Vm) -> Result<World<'a>> {
+impl<'a> Guest<'a> {
+    fn of(vm: &'a Vm) -> Result<Guest<'a>> {
         let possible = vm.cpus("possible")?;
         let toggled = vm.removable()?;
         let smpboot = rollback::smpboot_state(vm)?;
-        let cpu = toggled.first().copied().context("no CPU that can go")?;
+        let cpu = toggled.first().copied().context("no CPU can be taken offline")?;
         let states: BTreeMap<String, i32> = rollback::states(vm)?.into_iter().collect();
-        // What may fail depends on where the CPU is.
+        // The states that can fail depend on the CPU's present state.
         let failing = || -> Result<Vec<i32>> {
             let mut numbers: Vec<i32> = states.values().copied().collect();
             numbers.retain(|state| vm.cpu(cpu).fail_at(*state).is_ok());
@@ -137,14 +137,14 @@ impl<'a> World<'a> {
         vm.cpu(cpu).offline()?;
         let mut failing_up = failing()?;
         vm.cpu(cpu).online()?;
-        // After the threads are made. And whether a thread that is unparked and parked again at
-        // once notices is up to the scheduler.
+        // Only states after the creation of the threads and before their unpark: whether a thread
+        // that is unparked and parked again at once notices depends on the scheduler.
         failing_up.retain(|state| *state > CREATE_THREADS && *state < smpboot);
         let online = vm.cpus("online")?;
-        Ok(World { vm, possible, online, toggled, smpboot, states, failing_down, failing_up })
+        Ok(Guest { vm, possible, online, toggled, smpboot, states, failing_down, failing_up })
     }
 
-    /// An operation of a file: states have names there, since numbers change with the kernel.
+    /// Parses an operation of a file. Files name the states: their numbers differ between kernels.
     fn read(&self, line: &str) -> Result<Op> {
         match line.splitn(3, ' ').collect::<Vec<_>>()[..] {
             [what, cpu, state] => {
@@ -186,12 +186,12 @@ impl<'a> World<'a> {
         ]
     }
 
-    /// From a clean guest to a clean guest.
+    /// Runs a sequence; the guest is clean before and after.
     fn run(&self, ops: &[Op]) -> Result<()> {
         self.clean_up()?;
         let result = self.follow(ops);
         if self.vm.is_running() {
-            self.clean_up().context("afterwards")?;
+            self.clean_up().context("cleanup after the sequence")?;
         }
         result
     }
@@ -213,7 +213,7 @@ impl<'a> World<'a> {
         let mut log = None;
         for (number, op) in ops.iter().enumerate() {
             if op == &Op::Rmmod {
-                log = None; // an open file would keep the module
+                log = None; // an open file would prevent the unload
             }
             let was_verbose = model.is_verbose();
             let errno = self.act(&model, op)?;
@@ -223,7 +223,7 @@ impl<'a> World<'a> {
             let place = || format!("operation {number}, {op}");
             ensure!(
                 errno == outcome.errno,
-                "{}: the guest said {errno:?}, not {:?}",
+                "{}: the guest returned {errno:?}, expected {:?}",
                 place(),
                 outcome.errno
             );
@@ -239,7 +239,7 @@ impl<'a> World<'a> {
                 let mut counts = counts.clone();
                 let now = demo.all_counts()?;
                 for cpu in model.ticking() {
-                    // All else is known.
+                    // All other counters are predicted.
                     let (now, counts) = (now[&cpu], counts.entry(cpu).or_default());
                     (counts.wake, counts.run) = (now.wake, now.run);
                     let differences = differences(&[(cpu, *counts)].into(), &[(cpu, now)].into());
@@ -254,7 +254,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Does it; what the guest said to that.
+    /// Runs an operation; returns the guest's errno.
     fn act(&self, model: &Model, op: &Op) -> Result<Option<Errno>> {
         let vm = self.vm;
         let answer = match op {
@@ -262,15 +262,15 @@ impl<'a> World<'a> {
             Op::Rmmod => vm.rmmod(MODULE),
             Op::Online(cpu) => vm.cpu(*cpu).online(),
             Op::Offline(cpu) => vm.cpu(*cpu).offline(),
-            Op::Wake(cpu) => vm.write(&format!("{FOLDER}/wake"), cpu.to_string()),
+            Op::Wake(cpu) => vm.write(&format!("{DIRECTORY}/wake"), cpu.to_string()),
             Op::Burst(cpu) => {
-                let wake = host::guest::calls::write(&format!("{FOLDER}/wake"), cpu.to_string());
-                // Some before the thread runs, some while it does, as it comes.
+                let wake = host::guest::calls::write(&format!("{DIRECTORY}/wake"), cpu.to_string());
+                // By chance, some wakes are before the thread's run, some during it.
                 let calls = vec![wake, Call::Pause { us: 300 }];
                 vm.repeat(model::BURST as u32, calls, Duration::from_secs(5))
             }
             Op::Period(us) => vm.write(PERIOD, us.to_string()),
-            // Nothing would fail, and the next operation would.
+            // Without a change of state nothing would fail now, but the next operation would.
             Op::FailOnline(cpu, _) if model.is_online(*cpu) => vm.cpu(*cpu).online(),
             Op::FailOffline(cpu, _) if !model.is_online(*cpu) => vm.cpu(*cpu).offline(),
             Op::FailOnline(cpu, state) => self.failing_at(*cpu, *state, || vm.cpu(*cpu).online()),
@@ -289,7 +289,7 @@ impl<'a> World<'a> {
         answer
     }
 
-    /// Until the threads have done what the model says they must.
+    /// Waits until the threads have run all callbacks that the model predicts.
     fn settle(&self, demo: &Demo<'_>, model: &Model, op: &Op) -> Result<()> {
         let Some(counts) = model.counts() else { return Ok(()) };
         let wanted = counts.iter().flat_map(|(cpu, counts)| {
@@ -298,7 +298,7 @@ impl<'a> World<'a> {
         demo.wait_for(wanted)?;
         let ticking = model.ticking();
         if !ticking.is_empty() {
-            // Long enough for any timer that should be none.
+            // Long enough for a timer to fire that should not exist.
             let now = demo.all_counts()?;
             let more = |cpu: u32| now.get(&cpu).map(|counts| (cpu, "run", counts.run + 2));
             return demo.wait_for(ticking.into_iter().filter_map(more));
@@ -313,11 +313,11 @@ impl<'a> World<'a> {
     }
 }
 
-/// The events of a module that is loaded.
+/// The events of the loaded module.
 struct Log<'a> {
     file: Handle<'a>,
     events: Events,
-    /// How many of each CPU were returned.
+    /// Number of returned events by CPU.
     returned: BTreeMap<u32, usize>,
 }
 
@@ -327,7 +327,7 @@ impl<'a> Log<'a> {
         Ok(Log { file, events: Events::default(), returned: BTreeMap::new() })
     }
 
-    /// Those since the last time. All of them make legal sequences of callbacks.
+    /// Returns the events since the last call; fails if a sequence of callbacks is illegal.
     fn new_events(&mut self) -> Result<BTreeMap<u32, Vec<Kind>>> {
         let mut bytes = Vec::new();
         demo_module::drain(&self.file, &mut bytes)?;
@@ -347,7 +347,7 @@ impl<'a> Log<'a> {
     }
 }
 
-/// The events since the last operation are those of the model. `ticked`: the CPUs that were ticking
+/// Compares the events since the last operation with the model. `ticked`: CPUs that were ticking
 /// before.
 fn compare(
     op: &Op,
@@ -363,7 +363,7 @@ fn compare(
         let active = ticked.contains(cpu) || matches!(op, Op::Period(_));
         ensure!(
             model::agree_but_for_ticks(&seen, &wanted, active),
-            "the events of cpu{cpu} are {seen:?}, not, but for its timer, {wanted:?}"
+            "the events of cpu{cpu} are {seen:?}, expected {wanted:?} and those of its timer"
         );
         model.correct(*cpu, &seen, &wanted);
     }
@@ -371,15 +371,15 @@ fn compare(
         if let Some(seen) = events.remove(cpu) {
             let wanted = wanted.remove(cpu).unwrap_or_default();
             let active = wanted.contains(&Kind::Run);
-            ensure!(model::answers(&seen, active), "cpu{cpu}: of a burst came {seen:?}");
+            ensure!(model::answers(&seen, active), "cpu{cpu}: a burst caused the events {seen:?}");
             model.correct(*cpu, &seen, &wanted);
         }
     }
-    ensure!(events == wanted, "the events are {events:?}, not {wanted:?}");
+    ensure!(events == wanted, "the events are {events:?}, expected {wanted:?}");
     Ok(())
 }
 
-/// What of the events is logged.
+/// The events that the module logs.
 fn steps(outcome: &Outcome) -> Vec<(u32, Kind)> {
     let all = outcome.events.iter().flat_map(|(cpu, kinds)| kinds.iter().map(|kind| (*cpu, *kind)));
     all.filter(|(_, kind)| !matches!(kind, Kind::Wake | Kind::Run)).collect()

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A run that is recorded: for the picture, and to compare what the module and the kernel tell of
-//! it.
+//! A recorded run: for the picture, and to compare the module's events with the kernel's trace.
 
 use anyhow::{Context, Result};
 use demo_format::format::Kind;
@@ -12,13 +11,14 @@ use report::{html, perfetto};
 use std::fs;
 use suite_macros::vm_test;
 
-/// Parks and runs in the picture agree with the kernel's own trace, and all of them are there.
+/// Parks and runs in the picture are complete, and agree with the kernel's own trace.
 #[vm_test]
 fn of_a_run(vm: &Vm) -> Result<()> {
     const CYCLES: usize = 5;
-    let folder = vm.reports().context("no folder for the picture")?;
-    recorder::remove_saved(folder, "test")?;
-    let about = demo_module::about(vm, "CPUs go and come while timers wake their threads");
+    let directory = vm.reports().context("no directory for the picture")?;
+    recorder::remove_saved(directory, "test")?;
+    let about =
+        demo_module::about(vm, "CPUs go offline and online while timers wake their threads");
     let mut recorder = Recorder::start(vm, about)?;
     let demo = recorder.action("insmod", || Demo::load(vm))?;
     recorder.loaded(0)?;
@@ -36,7 +36,7 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     assert_eq!(demo.counts_of_files()?, counts);
     recorder.unloading()?;
     recorder.action("rmmod", || demo.unload())?;
-    // Which fails if the two do not agree.
+    // Fails if the two do not agree.
     let recorded = recorder.finish(true)?;
     let run = &recorded.view.run;
 
@@ -56,14 +56,14 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     assert_eq!(parks.count(), CYCLES);
     assert!(html::page(&recorded.view).contains("smpboot_park_threads"));
     assert!(perfetto::json(&recorded.view).contains("smpboot_park_threads"));
-    let saved = recorded.save(folder, "test")?;
+    let saved = recorded.save(directory, "test")?;
     let report = saved.trace_cmd_report()?;
     let events = |text: &str| {
         text.lines().filter(|l| !l.starts_with('#') && !l.starts_with("cpus=")).count()
     };
-    assert_eq!(events(&report), events(&fs::read_to_string(folder.join("test.trace"))?));
+    assert_eq!(events(&report), events(&fs::read_to_string(directory.join("test.trace"))?));
     for word in ["smpboot_park_threads", "rust_demo/1", "cpu1 offline"] {
-        assert!(report.contains(word), "trace-cmd does not say {word}:\n{report:.2000}");
+        assert!(report.contains(word), "trace-cmd's report lacks {word}:\n{report:.2000}");
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The debug kernel's checkers: each must report when it has reason to
-//! (vm-test/modules/rust_smpboot_faulty.rs), or their silence proves nothing.
+//! The debug kernel's checkers: each must report its bug of vm-test/modules/rust_smpboot_faulty.rs,
+//! or silence of a checker would prove nothing.
 
 use anyhow::{Result, bail, ensure};
 use host::guest::DEFAULT_LIMIT;
@@ -14,19 +14,19 @@ use suite_macros::vm_test;
 const MODULE: &str = "rust_smpboot_faulty";
 const DO: &str = "/sys/kernel/debug/rust_smpboot_faulty/do";
 
-/// Each of the kinds must be told.
-fn told(vm: &Vm, faults: &[&str], kinds: &[&'static str]) -> Result<()> {
+/// Runs the bugs, and announces the kinds of splats that must be reported.
+fn reported(vm: &Vm, bugs: &[&str], kinds: &[&'static str]) -> Result<()> {
     for kind in kinds {
         vm.expect_splat(kind);
     }
     vm.insmod(MODULE, "")?;
-    for fault in faults {
-        vm.write(DO, fault)?;
+    for bug in bugs {
+        vm.write(DO, bug)?;
     }
     vm.rmmod(MODULE)
 }
 
-/// The log has a line with this, once.
+/// Checks that exactly one line of the log contains this.
 fn once(vm: &Vm, part: &str) -> Result<()> {
     vm.kmsg()?;
     let records = vm.records();
@@ -38,7 +38,7 @@ fn once(vm: &Vm, part: &str) -> Result<()> {
 /// KASAN reports a read of freed memory and a write out of bounds.
 #[vm_test(needs = &[KASAN], leaves = Leaves::Used)]
 fn use_after_free(vm: &Vm) -> Result<()> {
-    told(vm, &["use_after_free", "out_of_bounds"], &["KASAN"])?;
+    reported(vm, &["use_after_free", "out_of_bounds"], &["KASAN"])?;
     once(vm, "BUG: KASAN: slab-use-after-free in ")?;
     once(vm, "BUG: KASAN: slab-out-of-bounds in ")
 }
@@ -46,27 +46,27 @@ fn use_after_free(vm: &Vm) -> Result<()> {
 /// debugobjects reports that an active timer is freed.
 #[vm_test(needs = &[OBJECTS], leaves = Leaves::Used)]
 fn timer_freed(vm: &Vm) -> Result<()> {
-    told(vm, &["timer_freed"], &["ODEBUG", "WARNING"])?;
+    reported(vm, &["timer_freed"], &["ODEBUG", "WARNING"])?;
     once(vm, "ODEBUG: free active")
 }
 
 /// The kernel reports a mutex that is locked below a spinlock.
 #[vm_test(needs = &[ATOMIC_SLEEP, LOCKDEP], leaves = Leaves::Used)]
 fn sleep_in_atomic(vm: &Vm) -> Result<()> {
-    told(vm, &["sleep_in_atomic"], &["sleep in atomic", "lockdep"])
+    reported(vm, &["sleep_in_atomic"], &["sleep in atomic", "lockdep"])
 }
 
 /// lockdep reports two mutexes that are locked in both orders.
 #[vm_test(needs = &[LOCKDEP], leaves = Leaves::Used)]
 fn lock_inversion(vm: &Vm) -> Result<()> {
-    told(vm, &["lock_inversion"], &["lockdep"])?;
+    reported(vm, &["lock_inversion"], &["lockdep"])?;
     once(vm, "possible circular locking dependency")
 }
 
 /// lockdep reports that the hotplug lock is taken below a mutex of a hotplug callback.
 #[vm_test(needs = &[LOCKDEP], leaves = Leaves::Used)]
 fn hotplug_inversion(vm: &Vm) -> Result<()> {
-    told(vm, &["hotplug_inversion"], &["lockdep"])?;
+    reported(vm, &["hotplug_inversion"], &["lockdep"])?;
     once(vm, "possible circular locking dependency")?;
     vm.kmsg()?;
     let records = vm.records();
@@ -77,17 +77,17 @@ fn hotplug_inversion(vm: &Vm) -> Result<()> {
 /// kmemleak reports memory without references; unless announced, that fails a test.
 #[vm_test(needs = &[KMEMLEAK], leaves = Leaves::Broken)]
 fn leak(vm: &Vm) -> Result<()> {
-    // Of one kmemleak may see none: anything that looks like a pointer to it counts as one.
-    let leaking = |vm: &Vm| told(vm, &["leak"; 20], &[]);
+    // kmemleak may miss a single leak: memory that looks like a pointer to it counts as one.
+    let leaking = |vm: &Vm| reported(vm, &["leak"; 20], &[]);
     let mut judge = Judge::default();
     assert_eq!(judge.run(vm, "probe", Leaves::Clean, leaking), []);
-    let Some(Fault::Leak(told_late)) = judge.late_leaks(vm) else { bail!("no leak is told") };
-    ensure!(told_late.contains("during probe: "), "{told_late}");
-    // What was told is not told again, but of the others more may be seen now.
+    let Some(Fault::Leak(late)) = judge.late_leaks(vm) else { bail!("no leak was reported") };
+    ensure!(late.contains("during probe: "), "{late}");
+    // A reported leak is not reported again; kmemleak may find more of the others now.
     for leak in judge.leaks(vm)? {
-        ensure!(leak.of == "probe" && !told_late.contains(leak.object()), "{leak}");
+        ensure!(leak.of == "probe" && !late.contains(leak.object()), "{leak}");
     }
-    let announced = |vm: &Vm| told(vm, &["leak"; 20], &[LEAK]);
+    let announced = |vm: &Vm| reported(vm, &["leak"; 20], &[LEAK]);
     assert_eq!(judge.run(vm, "probe", Leaves::Clean, announced), []);
     Ok(())
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The program `run`, as a user starts it: its output, its exit status, what it does when it is
-//! stopped.
+//! The program `run` as a user starts it: its output, its exit status, stops and interrupts.
 
 use anyhow::{Context, Result, bail, ensure};
 use cli::{Options, exit};
@@ -18,12 +17,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 use suite_macros::program_test;
 
-/// In seconds, for the runs that are stopped; each is stopped for longer.
+/// Limit in seconds of runs that are stopped; each is stopped for longer.
 const LIMIT: u64 = 30;
 
 const STOP: Duration = Duration::from_secs(LIMIT + 5);
 
-/// How to start the program for the same kernel and modules.
+/// The program, with the options for the same kernel and modules.
 pub struct Program {
     arguments: Vec<OsString>,
 }
@@ -34,13 +33,13 @@ impl Program {
     }
 
     fn command(&self, what: &str, more: &[&str]) -> Result<Command> {
-        // Built beside this one.
+        // Cargo builds it beside this one.
         let mut command = Command::new(std::env::current_exe()?.with_file_name("run"));
         command.arg(what).args(&self.arguments).args(more);
         for name in ["NO_COLOR", "RUST_SMPBOOT_ASCII"] {
             command.env_remove(name);
         }
-        // So that it can be stopped as a job.
+        // A process group of its own can be stopped as a job.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         Ok(command)
     }
@@ -52,7 +51,7 @@ impl Program {
         Ok(child.wait_with_output()?)
     }
 
-    /// Starts the demo, and waits until its VM has booted. What it prints is read on.
+    /// Starts the demo, and waits until its VM has booted. A thread reads the rest of its output.
     fn booted_demo(&self, more: &[&str]) -> Result<Child> {
         let mut child = self.command("demo", more)?.stderr(Stdio::null()).spawn()?;
         let mut out = BufReader::new(child.stdout.take().context("no stdout")?);
@@ -76,9 +75,9 @@ fn ends(output: &Output, status: u8, parts: &[&str]) -> Result<()> {
     let text = text(output);
     ensure!(output.status.code() == Some(status.into()), "the status is not {status}: {text}");
     for part in parts {
-        ensure!(text.contains(part), "\"{part}\" is not said: {text}");
+        ensure!(text.contains(part), "the output lacks \"{part}\": {text}");
     }
-    ensure!(!text.contains("panicked"), "a panic of the runner: {text}");
+    ensure!(!text.contains("panicked"), "the runner panicked: {text}");
     Ok(())
 }
 
@@ -86,12 +85,12 @@ fn signal(child: &Child, signal: Signal) -> Result<()> {
     Ok(kill(Pid::from_raw(child.id() as i32), signal)?)
 }
 
-/// Processes that this one has started.
+/// Processes whose parent is this process.
 fn children(parent: u32) -> Result<Vec<i32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let path = entry?.path();
-        // Processes end meanwhile.
+        // Processes may exit during the loop.
         let Ok(stat) = fs::read_to_string(path.join("stat")) else { continue };
         let after_name = stat.rsplit(") ").next().unwrap_or_default();
         if after_name.split(' ').nth(1) == Some(&parent.to_string()) {
@@ -126,12 +125,12 @@ fn ends_quietly_when_its_reader_does(program: &Program) -> Result<()> {
     let output = child.wait_with_output()?;
     let status = exit::by_signal(Signal::SIGPIPE) as u8;
     ends(&output, status, &[])?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(!said.contains("vm-test:"), "it is not quiet: {said}");
-    wait_for("QEMU's end", || Ok(children_gone(&qemu).then_some(())))
+    let errors = String::from_utf8_lossy(&output.stderr);
+    ensure!(!errors.contains("vm-test:"), "the demo printed a message: {errors}");
+    wait_for("QEMU's end", || Ok(have_exited(&qemu).then_some(())))
 }
 
-fn children_gone(pids: &[i32]) -> bool {
+fn have_exited(pids: &[i32]) -> bool {
     pids.iter().all(|pid| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.is_empty() || stat.contains(") Z ")
@@ -163,7 +162,7 @@ fn refuses_an_unwritable_report_directory(program: &Program) -> Result<()> {
         exit::HARNESS_FAILED,
         &["cannot write to /proc/none, the directory for reports"],
     )?;
-    ensure!(output.stdout.is_empty(), "it began: {}", text(&output));
+    ensure!(output.stdout.is_empty(), "the demo began: {}", text(&output));
     Ok(())
 }
 
@@ -177,10 +176,10 @@ fn checks_the_number_of_cpus(program: &Program) -> Result<()> {
     Ok(())
 }
 
-/// The exit status is the script's; the script can be in any encoding.
+/// The exit status is that of the script, which can be in any encoding.
 #[program_test(long)]
 fn ends_with_the_status_of_the_script(program: &Program) -> Result<()> {
-    // In another encoding than UTF-8.
+    // The comment is not in UTF-8.
     ends(&program.script(b"echo out # \xfc\nexit 7")?, 7, &["out"])
 }
 
@@ -239,7 +238,7 @@ fn ends_when_qemu_is_killed(program: &Program) -> Result<()> {
 /// A splat fails a script that exits with 0; text that user space prints is no splat.
 #[program_test]
 fn fails_after_a_splat_in_a_script(program: &Program) -> Result<()> {
-    // Only what the kernel logs counts.
+    // Only lines of the kernel itself count.
     let innocent = "echo 'BUG: KASAN: printed'; echo 'BUG: KASAN: written' > /dev/kmsg; exit 0";
     ends(&program.script(innocent)?, 0, &["printed"])?;
     let output = program.script("insmod rust_smpboot_demo.ko verbose=maybe; echo after; exit 0")?;
@@ -249,7 +248,7 @@ fn fails_after_a_splat_in_a_script(program: &Program) -> Result<()> {
 
 /// Time limits exclude the time during which the program or QEMU is stopped.
 ///
-/// Stops the runner at once by each signal, then QEMU.
+/// Stops the runner, then QEMU, by each signal that stops.
 #[program_test(long)]
 fn counts_no_time_of_a_stop(program: &Program) -> Result<()> {
     for (stop, of_qemu) in
@@ -276,7 +275,8 @@ fn counts_no_time_of_the_pace(program: &Program) -> Result<()> {
     let start = Instant::now();
     let output = program.command("demo", &arguments)?.output()?;
     ends(&output, 0, &["ok"])?;
-    ensure!(start.elapsed() > Duration::from_secs(LIMIT + 10), "it took {:?}", start.elapsed());
+    let took = start.elapsed();
+    ensure!(took > Duration::from_secs(LIMIT + 10), "the demo took {took:?}, less than the pauses");
     Ok(())
 }
 
@@ -302,7 +302,7 @@ fn fits_a_small_terminal(program: &Program) -> Result<()> {
     // Ctrl-Z gives the cursor back, `fg` hides it again.
     signal(&child, Signal::SIGTSTP)?;
     shown.wait(b"\x1b[?25h")?;
-    // As a shell does, which continues only what has stopped.
+    // A shell, too, continues only jobs that have stopped.
     let stat = format!("/proc/{}/stat", child.id());
     wait_for("the stop", || Ok(fs::read_to_string(&stat)?.contains(") T ").then_some(())))?;
     signal(&child, Signal::SIGCONT)?;
@@ -316,13 +316,13 @@ fn fits_a_small_terminal(program: &Program) -> Result<()> {
     ensure!(text.contains("more CPUs do not fit into this terminal"), "no count: {text}");
     let lines = |text: &str| text.matches('\n').count();
     for frame in text.split("\x1b[J") {
-        ensure!(lines(frame) < 24, "a drawing of {} lines: {frame}", lines(frame));
+        ensure!(lines(frame) < 24, "a frame of {} lines: {frame}", lines(frame));
     }
     ensure!(text.contains("max") && text.contains("latency"), "no column: {text}");
     Ok(())
 }
 
-/// What a program writes to its terminal.
+/// The output of a program to its terminal.
 struct Terminal {
     pieces: mpsc::Receiver<Vec<u8>>,
     seen: Vec<u8>,
@@ -334,7 +334,7 @@ impl Terminal {
         let (sender, pieces) = mpsc::channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
-            // An error: the last one who had it open has ended.
+            // An error: no process has the terminal open any more.
             while let Ok(n @ 1..) = master.read(&mut buffer) {
                 if sender.send(buffer[..n].to_vec()).is_err() {
                     return;
@@ -344,7 +344,7 @@ impl Terminal {
         Terminal { pieces, seen: Vec::new(), all: Vec::new() }
     }
 
-    /// Until this has been written since the last time.
+    /// Waits until the program has written this since the last call.
     fn wait(&mut self, text: &[u8]) -> Result<()> {
         loop {
             if let Some(at) = self.seen.windows(text.len()).position(|part| part == text) {
@@ -357,7 +357,7 @@ impl Terminal {
                     self.all.extend(&piece);
                 }
                 Err(_) => bail!(
-                    "{:?} was not shown, but {}",
+                    "the program did not write {:?}, but {}",
                     String::from_utf8_lossy(text),
                     String::from_utf8_lossy(&self.all)
                 ),

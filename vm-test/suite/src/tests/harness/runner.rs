@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The runner itself: it must see what is wrong, and call it by its name.
+//! The runner itself: it must detect each fault, and name it.
 
 use anyhow::{Context, Result, bail, ensure};
 use demo_module::{Demo, MODULE};
@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use suite_macros::vm_test;
 use wire::{Call, TaskEnd, Until, Value};
 
-/// Runs it as the suite would.
+/// Runs and judges a function as the suite does.
 fn judged(vm: &Vm, run: fn(&Vm) -> Result<()>) -> Vec<Fault> {
     Judge::default().run(vm, "probe", Leaves::Clean, run)
 }
@@ -41,7 +41,7 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     let faults = judged(vm, |vm| vm.log(4, "something odd"));
     let odd = |kind: &str| kind == "unexpected warning";
     assert!(matches!(faults.as_slice(), [Fault::Splat { kind, .. }] if odd(kind)), "{faults:?}");
-    // What is announced must come, and covers nothing else.
+    // An announced splat is required, and allows no other.
     let faults = judged(vm, |vm| {
         vm.expect_splat("KASAN");
         Ok(())
@@ -54,7 +54,7 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     });
     let lockdep = |fault: &Fault| matches!(fault, Fault::Splat { kind: "lockdep", .. });
     assert!(matches!(faults.as_slice(), [fault] if lockdep(fault)), "{faults:?}");
-    // The one before is no fault of the next.
+    // The next test does not get the fault of the one before.
     assert_eq!(judged(vm, |_| Ok(())), []);
 
     let faults = judged(vm, |_| bail!("own word"));
@@ -75,7 +75,7 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     vm.rmmod(MODULE)?;
     let faults = judged(vm, |vm| vm.write("/proc/sys/kernel/tainted", "512"));
     assert!(matches!(faults.as_slice(), [Fault::Taint(_)]), "{faults:?}");
-    // More than the kernel keeps; at a level that does not go to the console, which is slow.
+    // More than the kernel keeps; at a level that the kernel does not print on the slow console.
     let faults = judged(vm, |vm| {
         let line = format!("<7>{}\n", "x".repeat(900));
         vm.repeat(
@@ -95,7 +95,8 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// When a guest hangs, the message comes first; registers and backtraces go to a file of their own.
+/// When a guest hangs, the report begins with the message; registers and backtraces are in a file
+/// of their own.
 #[vm_test(leaves = Leaves::Broken)]
 fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
     vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
@@ -118,13 +119,13 @@ fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
     // arm64's kernel writes "trace".
     let file = fs::read_to_string(path)?.replace("Call trace", "Call Trace");
     for word in ["sysrq: Show", "Call Trace", "CPU#0"] {
-        assert!(file.contains(word), "{word} is not in {}", path.display());
+        assert!(file.contains(word), "{} lacks {word}", path.display());
     }
     fs::remove_file(path)?;
     Ok(())
 }
 
-/// A splat of many lines is one fault, and the next line another.
+/// A splat of many lines is one fault, and an unexpected warning after it another.
 #[vm_test(leaves = Leaves::Broken)]
 fn a_splat_is_one_fault(vm: &Vm) -> Result<()> {
     let faults = judged(vm, |vm| {
@@ -147,7 +148,7 @@ fn a_splat_is_one_fault(vm: &Vm) -> Result<()> {
 /// A stopped guest is reported as silent, a busy one as too slow; QEMU is ended.
 #[vm_test(leaves = Leaves::Broken)]
 fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
-    // Opening a FIFO that nobody writes to takes for ever, and asks for no time.
+    // The open of a FIFO without a writer never returns, and uses no CPU time.
     vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
     let mut limits = vm.limits();
     (limits.call, limits.silence) = (Duration::from_secs(2), Duration::from_secs(3));
@@ -161,7 +162,7 @@ fn tells_a_hang_from_a_slow_call(vm: &Vm) -> Result<()> {
     vm.qmp("stop", Json::Null)?;
     vm.set_limits(Limits { call: Duration::from_secs(10), ..vm.limits() });
     let faults = judged(vm, |vm| vm.taint().map(drop));
-    // The first thing to be asked of the guest is asked before the test begins.
+    // The judge's first call precedes the test.
     assert!(matches!(faults.as_slice(), [Fault::Unknown(m)] if m.contains("hung")), "{faults:?}");
     assert!(matches!(vm.no_answer(), Some(NoAnswer::Silent { .. })));
     Ok(())
@@ -175,7 +176,7 @@ fn boots_without_debugfs(vm: &Vm) -> Result<()> {
     vm.insmod(MODULE, "")?;
     vm.cycle(1, 1)?;
     vm.rmmod(MODULE)?;
-    let Err(e) = Demo::load(vm) else { bail!("the demo's files are there") };
+    let Err(e) = Demo::load(vm) else { bail!("the demo's files exist without debugfs") };
     let message = e.to_string();
     for part in ["debugfs on /sys/kernel/debug", "not permitted", "no debugfs=off"] {
         assert!(message.contains(part), "{message}");
@@ -190,7 +191,7 @@ fn reaps_orphans(vm: &Vm) -> Result<()> {
     let script = "for i in 1 2 3; do /bin/busybox true >/dev/null & done";
     let mut tasks = Vec::new();
     for _ in 0..5 {
-        // It ends beside the orphans, and is waited for after them.
+        // The task ends at the same time as the orphans, and is waited for after them.
         tasks.push(vm.spawn(Call::Stat { path: "/".into() })?);
         vm.run(&["/bin/busybox", "sh", "-c", script])?;
     }
@@ -212,12 +213,12 @@ fn reaps_orphans(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// Processes that have ended and were not waited for.
+/// Processes that have exited and were not waited for.
 fn zombies(vm: &Vm) -> Result<Vec<i32>> {
     let pids = vm.tasks(|_| true)?;
     let calls = pids.iter().map(|pid| read(&format!("/proc/{pid}/stat"))).collect();
     let Value::Batch(stats) = vm.call(Call::Batch { calls })? else { bail!("no batch") };
-    // One that was reaped since has no file.
+    // A process that was reaped since has no file.
     let stats = stats.into_iter().map(|stat| stat.map_or(Ok(String::new()), text));
     let mut found = Vec::new();
     for (pid, stat) in pids.into_iter().zip(stats) {

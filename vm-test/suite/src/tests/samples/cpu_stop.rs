@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rust_cpu_stop`: all work is answered, whatever the CPUs do.
+//! `rust_cpu_stop`: all work is run or refused, with CPUs that go offline and online.
 
 use super::Sample;
 use anyhow::{Result, bail};
@@ -35,12 +35,12 @@ fn jobs(sample: &Sample, cpu: u32) -> Result<Jobs> {
     Ok(Jobs { submitted, run, refused, strays })
 }
 
-/// The thread is unparked when the CPU is online, and reports itself that it is up.
+/// Waits until the thread of an online CPU, which is unparked, reports that it is up.
 fn is_up(sample: &Sample, cpu: u32) -> Result<()> {
     sample.until(&format!("cpu{cpu}/up"), 1)
 }
 
-/// Right after insmod, work runs on each of the chosen CPUs, there and nowhere else.
+/// Directly after insmod, work runs on each of the chosen CPUs, and on no other.
 #[vm_test]
 fn runs_where_it_should(vm: &Vm) -> Result<()> {
     for _ in 0..10 {
@@ -103,7 +103,7 @@ fn absent_is_refused(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
-/// A caller that goes on until something is refused, or for a while.
+/// A caller that submits work until some is refused, or until its limit.
 fn caller(sample: &Sample, pause_us: u64, limit_ms: u64) -> Call {
     let calls = vec![sample.writing("stop", "all"), Call::Pause { us: pause_us }];
     Call::Repeat { times: 1_000_000, calls, limit_ms }
@@ -111,11 +111,11 @@ fn caller(sample: &Sample, pause_us: u64, limit_ms: u64) -> Call {
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What made a caller end.
+/// Waits for a caller; returns why it ended.
 fn rounds(caller: Task<'_>) -> Result<Rounds> {
     match caller.answer(PATIENCE)? {
         Value::Rounds(rounds) => Ok(rounds),
-        other => bail!("a caller got {other:?}"),
+        other => bail!("a caller returned {other:?}"),
     }
 }
 
@@ -123,7 +123,7 @@ fn rounds(caller: Task<'_>) -> Result<Rounds> {
 #[vm_test]
 fn no_job_is_lost(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
-    // So that there is a queue when a CPU goes down.
+    // Work waits in the queue when a CPU goes offline.
     sample.write("hold_us", 2000)?;
     let callers =
         (0..4).map(|_| vm.spawn(caller(&sample, 0, 8_000))).collect::<Result<Vec<_>>>()?;
@@ -135,7 +135,7 @@ fn no_job_is_lost(vm: &Vm) -> Result<()> {
         sample.round(|_| Ok(()))?;
     }
     for caller in callers {
-        // CPU 0 is up all the time: no list of all CPUs is refused.
+        // CPU 0 stays online: no list of all CPUs is refused.
         let rounds = rounds(caller)?;
         assert_eq!(rounds.stopped, Some(Stopped::Limit));
         assert!(rounds.done > 10, "{rounds:?}");
@@ -162,18 +162,18 @@ fn rmmod_while_busy(vm: &Vm) -> Result<()> {
         let caller = caller(&sample, 2_000, vm.ms(PATIENCE));
         let callers = (0..2).map(|_| vm.spawn(caller.clone())).collect::<Result<Vec<_>>>()?;
         sample.at_least("cpu0/run", 50)?;
-        // It is refused while a caller has the file open.
+        // rmmod is refused while a caller has the file open.
         while let Err(e) = vm.rmmod(MODULE) {
             assert_eq!(refused(Err::<(), _>(e))?, Errno::EAGAIN);
         }
         for caller in callers {
-            // ENXIO: the folder is still there, and the module on its way.
+            // ENXIO: the directory still exists during the module's unload.
             match rounds(caller)?.stopped {
                 Some(Stopped::Failed { call: 0, errno }) => {
                     let errno = Errno::from_raw(errno);
                     assert!(matches!(errno, Errno::ENOENT | Errno::ENXIO), "{errno}");
                 }
-                other => bail!("a caller: {other:?}"),
+                other => bail!("a caller ended with {other:?}"),
             }
         }
         assert!(vm.tasks(|name| name.starts_with("rust_stop/"))?.is_empty());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rust_cpuhp`: a ladder of steps per CPU, and the way back when one of them fails.
+//! `rust_cpuhp`: steps up and down per CPU, and the rollback of a step that fails.
 
 use super::Sample;
 use anyhow::Result;
@@ -15,12 +15,12 @@ use wire::Call;
 const MODULE: &str = "rust_cpuhp";
 const TOP: u64 = 3;
 
-fn go(sample: &Sample, cpu: u32, target: u64) -> Result<()> {
+fn set_target(sample: &Sample, cpu: u32, target: u64) -> Result<()> {
     sample.write(&format!("cpu{cpu}/target"), target)
 }
 
 /// Waits until the CPU is in that state.
-fn comes_to(sample: &Sample, cpu: u32, state: u64) -> Result<()> {
+fn wait_for_state(sample: &Sample, cpu: u32, state: u64) -> Result<()> {
     sample.until(&format!("cpu{cpu}/state"), state)
 }
 
@@ -29,7 +29,7 @@ fn are_at(sample: &Sample, states: [u64; 4]) -> Result<()> {
     Ok(())
 }
 
-/// How many steps a CPU has taken up since it had taken `before`.
+/// Number of steps that a CPU has taken since it had taken `before`.
 fn steps_since(sample: &Sample, cpu: u32, before: u64) -> Result<u64> {
     Ok(sample.number(&format!("cpu{cpu}/steps"))? - before)
 }
@@ -37,7 +37,7 @@ fn steps_since(sample: &Sample, cpu: u32, before: u64) -> Result<u64> {
 /// A write to target takes the steps in order, each once, and returns after the last.
 #[vm_test]
 fn walks_up_and_down(vm: &Vm) -> Result<()> {
-    // Right after insmod, for the threads of CPUs that are online must be up then.
+    // Directly after insmod: the threads of online CPUs must be up then.
     for _ in 0..10 {
         let target = write("/sys/kernel/debug/rust_cpuhp/cpu3/target", "3");
         vm.batch(vec![insmod(MODULE, ""), target, rmmod(MODULE)])?;
@@ -53,39 +53,39 @@ fn walks_up_and_down(vm: &Vm) -> Result<()> {
         (1, 2, [0, 2, 2, 0], 4),
         (1, 0, [0, 0, 2, 0], 4),
     ] {
-        go(&sample, cpu, target)?;
+        set_target(&sample, cpu, target)?;
         are_at(&sample, states)?;
         assert_eq!(steps_since(&sample, cpu, 0)?, steps);
     }
-    // Slowly, to see each state.
+    // Slow steps show each state.
     sample.write("step_us", 200_000)?;
     for (target, states) in [(TOP, [1, 2, 3]), (0, [2, 1, 0])] {
         let walk = vm.spawn(sample.writing("cpu1/target", target))?;
         for state in states {
-            comes_to(&sample, 1, state)?;
+            wait_for_state(&sample, 1, state)?;
         }
         walk.wait(Duration::from_secs(10))?;
     }
     sample.unload()
 }
 
-/// Each step that fails, up or down, is undone to where the walk began, and the write fails.
+/// A step that fails, up or down, is rolled back to the start of the walk, and the write fails.
 #[vm_test]
 fn rolls_back(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     for (from, target) in [(0, TOP), (TOP, 0)] {
-        go(&sample, 1, from)?;
+        set_target(&sample, 1, from)?;
         for step in 1..=TOP {
             let before = sample.number("cpu1/steps")?;
             sample.write("cpu1/fail", step)?;
-            assert_eq!(refused(go(&sample, 1, target))?, Errno::EAGAIN);
+            assert_eq!(refused(set_target(&sample, 1, target))?, Errno::EAGAIN);
             are_at(&sample, [0, from, 0, 0])?;
             assert_eq!(sample.numbers(["cpu1/target", "cpu1/fail"])?, [from, 0]);
-            // Up and taken back, or taken back and up again.
+            // Steps up and their rollback, or steps down and their rollback.
             let steps = if from < target { step - 1 } else { TOP - step };
             assert_eq!(steps_since(&sample, 1, before)?, steps, "step {step}");
         }
-        go(&sample, 1, target)?;
+        set_target(&sample, 1, target)?;
     }
     sample.unload()
 }
@@ -96,13 +96,13 @@ fn offline_goes_down_and_online_climbs_back(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let targets = [3, 3, 2, 0];
     let all_climb =
-        || (0..).zip(targets).try_for_each(|(cpu, state)| comes_to(&sample, cpu, state));
+        || (0..).zip(targets).try_for_each(|(cpu, state)| wait_for_state(&sample, cpu, state));
     for (cpu, target) in (0..).zip(targets) {
-        go(&sample, cpu, target)?;
+        set_target(&sample, cpu, target)?;
     }
     sample.round(|cpus| {
         for cpu in cpus {
-            assert_eq!(refused(go(&sample, *cpu, 1))?, Errno::ENODEV);
+            assert_eq!(refused(set_target(&sample, *cpu, 1))?, Errno::ENODEV);
         }
         are_at(&sample, [3, 0, 0, 0])
     })?;
@@ -111,7 +111,7 @@ fn offline_goes_down_and_online_climbs_back(vm: &Vm) -> Result<()> {
         vm.cycle(cpu, 50)?;
     }
     all_climb()?;
-    // With a CPU offline, and the others up.
+    // Unloads with one CPU offline, and the others at a target.
     vm.cpu(2).offline()?;
     sample.unload()?;
     vm.cpu(2).online()
@@ -121,13 +121,13 @@ fn offline_goes_down_and_online_climbs_back(vm: &Vm) -> Result<()> {
 #[vm_test]
 fn resume_fails(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
-    go(&sample, 3, 3)?;
+    set_target(&sample, 3, 3)?;
     vm.cpu(3).offline()?;
     sample.write("cpu3/fail", 2)?;
     vm.cpu(3).online()?;
     sample.until("cpu3/fail", 0)?;
-    comes_to(&sample, 3, 0)?;
-    go(&sample, 3, 3)?;
+    wait_for_state(&sample, 3, 0)?;
+    set_target(&sample, 3, 3)?;
     are_at(&sample, [0, 0, 0, 3])?;
     sample.unload()
 }
@@ -136,14 +136,14 @@ fn resume_fails(vm: &Vm) -> Result<()> {
 #[vm_test]
 fn asked_while_it_climbs(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
-    go(&sample, 3, 3)?;
+    set_target(&sample, 3, 3)?;
     vm.cpu(3).offline()?;
     sample.write("step_us", 200_000)?;
     vm.cpu(3).online()?;
     sample.at_least("cpu3/state", 1)?;
-    go(&sample, 3, 1)?;
+    set_target(&sample, 3, 1)?;
     are_at(&sample, [0, 0, 0, 1])?;
-    // Up to the old target before that.
+    // The walk to the old target precedes that.
     assert_eq!(steps_since(&sample, 3, 3)?, 3);
     sample.unload()
 }
@@ -152,11 +152,11 @@ fn asked_while_it_climbs(vm: &Vm) -> Result<()> {
 #[vm_test]
 fn offline_in_the_middle(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
-    go(&sample, 2, TOP)?;
-    // Two of these are longer than it takes to get to the thread's turn to park.
+    set_target(&sample, 2, TOP)?;
+    // Two steps take longer than an offline takes to reach the state that parks the thread.
     sample.write("step_us", (500_000 * vm.built_with().slowness()).min(1_000_000))?;
     let waits = vm.spawn(sample.writing("cpu2/target", 0))?;
-    comes_to(&sample, 2, 2)?;
+    wait_for_state(&sample, 2, 2)?;
     let queues = vm.spawn(sample.writing("cpu2/target", 1))?;
     vm.cpu(2).offline()?;
     are_at(&sample, [0, 0, 0, 0])?;
@@ -164,7 +164,7 @@ fn offline_in_the_middle(vm: &Vm) -> Result<()> {
         assert_eq!(refused(caller.answer(Duration::from_secs(10)))?, Errno::ENODEV);
     }
     vm.cpu(2).online()?;
-    comes_to(&sample, 2, TOP)?;
+    wait_for_state(&sample, 2, TOP)?;
     sample.unload()
 }
 
@@ -176,8 +176,8 @@ fn busy_with_hotplug(vm: &Vm) -> Result<()> {
         let go_all = "for t in 3 1 2 0; do echo $t >$0/target; done";
         let script =
             format!("while :; do for f in 0 1 2 3; do echo $f >$0/fail; {go_all}; done; done");
-        let folder = sample.path(&format!("cpu{cpu}"));
-        let argv = ["/bin/busybox", "sh", "-c", &format!("exec 2>/dev/null; {script}"), &folder];
+        let files = sample.path(&format!("cpu{cpu}"));
+        let argv = ["/bin/busybox", "sh", "-c", &format!("exec 2>/dev/null; {script}"), &files];
         Call::Run { argv: argv.map(String::from).to_vec(), limit_ms: 8_000 }
     };
     let walkers = (0..8).map(|n| vm.spawn(walker(n % 4))).collect::<Result<Vec<_>>>()?;
@@ -187,13 +187,13 @@ fn busy_with_hotplug(vm: &Vm) -> Result<()> {
         }
     }
     for walker in walkers {
-        // They are killed at their limit, when they have their answers.
+        // Walkers are killed at their limit, after the answer to their last write.
         walker.wait(Duration::from_secs(30))?;
     }
     for (target, states) in [(0, [0; 4]), (TOP, [3; 4])] {
         for cpu in 0..4 {
             sample.write(&format!("cpu{cpu}/fail"), 0)?;
-            go(&sample, cpu, target)?;
+            set_target(&sample, cpu, target)?;
         }
         are_at(&sample, states)?;
     }
@@ -204,7 +204,7 @@ fn busy_with_hotplug(vm: &Vm) -> Result<()> {
 #[vm_test]
 fn malformed_input(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
-    go(&sample, 1, 2)?;
+    set_target(&sample, 1, 2)?;
     for file in ["cpu1/target", "cpu1/fail"] {
         sample.refuses(
             &[

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rust_idle_inject`: CPUs are idle for the share of the time that was asked for.
+//! `rust_idle_inject`: CPUs are idle for the requested share of the time.
 
 use super::{Class, Sample, class};
 use anyhow::{Result, bail, ensure};
@@ -18,8 +18,8 @@ fn injections(sample: &Sample) -> Result<[u64; 4]> {
     sample.numbers([0, 1, 2, 3].map(|cpu| format!("cpu{cpu}/injections")))
 }
 
-/// Until there are more than at the time of the call.
-fn goes_on(sample: &Sample, cpu: u32) -> Result<()> {
+/// Waits for three more injections.
+fn injects_more(sample: &Sample, cpu: u32) -> Result<()> {
     let file = format!("cpu{cpu}/injections");
     sample.at_least(&file, sample.number(&file)? + 3)
 }
@@ -34,8 +34,8 @@ fn stop(sample: &Sample) -> Result<()> {
     sample.write("cpus", "")
 }
 
-/// How much of some time the task did not run, from 0 to 1. (What the kernel calls idle is less: while it has softirqs to
-/// run, the tick goes on, and takes the injecting thread for a busy one.)
+/// Share of a time during which the task did not run, from 0 to 1. The kernel's own idle time is
+/// less: while softirqs are pending the tick continues, and counts the injecting thread as busy.
 fn rest_share(vm: &Vm, pid: i32) -> Result<f64> {
     let us = 1_000_000 * u64::from(vm.built_with().slowness());
     let stat = format!("/proc/{pid}/stat");
@@ -59,10 +59,10 @@ fn cpu_time(stat: &str) -> Result<f64> {
     Ok((fields[12].parse::<f64>()? + fields[13].parse::<f64>()?) / 100.0)
 }
 
-/// As long as the module is there.
+/// A shell command that is busy while the module is loaded.
 const BUSY: &str = "while [ -e /sys/module/rust_idle_inject ]; do :; done";
 
-/// A busy task loses its CPU for the share of time that is injected, and has it otherwise.
+/// A busy task loses its CPU for the injected share of the time, and has it otherwise.
 #[vm_test]
 fn idle_share_follows(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
@@ -71,7 +71,7 @@ fn idle_share_follows(vm: &Vm) -> Result<()> {
     let argv = ["/bin/busybox", "taskset", &mask, "/bin/busybox", "sh", "-c", BUSY]
         .map(String::from)
         .to_vec();
-    // What it takes to begin and to end an injection is to be small against the injection.
+    // Begin and end of an injection must be short in comparison with the injection.
     let slowness = vm.built_with().slowness();
     let us = 20_000 * slowness;
     let busy = vm.spawn(Call::Run { argv, limit_ms: 20_000 * u64::from(slowness) })?;
@@ -83,7 +83,7 @@ fn idle_share_follows(vm: &Vm) -> Result<()> {
                 break pid;
             }
         }
-        ensure!(began.elapsed() < limit, "not one task is busy: {tasks:?}");
+        ensure!(began.elapsed() < limit, "expected one busy task: {tasks:?}");
         vm.call(Call::Pause { us: 10_000 })?;
     };
 
@@ -108,12 +108,12 @@ fn only_chosen_cpus(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     start(&sample, "1-2", 5_000, 5_000)?;
     assert_eq!(sample.read("cpus")?, "1,2");
-    goes_on(&sample, 1)?;
-    goes_on(&sample, 2)?;
+    injects_more(&sample, 1)?;
+    injects_more(&sample, 2)?;
     sample.write("cpus", "0,2")?;
     let [_, stopped, ..] = injections(&sample)?;
-    goes_on(&sample, 0)?;
-    goes_on(&sample, 2)?;
+    injects_more(&sample, 0)?;
+    injects_more(&sample, 2)?;
     let [_, one, _, three] = injections(&sample)?;
     assert_eq!([one, three], [stopped, 0]);
     for cpu in 0..3 {
@@ -135,21 +135,21 @@ fn follows_hotplug(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     start(&sample, "all", 5_000, 5_000)?;
     let cpus = vm.removable()?;
-    cpus.iter().try_for_each(|cpu| goes_on(&sample, *cpu))?;
+    cpus.iter().try_for_each(|cpu| injects_more(&sample, *cpu))?;
     sample.round(|_| {
         let before = injections(&sample)?;
-        goes_on(&sample, 0)?;
+        injects_more(&sample, 0)?;
         assert_eq!(injections(&sample)?[1..], before[1..]);
         Ok(())
     })?;
     for cpu in &cpus {
-        goes_on(&sample, *cpu)?;
+        injects_more(&sample, *cpu)?;
     }
     for cpu in cpus {
         vm.cycle(cpu, 5)?;
-        goes_on(&sample, cpu)?;
+        injects_more(&sample, cpu)?;
     }
-    // What is left of wakes for a CPU that is down does nothing after a stop.
+    // Pending wakes of an offline CPU have no effect after a stop.
     vm.cpu(1).offline()?;
     stop(&sample)?;
     let before = injections(&sample)?;
@@ -159,13 +159,13 @@ fn follows_hotplug(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
-/// rmmod ends it: with the timer on, threads idling, and a CPU offline.
+/// rmmod works with the timer on, threads that inject idle time, and a CPU offline.
 #[vm_test]
 fn rmmod_while_injecting(vm: &Vm) -> Result<()> {
     for _ in 0..5 {
         let sample = Sample::load(vm, MODULE)?;
         start(&sample, "all", 2_000, 20_000)?;
-        goes_on(&sample, 0)?;
+        injects_more(&sample, 0)?;
         vm.cpu(2).offline()?;
         sample.unload()?;
         vm.cpu(2).online()?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rust_ksoftirqd`: what interrupts raise is run, whatever their CPU does.
+//! `rust_ksoftirqd`: vectors that interrupts raise are run, with CPUs that go offline and online.
 
 use super::{Class, Sample, class, logged};
 use anyhow::{Context, Result, bail};
@@ -13,7 +13,7 @@ use wire::Call;
 const MODULE: &str = "rust_ksoftirqd";
 const VECTORS: [&str; 3] = ["hi", "timer", "tasklet"];
 
-/// So many raised, and as many run, for each vector.
+/// Waits until each vector was raised and run this number of times.
 fn all_run(sample: &Sample, count: u64) -> Result<()> {
     for vector in VECTORS {
         sample.until(&format!("{vector}/raised"), count)?;
@@ -30,7 +30,7 @@ fn sum(sample: &Sample, file: &str) -> Result<u64> {
     sample.vm.cpus("possible")?.into_iter().map(|cpu| of_cpu(sample, file, cpu)).sum()
 }
 
-/// Each vector that interrupts raise is run as often as it was raised, on each CPU.
+/// Each vector is run as often as interrupts raised it, on each CPU.
 #[vm_test]
 fn vectors_run(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
@@ -48,21 +48,21 @@ fn vectors_run(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
-/// No CPU has a timer interrupt before vectors are to be raised, nor after the last is.
+/// CPUs have timer interrupts only while vectors remain to be raised.
 #[vm_test]
 fn timers_stop_when_idle(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
-    // Of a period of 1 ms.
+    // The period is 1 ms.
     let hundred_periods = Call::Pause { us: 100_000 };
     vm.call(hundred_periods.clone())?;
-    assert_eq!(sum(&sample, "interrupts")?, 0, "timers are set though nothing is to be raised");
+    assert_eq!(sum(&sample, "interrupts")?, 0, "timers fire though no vector is to be raised");
 
     sample.write("raise", 100)?;
     all_run(&sample, 100)?;
     let raised = sum(&sample, "interrupts")?;
     vm.call(hundred_periods)?;
     let idle = sum(&sample, "interrupts")? - raised;
-    // Each timer finds that nothing is left, once.
+    // Each timer fires once more, and finds no vector to raise.
     assert!(
         idle <= vm.cpus("online")?.len() as u64,
         "{idle} interrupts in 100 periods after the last was raised"
@@ -82,7 +82,7 @@ fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
         raised += 1000;
         sample.write("raise", 1000).map(|()| raised)
     };
-    // Each CPU goes offline while it is busy; something is pending then sooner or later.
+    // Each CPU goes offline while it is busy; in some round a vector is pending then.
     for _ in 0..30 {
         let raised = raise()?;
         sample.round(|_| all_run(&sample, raised))?;
@@ -90,10 +90,10 @@ fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
             break;
         }
     }
-    assert!(sum(&sample, "taken_over")? > 0, "nothing was ever pending on a CPU that went offline");
+    assert!(sum(&sample, "taken_over")? > 0, "no vector was pending on a CPU that went offline");
     for cpu in vm.removable()? {
         let before = of_cpu(&sample, "interrupts", cpu)?;
-        // The other CPUs may be done before its thread has set the timer.
+        // The other CPUs may raise all before this CPU's thread has set the timer.
         for _ in 0..30 {
             let raised = raise()?;
             all_run(&sample, raised)?;
@@ -102,12 +102,12 @@ fn nothing_is_lost_while_cpus_go(vm: &Vm) -> Result<()> {
             }
         }
         let after = of_cpu(&sample, "interrupts", cpu)?;
-        assert!(after > before, "CPU {cpu}: its interrupts are not back");
+        assert!(after > before, "CPU {cpu} has no interrupts after its online");
     }
     sample.unload()
 }
 
-/// rmmod, while interrupts raise and a CPU is offline, loses nothing.
+/// rmmod loses no vector while interrupts raise them and a CPU is offline.
 #[vm_test]
 fn rmmod_runs_what_is_left(vm: &Vm) -> Result<()> {
     let cpu = *vm.hotpluggable()?.last().context("no CPU can go offline")?;
@@ -129,7 +129,7 @@ fn rmmod_runs_what_is_left(vm: &Vm) -> Result<()> {
         for end in logged(vm, &format!("rust_ksoftirqd: {vector}: "), 10)? {
             let numbers: Vec<&str> =
                 end.split([' ', ',']).filter(|w| w.parse::<u64>().is_ok()).collect();
-            let [raised, run] = numbers[..] else { bail!("in the log: {end}") };
+            let [raised, run] = numbers[..] else { bail!("expected two numbers: {end}") };
             assert_eq!(raised, run, "{end}");
             assert_ne!(raised, "0");
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! `rust_rcuc`: work waits for its grace period, and none of it is lost.
+//! `rust_rcuc`: work waits for its grace period, and no work is lost.
 
 use super::{Class, Sample, class, logged};
 use anyhow::{Context, Result};
@@ -12,10 +12,10 @@ use suite_macros::vm_test;
 use wire::Call;
 
 const MODULE: &str = "rust_rcuc";
-/// Read: an RCU reader. Written: defers work on these CPUs.
+/// A file: a read is an RCU reader, a write of a CPU list defers work on these CPUs.
 const VERSION: &str = "version";
 
-/// All work that was deferred is run, and no reader was disturbed.
+/// Checks that all deferred work is run, and that no reader saw a retired version.
 fn all_run(sample: &Sample) -> Result<()> {
     sample.all_arrives("deferred", "run")?;
     assert_eq!(sample.number("violations")?, 0);
@@ -26,7 +26,7 @@ fn run_and_moved(sample: &Sample, cpu: u32) -> Result<[u64; 2]> {
     sample.numbers(["run", "moved"].map(|name| format!("cpu{cpu}/{name}")))
 }
 
-/// Work deferred on a CPU is run by its thread, which is of the lowest FIFO priority.
+/// The CPU's thread, of the lowest FIFO priority, runs work deferred on the CPU.
 #[vm_test]
 fn work_runs_on_its_cpu(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
@@ -40,7 +40,7 @@ fn work_runs_on_its_cpu(vm: &Vm) -> Result<()> {
     sample.unload()
 }
 
-/// No version is retired while a reader looks at it, under 400 updates.
+/// No version is retired while a reader reads it, under 400 updates.
 #[vm_test]
 fn readers_keep_their_version(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
@@ -62,7 +62,7 @@ fn readers_keep_their_version(vm: &Vm) -> Result<()> {
 fn parking_moves_the_queue(vm: &Vm) -> Result<()> {
     let sample = Sample::load(vm, MODULE)?;
     let cpu = *vm.hotpluggable()?.last().context("no CPU can go offline")?;
-    // A CPU on its way down waits for a grace period, too: only what comes after is still there.
+    // An offline waits for a grace period, too: only work queued after it is still in the queue.
     let (mut run, mut moved) = (0, 0);
     for _ in 0..20 {
         vm.cpu(cpu).online()?;
@@ -76,7 +76,7 @@ fn parking_moves_the_queue(vm: &Vm) -> Result<()> {
             break;
         }
     }
-    assert!(moved > 0, "nothing was ever moved, {run} run");
+    assert!(moved > 0, "no work was moved, {run} run");
 
     sample.write(VERSION, cpu)?;
     all_run(&sample)?;

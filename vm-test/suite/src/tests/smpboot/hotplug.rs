@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CPUs go off and on: which callback is called, on which CPU, how often.
+//! CPUs go offline and online: which callback is called, on which CPU, how often.
 
 use super::rollback;
 use anyhow::{Context, Result, ensure};
@@ -11,7 +11,7 @@ use host::verdict::Leaves;
 use host::{Config, Vm};
 use suite_macros::vm_test;
 
-/// When an offline returns, its thread has parked, once, and no other thread has noticed.
+/// When an offline returns, its thread has parked once, and no other thread has run a callback.
 #[vm_test]
 fn offline_parks(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
@@ -19,7 +19,7 @@ fn offline_parks(vm: &Vm) -> Result<()> {
     demo.steps(2 * wanted.len())?;
     for cpu in vm.hotpluggable()? {
         vm.cpu(cpu).offline()?;
-        // No waiting: the kernel waits for the thread.
+        // Without a wait: the kernel itself waits for the thread.
         assert_eq!(demo.state(cpu)?, "parked");
         wanted.insert(cpu, Counts { park: 1, ..Counts::SET_UP });
         assert_eq!(demo.all_counts()?, wanted);
@@ -51,14 +51,14 @@ fn online_unparks(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// With all CPUs offline that can be, each of their threads has parked; all come back.
+/// With all removable CPUs offline, each of their threads is parked; all continue afterwards.
 #[vm_test]
 fn all_cpus_down_but_one(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;
     let mut cpus = vm.hotpluggable()?;
     if cpus.contains(&0) {
-        cpus.remove(0); // one has to stay
+        cpus.remove(0); // one CPU must stay online
     }
     for cpu in &cpus {
         vm.cpu(*cpu).offline()?;
@@ -139,13 +139,13 @@ const OFFLINE: i32 = 0;
 /// While an offline or online is stopped at any state, rmmod and insmod work, and the threads work
 /// when it continues.
 ///
-/// Between `OFFLINE` and `cpu:teardown` the kernel itself cannot stop: RCU has closed the CPU's
+/// Between `OFFLINE` and `cpu:teardown` the kernel itself cannot stop. RCU has closed the CPU's
 /// list of callbacks, and opens it in a state that was not left ("Callback enqueued on offline
-/// CPU!"); and see hazard 34.
+/// CPU!"). See also hazard 34.
 ///
-/// Going on is always upwards: a module that is loaded while the CPU stands between being online
-/// and the state of the threads gets one that nobody would park on the way down (smpboot.c goes by
-/// the mask of online CPUs). Only this lever of debug kernels can make that.
+/// The CPU always continues upwards. A module loaded while the CPU is stopped between online and
+/// the state of the threads gets a thread that a continued offline would not park: smpboot.c uses
+/// the mask of online CPUs. Only this control of debug kernels can cause that.
 #[vm_test(needs = &[STATE_CONTROL])]
 fn stopped_at_each_state(vm: &Vm) -> Result<()> {
     let states = rollback::states(vm)?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happens when there is no memory, at each place where there could be none.
+//! Failing allocations: each one that a call makes fails once.
 //!
-//! What allocates: the task that registers or that onlines the CPU, and kthreadd, which makes the
-//! threads for either. Of what smpboot.c and kthread.c call nothing is on the list of what
-//! fail_function may fail (`ALLOW_ERROR_INJECTION`), so allocations are all there is to fail.
+//! Two tasks allocate: the one that registers or brings the CPU online, and kthreadd, which creates
+//! the threads for it. smpboot.c and kthread.c call no function that fail_function may fail
+//! (`ALLOW_ERROR_INJECTION`), so only allocations can fail.
 
 use super::rollback::runs_again;
 use anyhow::{Context, Result, ensure};
@@ -21,28 +21,29 @@ use wire::Call;
 
 const FAILSLAB_DIR: &str = "/sys/kernel/debug/failslab";
 
-/// Whose allocations fail.
+/// The pid of the task whose allocations fail.
 pub const CALLER: i32 = 0;
 const KTHREADD: i32 = 2;
 
-/// fork(2) says EAGAIN, too; a signature that could not be verified is a bad one.
+/// Errors of a failed allocation. fork(2) may return EAGAIN; a signature that cannot be verified
+/// counts as a bad one.
 const REFUSALS: &[Errno] = &[Errno::ENOMEM, Errno::EAGAIN, Errno::EKEYREJECTED];
 
-/// Each allocation of loading the demo can fail: an errno or no effect, no leak, and the next
-/// attempt works.
+/// Each allocation of insmod can fail: insmod returns an errno or succeeds, leaks nothing, and the
+/// next attempt works.
 #[vm_test(long, needs = &[FAILSLAB])]
 fn insmod_fails_at_each_allocation(vm: &Vm) -> Result<()> {
     insmod_fails(vm, CALLER, 50)
 }
 
-/// Each allocation of making the demo's threads can fail: ENOMEM, the other threads are stopped,
-/// and the next attempt works.
+/// Each allocation for the demo's threads can fail: insmod returns ENOMEM, the other threads are
+/// stopped, and the next attempt works.
 #[vm_test(times = 4, needs = &[FAILSLAB])]
 fn no_thread_can_be_made(vm: &Vm) -> Result<()> {
     insmod_fails(vm, KTHREADD, 10)
 }
 
-/// Each allocation of bringing a CPU online and making its thread can fail: it stays offline or
+/// Each allocation during an online and for the CPU's thread can fail: the CPU stays offline or
 /// comes online, and the next attempt works.
 #[vm_test(needs = &[FAILSLAB])]
 fn online_fails_at_each_allocation(vm: &Vm) -> Result<()> {
@@ -56,21 +57,21 @@ fn no_thread_for_the_cpu(vm: &Vm) -> Result<()> {
     online_fails(vm, KTHREADD, 5)
 }
 
-/// Fails the task's first allocation during the call, the second, ... until it makes no more.
-/// After each, `check` hears how the call ended, and restores what was before it. How often the
-/// call failed.
+/// Fails the task's first allocation during the call, then the second, until the call makes no
+/// more. After each call, `check` gets the result, and restores the state before the call. Returns
+/// how often the call failed.
 pub fn fail_each(
     vm: &Vm,
     pid: i32,
     call: impl Fn() -> Call,
     mut check: impl FnMut(Result<(), Errno>) -> Result<()>,
 ) -> Result<u32> {
-    // Allocations that may sleep, too; without a trace for each.
+    // Lets allocations that may sleep fail, too, without a trace for each.
     vm.write(&format!("{FAILSLAB_DIR}/ignore-gfp-wait"), "N")?;
     vm.write(&format!("{FAILSLAB_DIR}/verbose"), "0")?;
     let (mut failures, mut survived) = (0, 0);
     for nth in 1.. {
-        ensure!(nth < 2000, "there is no end of it");
+        ensure!(nth < 2000, "{nth} allocations, and still more");
         let attempt = || format!("allocation {nth}");
         let (injected, result) = vm.fail_nth(pid, nth, call())?;
         let result = match result {
@@ -88,7 +89,7 @@ pub fn fail_each(
         }
     }
     vm.write(&format!("{FAILSLAB_DIR}/ignore-gfp-wait"), "Y")?;
-    note!("vm-test: {failures} allocations failed the call, {survived} did not");
+    note!("vm-test: {failures} failed allocations failed the call, {survived} did not");
     Ok(failures)
 }
 
@@ -100,7 +101,7 @@ fn insmod_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
         || insmod(MODULE, ""),
         |result| {
             if result.is_ok() {
-                // Some files of debugfs may be missing, by design.
+                // Files of debugfs may be missing: its errors are ignored by design.
                 return vm.rmmod(MODULE);
             }
             let demo = Demo::load(vm)?;
@@ -117,7 +118,7 @@ fn online_fails(vm: &Vm, pid: i32, least: u32) -> Result<()> {
         vm.expect_splat(NO_MEMORY);
     }
     let cpu = *vm.removable()?.last().unwrap();
-    // Loaded while the CPU is off, the module has no thread for it.
+    // A module that is loaded while the CPU is offline has no thread for it.
     let load = || {
         vm.cpu(cpu).offline()?;
         Demo::load(vm)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What safe code must not be able to break: the checks of threads in
-//! vm-test/modules/rust_smpboot_misuse.rs.
+//! Safe code cannot break the threads: checks of vm-test/modules/rust_smpboot_misuse.rs.
 
 use crate::tests::samples::{Class, class};
 use crate::tests::test_modules::{MISUSE, misuse};
@@ -9,7 +8,8 @@ use anyhow::Result;
 use host::Vm;
 use suite_macros::vm_test;
 
-/// Registering twice, with a value that cannot be made, or again at once: an errno or no effect.
+/// A second registration, a registration whose value fails, and repeated registrations return an
+/// errno or work.
 #[vm_test]
 fn registrations(vm: &Vm) -> Result<()> {
     let at_once = format!("at_once {}", 1000 / vm.built_with().slowness());
@@ -26,20 +26,21 @@ fn registrations(vm: &Vm) -> Result<()> {
     )
 }
 
-/// Threads that are stopped before they first run have no setup, no cleanup, and nothing to drop.
+/// Threads that are stopped before their first run get no setup, no cleanup, and no drop.
 #[vm_test]
 fn threads_that_never_ran(vm: &Vm) -> Result<()> {
     misuse::checks(vm, &["never_ran 5"])
 }
 
-/// Wakes by other threads, by the threads themselves and by interrupts do no harm while threads
-/// come and go.
+/// Wakes by other threads, by the threads themselves and by interrupts are harmless while threads
+/// are registered and unregistered.
 #[vm_test]
 fn wakes_while_threads_go(vm: &Vm) -> Result<()> {
     misuse::checks(vm, &["storm 100"])
 }
 
-/// Threads that ask to run at random, each in another scheduling class, start and end like others.
+/// Threads with random results of should_run and random scheduling classes start and end like
+/// others.
 #[vm_test]
 fn liars(vm: &Vm) -> Result<()> {
     misuse::checks(vm, &["liar 20"])

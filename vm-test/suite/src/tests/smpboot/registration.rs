@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! insmod: which threads there are then, and what holds them where they are.
+//! insmod: the threads that it creates, and their binding to CPUs.
 
 use anyhow::{Result, bail};
 use demo_module::{COMM, Counts, Demo, Kind, MODULE};
@@ -30,9 +30,9 @@ fn one_thread_per_online_cpu(vm: &Vm) -> Result<()> {
     pids.sort();
     assert_eq!(demo_module::pids(vm)?, pids);
     demo.settles_at(&online.iter().map(|cpu| (*cpu, Counts::SET_UP)).collect())?;
-    let born: Vec<_> =
+    let created: Vec<_> =
         online.iter().flat_map(|cpu| [(*cpu, Kind::Create), (*cpu, Kind::Setup)]).collect();
-    demo.logged(&born)?;
+    demo.logged(&created)?;
     demo.unload()
 }
 
@@ -59,7 +59,7 @@ fn last_cpu(vm: &Vm, pid: i32) -> Result<u32> {
     Ok(cpu.parse()?)
 }
 
-/// sched_setaffinity cannot move a thread, nor even confirm its CPU.
+/// sched_setaffinity of a thread fails with EINVAL, even for the thread's own CPU.
 #[vm_test]
 fn setaffinity_is_refused(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
@@ -96,7 +96,7 @@ fn verbose_off_is_silent(vm: &Vm) -> Result<()> {
     demo.logged(&[])
 }
 
-/// A parameter that is no bool fails insmod, and nothing is registered.
+/// An invalid module parameter fails insmod, and nothing is registered.
 #[vm_test]
 fn bad_parameters_are_refused(vm: &Vm) -> Result<()> {
     vm.expect_warning("invalid for parameter `verbose'");
@@ -123,7 +123,7 @@ fn second_insmod_is_refused(vm: &Vm) -> Result<()> {
 
 /// 100 loads and unloads work, each thread that was set up is cleaned up, and no thread is left.
 ///
-/// A thread may be gone before it has ever run: then it was not set up, and is not cleaned up.
+/// A thread may be stopped before its first run: then it was not set up, and is not cleaned up.
 #[vm_test]
 fn insmod_rmmod_100_times(vm: &Vm) -> Result<()> {
     const TIMES: u32 = 100;
@@ -166,6 +166,6 @@ fn killed_insmod(vm: &Vm) -> Result<()> {
         }
         assert!(demo_module::pids(vm)?.is_empty(), "killed after {after:?}");
     }
-    assert!(killed > 0, "no kill came in time");
+    assert!(killed > 0, "every kill was too late");
     Demo::load(vm)?.unload()
 }

@@ -28,8 +28,8 @@ pub fn smpboot_state(vm: &Vm) -> Result<i32> {
     Ok(state.with_context(|| format!("no {SMPBOOT} in {states:?}"))?.1)
 }
 
-/// An offline that fails parks and unparks the thread only if it got that far, and the CPU works
-/// on.
+/// An offline that fails parks and unparks the thread only if it reached the thread's state, and
+/// the CPU continues to work.
 #[vm_test]
 fn offline_fails_at_each_state(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
@@ -39,12 +39,12 @@ fn offline_fails_at_each_state(vm: &Vm) -> Result<()> {
     let mut failed = 0;
     for (_, state) in states(vm)? {
         if vm.cpu(cpu).fail_at(state).is_err() {
-            continue; // of those that the kernel does not let fail
+            continue; // the kernel does not let this state fail
         }
         let before = wanted[&cpu];
         let parked = match vm.cpu(cpu).offline() {
             Ok(()) => {
-                vm.cpu(cpu).fail_at(-1)?; // it has no teardown, and would fail the online
+                vm.cpu(cpu).fail_at(-1)?; // without a teardown it would fail the online instead
                 vm.cpu(cpu).online()?;
                 true
             }
@@ -130,7 +130,7 @@ fn first_online_fails_at_each_state(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// The thread of the CPU is alive.
+/// Checks that the thread of the CPU runs for a wake.
 pub fn runs_again(demo: &Demo<'_>, cpu: u32) -> Result<()> {
     let before = demo.counts(cpu)?.run;
     demo.wake(&cpu.to_string())?;

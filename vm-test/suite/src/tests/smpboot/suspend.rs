@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Suspend to RAM: all CPUs but one go off, and come back, in the middle of everything.
+//! Suspend to RAM: all CPUs but one go offline, and online again at the resume.
 
 use super::rollback::runs_again;
 use anyhow::{Result, ensure};
@@ -18,17 +18,17 @@ fn to_ram(vm: &Vm) -> Result<()> {
     threads_follow(vm, suspend_to_ram)
 }
 
-/// A suspend that turns back when only one CPU is left parks the threads of all others; then they
+/// A suspend that ends when only one CPU is online parks the threads of all others; then they
 /// continue.
 #[vm_test(needs = REHEARSAL)]
 fn rehearsed(vm: &Vm) -> Result<()> {
     threads_follow(vm, rehearse)
 }
 
-/// What a kernel must have to turn back half-way.
+/// Options of a kernel that can end a suspend half-way.
 const REHEARSAL: &[Symbol] = &[PM_DEBUG, ACPI_SLEEP];
 
-/// How this VM can be suspended, if it can.
+/// The function that suspends this VM, if it can be suspended.
 pub fn way(vm: &Vm) -> Option<fn(&Vm) -> Result<()>> {
     if vm.config().suspends {
         return Some(suspend_to_ram);
@@ -36,7 +36,7 @@ pub fn way(vm: &Vm) -> Option<fn(&Vm) -> Result<()>> {
     vm.built_with().lacks(REHEARSAL).is_none().then_some(rehearse)
 }
 
-/// The whole VM sleeps, and is woken.
+/// Suspends the VM, and wakes it.
 fn suspend_to_ram(vm: &Vm) -> Result<()> {
     let from = vm.console_len();
     let id = vm.post(Call::Suspend);
@@ -47,7 +47,7 @@ fn suspend_to_ram(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// All of it but what the platform does, from which a VM may not come back (`Kernel::suspends`).
+/// Suspends without the platform's part, from which a VM may not resume (`Kernel::suspends`).
 fn rehearse(vm: &Vm) -> Result<()> {
     vm.write("/sys/module/suspend/parameters/pm_test_delay", "0")?;
     vm.write("/sys/power/pm_test", "processors")?;

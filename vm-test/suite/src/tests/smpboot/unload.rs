@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! rmmod: everything that was made goes, wherever the CPUs are.
+//! rmmod: threads and files are removed, with CPUs online and offline.
 
 use anyhow::Result;
-use demo_module::{Demo, FOLDER, Kind, WAKE, file};
+use demo_module::{DIRECTORY, Demo, Kind, WAKE, file};
 use host::Vm;
 use host::errors::refused;
 use host::machine::kernel::KMEMLEAK;
@@ -11,10 +11,9 @@ use nix::errno::Errno;
 use suite_macros::vm_test;
 use wire::Access;
 
-/// Twenty times insmod, wakes and rmmod leave nothing in memory.
+/// 20 cycles of insmod, wakes and rmmod leak no memory.
 ///
-/// Of one leak kmemleak may know nothing: something that looks like a pointer to it may be left
-/// somewhere.
+/// kmemleak may miss a single leak, if some memory looks like a pointer to it.
 #[vm_test(needs = &[KMEMLEAK])]
 fn leaks_nothing(vm: &Vm) -> Result<()> {
     for _ in 0..20 {
@@ -25,7 +24,7 @@ fn leaks_nothing(vm: &Vm) -> Result<()> {
     Ok(())
 }
 
-/// rmmod cleans up each thread once, on its CPU; threads and files are gone.
+/// rmmod cleans up each thread once, on its CPU, and removes threads and files.
 #[vm_test]
 fn cleans_up_each_thread(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
@@ -34,11 +33,11 @@ fn cleans_up_each_thread(vm: &Vm) -> Result<()> {
     demo.unload()?;
     demo.logged(&online.iter().map(|cpu| (*cpu, Kind::CleanupOnline)).collect::<Vec<_>>())?;
     assert!(demo_module::pids(vm)?.is_empty());
-    assert!(!vm.exists(FOLDER)?);
+    assert!(!vm.exists(DIRECTORY)?);
     Ok(())
 }
 
-/// Threads of offline CPUs are cleaned up, too, and are told that their CPU is offline.
+/// Threads of offline CPUs are cleaned up, too, with `online` false.
 #[vm_test]
 fn with_cpus_offline(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
@@ -75,7 +74,7 @@ fn after_a_failed_one(vm: &Vm) -> Result<()> {
 fn refused_while_a_file_is_open(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     let mut wanted = demo.all_counts()?;
-    let summary = format!("{FOLDER}/summary");
+    let summary = format!("{DIRECTORY}/summary");
     for (path, access) in
         [(file(0, "run"), Access::Read), (summary, Access::Read), (WAKE.into(), Access::Write)]
     {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wakes: of threads that can run, that cannot run yet, that do not exist yet.
+//! Wakes of threads that can run, that are parked, and that do not exist yet.
 
 use anyhow::{Result, bail};
 use demo_module::{Counts, Demo, WAKE, file};
@@ -77,7 +77,7 @@ fn burst_runs_at_least_once(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
     vm.repeat(TIMES, vec![write(WAKE, "all")], Duration::from_secs(20))?;
     for cpu in vm.cpus("online")? {
-        // When the thread sleeps after the last wake, nothing is left to do.
+        // A thread that sleeps after the last wake has no pending wake.
         vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))?;
         let counts = demo.counts(cpu)?;
         assert_eq!(counts.wake, u64::from(TIMES));
@@ -90,7 +90,7 @@ fn burst_runs_at_least_once(vm: &Vm) -> Result<()> {
     demo.unload()
 }
 
-/// Wakes of an offline CPU stay pending, and are one run when it is back online.
+/// Wakes of an offline CPU stay pending, and cause one run when it is online again.
 #[vm_test]
 fn offline_cpu_runs_when_back(vm: &Vm) -> Result<()> {
     let demo = Demo::load(vm)?;
@@ -130,7 +130,7 @@ fn cpu_without_thread_runs_at_first_online(vm: &Vm) -> Result<()> {
     vm.cpu(*first).online()?;
     wanted.insert(*first, Counts { wake: 1, run: 1, ..Counts::SET_UP });
     demo.settles_at(&wanted)?;
-    // The other wake goes with the module.
+    // The unload discards the other wake.
     demo.unload()?;
     vm.cpu(*second).online()
 }
