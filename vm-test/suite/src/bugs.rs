@@ -31,11 +31,10 @@ const DEMO: &str = "rust_smpboot_demo.ko";
 /// Enough for each bug: a simulation ends at the first fault.
 const SCHEDULES: &str = "schedules=400000";
 
-/// Part of the names of tests that stand for each other: if a patch names several, one of them must
-/// find the bug.
+/// Part of the names of equivalent tests: if a patch names several, one of them must find the bug.
 const MODEL: &str = "model::";
 
-/// Without options only simulates.
+/// Plants the bugs, simulates, and runs the tests; without options only simulates.
 pub fn run(options: Option<&Options>, args: &BugsArgs) -> Result<ExitCode> {
     let mut bugs = match args.names.is_empty() {
         true => all()?,
@@ -44,7 +43,7 @@ pub fn run(options: Option<&Options>, args: &BugsArgs) -> Result<ExitCode> {
     if options.is_none() {
         let is_simulated = |bug: &Bug| !bug.simulated_by.is_empty();
         match bugs.iter().find(|bug| !is_simulated(bug)) {
-            Some(bug) if !args.names.is_empty() => bail!("no simulation is to find {}", bug.name),
+            Some(bug) if !args.names.is_empty() => bail!("{} names no simulation", bug.name),
             _ => bugs.retain(is_simulated),
         }
     }
@@ -80,7 +79,7 @@ fn all() -> Result<Vec<Bug>> {
 
 struct Bug {
     name: String,
-    /// The modules that have it, beside the demo.
+    /// Modules with the bug, beside the demo.
     modules: Vec<String>,
     simulated_by: Vec<String>,
     caught_by: Vec<&'static Test>,
@@ -114,7 +113,7 @@ impl Bug {
             caught_by: field("Caught by").iter().map(named).collect::<Result<_>>()?,
         };
         let found = !bug.simulated_by.is_empty() || !bug.caught_by.is_empty();
-        ensure!(found, "it names neither a simulation nor a test");
+        ensure!(found, "the patch names neither a simulation nor a test");
         Ok(bug)
     }
 
@@ -122,7 +121,7 @@ impl Bug {
         patches().join(format!("{}.patch", self.name))
     }
 
-    fn folder(&self) -> PathBuf {
+    fn directory(&self) -> PathBuf {
         checkout().join("build/bugs").join(&self.name)
     }
 
@@ -132,22 +131,22 @@ impl Bug {
 
     /// Copies the sources of the modules, and patches the copy.
     fn plant(&self) -> Result<()> {
-        let folder = self.folder();
-        if folder.exists() {
-            fs::remove_dir_all(&folder)?;
+        let directory = self.directory();
+        if directory.exists() {
+            fs::remove_dir_all(&directory)?;
         }
-        fs::create_dir_all(folder.join("out"))?;
+        fs::create_dir_all(directory.join("out"))?;
         let copy_and_patch = "patch=$1 copy=$2; shift 2
             cp -r \"$@\" \"$copy\"
             cd \"$copy\"
             exec busybox patch -p1 -i \"$patch\"";
         let mut shell = command("sh");
-        shell.args(["-euc", copy_and_patch, "sh"]).arg(self.patch()).arg(&folder).args(SOURCES);
+        shell.args(["-euc", copy_and_patch, "sh"]).arg(self.patch()).arg(&directory).args(SOURCES);
         let what = format!("Planting {}", self.name);
         self.log("bug").step(&what, shell.current_dir(checkout()))
     }
 
-    /// Simulates with the bug. Returns how many simulations do not find it.
+    /// Simulates with the bug. Returns the number of simulations that do not find it.
     fn simulate(&self) -> Result<u32> {
         let mut missed = 0;
         if self.simulated_by.is_empty() {
@@ -156,9 +155,9 @@ impl Bug {
         let target = checkout().join("build/bugs/cargo");
         let mut cargo = command("cargo");
         cargo.args(["build", "--locked"]).current_dir(checkout().join("verify/sim"));
-        // Built once for each bug: a quick build saves more than a quick run.
+        // Each bug needs a build of its own: a quick build saves more than a quick run.
         cargo.env("CARGO_TARGET_DIR", &target).env("CARGO_PROFILE_DEV_OPT_LEVEL", "0");
-        cargo.env("SIM_SOURCE", self.folder());
+        cargo.env("SIM_SOURCE", self.directory());
         let what = format!("Building the simulation of {}", self.name);
         self.log("bug").step(&what, &mut cargo)?;
 
@@ -181,14 +180,14 @@ impl Bug {
         Ok(missed)
     }
 
-    /// Builds the modules that have the bug. Returns their files.
+    /// Builds the modules with the bug. Returns their files.
     fn build(&self, kernel: &Path) -> Result<Vec<PathBuf>> {
-        let folder = self.folder();
-        let out = folder.join("out");
+        let directory = self.directory();
+        let out = directory.join("out");
         let modules = || self.modules.iter().map(String::as_str).chain([DEMO]);
         let mut make = command("make");
         make.args(snippets::kbuild(kernel)?).args(modules());
-        make.arg(format!("M={}", folder.display())).arg(format!("MO={}", out.display()));
+        make.arg(format!("M={}", directory.display())).arg(format!("MO={}", out.display()));
         self.log("bug").step(&format!("Building {}", self.name), &mut make)?;
         Ok(modules().map(|module| out.join(module)).collect())
     }
@@ -235,7 +234,7 @@ impl Vms<'_> {
         Ok(Vms { options, machine })
     }
 
-    /// Runs the tests that must find the bug. Returns how many do not.
+    /// Runs the tests that must find the bug. Returns the number of those that do not.
     fn test(&self, bug: &Bug) -> Result<u32> {
         let (model, others): (Vec<_>, Vec<_>) =
             bug.caught_by.iter().partition(|test| test.name().contains(MODEL));
@@ -244,7 +243,7 @@ impl Vms<'_> {
         }
         let modules = self.options.initramfs(bug.build(&self.options.kernel)?)?;
         let mut machine = self.machine.with_initramfs(modules);
-        machine.report = Some(bug.folder());
+        machine.report = Some(bug.directory());
         let pool = Pool::new(machine, bug.caught_by.iter().copied());
         let mut missed = 0;
         for test in others {
@@ -313,7 +312,7 @@ mod tests_of_bugs {
         assert_eq!(bug.modules, ["samples/x.ko"]);
         for (head, error) in [
             (format!("Caught by: {name}_"), format!("there is no test {name}_ in a VM")),
-            ("In: x.ko".into(), "it names neither a simulation nor a test".into()),
+            ("In: x.ko".into(), "the patch names neither a simulation nor a test".into()),
         ] {
             assert_eq!(parse(&head).err().unwrap().to_string(), error);
         }

@@ -19,7 +19,7 @@ use std::process::{Command, ExitCode};
 
 #[derive(Args)]
 pub struct MatrixArgs {
-    /// Values of KERNEL_VERSION=; default: the newest of each series that the archive has
+    /// Values of KERNEL_VERSION=; default: the newest of each series in the archive
     versions: Vec<String>,
 }
 
@@ -70,7 +70,7 @@ pub fn run(args: &MatrixArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(TEST_FAILED))
 }
 
-/// The newest version of each series that the archive has.
+/// Returns the newest version of each series in the archive.
 fn offered() -> Result<Vec<String>> {
     let mut list = command(checkout().join("scripts/kernel"));
     let output = list.arg("--list").stderr(std::io::stderr()).output()?;
@@ -97,7 +97,7 @@ impl Row {
     fn test(kernel: &'static str, arch: &'static str, version: &str) -> Result<Row> {
         let name = format!("{kernel}-{arch}-{version}");
         let results = checkout().join("build/matrix").join(format!("{name}.json"));
-        let _ = fs::remove_file(&results); // of an earlier run
+        let _ = fs::remove_file(&results); // the results of an earlier run
         let run = |what: &str, program: &mut Command| -> Result<bool> {
             let log = Log::new(&format!("matrix-{name}{what}"));
             note!("{kernel} {arch} {version}: {}", log.0.display());
@@ -156,7 +156,7 @@ mod tests {
         results().write(&file).unwrap();
         assert_eq!(Results::read(&file).unwrap(), results());
         fs::remove_file(file).unwrap();
-        // A result that the tests' exit status contradicts is no good one.
+        // Results do not count if the exit status reports a failure.
         let row = row(false, Some(results()));
         assert!(!row.is_good());
         assert!(

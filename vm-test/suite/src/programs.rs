@@ -9,16 +9,16 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-/// Lines of a log that are shown after a failure.
+/// Number of lines of a log that are shown after a failure.
 const TAIL: usize = 20;
 
-/// The checkout that this program was built in: its modules are tested.
+/// The checkout in which this program was built; its modules are under test.
 pub fn checkout() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package)
 }
 
-/// A program that ends with the suite, even if that is killed.
+/// A program that ends with the suite, even if the suite is killed.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "TERM", "--"]).arg(program).stdin(Stdio::null());

@@ -26,7 +26,7 @@ pub struct ThirdpartyArgs {
     /// Debian's programs, unpacked
     #[arg(long, value_name = "DIR")]
     programs: PathBuf,
-    /// A checkout of the Linux Test Project, or where it is installed
+    /// A checkout or an installation of the Linux Test Project
     #[arg(long, value_name = "DIR")]
     ltp: Option<PathBuf>,
 }
@@ -92,7 +92,7 @@ fn prepare(kernel: &Path, args: &ThirdpartyArgs, build: &Path, release: &str) ->
     Ok(files)
 }
 
-/// Copies a program with its libraries, to the places where it looks for them.
+/// Copies a program, and its libraries to the directories where the loader finds them.
 fn program(debian: &Path, name: &str, files: &Path) -> Result<()> {
     let program = files.join("bin").join(name);
     copy(&debian.join("usr/bin").join(name), &program)?;
@@ -111,12 +111,12 @@ fn program(debian: &Path, name: &str, files: &Path) -> Result<()> {
     copy(&loader, &files.join("lib64/ld-linux-x86-64.so.2"))
 }
 
-fn build_modules(kernel: &Path, release: &str, folder: &Path) -> Result<()> {
-    fs::create_dir_all(folder)?;
+fn build_modules(kernel: &Path, release: &str, directory: &Path) -> Result<()> {
+    fs::create_dir_all(directory)?;
     let source = checkout().join("vm-test/thirdparty");
     let mut make = command("make");
     make.args(snippets::kbuild(kernel)?).arg("modules");
-    make.arg(format!("M={}", source.display())).arg(format!("MO={}", folder.display()));
+    make.arg(format!("M={}", source.display())).arg(format!("MO={}", directory.display()));
     Log::new("thirdparty").step(&format!("Building the torture modules for {release}"), &mut make)
 }
 
