@@ -46,7 +46,7 @@ pub fn boot(machine: &Machine, config: &Config) -> Result<Vm> {
     Vm::boot(&Machine { observer, ..machine.clone() }, config)
 }
 
-/// Shows on a terminal what is being done and for how long, until the bar is dropped. Prints a line
+/// Shows on a terminal the action and its duration, until the bar is dropped. Prints a line
 /// if there is no terminal.
 pub fn spin(what: String) -> ProgressBar {
     let spinner = ProgressBar::new_spinner();

@@ -2,8 +2,8 @@
 
 //! Finds splats in a kernel log.
 //!
-//! A splat begins with a line that matches the table, or with a record that the kernel logs as a
-//! warning or worse and that is not expected. All lines of a report are one splat.
+//! A splat begins with a line that matches the table, or with an unexpected record that the kernel
+//! logs as a warning or worse. All lines of a report are one splat.
 
 use super::without_stamp;
 use wire::Record;

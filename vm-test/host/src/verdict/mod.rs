@@ -2,9 +2,15 @@
 
 //! Decides whether a test passed.
 //!
-//! A test has passed when its own checks held, and since its beginning the kernel log has no splat,
-//! the kernel has no new taint, no memory has leaked, and CPUs and modules are as before. A result
-//! that cannot be determined is a [`Fault`], too.
+//! A test has passed if, since its beginning:
+//!
+//! - its own checks held
+//! - the kernel log has no splat that the test did not announce
+//! - the kernel has no new taint
+//! - no memory has leaked
+//! - CPUs and modules are as before
+//!
+//! A result that cannot be determined is a [`Fault`], too.
 
 mod autopsy;
 mod leaks;
@@ -86,7 +92,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Runs a test, and returns everything that is wrong with the result: nothing if it passed.
+    /// Runs a test, and returns all faults: none if it passed.
     pub fn run(
         &mut self,
         vm: &Vm,

@@ -666,7 +666,7 @@ fn ends(vm: &Vm, name: &str, times: usize) -> Result<Vec<Counts>> {
     counts.collect()
 }
 
-/// flush returns while pending items are modified: a modified item counts as queued anew.
+/// flush returns while pending items are modified: a modified item counts as newly queued.
 #[vm_test]
 fn flush_beside_mod_delayed(vm: &Vm) -> Result<()> {
     let [queue, ..] = Queue::load(vm)?;

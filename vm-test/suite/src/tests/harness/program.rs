@@ -371,7 +371,7 @@ impl Terminal {
     }
 }
 
-/// With one CPU the demo runs what it can and names what it cannot.
+/// With one CPU the demo runs all actions except offline and online, and names the missing CPU.
 #[program_test(long)]
 fn shows_what_one_cpu_can(program: &Program) -> Result<()> {
     let output = program.command("demo", &["--cpus", "1", "--pace", "0"])?.output()?;

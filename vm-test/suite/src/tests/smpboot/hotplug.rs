@@ -143,9 +143,9 @@ const OFFLINE: i32 = 0;
 /// list of callbacks, and opens it in a state that was not left ("Callback enqueued on offline
 /// CPU!"). See also hazard 34.
 ///
-/// The CPU always continues upwards. A module loaded while the CPU is stopped between online and
-/// the state of the threads gets a thread that a continued offline would not park: smpboot.c uses
-/// the mask of online CPUs. Only this control of debug kernels can cause that.
+/// The CPU always continues upwards. Otherwise a module loaded between online and the state of the
+/// threads would get a thread that the offline does not park: smpboot.c uses the mask of online
+/// CPUs. Only this control of debug kernels can cause that.
 #[vm_test(needs = &[STATE_CONTROL])]
 fn stopped_at_each_state(vm: &Vm) -> Result<()> {
     let states = rollback::states(vm)?;
