@@ -618,7 +618,8 @@ impl<Q: QueueType> Entry<Q> {
     pub(super) fn into_batch(self) -> Batched<Q> {
         let head = self.into_head();
         // INVARIANT: The entry had the reference. It belongs to `BATCH` now. The bit was clear,
-        // because there was an entry. SAFETY: It was an entry.
+        // because there was an entry.
+        // SAFETY: It was an entry.
         fetch_add(unsafe { &head.as_ref().state }, BATCH);
         Batched(head)
     }
