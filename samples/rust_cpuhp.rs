@@ -8,8 +8,7 @@
 //!
 //! - `cpuN/state`: number of steps that CPU N has taken. 0 at first, and while the CPU is offline.
 //! - `cpuN/target`: the state that CPU N walks to. A write waits for the walk. It fails with a
-//!   step's error; then the state is as before. `ENODEV`: the CPU is offline or its thread not up
-//!   yet.
+//!   step's error; then the state is as before. `ENODEV`: the thread is not up.
 //! - `cpuN/fail`: the step that fails with `EAGAIN` the next time that CPU N takes it, up or down.
 //! - `cpuN/steps`: number of steps taken up in all. `step_us`: time that each step takes.
 //!
