@@ -42,7 +42,7 @@ use kernel::{
 /// Number of items used per CPU: so few that several contexts use the same item at once.
 const ITEMS: usize = 3;
 
-/// Limit of `random`: a flush may take 65 ms.
+/// Maximum number of calls by a write to `random`: a flush may take 65 ms.
 const CALLS: u64 = 50;
 
 const PERIOD: Delta = Delta::from_micros(500);
@@ -50,7 +50,7 @@ const PERIOD: Delta = Delta::from_micros(500);
 /// The caller's context. Its value is the number of functions that the caller may use.
 #[derive(Clone, Copy)]
 enum Place {
-    /// Queues items. All other functions take a lock.
+    /// Only queues items: all other functions take a lock.
     HardIrq = 5,
     SoftIrq = 10,
     /// May sleep.
