@@ -152,9 +152,9 @@ static NEXT_LIST: Atomic<u64> = Atomic::new(1);
 /// # Invariants
 ///
 /// - `number` is not 0, and no other list has it.
-/// - `first` and `last` are the ends of a chain, by `links.next` and `links.prev`, of heads whose
-///   `list` is `number` and whose entries belong to this list; or both are null, and no head has
-///   that `list`.
+/// - `first` and `last` are the ends of a chain, by `links.next` and `links.prev`. Its heads have
+///   `number` as their `list`, and their entries belong to this list. Or both are null, and no head
+///   has that `list`.
 pub(super) struct List<Q: QueueType> {
     number: u64,
     first: *mut Head<Q>,

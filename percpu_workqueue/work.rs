@@ -116,10 +116,10 @@ pub trait WorkItem: Sized + Send + Sync + 'static {
     /// queue has [`Offline::Refuse`](super::Offline::Refuse), or the queue was destroyed while the
     /// CPU was offline.
     ///
-    /// Called by a thread of the queue or by the task that destroys it, but also by the context
-    /// that queues the item while the CPU goes offline: so it must not sleep. Right after this, in
-    /// the same context, the queue drops its pointer. If that is the last one, the item is dropped:
-    /// if interrupts queue it, its destructor must not sleep either.
+    /// Called by a thread of the queue, by the task that destroys the queue, or by the context that
+    /// queues the item while the CPU goes offline. So it must not sleep. Right after this, in the
+    /// same context, the queue drops its pointer. If that is the last one, the item is dropped: if
+    /// interrupts queue it, its destructor must not sleep either.
     fn refused(_this: &Self::Pointer) {}
 }
 
@@ -385,8 +385,8 @@ pub(super) struct Links<Q: QueueType> {
 /// # Invariants
 ///
 /// - It is the first field of a `Work<T>` with `T::Queue = Q`, and `ops` is that type's.
-/// - While `PENDING` is set there is one [`Entry`] for it, or it is in a list, or, if `WAITS` or
-///   `BATCH` is set, the entry belongs to the code that clears that bit. The pointer that
+/// - While `PENDING` is set, one [`Entry`] exists for it, or it is in a list. If `WAITS` or `BATCH`
+///   is set instead, the entry belongs to the code that clears that bit. The pointer that
 ///   `Pointer::into_raw` gave away belongs to the entry, but with `BATCH` to a [`Batched`].
 ///   `links.this` has that pointer.
 /// - Only the thread of the CPU in the state sets `BATCH`. While it is set, that CPU does not

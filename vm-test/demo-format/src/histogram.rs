@@ -46,9 +46,9 @@ impl Histogram {
         }
     }
 
-    /// Returns the latency that `share` (0 to 1) of all latencies do not exceed, in nanoseconds, as
-    /// if the latencies of a bucket were spread evenly. Exact to a factor of two. `None` if there
-    /// are no latencies.
+    /// Returns the latency, in nanoseconds, that `share` (0 to 1) of all latencies do not exceed.
+    /// Assumes that the latencies of a bucket are spread evenly. Exact to a factor of two. `None`
+    /// if there are no latencies.
     pub fn quantile(&self, share: f64) -> Option<u64> {
         let total = self.total();
         let rank = ((share.clamp(0.0, 1.0) * total as f64).ceil() as u64).max(1);

@@ -199,7 +199,7 @@ impl<T: Copy + PartialEq> Spans<T> {
 }
 
 /// Returns the hotplug steps of a CPU. A step that begins before another one of the same CPU has
-/// ended is inside of it: the CPU's own thread runs it, while the task that requested it waits.
+/// ended is inside of it. The CPU's own thread runs such a step while the requesting task waits.
 fn steps(run: &Run, id: u32, end: Nanos) -> Vec<Step> {
     let mut steps: Vec<Step> = vec![];
     let mut open: Vec<usize> = vec![];

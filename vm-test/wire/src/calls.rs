@@ -114,7 +114,7 @@ macro_rules! calls {
                 => "write {times} random inputs to {path}";
 
             /// A shell on a terminal of the guest, for a user or a script, with these variables in
-            /// its environment. -> `Program`, when it has ended; its output is on the terminal
+            /// its environment. Its output is on the terminal. -> `Program`, when it has ended
             Shell: shell(
                 tty: String,
                 rows: u16,
