@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! One thread per CPU, to be watched while CPUs go off and on.
+//! One thread per CPU, to be observed while CPUs are taken offline and brought online.
 //!
-//! The threads count the steps of their own lives, write them to the kernel log, and, when somebody
-//! wakes them, measure how long that took. Everything is in
-//! `/sys/kernel/debug/rust_smpboot_demo/`; there a CPU list written to `wake` wakes the threads of
-//! these CPUs.
+//! Each thread counts its callbacks and logs them. When it is woken, it measures the time from the
+//! wake to the run. The files are in `/sys/kernel/debug/rust_smpboot_demo/`. A CPU list written to
+//! `wake` wakes the threads of these CPUs.
 
 use kernel::prelude::*;
 
@@ -46,21 +45,21 @@ scoped_module! {
     type: DemoModule,
     name: "rust_smpboot_demo",
     authors: ["The rust_smpboot developers"],
-    description: "Per-CPU hotplug threads that one can watch",
+    description: "Observable per-CPU hotplug threads",
     license: "GPL",
     params: {
         verbose: u8 {
             default: 1,
-            description: "Write the steps of the threads' lives to the kernel log (0: not)",
+            description: "Log each callback of the threads (0: off)",
         },
         period_us: u64 {
             default: 0,
-            description: "Wake each thread by a timer, every so many microseconds (0: not)",
+            description: "Period of a timer that wakes each thread, in microseconds (0: off)",
         },
     },
 }
 
-/// The module: the registration, and the files about it, which go first when it is dropped.
+/// The module: the registration and its files. Dropping it removes the files first.
 #[pin_data]
 struct DemoModule {
     files: Tree<Registration<Demo>>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is kept for each CPU.
+//! The counters and events of each CPU.
 
 use super::{
     events::{
@@ -36,9 +36,9 @@ use kernel::{
 /// A number that only grows.
 pub(crate) type Counter = Atomic<u64>;
 
-/// What all CPUs refer to.
+/// Data that all CPUs share.
 pub(crate) struct Common {
-    /// The time 0 of the events: when the module was loaded.
+    /// Time 0 of the events: the time at which the module was loaded.
     epoch: Instant<Monotonic>,
     /// The readers of the next event.
     pub(crate) readers: Arc<WaitQueue>,
@@ -60,19 +60,20 @@ impl Common {
 
 /// The counters and events of one CPU.
 ///
-/// Most are written by the CPU's own thread alone. They are atomics because the files read them
-/// from anywhere.
+/// Only the CPU's own thread writes most of them. They are atomics because a read of a file may run
+/// on any CPU.
 #[pin_data]
 pub(crate) struct Cpu {
     pub(crate) id: CpuId,
     pub(crate) counts: Counts<Counter>,
-    /// How long the last run, and the slowest one, took from wake to run, in nanoseconds.
+    /// Time from wake to run of the last run, in nanoseconds.
     pub(crate) latency_last: Counter,
+    /// Time from wake to run of the slowest run, in nanoseconds.
     pub(crate) latency_max: Counter,
     pub(crate) latencies: Histogram,
     #[pin]
     pub(crate) ring: Ring,
-    /// When the first wake came that no run has answered yet; 0 if there is none.
+    /// Time of the first unanswered wake; 0 if no wake is pending.
     woken_at: Atomic<u64>,
     common: Arc<Common>,
 }
@@ -91,7 +92,7 @@ impl Cpu {
         })
     }
 
-    /// Counts a step, and records it.
+    /// Counts and records a callback.
     pub(crate) fn step(&self, kind: Kind) {
         kind.count(&self.counts).add(1, Relaxed);
         self.record(kind, self.common.now());
@@ -102,25 +103,25 @@ impl Cpu {
         self.common.readers.notify();
     }
 
-    /// Records a wake of the thread, and has `wake` do it. Any context in which `wake` may run.
+    /// Records a wake of the thread and calls `wake`. In any context in which `wake` may run.
     pub(crate) fn wake(&self, wake: impl FnOnce(CpuId)) {
         let now = self.common.now();
         self.counts.wake.add(1, Relaxed);
         self.record(Kind::Wake, now);
-        // A wake that comes on top of another one does not make that one any younger.
+        // Keep the time of the first unanswered wake.
         let _ = self.woken_at.cmpxchg(0, now.max(1), Relaxed);
         wake(self.id);
     }
 
-    /// Whether a wake is pending.
+    /// Returns whether a wake is pending.
     pub(crate) fn is_woken(&self) -> bool {
         self.woken_at.load(Relaxed) != 0
     }
 
-    /// Takes note of a run, in the thread. Returns how long the wake took, in nanoseconds.
+    /// Records a run. Called in the thread. Returns the time since the wake, in nanoseconds.
     pub(crate) fn run_begins(&self) -> Option<u64> {
         let now = self.common.now();
-        // Before the run is counted: who sees it counted may wake again.
+        // Before the run is counted: a caller that sees it counted may wake again.
         let woken_at = self.woken_at.xchg(0, Full);
         self.counts.run.add(1, Relaxed);
         self.record(Kind::Run, now);

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What happened to each thread, and when.
+//! The events of each thread, with their times.
 //!
 //! Each CPU has a ring of the last [`RING`] events of its thread. Recording never waits: one atomic
-//! operation takes a place in the ring, another one stores the event, which is a single word, so that
-//! no reader ever sees half of one. It may be done in any context, also hard-irq, by several CPUs
-//! at once. What is overwritten before a reader came by is lost for that reader, who can tell how
-//! much it was: events of a CPU are numbered.
+//! operation takes a place in the ring, another one stores the event. An event is a single word, so
+//! no reader sees half of one. Several CPUs may record at once, in any context, hard-irq included.
+//! A reader loses the events that are overwritten before it reads them. It can count them: the
+//! events of a CPU are numbered.
 
 use super::format::{
     Kind,
@@ -26,13 +26,14 @@ use kernel::{
 #[derive(Clone, Copy)]
 pub(crate) struct Event {
     pub(crate) kind: Kind,
-    /// When, in nanoseconds of `CLOCK_MONOTONIC`'s scale since the demo's epoch.
+    /// Nanoseconds since the demo's epoch, as `CLOCK_MONOTONIC` counts them.
     pub(crate) time: u64,
 }
 
-// A word of the ring: the kind, never 0; how often the ring had been filled, so that an old event
-// is not taken for a new one; the time. Time wraps after 13 days; laps wrap after 2 million events,
-// which would have to happen while one is being recorded. (A reader who is as late looks at `head`.)
+// A word of the ring has the kind (never 0), the lap and the time. The lap is how often the ring
+// had been filled: it keeps an old event from being taken for a new one. The time wraps after 13
+// days. The lap wraps after 2 million events. Two laps would look alike only if so many were
+// recorded while one is being stored. (A reader that is that late checks `head`.)
 const KIND_BITS: u32 = 4;
 const LAP_BITS: u32 = 10;
 const TIME_BITS: u32 = u64::BITS - KIND_BITS - LAP_BITS;
@@ -53,7 +54,7 @@ fn pack(number: u64, event: Event) -> u64 {
         | (event.time & mask(TIME_BITS)) << (KIND_BITS + LAP_BITS)
 }
 
-/// The event in `word`, if it is the one with `number`.
+/// Returns the event in `word`, if it is event `number`.
 fn unpack(number: u64, word: u64) -> Option<Event> {
     let kind = Kind::from_number((word & mask(KIND_BITS)) as u32)?;
     (lap(number) == (word >> KIND_BITS) & mask(LAP_BITS)).then_some(Event {
@@ -93,15 +94,15 @@ impl Ring {
     }
 }
 
-/// What a reader finds.
+/// A read from a ring.
 pub(crate) enum Found {
     /// The event with this number.
     Event(u64, Event),
-    /// So many events, from this number on, were overwritten before the reader came by.
+    /// Events overwritten before they were read: the number of the first one, and their count.
     Lost(u64, u64),
 }
 
-/// Where a reader of a ring is, and where its present read ends.
+/// A reader's position in a ring, and the limit of its present read.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Cursor {
     next: u64,
@@ -114,7 +115,7 @@ impl Cursor {
         self.end = ring.head.load(Relaxed);
     }
 
-    /// Returns what comes next within the limit. Does not advance.
+    /// Returns the next event within the limit, or the lost events before it. Does not advance.
     pub(crate) fn peek(&self, ring: &Ring) -> Option<Found> {
         if self.next < self.end {
             self.find(ring)
@@ -123,25 +124,26 @@ impl Cursor {
         }
     }
 
-    /// Returns whether anything comes next, within the limit or not.
+    /// Returns whether the ring has more for this reader, within the limit or not.
     pub(crate) fn is_ready(&self, ring: &Ring) -> bool {
         self.find(ring).is_some()
     }
 
     fn find(&self, ring: &Ring) -> Option<Found> {
         let word = ring.word(self.next)?.load(Acquire);
-        // Later than the word, so that one of a thousand laps later is not taken for it.
+        // Load `head` after the word: a word of a thousand laps later is not taken for this one.
         let head = ring.head.load(Acquire);
         let lost = head.saturating_sub(self.next + RING);
         if lost > 0 {
-            // An eighth of the ring is left to the writers, so that they are not a lap ahead again at once.
+            // Skip another eighth of the ring, so that the writers do not overtake this reader
+            // again at once.
             return Some(Found::Lost(self.next, lost + RING / 8));
         }
-        // If it does not fit, there is nothing yet, or it is being stored.
+        // If the lap does not match, the event is not recorded yet, or is being stored.
         Some(Found::Event(self.next, unpack(self.next, word)?))
     }
 
-    /// Goes past what [`peek`](Self::peek) found.
+    /// Advances past the result of [`peek`](Self::peek).
     pub(crate) fn advance(&mut self, found: &Found) {
         self.next += match found {
             Found::Event(..) => 1,
@@ -167,7 +169,7 @@ mod tests {
         Ok(ring)
     }
 
-    /// The numbers of the events that a reader finds who begins with the oldest, and how many it misses.
+    /// Reads from `cursor` on. Returns events read, events lost, and whether they were in order.
     fn read(ring: &Ring, cursor: &mut Cursor) -> (u64, u64, bool) {
         let (mut events, mut lost, mut in_order) = (0, 0, true);
         cursor.begin(ring);
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_comes_out() {
+    fn unpack_returns_the_packed_event() {
         for &kind in Kind::ALL {
             for (number, time) in [(0, 0), (RING * 3 + 1, 1 << 40), (u64::MAX, mask(TIME_BITS))] {
                 let event = unpack(number, pack(number, Event { kind, time }));
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_another_lap_is_not_taken() {
+    fn unpack_refuses_an_event_of_another_lap() {
         let word = pack(RING, RUN);
         assert!(unpack(RING, word).is_some());
         assert!(unpack(0, word).is_none());
@@ -203,20 +205,20 @@ mod tests {
     }
 
     #[test]
-    fn a_place_that_was_never_used_has_no_event() {
+    fn an_unused_place_has_no_event() {
         assert!(unpack(0, 0).is_none());
         assert!(unpack(RING, 0).is_none());
     }
 
     #[test]
-    fn a_ring_that_is_full_has_lost_nothing() -> Result {
+    fn a_full_ring_has_lost_no_event() -> Result {
         let ring = ring(RING)?;
         assert_eq!(read(&ring, &mut Cursor::default()), (RING, 0, true));
         Ok(())
     }
 
     #[test]
-    fn what_is_overwritten_is_counted() -> Result {
+    fn overwritten_events_are_counted_as_lost() -> Result {
         let ring = ring(RING + 1)?;
         let mut cursor = Cursor::default();
         let lost = 1 + RING / 8;
@@ -226,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_goes_on_where_it_was() -> Result {
+    fn a_reader_continues_where_it_stopped() -> Result {
         let ring = ring(3)?;
         let mut cursor = Cursor::default();
         assert_eq!(read(&ring, &mut cursor), (3, 0, true));

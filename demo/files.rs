@@ -56,7 +56,7 @@ fn columns<T: Copy>(first: [T; 4], counts: [T; COUNTS], last: [T; 2]) -> [T; COL
     columns
 }
 
-/// The table for people.
+/// The file `summary`: a table of all CPUs.
 struct Summary;
 
 #[vtable]
@@ -90,7 +90,7 @@ impl Attribute for Summary {
     }
 }
 
-/// Takes a CPU list, and wakes the threads of these CPUs.
+/// The file `wake`: takes a CPU list and wakes the threads of these CPUs.
 struct Wake;
 
 #[vtable]
@@ -100,7 +100,7 @@ impl Attribute for Wake {
     fn store(demo: &Self::Data, input: &CStr) -> Result {
         let cpus = hotplug::parse_cpu_list(input)?;
 
-        // A list may have CPUs that are not possible: there is nothing to wake.
+        // A CPU of the list that is not possible has no thread to wake.
         for (_, cpu) in demo.cpus.iter().filter(|(cpu, _)| cpus.test(*cpu)) {
             cpu.wake(|cpu| demo.wake(cpu));
         }
@@ -108,7 +108,8 @@ impl Attribute for Wake {
     }
 }
 
-/// The period of the wakes by timer, in microseconds; 0: none.
+/// The file `period_us`: the period of the timers that wake the threads, in microseconds; 0: no
+/// timers.
 struct Period;
 
 #[vtable]
@@ -125,7 +126,8 @@ impl Attribute for Period {
             return Err(ERANGE);
         }
         demo.period_us.store(period_us, Relaxed);
-        // The threads own the timers. Those of CPUs that are offline look when they are back.
+        // The threads own the timers. The thread of an offline CPU reads the period when it is
+        // unparked.
         for (_, cpu) in demo.cpus.iter_online() {
             cpu.wake(|cpu| demo.wake(cpu));
         }
@@ -151,7 +153,7 @@ impl Attribute for Latencies {
     }
 }
 
-/// The number of the thread of a CPU; 0 if there is none.
+/// The PID of the thread of a CPU; 0 if the CPU has no thread.
 struct Pid;
 
 #[vtable]
@@ -163,7 +165,7 @@ impl Attribute for Pid {
     }
 }
 
-/// What the thread of a CPU is doing.
+/// The state of the thread of a CPU.
 struct State;
 
 #[vtable]
@@ -188,7 +190,7 @@ fn state(thread: Option<ThreadInfo>) -> &'static str {
     }
 }
 
-/// Makes the files.
+/// Creates the files.
 pub(crate) fn fill<'data>(demo: &'data Registration<Demo>, dir: &Dir<'data>) {
     dir.file::<Summary>(format::SUMMARY.name, demo);
     dir.file::<Wake>(format::WAKE.name, demo);

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The formats of the demo: kinds of events and the order in which they may come, counters,
-//! records, buckets of latencies, and the files that have them.
+//! The formats of the demo: kinds of events and their legal order, counters, records, buckets of
+//! latencies, and the files that have them.
 //!
-//! `core` only: this file is a part of the module, and of `vm-test/demo-format`, which reads what
-//! the module writes. A new kind of event is declared here: its number and name, what it counts,
-//! and where it fits into the life of a thread.
+//! `core` only: this file is a part of the module and of `vm-test/demo-format`, which parses the
+//! module's files. To add a kind of event, declare it here: its number, its name, its counter, and
+//! its place in the life cycle of a thread.
 
 use core::ffi::CStr;
 
-/// Returns the text of a literal that ends with a NUL, when the module is built.
+/// Converts a literal that ends with a NUL. Evaluated when the module is built.
 const fn c_str(text: &'static str) -> &'static CStr {
     match CStr::from_bytes_with_nul(text.as_bytes()) {
         Ok(text) => text,
-        Err(_) => panic!("not one NUL, at the end"),
+        Err(_) => panic!("the text must have exactly one NUL, at its end"),
     }
 }
 
@@ -27,7 +27,7 @@ macro_rules! named {
         }
 
         impl $Enum {
-            /// All of them, in the order of their numbers.
+            /// All variants, in the order of their numbers.
             pub const ALL: &'static [Self] = &[$(Self::$Variant),*];
 
             /// Returns the name.
@@ -66,7 +66,7 @@ impl Kind {
             .find(|kind| *kind as u32 == number)
     }
 
-    /// Returns the counter of such events.
+    /// Returns the counter of events of this kind.
     #[inline]
     pub const fn count<T>(self, counts: &Counts<T>) -> &T {
         match self {
@@ -84,24 +84,24 @@ impl Kind {
 /// Declares the counters of a thread.
 macro_rules! counts {
     ($($name:ident)*) => {
-        /// Something for each counter of a thread. A counter has a file and a column of the summary.
+        /// A value for each counter of a thread. A counter has a file and a column of the summary.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Counts<T> {
-            $(#[doc = concat!("Of `", stringify!($name), "`.")] pub $name: T,)*
+            $(#[doc = concat!("The value for `", stringify!($name), "`.")] pub $name: T,)*
         }
 
         /// The number of counters.
         pub const COUNTS: usize = [$(stringify!($name)),*].len();
 
         impl Counts<u64> {
-            /// No counter has counted anything.
+            /// All counters at 0.
             pub const NONE: Self = Self {
                 $($name: 0,)*
             };
         }
 
         impl<T> Counts<T> {
-            /// Returns what `value` returns for the name of each counter.
+            /// Calls `value` with the name of each counter.
             #[inline]
             pub fn from_fn(mut value: impl FnMut(&'static str) -> T) -> Self {
                 Self {
@@ -109,7 +109,7 @@ macro_rules! counts {
                 }
             }
 
-            /// Returns the name, for Rust and for C, and the value of each counter.
+            /// Returns the name (for Rust and for C) and the value of each counter.
             #[inline]
             pub fn each(&self) -> [(&'static str, &'static CStr, &T); COUNTS] {
                 [$((
@@ -122,16 +122,16 @@ macro_rules! counts {
     };
 }
 
-// `should_run` is no event: the kernel asks as often as it likes.
+// `should_run` is not an event: the kernel may call it any number of times.
 counts! {
     create setup should_run run park unpark cleanup wake
 }
 
 named! {
-    /// A state in the life of a thread, as `kernel/smpboot.c` defines it.
+    /// A state in the life cycle of a thread, as `kernel/smpboot.c` defines it.
     State {
         None = 0, "none"; // no thread
-        Created = 1, "created"; // parked by __smpboot_create_thread(), its function did not run yet
+        Created = 1, "created"; // parked by __smpboot_create_thread(); its function has not run yet
         Active = 2, "active"; // between setup or unpark, and park or cleanup
         Parked = 3, "parked";
         Stopped = 4, "stopped"; // after cleanup, the last callback
@@ -139,10 +139,10 @@ named! {
 }
 
 impl State {
-    /// Returns the state after an event, or `None` if the event must not come in this state.
+    /// Returns the state after an event, or `None` if the event is illegal in this state.
     pub const fn after(self, kind: Kind) -> Option<Self> {
         match (self, kind) {
-            // Any CPU may record one at any time.
+            // Any CPU may record a wake at any time.
             (state, Kind::Wake) => Some(state),
             (Self::None, Kind::Create) => Some(Self::Created),
             (Self::Created, Kind::Setup) => Some(Self::Active),
@@ -152,29 +152,29 @@ impl State {
             // Hotplug and unregistration exclude each other: the CPU of an active thread is online.
             (Self::Active, Kind::CleanupOnline) => Some(Self::Stopped),
             (Self::Parked, Kind::CleanupOffline) => Some(Self::Stopped),
-            // The CPU is back online, and the thread is stopped before it sees that it is unparked.
+            // The CPU is back online; the thread is stopped before it sees that it is unparked.
             (Self::Parked, Kind::CleanupOnline) => Some(Self::Stopped),
             _ => None,
         }
     }
 }
 
-/// Events that the ring of a CPU holds.
+/// Capacity of the ring of a CPU, in events.
 pub const RING: u64 = 2048;
 
 /// A record of [`EVENTS_BINARY`], in the byte order of the machine:
 ///
 /// | offset | size | |
 /// |---|---|---|
-/// | 0 | 8 | time in nanoseconds since the module was loaded; of kind 0: how many events are lost |
-/// | 8 | 8 | number of the event, counted from 0 for each CPU; of kind 0: of the first one lost |
+/// | 0 | 8 | time in nanoseconds since the module was loaded; kind 0: number of lost events |
+/// | 8 | 8 | number of the event, from 0 for each CPU; kind 0: number of the first lost event |
 /// | 16 | 4 | CPU |
 /// | 20 | 4 | kind: 0 lost, 1 create, 2 setup, 3 park, 4 unpark, 5 cleanup (online), 6 cleanup (offline), 7 wake, 8 run |
 #[derive(Clone, Copy)]
 pub struct Record {
-    /// The time, or how many events are lost.
+    /// The time, or the number of lost events.
     pub time: u64,
-    /// The number of the event, or of the first one lost.
+    /// The number of the event, or of the first lost event.
     pub number: u64,
     /// The CPU.
     pub cpu: u32,
@@ -183,10 +183,10 @@ pub struct Record {
 }
 
 impl Record {
-    /// Bytes of a record.
+    /// Size of a record, in bytes.
     pub const SIZE: usize = 24;
 
-    /// In place of a kind: events were overwritten before the reader read them.
+    /// Stands for a kind when events were overwritten before they were read.
     pub const LOST: u32 = 0;
 
     /// Returns the record as bytes.
@@ -200,7 +200,7 @@ impl Record {
         bytes
     }
 
-    /// Returns the record that these bytes are.
+    /// Returns the record that `bytes` encode.
     #[inline]
     pub fn from_bytes(bytes: [u8; Self::SIZE]) -> Self {
         fn field<const BYTES: usize>(bytes: [u8; Record::SIZE], at: usize) -> [u8; BYTES] {
@@ -215,7 +215,7 @@ impl Record {
     }
 }
 
-/// Buckets of latencies: below 1 ns, then [2^n, 2^(n + 1)) ns; the last one has no end.
+/// Number of latency buckets: below 1 ns, then [2^n, 2^(n + 1)) ns. The last bucket has no end.
 pub const BUCKETS: usize = 36;
 
 /// Returns the bucket of a latency.
@@ -224,13 +224,13 @@ pub fn bucket(nanoseconds: u64) -> usize {
     ((u64::BITS - nanoseconds.leading_zeros()) as usize).min(BUCKETS - 1)
 }
 
-/// Returns where a bucket begins, in nanoseconds.
+/// Returns the start of a bucket, in nanoseconds.
 #[inline]
 pub fn bucket_begin(bucket: usize) -> u64 {
     (1 << bucket) >> 1
 }
 
-/// Returns where a bucket ends, in nanoseconds. The last one does not.
+/// Returns the end of a bucket, in nanoseconds: `None` for the last bucket.
 #[inline]
 pub fn bucket_end(bucket: usize) -> Option<u64> {
     (bucket + 1 < BUCKETS).then(|| 1 << bucket)
@@ -238,11 +238,11 @@ pub fn bucket_end(bucket: usize) -> Option<u64> {
 
 /// The name of the module, of its directory and of its wait queue.
 pub const MODULE: &str = "rust_smpboot_demo";
-/// The same as a string for C.
+/// The same name as a C string.
 pub const C_MODULE: &CStr = c"rust_smpboot_demo";
 /// The name of the threads, before `/` and the CPU.
 pub const THREAD: &str = "rust_demo";
-/// The same as a string for C.
+/// The same name as a C string.
 pub const C_THREAD: &CStr = c"rust_demo";
 /// The directory of the files.
 pub const DIRECTORY: &str = "/sys/kernel/debug/rust_smpboot_demo";
@@ -268,9 +268,9 @@ macro_rules! files {
 files! {
     /// A table of all threads: a line of names, and a line for each CPU.
     SUMMARY = "summary";
-    /// Takes a CPU list, and wakes the threads of these CPUs.
+    /// Takes a CPU list and wakes the threads of these CPUs.
     WAKE = "wake";
-    /// The period of the wakes by timer, in microseconds; 0: none.
+    /// The period of the timers that wake the threads, in microseconds; 0: no timers.
     PERIOD = "period_us";
     /// The events as text: lines `SECONDS cpuN NUMBER KIND`, or `- cpuN NUMBER lost COUNT`.
     EVENTS = "events";
@@ -278,13 +278,13 @@ files! {
     EVENTS_BINARY = "events_binary";
 }
 
-/// Of each CPU: how long the wakes took, as lines `[FROM, TO) COUNT`; the last TO is `...`.
+/// A file of each CPU: its wake latencies, as lines `[FROM, TO) COUNT`. The last TO is `...`.
 pub const LATENCY_HIST: &CStr = c"latency_hist";
-/// Of each CPU: how long the last wake took.
+/// A file of each CPU: the latency of its last wake.
 pub const LATENCY_LAST: &CStr = c"latency_last_ns";
-/// Of each CPU: how long the slowest wake took.
+/// A file of each CPU: the latency of its slowest wake.
 pub const LATENCY_MAX: &CStr = c"latency_max_ns";
-/// Of each CPU: the number of its thread; 0 if there is none.
+/// A file of each CPU: the PID of its thread; 0 if it has no thread.
 pub const PID: &CStr = c"pid";
-/// Of each CPU: what its thread is doing.
+/// A file of each CPU: the state of its thread.
 pub const STATE: &CStr = c"state";

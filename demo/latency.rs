@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long wakes took, as a histogram.
+//! A histogram of wake latencies.
 
 use super::format::{
     bucket,
@@ -34,14 +34,14 @@ impl Histogram {
         }
     }
 
-    /// Empties the buckets, one after the other: what is recorded meanwhile may stay.
+    /// Empties the buckets, one after the other. A latency recorded during that may stay.
     pub(crate) fn reset(&self) {
         for count in &self.buckets {
             count.store(0, Relaxed);
         }
     }
 
-    /// Writes one line for each bucket that is not empty: `[from, to) count`.
+    /// Writes one line, `[from, to) count`, for each bucket that is not empty.
     pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (bucket, count) in self.buckets.iter().enumerate() {
             let count = count.load(Relaxed);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn reset_empties_all() -> Result {
+    fn reset_empties_all_buckets() -> Result {
         let histogram = Histogram::new();
         histogram.record(7);
         histogram.reset();

@@ -2,9 +2,9 @@
 
 //! The events as files: text for people, records for programs.
 //!
-//! A reader gets the events that the rings hold when it opens the file, and then those that come.
-//! The events of one CPU are in their order; between CPUs, the order is that of their times, as far
-//! as they are there when the reader comes by.
+//! A reader gets the events that the rings hold when it opens the file, then new ones as they are
+//! recorded. The events of one CPU are in order. Events of several CPUs that one read finds
+//! recorded are in the order of their times.
 
 use super::{
     cpu::Cpu,
@@ -34,10 +34,10 @@ use kernel::{
     prelude::*, //
 };
 
-/// Where a reader is in each CPU's ring.
+/// A reader's position in each CPU's ring.
 pub(crate) struct Position(KVec<(CpuId, Cursor)>);
 
-/// What a reader finds, and in which CPU's ring.
+/// An event, or a run of lost events, with its CPU.
 pub(crate) struct Record {
     cpu: CpuId,
     found: Found,
@@ -76,7 +76,7 @@ impl Position {
             })
             .min_by_key(|record| match record.found {
                 Found::Event(_, event) => event.time,
-                // What is lost was before all that is left.
+                // Lost events are older than all that are left.
                 Found::Lost(..) => 0,
             })
     }
@@ -126,8 +126,8 @@ impl<F: Format> Stream for Events<F> {
     }
 }
 
-/// Lines `SECONDS cpuN NUMBER EVENT`, and `- cpuN NUMBER lost COUNT` for events that were
-/// overwritten: COUNT of them from NUMBER on.
+/// Lines `SECONDS cpuN NUMBER EVENT`. A line `- cpuN NUMBER lost COUNT` reports COUNT overwritten
+/// events, from NUMBER on.
 pub(crate) struct Text;
 
 impl Format for Text {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The demo's threads: each records the steps of its life, and how long its wakes took.
+//! The demo's threads: each records its callbacks and its wake latencies.
 
 use super::{
     cpu::{
@@ -37,18 +37,19 @@ use kernel::{
     },
 };
 
-/// What the threads share.
+/// Data that the threads share.
 pub(crate) struct Demo {
     pub(crate) cpus: Arc<PerCpu<Cpu>>,
     pub(crate) common: Arc<Common>,
-    /// The period of the wakes by timer, in microseconds; 0 if there are none.
+    /// The period of the timers that wake the threads, in microseconds; 0: no timers.
     pub(crate) period_us: Atomic<u64>,
-    /// Whether the steps of a life go to the kernel log.
+    /// Whether to log each callback.
     verbose: bool,
 }
 
 impl Demo {
-    /// With what the module's parameters say. Returns `EINVAL` if that makes no sense, or `ENOMEM`.
+    /// Creates the data from the module's parameters. Fails with `EINVAL` if one is out of range,
+    /// or with `ENOMEM`.
     pub(crate) fn new(verbose: u8, period_us: u64) -> Result<Self> {
         let verbose = match verbose {
             0 => false,
@@ -77,18 +78,19 @@ impl Demo {
     }
 }
 
-/// What one thread owns: nobody else can see it, so that it needs no lock and no atomics.
+/// Data that one thread owns. No other context can access it, so it needs neither lock nor atomics.
 pub(crate) struct Local {
     latency_max: u64,
-    /// Whether a wake was pending when the thread was set up or unparked. Its time is no latency: the thread could not run.
+    /// Whether a wake was pending when the thread was set up or unparked. Its age is not a latency:
+    /// the thread could not run.
     pending: bool,
     timer: Option<PeriodicWake>,
-    /// The period of that timer, 0 if there is none.
+    /// The period that `timer` was set to; 0: no timer.
     period_us: u64,
 }
 
 impl Local {
-    /// Makes the timer fit the period that is wanted. In the thread, on its CPU.
+    /// Sets the timer to `period_us`. Called in the thread, on its CPU.
     fn set_period(&mut self, demo: &Demo, cpu: CpuId, period_us: u64) {
         if self.period_us == period_us {
             return;
@@ -146,7 +148,7 @@ impl HotplugThread for Demo {
     }
 
     fn park(&self, mut local: Pin<&mut Local>, cx: &Context<'_>) {
-        // The timer is pinned: it must not stay behind on a CPU that goes.
+        // The timer is pinned: it must not stay behind on a CPU that is taken offline.
         local.set_period(self, cx.cpu(), 0);
         let cpu = self.cpus.of(cx);
         self.step(cpu, Kind::Park);

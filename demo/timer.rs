@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Periodic wakes: a timer per CPU, which its thread owns, and which comes and goes with the CPU.
+//! Periodic wakes: one timer per CPU, owned by its thread, which stops it while the CPU is offline.
 
 use super::{
     cpu::Cpu,
@@ -33,8 +33,8 @@ use kernel::{
     },
 };
 
-/// Returns whether a period of so many microseconds is allowed: a shorter one would leave a slow
-/// machine no time for anything else. 0 is none.
+/// Returns whether a period, in microseconds, is allowed. 0 is no timer. A period below 100 us
+/// would leave a slow machine no time for other work.
 pub(crate) fn is_period(period_us: u64) -> bool {
     matches!(period_us, 0 | 100..=60_000_000)
 }
@@ -57,7 +57,7 @@ impl_has_hr_timer! {
 impl HrTimerCallback for Timer {
     type Pointer<'a> = Arc<Self>;
 
-    // In interrupt context, on the CPU that started the timer.
+    // Called in interrupt context, on the CPU that started the timer.
     fn run(this: ArcBorrow<'_, Self>, mut cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         if let Some(cpu) = this.cpus.get(this.cpu) {
             cpu.wake(|cpu| {
@@ -69,13 +69,13 @@ impl HrTimerCallback for Timer {
     }
 }
 
-/// A timer that wakes the thread of a CPU, as long as this lives.
+/// A timer that wakes the thread of a CPU until this is dropped.
 pub(crate) struct PeriodicWake(
     #[expect(dead_code, reason = "cancels when dropped")] ArcHrTimerHandle<Timer>,
 );
 
 impl PeriodicWake {
-    /// Starts the timer, pinned to the CPU that this runs on.
+    /// Starts the timer, pinned to the calling CPU.
     pub(crate) fn start(cpus: Arc<PerCpu<Cpu>>, cpu: CpuId, period_us: u64) -> Result<Self> {
         let period = Delta::from_micros(period_us as i64);
         let timer = Arc::pin_init(

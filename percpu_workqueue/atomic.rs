@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The atomic operations that each item pays for, as instructions.
+//! The atomic operations that each item costs, as instructions.
 //!
 //! The kernel crate's atomics are calls into C unless the kernel is built with
-//! `CONFIG_RUST_INLINE_HELPERS`. To queue an item and to run it is little more than such operations, so
-//! here, as in `rust/kernel/seam.rs`, they are what C makes of them, where it is known what that is.
+//! `CONFIG_RUST_INLINE_HELPERS`. Queueing and running an item takes little more than such
+//! operations. So here, as in `rust/kernel/seam.rs`, they are the instructions that C uses, on
+//! architectures where these are known.
 
 #[cfg(not(CONFIG_X86_64))]
 use kernel::sync::atomic::Full;
@@ -16,16 +17,16 @@ use kernel::sync::atomic::{
 /// `READ_ONCE()`.
 #[inline(always)]
 pub(super) fn read_once<T: AtomicType>(from: &Atomic<T>) -> T {
-    // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. All that write it while it is shared
-    // do so atomically.
+    // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. Each writer writes it atomically
+    // while it is shared.
     unsafe { from.as_ptr().read_volatile() }
 }
 
 /// `WRITE_ONCE()`.
 #[inline(always)]
 pub(super) fn write_once<T: AtomicType>(to: &Atomic<T>, value: T) {
-    // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. All that access it while it is shared
-    // do so atomically.
+    // SAFETY: Valid and aligned, by the guarantees of `as_ptr`. Each access to it is atomic while
+    // it is shared.
     unsafe { to.as_ptr().write_volatile(value) }
 }
 
@@ -52,7 +53,7 @@ pub(super) fn cmpxchg(word: &Atomic<u64>, old: u64, new: u64) -> Result<u64, u64
     }
 }
 
-/// The same for a pointer.
+/// [`Atomic::cmpxchg`] of a pointer, as `cmpxchg` above.
 #[cfg(CONFIG_X86_64)]
 #[inline(always)]
 pub(super) fn cmpxchg_ptr<T>(
@@ -102,7 +103,7 @@ pub(super) fn cmpxchg(word: &Atomic<u64>, old: u64, new: u64) -> Result<u64, u64
     word.cmpxchg(old, new, Full)
 }
 
-/// The same for a pointer.
+/// [`Atomic::cmpxchg`] of a pointer, as `cmpxchg` above.
 #[cfg(not(CONFIG_X86_64))]
 #[inline(always)]
 pub(super) fn cmpxchg_ptr<T>(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's spinlock that disables interrupts, or one like it for a kernel that lacks it (7.2).
+//! The kernel's spinlock that disables interrupts, or an equivalent for a kernel that lacks it
+//! (7.2).
 
 #[cfg(kernel_has_spin_lock_irq)]
 mod lock {
@@ -33,8 +34,9 @@ mod lock {
         types::NotThreadSafe, //
     };
 
-    /// Interrupts are disabled on this CPU: `local_irq_save()`, which is no function that Rust could
-    /// call. Unlike 7.3's, these do not count: they have to be dropped in order. Lockdep does not see it.
+    /// A guard that keeps interrupts disabled on this CPU: `local_irq_save()`, a macro that bindgen
+    /// cannot bind. Unlike 7.3's, these guards do not nest by a count: drop them in reverse order.
+    /// Lockdep does not see them.
     pub(crate) struct LocalInterruptDisabled {
         flags: usize,
         _not_send: NotThreadSafe,
@@ -42,7 +44,7 @@ mod lock {
 
     pub(crate) fn local_interrupt_disable() -> LocalInterruptDisabled {
         let flags;
-        // SAFETY: Reads the register that has the state, and sets the mask in it.
+        // SAFETY: Reads the register with the interrupt state, and sets the mask in it.
         unsafe {
             #[cfg(CONFIG_X86_64)]
             asm!("pushfq", "pop {}", "cli", out(reg) flags);
@@ -57,8 +59,8 @@ mod lock {
 
     impl Drop for LocalInterruptDisabled {
         fn drop(&mut self) {
-            // SAFETY: This is still the same CPU: nothing could take its place. The state is that of
-            // `local_interrupt_disable`.
+            // SAFETY: This is still the same CPU: with interrupts off, the task cannot migrate. The
+            // state is that of `local_interrupt_disable`.
             unsafe {
                 #[cfg(CONFIG_X86_64)]
                 asm!("push {}", "popfq", in(reg) self.flags);
@@ -88,7 +90,7 @@ mod lock {
         }
 
         unsafe fn lock(lock: *mut Self::State) -> Self::GuardState {
-            // With PREEMPT_RT, as in C: a task that waits for a spinlock sleeps.
+            // With PREEMPT_RT, as in C, a task that waits for a spinlock sleeps.
             let irq = (!cfg!(CONFIG_PREEMPT_RT)).then(local_interrupt_disable);
             // SAFETY: By the requirements of this function.
             let () = unsafe { SpinLockBackend::lock(lock) };

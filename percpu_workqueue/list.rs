@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Lists of pending items: one that needs no lock, where they come in, and one that does.
+//! Lists of pending items: [`Incoming`] needs no lock, [`List`] does.
 
 use super::{
     atomic::{
@@ -33,20 +33,20 @@ use kernel::{
     }, //
 };
 
-/// Where items come in: any context adds one, or takes all, without a lock.
+/// The list of new items: any context adds one, or takes all, without a lock.
 ///
-/// As [`include/linux/llist.h`](srctree/include/linux/llist.h), with one state more: it can be closed,
-/// in the same step that takes the items. So an item either comes in before, and is found by the caller of
-/// [`close`](Self::close), or does not come in.
+/// Like [`include/linux/llist.h`](srctree/include/linux/llist.h), with one more state: it can be
+/// closed, in the same step that takes the items. So an item either enters before that, and the
+/// caller of [`close`](Self::close) finds it, or does not enter.
 ///
 /// # Invariants
 ///
-/// The pointer is null, or [`closed`](Self::closed), or the first of a chain by `links.next` that ends
-/// with null. Chain and entries belong to the caller that replaces the pointer.
+/// The pointer is null, or [`closed`](Self::closed), or the first of a chain by `links.next` that
+/// ends with null. Chain and entries belong to the caller that replaces the pointer.
 pub(super) struct Incoming<Q: QueueType>(Atomic<*mut Head<Q>>);
 
 impl<Q: QueueType> Incoming<Q> {
-    /// Where no head can be.
+    /// An address at which there is no head.
     fn closed() -> *mut Head<Q> {
         without_provenance_mut(1)
     }
@@ -60,7 +60,7 @@ impl<Q: QueueType> Incoming<Q> {
         read_once(&self.0) != Self::closed()
     }
 
-    /// Adds an item, with a full barrier. Gives it back if this is closed. Any context.
+    /// Adds an item, with a full barrier. Returns it as the error if this is closed. Any context.
     pub(super) fn push(&self, mut entry: Entry<Q>) -> Result<(), Entry<Q>> {
         let mut first = read_once(&self.0);
         loop {
@@ -68,8 +68,8 @@ impl<Q: QueueType> Incoming<Q> {
                 return Err(entry);
             }
             entry.links_mut().next = first;
-            // INVARIANT: The new first one is followed by the old chain, which is still the same: it
-            // can only have been taken and come back, which makes no difference.
+            // INVARIANT: The new first entry is followed by the present chain. Its first entry may
+            // have been taken and added again since it was read, which makes no difference.
             match cmpxchg_ptr(&self.0, first, entry.head_ptr()) {
                 Ok(_) => {
                     let _ = entry.into_head();
@@ -80,7 +80,7 @@ impl<Q: QueueType> Incoming<Q> {
         }
     }
 
-    /// Takes all.
+    /// Takes all items.
     pub(super) fn take(&self) -> Chain<Q> {
         let mut first = read_once(&self.0);
         while !first.is_null() && first != Self::closed() {
@@ -94,7 +94,7 @@ impl<Q: QueueType> Incoming<Q> {
         Chain(null_mut())
     }
 
-    /// Takes all, like [`take`](Self::take), and lets no more in.
+    /// Takes all items, like [`take`](Self::take), and closes the list in the same step.
     pub(super) fn close(&self) -> Chain<Q> {
         // INVARIANT: Closed.
         let first = self.0.xchg(Self::closed(), Full);
@@ -106,7 +106,7 @@ impl<Q: QueueType> Incoming<Q> {
         })
     }
 
-    /// Lets items in again.
+    /// Opens the list again.
     pub(super) fn open(&self) {
         // INVARIANT: Null.
         let _ = self.0.cmpxchg(Self::closed(), null_mut(), Full);
@@ -119,12 +119,12 @@ impl<Q: QueueType> Drop for Incoming<Q> {
     }
 }
 
-/// Items that were taken from where they came in.
+/// Items that were taken from [`Incoming`].
 ///
 /// # Invariants
 ///
-/// The pointer is null, or the first of a chain by `links.next` that ends with null. All in it are entries
-/// that belong to this.
+/// The pointer is null, or the first of a chain by `links.next` that ends with null. The chain has
+/// entries only, which belong to this.
 pub(super) struct Chain<Q: QueueType>(*mut Head<Q>);
 
 impl<Q: QueueType> Chain<Q> {
@@ -133,7 +133,7 @@ impl<Q: QueueType> Chain<Q> {
         // INVARIANT: The rest of the chain.
         // SAFETY: It is in the chain, so that it is valid, and its links are ours.
         self.0 = unsafe { (*head.as_ref().links.get()).next };
-        // SAFETY: It is `PENDING`, as all in the chain, is ours, and in no list.
+        // SAFETY: It is `PENDING`, as all in the chain are, is ours, and is in no list.
         Some(unsafe { Entry::from_head(head) })
     }
 }
@@ -144,16 +144,17 @@ impl<Q: QueueType> Drop for Chain<Q> {
     }
 }
 
-/// The number of the next list that is made. 64 bits do not come to their end.
+/// The number of the next list. 64 bits do not wrap.
 static NEXT_LIST: Atomic<u64> = Atomic::new(1);
 
-/// Items one after the other, for one user at a time.
+/// A list of items, for one user at a time.
 ///
 /// # Invariants
 ///
-/// - `number` is not 0, and no other list's.
-/// - `first` and `last` are the ends of a chain, by `links.next` and `links.prev`, of heads whose `list`
-///   is `number` and whose entries belong to this list; or both are null, and no head has that `list`.
+/// - `number` is not 0, and no other list has it.
+/// - `first` and `last` are the ends of a chain, by `links.next` and `links.prev`. Its heads have
+///   `number` as their `list`, and their entries belong to this list. Or both are null, and no head
+///   has that `list`.
 pub(super) struct List<Q: QueueType> {
     number: u64,
     first: *mut Head<Q>,
@@ -177,7 +178,7 @@ impl<Q: QueueType> List<Q> {
         self.first.is_null()
     }
 
-    /// Looks at the first item.
+    /// Calls `look` with the first item.
     pub(super) fn first<R>(&self, look: impl FnOnce(&Entry<Q>) -> R) -> Option<R> {
         // SAFETY: The first one is ours.
         unsafe { Self::peek(self.first, look) }
@@ -188,13 +189,13 @@ impl<Q: QueueType> List<Q> {
     /// `head` is null or in this list.
     unsafe fn peek<R>(head: *mut Head<Q>, look: impl FnOnce(&Entry<Q>) -> R) -> Option<R> {
         let head = NonNull::new(head)?;
-        // SAFETY: It belongs to the list, which lends it; it does not come to be dropped.
+        // SAFETY: It belongs to the list, which lends it; it is never dropped here.
         let entry = ManuallyDrop::new(unsafe { Entry::from_head(head) });
         Some(look(&entry))
     }
 
-    /// Appends what has come in, the last item of which is the first of the chain, with one turn for all.
-    /// Returns those that are delayed, in the order in which they came.
+    /// Appends the items of a chain that has the newest item first, with one turn for all. Returns
+    /// the delayed ones, in the order in which they were queued.
     pub(super) fn append(&mut self, chain: Chain<Q>, turn: u64) -> Chain<Q> {
         let mut next = ManuallyDrop::new(chain).0;
         let (mut first, mut last) = (null_mut::<Head<Q>>(), null_mut());
@@ -202,13 +203,13 @@ impl<Q: QueueType> List<Q> {
 
         while let Some(head) = NonNull::new(next) {
             let this = head.as_ptr();
-            // SAFETY: It is in the chain, so that it is valid, and its links are ours. `first` was in the
-            // chain as well, or is null. No references to links are alive.
+            // SAFETY: It is in the chain, so that it is valid, and its links are ours. `first` was
+            // in the chain as well, or is null. No references to links are alive.
             unsafe {
                 let links = head.as_ref().links.get();
                 next = (*links).next;
                 if (*links).due.is_some() {
-                    // INVARIANT: An entry from the other chain, before those that came later.
+                    // INVARIANT: An entry from the other chain, in front of newer ones.
                     (*links).next = delayed.0;
                     delayed.0 = this;
                     continue;
@@ -225,8 +226,8 @@ impl<Q: QueueType> List<Q> {
         }
         if !first.is_null() {
             // INVARIANT: The chain linked above is appended to the last one.
-            // SAFETY: `first` was in the chain, and the last one is in this list, or null. No references to
-            // links are alive.
+            // SAFETY: `first` was in the chain, and the last one is in this list, or null. No
+            // references to links are alive.
             unsafe {
                 (*(*first).links.get()).prev = self.last;
                 match self.last.is_null() {
@@ -250,7 +251,7 @@ impl<Q: QueueType> List<Q> {
         unsafe { self.insert_after(null_mut(), entry) };
     }
 
-    /// Inserts it after all items that are due before, or at the same time.
+    /// Inserts an item after all items that are due before it or at the same time.
     pub(super) fn insert_by_due(&mut self, entry: Entry<Q>) {
         let comes_first = |other: &Entry<Q>| match (entry.due(), other.due()) {
             (Some(due), Some(other)) => is_later(other, due),
@@ -295,7 +296,7 @@ impl<Q: QueueType> List<Q> {
         Some(unsafe { self.unlink(first) })
     }
 
-    /// Takes the first items out, one for each of `slots`, to which `put` brings them.
+    /// Removes the first items, one for each of `slots`, and calls `put` for each.
     #[inline(always)]
     pub(super) fn pop_into<S>(
         &mut self,
@@ -306,8 +307,8 @@ impl<Q: QueueType> List<Q> {
             let Some(head) = NonNull::new(self.first) else {
                 break;
             };
-            // SAFETY: It is in this list, so that it is valid, and its links are ours. It is `PENDING`, as
-            // all in this list, and in none now.
+            // SAFETY: It is in this list, so that it is valid, and its links are ours. It is
+            // `PENDING`, as all in this list are, and in no list now.
             let entry = unsafe {
                 self.first = (*head.as_ref().links.get()).next;
                 write_once(&head.as_ref().list, 0);
@@ -315,7 +316,7 @@ impl<Q: QueueType> List<Q> {
             };
             put(slot, entry);
         }
-        // INVARIANT: The rest of the chain, or nothing.
+        // INVARIANT: The rest of the chain, or null.
         match NonNull::new(self.first) {
             // SAFETY: It is in this list. No references to links are alive.
             Some(first) => unsafe { (*first.as_ref().links.get()).prev = null_mut() },
@@ -323,10 +324,10 @@ impl<Q: QueueType> List<Q> {
         }
     }
 
-    /// Takes this item out, if it is in this list.
+    /// Removes this item, if it is in this list.
     pub(super) fn remove(&mut self, head: &Head<Q>) -> Option<Entry<Q>> {
-        // Only the list's owner writes its number to a head or away from it. If the number is there, the
-        // item is in this list, and stays there.
+        // Only the list's owner writes its number to a head or away from it. If the number is
+        // there, the item is in this list, and stays there.
         if read_once(&head.list) != self.number {
             return None;
         }
@@ -352,7 +353,7 @@ impl<Q: QueueType> List<Q> {
                 false => (*(*next).links.get()).prev = prev,
             }
             write_once(&head.as_ref().list, 0);
-            // `PENDING`, as all in this list, and in none now.
+            // `PENDING`, as all in this list are, and in no list now.
             Entry::from_head(head)
         }
     }

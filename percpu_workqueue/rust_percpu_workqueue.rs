@@ -2,39 +2,41 @@
 
 //! A module that exercises the work queue.
 //!
-//! The queue is [`percpu_workqueue`]. This module makes three of them, one for each thing that may happen
-//! to the items of a CPU that goes offline: `wait`, `move`, `refuse`. Each has eight items per CPU and
-//! counts what becomes of them. When nothing is pending, `queued` is the sum of `run`, `cancelled` and
-//! `refused`, whatever the CPUs did.
+//! The queue is [`percpu_workqueue`]. This module creates three queues, one for each value of
+//! [`Offline`]: `wait`, `move`, `refuse`. Each has eight items per CPU and counts their outcomes.
+//! When no item is pending, `queued` is the sum of `run`, `cancelled` and `refused`, whichever CPUs
+//! were offline.
 //!
-//! In `/sys/kernel/debug/rust_percpu_workqueue/QUEUE/`, `CPUS` is a CPU list, which selects the items of
-//! these CPUs, and `CPU` a number. A write takes effect in process context, once for each item. It fails
-//! with the first error:
+//! In `/sys/kernel/debug/rust_percpu_workqueue/QUEUE/`, `CPUS` is a CPU list that selects the items
+//! of these CPUs, and `CPU` is a number. A write takes effect in process context, once for each
+//! item. It fails with the first error:
 //!
 //! | file | takes | |
 //! |---|---|---|
-//! | `queue` | `CPUS` | queues the items of each of these CPUs there |
+//! | `queue` | `CPUS` | queues the items of each of these CPUs on their CPU |
 //! | `queue_here` | `CPUS` | queues them on the CPU that writes |
 //! | `queue_on` | `CPU CPUS` | queues them on that CPU |
-//! | `queue_delayed`, `mod_delayed` | `MS CPUS` | with a delay, there |
+//! | `queue_delayed`, `mod_delayed` | `MS CPUS` | the same with a delay, on their CPU |
 //! | `cancel`, `cancel_sync`, `flush_work` | `CPUS` | calls the function of that name |
 //! | `flush` | anything | waits for all items |
-//! | `hold` | 0 or 1 | items that run sleep until this is 0, or until their CPU goes offline |
-//! | `hold_us` | number | for how long each item sleeps, unless its CPU goes offline |
-//! | `again` | number | how often items that ran queue themselves again, in total |
-//! | `random` | number to 50 | calls so many of these functions at random, on a few of the items |
+//! | `hold` | 0 or 1 | items sleep in their run until this is 0, or until their CPU goes offline |
+//! | `hold_us` | number | time that each item sleeps, unless its CPU goes offline |
+//! | `again` | number | number of times that items queue themselves again, in total |
+//! | `random` | up to 50 | calls this number of functions at random, on a few of the items |
 //! | `misuse` | anything | runs an item that tries to wait for itself; `deadlocks` counts the refusals |
-//! | `cpuN/queued`, `run`, `cancelled`, `refused` | | of the items of CPU N |
-//! | `cpuN/merged` | | queued while they were pending |
+//! | `cpuN/queued`, `run`, `cancelled`, `refused` | | counts of the items of CPU N |
+//! | `cpuN/merged` | | calls that queued an item while it was pending |
 //! | `cpuN/here` | | runs on CPU N, of any item |
-//! | `strays`, `overlaps` | | runs on another CPU than the thread's, or of an item that was running: none |
+//! | `strays`, `overlaps` | | runs on another CPU than the thread's, and runs of an item that was running: both 0 |
 //!
-//! Writing `hello` in the directory above queues an item that was made at compile time; `greeted` counts it.
+//! A write to `hello` in the parent directory queues an item that was created at compile time;
+//! `greeted` counts its runs.
 //!
-//! With the parameter `storm`, a timer per queue interrupts any code every 500 us and calls a function at
-//! random: in softirq context (1), or in hard-irq context (2), where it only queues items.
+//! With the parameter `storm`, a timer per queue interrupts any code every 500 us and calls a
+//! function at random. It runs in softirq context (1), or in hard-irq context (2), where it only
+//! queues items.
 //!
-//! When the module ends, the log has what became of the items of each queue.
+//! When the module ends, it logs the counts of each queue.
 
 #[path = "../rust/kernel/library.rs"]
 mod library;
@@ -84,7 +86,7 @@ scoped_module! {
     type: WorkqueueModule,
     name: "rust_percpu_workqueue",
     authors: ["The rust_smpboot developers"],
-    description: "Exercises a work queue for jobs that must run on one CPU",
+    description: "Exercises the per-CPU work queue",
     license: "GPL",
     params: {
         storm: u8 {

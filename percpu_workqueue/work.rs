@@ -2,7 +2,7 @@
 
 //! Work items, and which context owns which part of them.
 //!
-//! All that several CPUs may change at once is in one word, the *state*:
+//! One word, the *state*, has all that several CPUs may change at once:
 //!
 //! ```text
 //!      63                32 31     16 15        4    3       2       1       0
@@ -11,18 +11,18 @@
 //!     +--------------------+---------+-----------+-------+-------+-------+-------+
 //! ```
 //!
-//! `PENDING` is the right to the rest of the head, and a reference to the item. The code that sets the bit
-//! puts a reference behind it and gets both as an [`Entry`]: a value that is in one place at a time,
-//! in a list or in a variable. An entry ends in one of three ways, each of which clears the bit
-//! and counts: it is [started](Batched::start), which leaves a [`Running`]; it is
-//! [taken back](Entry::retire); or it is [given back](Retired::refused).
+//! `PENDING` is the right to the rest of the head, and a reference to the item. The code that sets
+//! the bit stores a reference and gets both as an [`Entry`]. An entry is in one place at a time: in
+//! a list or in a variable. It ends in one of three ways, each of which clears the bit and adds 1
+//! to the count. It is [started](Batched::start), which leaves a [`Running`]; it is [taken
+//! back](Entry::retire); or it is [given back](Retired::refused).
 //!
-//! A thread takes many entries at once, and starts them one by one without a lock. In between they belong
-//! to the bit `BATCH`: the thread clears it to start the item, any other context to take the entry away.
-//! What the thread has of such an item is a [`Batched`], which keeps the memory of the item.
+//! A thread takes many entries at once, and starts them one by one without a lock. In between they
+//! belong to the bit `BATCH`: the thread clears it to start the item, any other context to take the
+//! entry away. The thread keeps a [`Batched`] of such an item, which keeps the memory of the item.
 //!
-//! An item is never on two CPUs at a time. A thread that finds it `RUNNING` elsewhere leaves the entry to
-//! the bit `WAITS`. The thread that ends the run takes it from there.
+//! An item is never on two CPUs at a time. A thread that finds it `RUNNING` elsewhere leaves the
+//! entry to the bit `WAITS`. The thread that ends the run takes it from there.
 
 use super::{
     atomic::{
@@ -61,7 +61,7 @@ use kernel::{
     },
 };
 
-/// What a queue runs, with its data.
+/// A function that a queue runs, with its data.
 ///
 /// # Examples
 ///
@@ -96,42 +96,42 @@ use kernel::{
 /// # assert_eq!(SUM.load(Relaxed), 7);
 /// ```
 pub trait WorkItem: Sized + Send + Sync + 'static {
-    /// The queue that such items go to. There is one such queue at a time, so that an item is never in
-    /// two of them.
+    /// The queue of these items. One such queue exists at a time, so an item is never in two
+    /// queues.
     type Queue: QueueType;
 
-    /// How the queue refers to the item while it is pending or running: `Arc<Work<Self>>`, or
-    /// `&'static Work<Self>` for items that are made at compile time.
+    /// The queue's pointer to the item while it is pending or running: `Arc<Work<Self>>`, or
+    /// `&'static Work<Self>` for items created at compile time.
     type Pointer: Pointer<Item = Self>;
 
     /// Does the work.
     ///
-    /// Called by a thread of the queue, on its CPU, once for each time that the item became pending. It
-    /// may sleep, and queue the item again. Never called for one item on two CPUs at a time. A CPU that
-    /// goes down waits for it to return, with the hotplug lock held: see [`Worker`] for what it must
-    /// not wait for.
+    /// Called by a thread of the queue, on its CPU, once for each time that the item became
+    /// pending. It may sleep, and queue the item again. Never called for one item on two CPUs at a
+    /// time. A CPU-down waits for it to return, with the hotplug lock held: [`Worker`] lists what
+    /// it must not wait for.
     fn run(this: &Self::Pointer, worker: &Worker<'_, Self::Queue>);
 
-    /// Called when the item was pending and will not run for that: its CPU went down and the queue was
-    /// made so ([`Offline::Refuse`](super::Offline::Refuse)), or the queue was destroyed while the CPU
-    /// was offline.
+    /// Called when a pending item is given back without a run. Either its CPU went offline and the
+    /// queue has [`Offline::Refuse`](super::Offline::Refuse), or the queue was destroyed while the
+    /// CPU was offline.
     ///
-    /// Called by a thread of the queue or by the task that destroys it, but also by the context that queues
-    /// the item while the CPU goes offline: so it must not sleep. Right after this, in the
-    /// same context, the queue drops its pointer, and with the last one the item: if interrupts queue
-    /// it, its destructor must not sleep either.
+    /// Called by a thread of the queue, by the task that destroys the queue, or by the context that
+    /// queues the item while the CPU goes offline. So it must not sleep. Right after this, in the
+    /// same context, the queue drops its pointer. If that is the last one, the item is dropped: if
+    /// interrupts queue it, its destructor must not sleep either.
     fn refused(_this: &Self::Pointer) {}
 }
 
-/// A pointer by which a queue keeps an item: [`Arc`] or a `static` reference.
+/// A pointer with which a queue keeps an item: [`Arc`] or a `static` reference.
 ///
 /// # Safety
 ///
-/// - What `into_raw` returns is valid for reads, at the same address, until it is given to `from_raw`;
-///   `deref` of the pointer before and after gives the same.
+/// - The pointer that `into_raw` returns is valid for reads, at the same address, until it is
+///   passed to `from_raw`. `deref` gives the same address before and after.
 /// - Until then, no code gets exclusive access to the item.
 pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
-    /// What it points to.
+    /// The item that it points to.
     type Item: WorkItem<Pointer = Self>;
 
     #[doc(hidden)]
@@ -139,11 +139,11 @@ pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
 
     /// # Safety
     ///
-    /// `raw` comes from `into_raw` or `add_raw`, and is not given to `from_raw` more often.
+    /// `raw` comes from `into_raw` or `add_raw`, and is passed to `from_raw` at most as often.
     #[doc(hidden)]
     unsafe fn from_raw(raw: NonNull<Work<Self::Item>>) -> Self;
 
-    /// Makes one more of the pointers that `from_raw` takes.
+    /// Adds one reference, which one more call of `from_raw` takes.
     ///
     /// # Safety
     ///
@@ -152,8 +152,9 @@ pub unsafe trait Pointer: Deref<Target = Work<Self::Item>> + Send + Sized {
     unsafe fn add_raw(raw: NonNull<Work<Self::Item>>);
 }
 
-// SAFETY: The reference count that `into_raw` keeps holds the item in its place, and there is no
-// exclusive access to what is counted twice, nor by way of `UniqueArc` while there is another count.
+// SAFETY: The reference count that `into_raw` keeps holds the item in its place. An item with two
+// references cannot be accessed exclusively, nor can `UniqueArc` do so while another reference
+// exists.
 unsafe impl<T: WorkItem<Pointer = Self>> Pointer for Arc<Work<T>> {
     type Item = T;
 
@@ -168,14 +169,14 @@ unsafe impl<T: WorkItem<Pointer = Self>> Pointer for Arc<Work<T>> {
     }
 
     unsafe fn add_raw(raw: NonNull<Work<T>>) {
-        // SAFETY: By the requirements of this function it is in an `Arc` that is not freed. What is made
-        // here is not dropped, so that its count stays for the clone's owner.
+        // SAFETY: By the requirements of this function it is in an `Arc` that is not freed. The
+        // `Arc` made here is not dropped, so its count stays for the clone's owner.
         let this = ManuallyDrop::new(unsafe { Arc::from_raw(raw.as_ptr()) });
         let _ = ManuallyDrop::new(Arc::clone(&this));
     }
 }
 
-// SAFETY: A static reference is valid for ever, and a shared one for as long.
+// SAFETY: A static reference is valid forever, and no exclusive one exists during that time.
 unsafe impl<T: WorkItem<Pointer = Self>> Pointer for &'static Work<T> {
     type Item = T;
 
@@ -191,10 +192,10 @@ unsafe impl<T: WorkItem<Pointer = Self>> Pointer for &'static Work<T> {
     unsafe fn add_raw(_raw: NonNull<Work<T>>) {}
 }
 
-/// A [`WorkItem`] with what a queue needs to keep it.
+/// A [`WorkItem`] with the fields that a queue needs to keep it.
 ///
-/// Not more than a few words; it can be a `static`. It is free to move while no queue has it, and does
-/// not while one has: a queue takes only an [`Arc`] or a `static`.
+/// It adds a few words and can be a `static`. It may be moved while no queue has it. While a queue
+/// has it, it is not moved: a queue takes only an [`Arc`] or a `static`.
 #[repr(C)]
 pub struct Work<T: WorkItem> {
     head: Head<T::Queue>,
@@ -202,7 +203,7 @@ pub struct Work<T: WorkItem> {
 }
 
 impl<T: WorkItem> Work<T> {
-    /// An item that is not pending.
+    /// Creates an item that is not pending.
     pub const fn new(item: T) -> Self {
         Self {
             head: Head::new(Ops::of::<T>()),
@@ -210,8 +211,8 @@ impl<T: WorkItem> Work<T> {
         }
     }
 
-    /// Whether the item is queued and has not begun to run: `work_pending()`. It may have changed
-    /// since. Any context.
+    /// Returns whether the item is queued and has not begun to run: `work_pending()`. The result
+    /// may be outdated. Any context.
     pub fn is_pending(&self) -> bool {
         self.head.state().is(PENDING)
     }
@@ -229,10 +230,11 @@ impl<T: WorkItem> Deref for Work<T> {
     }
 }
 
-/// What a queue does with an item, whatever its type.
+/// The operations of a queue on an item of any type.
 struct Ops<Q: QueueType> {
-    /// Runs the item, ends that, and takes it back. The head is the first field of a `Work<T>` that
-    /// `Pointer::into_raw` gave away; it is `RUNNING`, and both belong to the caller.
+    /// Runs the item, ends the run, and takes the item back. The head is the first field of a
+    /// `Work<T>` that `Pointer::into_raw` gave away; it is `RUNNING`, and both belong to the
+    /// caller.
     run: unsafe fn(NonNull<Head<Q>>, &Worker<'_, Q>),
     /// Calls `WorkItem::refused`. The head is as above; it stays given away.
     refused: unsafe fn(NonNull<Head<Q>>),
@@ -254,14 +256,14 @@ impl<Q: QueueType> Ops<Q> {
         }
     }
 
-    /// The pointer that `head` came from, not to be dropped.
+    /// Returns the pointer that `head` came from, which must not be dropped.
     ///
     /// # Safety
     ///
     /// `head` is the first field of a `Work<T>` that `T::Pointer::into_raw` gave away, which is not
-    /// given to `from_raw` while the result is used.
+    /// passed to `from_raw` while the result is used.
     unsafe fn pointer<T: WorkItem<Queue = Q>>(head: NonNull<Head<Q>>) -> ManuallyDrop<T::Pointer> {
-        // SAFETY: `Work<T>` is `repr(C)`, so that the addresses are the same. It comes from `into_raw`,
+        // SAFETY: `Work<T>` is `repr(C)`, so the addresses are the same. It comes from `into_raw`,
         // by the requirements of this function, and is not dropped here.
         ManuallyDrop::new(unsafe { T::Pointer::from_raw(head.cast()) })
     }
@@ -307,10 +309,10 @@ impl<Q: QueueType> Ops<Q> {
     }
 }
 
-/// When a delayed item is due.
+/// The time at which a delayed item is due.
 pub(super) type Time = Instant<Monotonic>;
 
-/// `a > b`, which [`Instant`] has only for clocks that can be compared.
+/// Returns `a > b`, which [`Instant`] has only for clocks that can be compared.
 pub(super) fn is_later(a: Time, b: Time) -> bool {
     a - b > Delta::ZERO
 }
@@ -332,7 +334,7 @@ fn cpu_bits(cpu: CpuId) -> u64 {
 
 const _: () = assert!(kernel::bindings::NR_CPUS <= 1 << (ENDED_SHIFT - CPU_SHIFT));
 
-/// A state that the item was in.
+/// A state that the item had.
 #[derive(Clone, Copy)]
 pub(super) struct State(u64);
 
@@ -349,7 +351,7 @@ impl State {
         self.is(RUNNING)
     }
 
-    /// Where it is pending, or was last.
+    /// Returns the CPU that it is pending on, or was last.
     pub(super) fn cpu(self) -> Option<CpuId> {
         CpuId::from_u32(((self.0 & CPU) >> CPU_SHIFT) as u32)
     }
@@ -358,22 +360,23 @@ impl State {
         (self.0 >> ENDED_SHIFT) as u32
     }
 
-    /// Whether all that was pending or running in the state `self` has ended in the state `now`.
+    /// Returns whether all that was pending or running in state `self` has ended in state `now`.
     pub(super) fn is_over(self, now: State) -> bool {
         let begun = u32::from(self.is(PENDING)) + u32::from(self.is(RUNNING));
         now.ended().wrapping_sub(self.ended()) >= begun
     }
 }
 
-/// What a list needs, for the owner of the entry.
+/// The fields that a list needs, for the owner of the entry.
 pub(super) struct Links<Q: QueueType> {
     /// The head itself, as it came from `Pointer::into_raw`.
     pub(super) this: *mut Head<Q>,
     pub(super) next: *mut Head<Q>,
     pub(super) prev: *mut Head<Q>,
-    /// Not to run before that.
+    /// The earliest time of the run, if the item is delayed.
     pub(super) due: Option<Time>,
-    /// Ascends in the order in which items become ready on this CPU. Those that came in together share one.
+    /// A number that ascends in the order in which items become ready on this CPU. Items that
+    /// entered together share one.
     pub(super) turn: u64,
 }
 
@@ -382,12 +385,15 @@ pub(super) struct Links<Q: QueueType> {
 /// # Invariants
 ///
 /// - It is the first field of a `Work<T>` with `T::Queue = Q`, and `ops` is that type's.
-/// - While `PENDING` is set there is one [`Entry`] for it, or it is in a list, or, if `WAITS` or `BATCH`
-///   is set, the entry belongs to the code that clears that bit. What `Pointer::into_raw` gave away
-///   belongs to the entry, but with `BATCH` to a [`Batched`]. `links.this` has that pointer.
-/// - `BATCH` is set by the thread of the CPU in the state only. While it is set, that CPU stays.
+/// - While `PENDING` is set, one [`Entry`] exists for it, or it is in a list. If `WAITS` or `BATCH`
+///   is set instead, the entry belongs to the code that clears that bit. The pointer that
+///   `Pointer::into_raw` gave away belongs to the entry, but with `BATCH` to a [`Batched`].
+///   `links.this` has that pointer.
+/// - Only the thread of the CPU in the state sets `BATCH`. While it is set, that CPU does not
+///   change.
 /// - `links` is accessed only by the owner of the entry, or of the list that it is in.
-/// - `list` is the number of the list that it is in, or 0. Only the owner of that list writes it.
+/// - `list` is the number of the list that the item is in, or 0. Only the owner of that list writes
+///   it.
 pub(super) struct Head<Q: QueueType> {
     state: Atomic<u64>,
     ops: &'static Ops<Q>,
@@ -395,8 +401,8 @@ pub(super) struct Head<Q: QueueType> {
     pub(super) list: Atomic<u64>,
 }
 
-// SAFETY: `links` is accessed as the invariants say, by one at a time. What it points to are heads of
-// items, which are `Send` and `Sync`.
+// SAFETY: By the invariants, one context at a time accesses `links`. It points to heads of items,
+// which are `Send` and `Sync`.
 unsafe impl<Q: QueueType> Send for Head<Q> {}
 // SAFETY: The same; the rest is atomic or constant.
 unsafe impl<Q: QueueType> Sync for Head<Q> {}
@@ -418,12 +424,12 @@ impl<Q: QueueType> Head<Q> {
         }
     }
 
-    /// Returns the state. All that was written before it was set is visible.
+    /// Returns the state. All writes before the state was set are visible.
     pub(super) fn state(&self) -> State {
         State(self.state.load(Acquire))
     }
 
-    /// It is not running any more. Returns the state before. Full barrier.
+    /// Clears `RUNNING` and adds 1 to the count of ends. Returns the state before. Full barrier.
     ///
     /// Called once, by the owner of `RUNNING`.
     #[inline(always)]
@@ -431,7 +437,7 @@ impl<Q: QueueType> Head<Q> {
         State(fetch_add(&self.state, ENDED.wrapping_sub(RUNNING)))
     }
 
-    /// Changes the state, with a full barrier, to what `change` makes of it, unless that is nothing.
+    /// Changes the state, with a full barrier, to the result of `change`, unless that is `None`.
     /// Returns the state before.
     #[inline(always)]
     fn change(&self, change: impl Fn(u64) -> Option<u64>) -> Result<State, State> {
@@ -447,10 +453,10 @@ impl<Q: QueueType> Head<Q> {
         }
     }
 
-    /// Tries again after a full barrier, when the first try found another state than it wanted.
+    /// Tries again after a full barrier, when `change` refused the state of the first try.
     ///
-    /// So that the run that is to come sees what the caller wrote: either it clears `PENDING` after this
-    /// barrier, or this finds the bit clear. Pairs with the barrier in [`Entry::start`].
+    /// Makes the next run see what the caller wrote: either the run clears `PENDING` after this
+    /// barrier, or this finds the bit clear. Pairs with the barrier in [`Batched::start`].
     #[cold]
     #[inline(never)]
     fn change_after_barrier(&self, change: impl Fn(u64) -> Option<u64>) -> Result<State, State> {
@@ -458,19 +464,19 @@ impl<Q: QueueType> Head<Q> {
         self.change(change)
     }
 
-    /// From now until [`end_cancel`](Self::end_cancel) nothing can queue the item. `EBUSY` if 4095 tasks
-    /// are at that already.
+    /// Makes attempts to queue the item fail until [`end_cancel`](Self::end_cancel). `EBUSY` if
+    /// 4095 tasks have done so already.
     pub(super) fn begin_cancel(&self) -> Result {
         let begun = self.change(|s| (s & CANCELLERS != CANCELLERS).then(|| s + CANCELLER));
         begun.map(drop).map_err(|_| EBUSY)
     }
 
-    /// Takes back a [`begin_cancel`](Self::begin_cancel) that succeeded.
+    /// Undoes a [`begin_cancel`](Self::begin_cancel) that succeeded.
     pub(super) fn end_cancel(&self) {
         let _ = self.change(|s| (s & CANCELLERS != 0).then(|| s - CANCELLER));
     }
 
-    /// The entry, if it was left to `WAITS`.
+    /// Returns the entry, if it was left to `WAITS`.
     pub(super) fn take_waiting(&self) -> Option<Entry<Q>> {
         self.change(|s| (s & WAITS != 0).then_some(s & !WAITS))
             .ok()?;
@@ -478,24 +484,24 @@ impl<Q: QueueType> Head<Q> {
         Some(unsafe { Entry::of(self) })
     }
 
-    /// The entry, if a thread has it in its batch.
+    /// Returns the entry, if a thread has it in its batch.
     pub(super) fn take_batched(&self) -> Option<Entry<Q>> {
         self.change(|s| (s & BATCH != 0).then_some(s & !BATCH))
             .ok()?;
-        // SAFETY: This cleared `BATCH`, so that the links are ours, by the type invariants. `this` comes
-        // from `Pointer::into_raw`, so that the item is in what such pointers share. `self` is borrowed
-        // from there for the time of this call, so that it is not freed.
+        // SAFETY: This cleared `BATCH`, so that the links are ours, by the type invariants. `this`
+        // comes from `Pointer::into_raw`, so the item is in memory that such pointers share. `self`
+        // borrows from it during this call, so it is not freed.
         unsafe { (self.ops.add)(NonNull::new_unchecked((*self.links.get()).this)) };
         // SAFETY: As above. The pointer of the `Batched` stays there; `add` made another one.
         Some(unsafe { Entry::of(self) })
     }
 }
 
-/// Why an item could not be claimed, and the item.
+/// The reason why an item could not be claimed, and the item.
 pub(super) enum Unclaimed<P> {
     /// It is pending already.
     Pending(P),
-    /// A task waits for it to end.
+    /// A task in `cancel_sync` waits for it to end.
     Cancelled(P),
 }
 
@@ -503,8 +509,8 @@ pub(super) enum Unclaimed<P> {
 ///
 /// # Invariants
 ///
-/// It is the one entry of a head that is `PENDING`, as the invariants of [`Head`] say; the head is in no
-/// list.
+/// It is the one entry of a head that is `PENDING`, by the invariants of [`Head`]; the head is in
+/// no list.
 pub(super) struct Entry<Q: QueueType>(NonNull<Head<Q>>);
 
 // SAFETY: Items are `Send` and `Sync`, and so are the pointers to them.
@@ -535,7 +541,7 @@ impl<Q: QueueType> Entry<Q> {
         }
 
         let this: NonNull<Head<Q>> = item.into_raw().cast();
-        // SAFETY: Valid, for `Work<T>` is `repr(C)`; this set `PENDING`, so that the links are ours.
+        // SAFETY: Valid, for `Work<T>` is `repr(C)`; this set `PENDING`, so the links are ours.
         unsafe {
             let links = (*this.as_ptr()).links.get();
             (*links).this = this.as_ptr();
@@ -565,7 +571,7 @@ impl<Q: QueueType> Entry<Q> {
         Self(head)
     }
 
-    /// Gives up the entry, without ending it: for lists.
+    /// Converts the entry to its head, without ending it: for lists.
     pub(super) fn into_head(self) -> NonNull<Head<Q>> {
         ManuallyDrop::new(self).0
     }
@@ -601,24 +607,24 @@ impl<Q: QueueType> Entry<Q> {
         self.links_mut().due = due;
     }
 
-    /// Makes it pending on another CPU.
+    /// Makes the item pending on another CPU.
     pub(super) fn set_cpu(&mut self, cpu: CpuId) {
         let cpu = cpu_bits(cpu);
         let _ = self.head().change(|s| Some(s & !CPU | cpu));
     }
 
-    /// Leaves the entry to `BATCH`. By the thread of the CPU that it is pending on.
+    /// Leaves the entry to `BATCH`. Called by the thread of the CPU that it is pending on.
     #[inline(always)]
     pub(super) fn into_batch(self) -> Batched<Q> {
         let head = self.into_head();
-        // INVARIANT: The entry had the reference. It belongs to `BATCH` now, which was clear, as there was
-        // an entry.
+        // INVARIANT: The entry had the reference. It belongs to `BATCH` now. The bit was clear,
+        // because there was an entry.
         // SAFETY: It was an entry.
         fetch_add(unsafe { &head.as_ref().state }, BATCH);
         Batched(head)
     }
 
-    /// Ends it without a run.
+    /// Ends the entry without a run.
     pub(super) fn retire(self) -> Retired<Q> {
         let head = self.into_head();
         // SAFETY: It was an entry.
@@ -635,7 +641,7 @@ impl<Q: QueueType> Drop for Entry<Q> {
     }
 }
 
-/// The reference that is left of an entry; it is dropped with this.
+/// The reference of an entry that has ended; dropping this drops it.
 ///
 /// # Invariants
 ///
@@ -666,10 +672,11 @@ impl<Q: QueueType> Drop for Retired<Q> {
 pub(super) struct Batched<Q: QueueType>(NonNull<Head<Q>>);
 
 impl<Q: QueueType> Batched<Q> {
-    /// Clears `BATCH` in favour of what `change` makes of the state. Fails if the entry was taken away.
+    /// Clears `BATCH` and applies `change` to the rest of the state. Fails if the entry was taken
+    /// away.
     ///
-    /// It may be pending again since, even in the batch of another thread, but not of this one: `cpu` is
-    /// the thread's, which calls this.
+    /// The item may be pending again since then, even in the batch of another thread, but not of
+    /// this one: `cpu` is the CPU of the thread that calls this.
     #[inline(always)]
     fn clear(&self, cpu: CpuId, change: impl Fn(u64) -> u64) -> Option<State> {
         let ours = BATCH | cpu_bits(cpu);
@@ -679,8 +686,8 @@ impl<Q: QueueType> Batched<Q> {
             .ok()
     }
 
-    /// It is not pending any more, but running. Nothing, if the entry was taken away, or if the item runs on
-    /// another CPU, whose thread will take the entry from `WAITS`.
+    /// Clears `PENDING` and sets `RUNNING`. Returns `None` if the entry was taken away. Returns
+    /// `None` also if the item runs on another CPU, whose thread will take the entry from `WAITS`.
     #[inline(always)]
     pub(super) fn start(self, cpu: CpuId) -> Option<Running<Q>> {
         let before = self.clear(cpu, |s| {
@@ -696,7 +703,7 @@ impl<Q: QueueType> Batched<Q> {
         (!before.is(RUNNING)).then_some(Running(head))
     }
 
-    /// Makes it an entry again, unless that was taken away.
+    /// Converts it back to an entry, unless the entry was taken away.
     pub(super) fn into_entry(self, cpu: CpuId) -> Result<Entry<Q>, Self> {
         match self.clear(cpu, |s| s) {
             // INVARIANT: This cleared `BATCH`, and the reference was that of this.
@@ -716,7 +723,7 @@ impl<Q: QueueType> Drop for Batched<Q> {
 // SAFETY: Items are `Send` and `Sync`, and so are the pointers to them.
 unsafe impl<Q: QueueType> Send for Batched<Q> {}
 
-/// An item that a thread is to run.
+/// An item that a thread has to run.
 ///
 /// # Invariants
 ///
@@ -725,7 +732,7 @@ unsafe impl<Q: QueueType> Send for Batched<Q> {}
 pub(super) struct Running<Q: QueueType>(NonNull<Head<Q>>);
 
 impl<Q: QueueType> Running<Q> {
-    /// Runs the item, and hands the entry on that others left to this.
+    /// Runs the item, and passes on an entry that another thread left to `WAITS`.
     #[inline(always)]
     pub(super) fn run(self, worker: &Worker<'_, Q>) {
         let this = self.0;

@@ -90,19 +90,20 @@ use kernel::{
     },
 };
 
-/// The longest delay, and what a longer one is cut to: a time that a clock of 64 bits can still tell.
+/// Maximum delay, 100 years: a longer one is cut to it, so that a clock of 64 bits does not
+/// overflow.
 const MAX_DELAY: Delta = Delta::from_secs(100 * 365 * 24 * 3600);
 
-/// How many items a thread takes at once. They are in its [`Local`], 16 bytes each.
+/// Number of items that a thread takes at once. They are in its [`Local`], 16 bytes each.
 const BATCH: usize = 32;
 
-/// How many batches run before the core's loop has a turn.
+/// Number of batches that run before the core's loop has a turn.
 const BATCHES: u32 = 2;
 
 /// Wakes the thread of a CPU when the first of its delayed items is due.
 ///
-/// The thread starts it and, by dropping the handle, stops it, before it parks or ends. So it fires on
-/// that CPU only, and not after the end of the queue.
+/// The thread starts the timer, and stops it by dropping the handle before it parks or ends. So the
+/// timer fires on that CPU only, and not after the end of the queue.
 #[pin_data]
 pub(super) struct Alarm<Q: QueueType> {
     #[pin]
@@ -126,11 +127,11 @@ impl_has_hr_timer! {
     }
 }
 
-/// What came in, in order.
+/// Items that a thread has received, in order.
 struct Backlog<Q: QueueType> {
     ready: List<Q>,
     delayed: List<Q>,
-    /// The turn of those that became ready last.
+    /// The turn of the items that became ready last.
     turns: u64,
     /// The thread is up: set up or unparked, and not parked since.
     up: bool,
@@ -146,7 +147,7 @@ impl<Q: QueueType> Backlog<Q> {
         }
     }
 
-    /// Appends an item that has no delay any more.
+    /// Appends an item whose delay has ended.
     fn add_ready(&mut self, mut entry: Entry<Q>) {
         entry.set_due(None);
         self.turns += 1;
@@ -154,7 +155,7 @@ impl<Q: QueueType> Backlog<Q> {
         self.ready.push_back(entry);
     }
 
-    /// Appends what has come in.
+    /// Appends the items of a chain from [`Incoming`].
     fn add(&mut self, chain: Chain<Q>) {
         self.turns += 1;
         let mut delayed = self.ready.append(chain, self.turns);
@@ -163,7 +164,7 @@ impl<Q: QueueType> Backlog<Q> {
         }
     }
 
-    /// Makes those ready that are due by then; all, if there is no then.
+    /// Makes delayed items ready that are due at the time `by`; all of them if `by` is `None`.
     fn make_ready(&mut self, by: Option<Time>) {
         let is_early = |e: &Entry<Q>| match (e.due(), by) {
             (Some(due), Some(by)) => is_later(due, by),
@@ -194,7 +195,7 @@ struct Slot<Q: QueueType> {
     turn: u64,
 }
 
-/// Items that a thread has taken, in order: the first slots.
+/// Items that a thread has taken, in order, in the first slots.
 type Batch<Q> = [Option<Slot<Q>>; BATCH];
 
 /// No turn.
@@ -228,7 +229,7 @@ impl<Q: QueueType> Cpu<Q> {
         }? Error)
     }
 
-    /// Locks the backlog, with what came in.
+    /// Locks the backlog, and adds the incoming items to it.
     fn backlog(&self) -> SpinLockIrqGuard<'_, Backlog<Q>> {
         let mut backlog = self.backlog.lock();
         backlog.add(self.incoming.take());
@@ -240,12 +241,12 @@ impl<Q: QueueType> Cpu<Q> {
         self.backlog.lock().up = true;
     }
 
-    /// Whether all that had become ready up to this turn has ended, or left this CPU.
+    /// Returns whether all items that had become ready up to this turn have ended or left this CPU.
     fn is_past(&self, backlog: &Backlog<Q>, turn: u64) -> bool {
         self.doing.load(Acquire) > turn && backlog.ready.first(|e| e.turn() > turn) != Some(false)
     }
 
-    /// Takes the next items into an empty batch. If there are none, returns when the next one is due.
+    /// Takes the next items into an empty batch. Returns the due time of the first delayed item.
     fn fill(&self, batch: &mut Batch<Q>) -> Option<Time> {
         let mut backlog = self.backlog();
         if !backlog.delayed.is_empty() {
@@ -256,7 +257,7 @@ impl<Q: QueueType> Cpu<Q> {
         backlog.ready.pop_into(batch, |slot, entry| {
             let turn = entry.turn();
             let item = entry.into_batch();
-            // Nothing is dropped: the batch was empty.
+            // No item is dropped: the batch was empty.
             core::mem::forget(slot.replace(Slot { item, turn }));
         });
         backlog.delayed.first(|e| e.due()).flatten()
@@ -277,13 +278,13 @@ impl<Q: QueueType> Cpu<Q> {
             }
             write_once(&self.doing, NONE);
         }
-        // The references of those that were taken away: without the lock.
+        // Drop the references of items that were taken away, without the lock.
         for slot in batch {
             *slot = None;
         }
     }
 
-    /// Lets nothing more in, and gives all items back.
+    /// Closes the list and gives all items back.
     fn refuse_all(&self) {
         {
             let mut backlog = self.backlog.lock();
@@ -301,17 +302,18 @@ impl<Q: QueueType> Cpu<Q> {
     }
 }
 
-/// The threads of a queue, and what they share.
+/// The threads of a queue, and their shared data.
 pub struct Workers<Q: QueueType> {
     scope: &'static ModuleScope,
     cpus: PerCpu<Cpu<Q>>,
     offline: Offline,
     sched: SchedPolicy,
-    /// The queue is being destroyed.
+    /// Whether the queue is being destroyed.
     closing: Atomic<bool>,
-    /// How often the queue itself sent an item to another CPU. A task that waits for one CPU after the other
-    /// has to begin again then. Counted when the item is there, and while the CPU that sent it is not past
-    /// it. So a task that finds it counted finds it there, and one that does not find it here finds it
+    /// Number of times that the queue itself moved an item to another CPU. A task that waits for
+    /// one CPU after the other has to begin again then. A move is counted when the item is on the
+    /// new CPU, and while the old CPU is not past it. So a task that sees the move counted finds
+    /// the item on the new CPU. A task that does not find the item on the old CPU sees the move
     /// counted.
     moves: Atomic<u64>,
     /// The tasks that wait for items to end.
@@ -351,12 +353,12 @@ impl<Q: QueueType> Workers<Q> {
         hotplug::in_callback(self.scope)
     }
 
-    /// Wakes a thread without the registration at hand.
+    /// Wakes a thread without the registration.
     pub(super) fn wake_from_thread(&self, cpu: CpuId) {
         Threads::<Self>::new().wake(cpu);
     }
 
-    /// Where an item for this place is queued at the moment.
+    /// Returns the CPU on which an item for this place is queued at the moment.
     #[inline(always)]
     fn target(&self, place: Place) -> Result<(CpuId, &Cpu<Q>)> {
         if read_once(&self.closing) {
@@ -376,7 +378,7 @@ impl<Q: QueueType> Workers<Q> {
         }
     }
 
-    /// A CPU that takes items.
+    /// Returns a CPU that takes items.
     #[cold]
     fn another(&self) -> Option<(CpuId, &Cpu<Q>)> {
         let mut cpus = self.cpus.iter_online();
@@ -387,8 +389,9 @@ impl<Q: QueueType> Workers<Q> {
         (delay > Delta::ZERO).then(|| Instant::now() + delay.min(MAX_DELAY))
     }
 
-    /// Puts an entry into the list of its CPU, or, if that takes none and the queue moves items, of
-    /// another one. Returns the CPU, or the reference if none takes it. Takes no lock.
+    /// Adds an entry to the list of its CPU. If that CPU takes no items and the queue moves items,
+    /// adds it to the list of another CPU. Returns the CPU, or the reference if no CPU takes the
+    /// entry. Takes no lock.
     #[inline(always)]
     fn place(&self, entry: Entry<Q>, (cpu, this): (CpuId, &Cpu<Q>)) -> Result<CpuId, Retired<Q>> {
         match this.incoming.push(entry) {
@@ -411,12 +414,12 @@ impl<Q: QueueType> Workers<Q> {
         Err(entry.retire())
     }
 
-    /// What there is to do when an entry was placed.
+    /// Wakes the thread of a placed entry, or gives a refused one back.
     #[inline(always)]
     fn placed(&self, placed: Result<CpuId, Retired<Q>>, wake: impl Fn(CpuId)) {
         match placed {
             Ok(cpu) => wake(cpu),
-            // The CPU went just now.
+            // The CPU went offline just now.
             Err(retired) => {
                 retired.refused();
                 self.ended.notify();
@@ -424,7 +427,7 @@ impl<Q: QueueType> Workers<Q> {
         }
     }
 
-    /// Puts the entry that waited for the end of another run where it is to go. In a thread.
+    /// Places the entry that waited for the end of another run. Called in a thread.
     #[cold]
     pub(super) fn place_waiting(&self, head: &Head<Q>) {
         let placed = {
@@ -458,14 +461,16 @@ impl<Q: QueueType> Workers<Q> {
         let due = Self::due(delay);
 
         let claimed = {
-            // From the claim until the item is in the list, a context that takes it back has to spin.
+            // A context that takes the item back spins from the claim until the item is in the
+            // list.
             let _irq = local_interrupt_disable();
             Entry::claim(item, to.0, due).map(|entry| match to.1.incoming.push(entry) {
                 Ok(()) => None,
                 Err(entry) => Some(self.place_elsewhere(entry)),
             })
         };
-        // Only here, where there is no limit to what dropping it may do.
+        // An item that was not claimed is dropped here, in the caller's context: its destructor may
+        // do all that the caller may do.
         match claimed {
             Ok(None) => wake(to.0),
             Ok(Some(placed)) => self.placed(placed, wake),
@@ -475,8 +480,8 @@ impl<Q: QueueType> Workers<Q> {
         Ok(true)
     }
 
-    /// Takes the entry of an item that is pending from where it is, and gives it to `then`, which must
-    /// not take locks, and be quick: other contexts spin for the result.
+    /// Takes the entry of a pending item, wherever it is, and passes it to `then`. `then` must be
+    /// short and take no lock: other contexts spin for the result.
     fn take<R>(&self, head: &Head<Q>, then: impl FnOnce(Entry<Q>) -> R) -> Option<R> {
         loop {
             let state = head.state();
@@ -495,7 +500,7 @@ impl<Q: QueueType> Workers<Q> {
                     return Some(then(entry));
                 }
             }
-            // It is on its way from one place to another.
+            // The item is moving from one place to another.
             cpu_relax();
         }
     }
@@ -521,7 +526,7 @@ impl<Q: QueueType> Workers<Q> {
         match placed {
             Some(placed) => {
                 self.placed(placed, wake);
-                // A task that flushes may have waited for it where it was.
+                // A task that flushes may have waited for the item on its old CPU.
                 self.ended.notify();
                 Ok(true)
             }
@@ -533,7 +538,7 @@ impl<Q: QueueType> Workers<Q> {
     where
         T: WorkItem<Queue = Q>,
     {
-        // The item may be dropped by this, so that it is done without the lock.
+        // This may drop the item, so the lock is not held.
         let retired = self.take(item.head(), Entry::retire);
         if retired.is_some() {
             self.ended.notify();
@@ -590,11 +595,11 @@ impl<Q: QueueType> Workers<Q> {
         Ok(())
     }
 
-    /// Runs the items of CPUs that are up, and does not let work functions queue more.
+    /// Runs the items of CPUs that are online, and keeps work functions from queueing more.
     pub(super) fn drain(&self, wake: impl Fn(CpuId)) {
         self.closing.store(true, Relaxed);
-        // Functions that began before may still queue something, also on a CPU that this has passed;
-        // when all have ended, only what they queued is left.
+        // Functions that began before this may still queue items, also on a CPU that this has
+        // passed. When all have ended, only those items remain.
         for _ in 0..2 {
             self.until_nothing_moves(|cpu| {
                 cpu.backlog().make_ready(None);
@@ -619,7 +624,7 @@ impl<Q: QueueType> Workers<Q> {
         }
     }
 
-    /// Moves all that is queued for `cpu` to others, in order. Process context.
+    /// Moves all items queued for `cpu` to other CPUs, in order. Process context.
     fn move_all(&self, cpu: &Cpu<Q>) {
         {
             let mut backlog = cpu.backlog.lock();
@@ -627,7 +632,7 @@ impl<Q: QueueType> Workers<Q> {
             backlog.up = false;
         }
         loop {
-            // All that are online may have come just now, and their threads not have run yet.
+            // All online CPUs may have come online just now, so that no thread has run yet.
             self.ended.wait_uninterruptibly(|| self.another().is_some());
             let placed = {
                 // With the lock held: a context that takes the item back finds it here or there.
@@ -649,11 +654,11 @@ impl<Q: QueueType> Workers<Q> {
     }
 }
 
-/// What a thread has for itself.
+/// Data that one thread owns.
 pub struct Local<Q: QueueType> {
-    /// The alarm, while it is set, and for when.
+    /// The alarm while it is set, and its time.
     alarm: Option<(ArcHrTimerHandle<Alarm<Q>>, Time)>,
-    /// It did not come to its end, or was parked since.
+    /// Whether `run` left items, or the thread was parked since.
     again: bool,
     /// Empty but in `run`.
     batch: Batch<Q>,
@@ -666,7 +671,7 @@ impl<Q: QueueType> Local<Q> {
             (Some((_, set)), Some(due)) if !is_later(due, *set) && !is_later(*set, due) => return,
             _ => {}
         }
-        // Stops it, before it is started anew.
+        // Stop the timer before it is started again.
         self.alarm = None;
         self.alarm = due.map(|due| (cpu.alarm.clone().start(due), due));
     }
@@ -702,7 +707,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
 
         'turn: for _ in 0..BATCHES {
             let due = cpu.fill(&mut local.batch);
-            // The last item has ended, also for tasks that wait for a turn.
+            // The last item has ended: notify also tasks that wait for a turn.
             self.ended.notify();
             if local.batch[0].is_none() {
                 return local.set_alarm(cpu, due);
@@ -715,7 +720,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
                 let Some(running) = item.start(cx.cpu()) else {
                     continue;
                 };
-                // The same.
+                // As above: the item before has ended.
                 self.ended.notify();
                 running.run(&worker);
                 // The rest is for `park`.
@@ -747,7 +752,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
     }
 
     fn cleanup(&self, _local: Pin<&mut Local<Q>>, cx: &Context<'_>, _online: bool) {
-        // After a drain, the items of a CPU that is offline; after a leak, any items.
+        // Gives back the items of an offline CPU after a drain, and any items after a leak.
         let cpu = self.cpus.of(cx);
         cpu.refuse_all();
         self.ended.notify();
@@ -756,7 +761,7 @@ impl<Q: QueueType> HotplugThread for Workers<Q> {
 
 impl<Q: QueueType> Drop for Workers<Q> {
     fn drop(&mut self) {
-        // Of CPUs whose thread never ran.
+        // Give back the items of CPUs whose thread never ran.
         for (_, cpu) in self.cpus.iter() {
             cpu.refuse_all();
         }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CPU stoppers: a closure runs on the CPUs that the caller chooses, and the caller waits for it.
+//! CPU stoppers: run a closure on the CPUs that the caller chooses. The caller waits for it.
 //!
-//! A self-parking thread per CPU has a queue of work. All work is answered: it has run, or it was
-//! refused because its CPU is offline. In `/sys/kernel/debug/rust_cpu_stop/`:
+//! A self-parking thread per CPU has a queue of work items. Each item is answered: it has run, or
+//! it was refused because its CPU is offline. In `/sys/kernel/debug/rust_cpu_stop/`:
 //!
 //! - `stop`: takes a CPU list, runs a closure on these CPUs and waits. `ENOENT` if it ran on none.
-//! - `hold_us`: how long the closure sleeps, with other work in the queue behind it.
-//! - `cpuN/up`: 1 while the CPU takes work. `cpuN/submitted`: how much was for it, of which so much
-//!   has `run` or was `refused`. `cpuN/strays`: how much ran on another CPU, which is none.
+//! - `hold_us`: time that the closure sleeps, with other items in the queue behind it.
+//! - `cpuN/up`: 1 while the CPU takes items. `cpuN/submitted`: number of items for it, the sum of
+//!   `run` and `refused`. `cpuN/strays`: number of items that ran on another CPU: always 0.
 //!
 //! Mirrors `cpu_stop_threads` in [`kernel/stop_machine.c`](srctree/kernel/stop_machine.c).
 
@@ -88,7 +88,7 @@ impl_list_item! { impl ListItem<0> for Work { using ListLinks { self.links }; } 
 struct Stopper {
     #[pin]
     queue: SpinLock<List<Work>>,
-    /// Written by the thread alone, with the queue locked. `park` refuses what is left then.
+    /// Only the thread writes it, with the queue locked. `park` then refuses the remaining items.
     up: Atomic<u64>,
     submitted: Atomic<u64>,
     run: Atomic<u64>,
@@ -124,8 +124,8 @@ struct Stoppers {
 }
 
 impl Stoppers {
-    /// Runs `closure` on all the CPUs of `mask` at a time, and waits. `ENOENT` if it ran on none.
-    /// May sleep. Not to be called by a closure: the CPU would wait for itself.
+    /// Runs `closure` on all the CPUs of `mask` at once, and waits. `ENOENT` if it ran on none. May
+    /// sleep. A closure must not call this: its CPU would wait for itself.
     fn stop_cpus(&self, mask: &Cpumask, closure: Arc<dyn Fn() + Send + Sync>) -> Result {
         let mut all = KVec::with_capacity(mask.weight() as usize, GFP_KERNEL)?;
         for (cpu, stopper) in self.cpus.iter().filter(|(cpu, _)| mask.test(*cpu)) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A state machine per CPU: steps are taken one at a time, and taken back if one of them fails.
+//! A state machine per CPU: its thread takes steps one at a time, and takes them back if one fails.
 //!
-//! A self-parking thread per CPU walks to the state that a caller asks for. What the steps make
-//! belongs to the thread alone. When its CPU goes offline, the thread walks down before it parks.
-//! When the CPU is online again, it walks to where it was. In `/sys/kernel/debug/rust_cpuhp/`:
+//! A self-parking thread per CPU walks to the state that a caller requests. It alone owns the data
+//! that the steps create. It walks down before it parks, and back up when its CPU is online again.
+//! In `/sys/kernel/debug/rust_cpuhp/`:
 //!
-//! - `cpuN/state`: how many steps CPU N has taken. 0 at first, and while the CPU is offline.
-//! - `cpuN/target`: where CPU N shall be. A write waits for the walk, or fails with the error of a
-//!   step; then all is as before. `ENODEV` if the CPU is offline or its thread not up yet.
+//! - `cpuN/state`: number of steps that CPU N has taken. 0 at first, and while the CPU is offline.
+//! - `cpuN/target`: the state that CPU N walks to. A write waits for the walk. It fails with a
+//!   step's error; then the state is as before. `ENODEV`: the thread is not up.
 //! - `cpuN/fail`: the step that fails with `EAGAIN` the next time that CPU N takes it, up or down.
-//! - `cpuN/steps`: how many steps were taken up in all. `step_us`: how long each step takes.
+//! - `cpuN/steps`: number of steps taken up in all. `step_us`: time that each step takes.
 //!
 //! Mirrors `cpuhp_threads` in [`kernel/cpu.c`](srctree/kernel/cpu.c).
 
@@ -64,20 +64,20 @@ scoped_module! {
     license: "GPL",
 }
 
-/// How many bytes each step allocates for its CPU.
+/// Bytes that each step allocates for its CPU.
 const STEPS: [usize; 3] = [64, 1024, 4096];
 
-/// What a thread owns: the memory of the steps that it has taken.
+/// Data that a thread owns: the memory of the steps that it has taken.
 type Taken = KVec<KVec<u8>>;
 
 static STEP_US: Atomic<u64> = Atomic::new(0);
 
-/// What callers ask of a thread.
+/// A caller's request to a thread.
 #[derive(Default)]
 struct Request {
-    /// The thread answers.
+    /// Whether the thread is up and answers requests.
     up: bool,
-    /// The target of the last walk that arrived.
+    /// The target of the last walk that succeeded.
     target: usize,
     asked: Option<usize>,
     answer: Option<Result>,
@@ -130,7 +130,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// Walks to `target`, or, if a step fails, back. Ends where it is when the CPU goes offline.
+    /// Walks to `target`, or back if a step fails. Stops at the present state when the CPU goes
+    /// offline.
     fn walk(&self, taken: &mut Taken, cx: &Context<'_>, target: usize) -> Result {
         let from = taken.len();
         while taken.len() != target {
@@ -184,7 +185,7 @@ impl HotplugThread for Cpuhp {
         while !taken.is_empty() && cpu.step(&mut taken, false, false).is_ok() {}
     }
 
-    /// Callers may ask during this walk.
+    /// Callers may send requests during this walk.
     fn unpark(&self, mut taken: Pin<&mut Taken>, cx: &Context<'_>) {
         let cpu = self.0.of(cx);
         let mut request = cpu.request.lock();

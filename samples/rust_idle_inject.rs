@@ -3,13 +3,13 @@
 //! Idle injection: a thread per CPU that keeps its CPU idle for a share of the time.
 //!
 //! A timer wakes the threads of the chosen CPUs once per period. They are FIFO threads, so the CPU
-//! idles although normal tasks want to run. In `/sys/kernel/debug/rust_idle_inject/`:
+//! idles although normal tasks are runnable. In `/sys/kernel/debug/rust_idle_inject/`:
 //!
-//! - `cpus`: the CPUs to make idle, as a list. Empty at first, and to stop. When a write returns,
-//!   no CPU outside of the list is made idle.
-//! - `run_us`, `idle_us`: the time to run and the time to idle of each period. `run_us` is at least
-//!   1000: the machine stays usable. A change counts from the next period on.
-//! - `cpuN/injections`, `cpuN/injected_us`: how often and how long in all the CPU was made idle.
+//! - `cpus`: list of the CPUs to make idle. Empty at first; an empty list stops it. When a write
+//!   returns, no CPU outside of the list is made idle.
+//! - `run_us`, `idle_us`: run time and idle time of each period. `run_us` is at least 1000, so that
+//!   the machine stays usable. A change takes effect in the next period.
+//! - `cpuN/injections`, `cpuN/injected_us`: number and total time of the CPU's idle injections.
 //!
 //! Mirrors [`drivers/powercap/idle_inject.c`](srctree/drivers/powercap/idle_inject.c).
 
@@ -85,7 +85,7 @@ struct Cpu {
     injecting: Mutex<()>,
 }
 
-/// The timer, and what it and the threads share.
+/// The timer, and the data that it shares with the threads.
 #[pin_data]
 struct Device {
     #[pin]
@@ -168,7 +168,7 @@ impl HotplugThread for Injector {
         }
 
         let begin = Instant::<Monotonic>::now();
-        // Any idle state will do, however long it takes to leave it.
+        // Allow any idle state, whatever its exit latency.
         if cx.play_idle(self.0.idle(), Delta::from_secs(1)).is_ok() {
             cpu.injections.add(1, Relaxed);
             cpu.injected_us
@@ -179,7 +179,7 @@ impl HotplugThread for Injector {
 
 hotplug_thread!(Injector);
 
-/// Cancels the timer when it is dropped, and then ends the threads.
+/// Dropping it cancels the timer, then ends the threads.
 #[pin_data]
 struct IdleInject {
     /// The timer, while it is set.
@@ -219,7 +219,7 @@ impl Attribute for Cpus {
             device.wake();
             *timer = Some(device.clone().start(device.period()));
         }
-        // A thread that took its lock before this has seen the CPU selected; others have not.
+        // Wait for threads that may have seen the CPU selected: they took their lock before this.
         for (_, cpu) in device.cpus.iter().filter(|(id, _)| !mask.test(*id)) {
             drop(cpu.injecting.lock());
         }

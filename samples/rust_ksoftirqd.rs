@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Interrupts that leave their work to a thread per CPU, as softirqs are left to `ksoftirqd`.
+//! Interrupts that leave their work to a thread per CPU, as softirqs do to `ksoftirqd`.
 //!
-//! A timer interrupt raises vectors on its CPU, and wakes the thread of the CPU, which runs what is
-//! pending there and sets the timer again. In `/sys/kernel/debug/rust_ksoftirqd/`:
+//! A timer interrupt raises vectors on its CPU and wakes the CPU's thread. The thread runs the
+//! pending vectors and sets the timer again. In `/sys/kernel/debug/rust_ksoftirqd/`:
 //!
-//! - `raise`: takes a number. So many more interrupts, on any CPUs, raise each vector once. `left`
-//!   are still to come. When none is left, no timer is set: an idle CPU stays idle.
+//! - `raise`: takes a number. That many more interrupts, on any CPUs, raise each vector once.
+//!   `left` are still to do so. At 0 no timer is set: an idle CPU stays idle.
 //! - `period_us`: the time from a run of the thread to the next interrupt.
-//! - `hi`, `timer`, `tasklet`: the vectors. Each was `raised` as often as it was `run` in the end.
+//! - `hi`, `timer`, `tasklet`: the vectors. In the end, `raised` and `run` of each vector match.
 //! - `cpuN/interrupts`, `run`, `taken_over`: interrupts on the CPU, vectors run by its thread, and
 //!   vectors that were pending when the CPU went offline. Another CPU runs these.
 //!
-//! Mirrors `softirq_threads` in [`kernel/softirq.c`](srctree/kernel/softirq.c), where interrupts go
-//! on while the thread is parked, so `takeover_tasklets()` is called when the CPU is dead.
+//! Mirrors `softirq_threads` in [`kernel/softirq.c`](srctree/kernel/softirq.c), where interrupts
+//! continue while the thread is parked: `takeover_tasklets()` is called when the CPU is dead.
 
 use kernel::{
     cpu::CpuId,
@@ -69,18 +69,18 @@ scoped_module! {
     type: Tree<Registration<Ksoftirqd>>,
     name: "rust_ksoftirqd",
     authors: ["The rust_smpboot developers"],
-    description: "Work raised by interrupts, run by a thread per CPU, in the shape of ksoftirqd",
+    description: "Work raised by interrupts and run by a thread per CPU, like ksoftirqd",
     license: "GPL",
 }
 
 type Counter = Atomic<u64>;
 
-/// In the order in which they run.
+/// The vectors, in the order in which they run.
 const VECTORS: [&str; 3] = ["hi", "timer", "tasklet"];
 
 static RAISED: [Counter; VECTORS.len()] = [const { Counter::new(0) }; VECTORS.len()];
 static RUN: [Counter; VECTORS.len()] = [const { Counter::new(0) }; VECTORS.len()];
-/// Interrupts that are still to raise vectors.
+/// Number of interrupts that still have to raise vectors.
 static LEFT: Counter = Counter::new(0);
 static PERIOD_US: Counter = Counter::new(1000);
 
@@ -89,8 +89,8 @@ struct Cpu {
     id: CpuId,
     #[pin]
     timer: HrTimer<Self>,
-    /// How often each vector was raised and not run yet. C keeps a bit, which is enough to get the
-    /// work done. A number also shows that nothing is lost.
+    /// Number of times that each vector was raised and not run yet. C keeps a bit, which is enough
+    /// to run the work. A number also shows that no interrupt is lost.
     pending: [Counter; VECTORS.len()],
     interrupts: Counter,
     run: Counter,
@@ -98,7 +98,7 @@ struct Cpu {
 }
 
 impl Cpu {
-    /// Runs what is pending.
+    /// Runs the pending vectors.
     fn handle(&self) {
         for (pending, run) in self.pending.iter().zip(&RUN) {
             let amount = pending.xchg(0, Relaxed);
@@ -117,7 +117,7 @@ impl_has_hr_timer! {
 impl HrTimerCallback for Cpu {
     type Pointer<'a> = Arc<Self>;
 
-    /// The interrupt.
+    /// Handles the interrupt.
     fn run(this: ArcBorrow<'_, Self>, _cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         this.interrupts.add(1, Relaxed);
         let mut left = LEFT.load(Relaxed);
@@ -159,9 +159,9 @@ impl HotplugThread for Ksoftirqd {
 
     fn run(&self, mut timer: Pin<&mut Self::Local>, cx: &Context<'_>) {
         let cpu = self.0.of(cx);
-        // If more is pending after this, `should_run` says so. Other tasks run in between.
+        // If vectors are pending after this, `should_run` is true. Other tasks run in between.
         cpu.handle();
-        // Cancels it: it is still set if the wake was not its own.
+        // Cancel the timer: it is still set if something else woke the thread.
         *timer = None;
         if LEFT.load(Relaxed) > 0 {
             let period = Delta::from_micros(PERIOD_US.load(Relaxed) as i64);
@@ -170,7 +170,7 @@ impl HotplugThread for Ksoftirqd {
     }
 
     fn park(&self, mut timer: Pin<&mut Self::Local>, cx: &Context<'_>) {
-        // No interrupt comes after this.
+        // No interrupt of the timer follows this.
         *timer = None;
         let cpu = self.0.of(cx);
         let Some((_, other)) = self.0.iter_online().find(|(id, _)| *id != cx.cpu()) else {
@@ -189,7 +189,7 @@ hotplug_thread!(Ksoftirqd);
 
 impl Drop for Ksoftirqd {
     fn drop(&mut self) {
-        // The threads have ended, and cancelled their timers, perhaps with work pending.
+        // The threads have ended and cancelled their timers. Vectors may be pending.
         for (_, cpu) in self.0.iter() {
             cpu.handle();
         }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Work that waits for RCU, done by a thread per CPU, as RCU's own `rcuc` does it: the old version of
-//! something is retired when no reader can be looking at it any more. A thread polls the grace period
-//! of the first work of its CPU. When the CPU goes offline, it moves the queue to another CPU, like
-//! `rcutree_migrate_callbacks()`. In `/sys/kernel/debug/rust_rcuc/`:
+//! Work that waits for RCU, run by a thread per CPU, like RCU's own `rcuc`. An old version of the
+//! data is retired when no reader can access it any more. A thread polls the grace period of the
+//! first work item of its CPU. When the CPU goes offline, the thread moves the queue to another
+//! CPU, like `rcutree_migrate_callbacks()`. In `/sys/kernel/debug/rust_rcuc/`:
 //!
-//! - `version`: a write takes a CPU list. For each of these CPUs it publishes a new version, and
-//!   leaves it to the CPU's thread to retire the old one. A read is an RCU reader.
-//! - `deferred`, `run`: work. `violations`: versions that were retired too early, which are none.
-//! - `cpuN/run`, `cpuN/moved`: work that the thread has run, and moved to another CPU.
+//! - `version`: a write takes a CPU list. For each of these CPUs it publishes a new version and
+//!   queues the old one, which the CPU's thread retires. A read is an RCU reader.
+//! - `deferred`, `run`: numbers of work items. `violations`: versions retired too early: always 0.
+//! - `cpuN/run`, `cpuN/moved`: items that the thread has run, and moved to another CPU.
 //!
 //! Mirrors `rcu_cpu_thread_spec` in [`kernel/rcu/tree.c`](srctree/kernel/rcu/tree.c).
 
@@ -66,11 +66,11 @@ scoped_module! {
     type: Tree<Registration<Rcuc>>,
     name: "rust_rcuc",
     authors: ["The rust_smpboot developers"],
-    description: "Per-CPU work after a grace period, in the shape of RCU's rcuc threads",
+    description: "Per-CPU work after a grace period, like RCU's rcuc threads",
     license: "GPL",
 }
 
-/// The version that readers find: as many are deferred.
+/// The version that readers find. It is also the number of deferred items.
 static CURRENT: Atomic<u64> = Atomic::new(0);
 /// All versions below this one are retired.
 static RETIRED: Atomic<u64> = Atomic::new(0);
@@ -92,7 +92,8 @@ impl_list_item! { impl ListItem<0> for Work { using ListLinks { self.links }; } 
 struct Cpu {
     #[pin]
     queue: SpinLock<List<Work>>,
-    /// Becomes true with the queue locked: work is queued before, and moved, or elsewhere.
+    /// Set to true with the queue locked: an item is queued before that and moved, or queued
+    /// elsewhere.
     is_parked: Atomic<bool>,
     run: Atomic<u64>,
     moved: Atomic<u64>,
@@ -143,7 +144,8 @@ impl HotplugThread for Rcuc {
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
         let cpu = self.0.of(cx);
-        // `park` moves what is left when the CPU goes offline, and `drop` runs it at the end.
+        // `park` moves the remaining items when the CPU goes offline, and `drop` runs them at the
+        // end.
         while !cx.should_park() && !cx.should_stop() {
             let Some(work) = cpu.queue.lock().pop_front() else {
                 return;
@@ -178,7 +180,7 @@ hotplug_thread!(Rcuc);
 
 impl Drop for Rcuc {
     fn drop(&mut self) {
-        // The threads have ended, perhaps with work in their queues.
+        // The threads have ended. Their queues may have items.
         for (_, cpu) in self.0.iter() {
             let mut work = core::mem::take(&mut *cpu.queue.lock());
             while let Some(work) = work.pop_front() {
@@ -208,7 +210,7 @@ impl Attribute for Version {
     fn store(rcuc: &Self::Data, input: &CStr) -> Result {
         let cpus = hotplug::parse_cpu_list(input)?;
         for to in rcuc.0.iter().filter(|(cpu, _)| cpus.test(*cpu)) {
-            // The new version is there before the grace period is asked for.
+            // Publish the new version before the grace period starts.
             let work = try_pin_init!(Work {
                 links <- ListLinks::new(),
                 version: CURRENT.fetch_add(1, Relaxed),

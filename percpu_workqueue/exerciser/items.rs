@@ -33,14 +33,14 @@ use kernel::{
 
 pub(crate) type Counter = Atomic<u64>;
 
-/// What became of the items of a CPU.
+/// Counts of the outcomes of a CPU's items.
 pub(crate) struct Counts {
     pub(crate) queued: Counter,
     pub(crate) merged: Counter,
     pub(crate) run: Counter,
     pub(crate) cancelled: Counter,
     pub(crate) refused: Counter,
-    /// Runs on this CPU, of any item.
+    /// Runs of any item on this CPU.
     pub(crate) here: Counter,
 }
 
@@ -62,7 +62,7 @@ impl Counts {
     }
 }
 
-/// What the items of a queue share. Logged when the last of them is dropped.
+/// Data that the items of a queue share. Logged when the last item is dropped.
 pub(crate) struct Shared {
     pub(crate) name: &'static CStr,
     pub(crate) cpus: PerCpu<Arc<Counts>>,
@@ -99,7 +99,7 @@ impl Shared {
             >> 24
     }
 
-    /// Whether an item queues itself again now.
+    /// Returns whether an item has to queue itself again now.
     fn take_again(&self) -> bool {
         let mut left = self.again.load(Relaxed);
         while left > 0 {
@@ -213,7 +213,7 @@ impl<Q: QueueType> WorkItem for Selfish<Q> {
     }
 }
 
-/// An item that is made at compile time.
+/// An item created at compile time.
 pub(crate) struct Hello {
     pub(crate) greeted: Counter,
 }

@@ -39,18 +39,18 @@ use kernel::{
     },
 };
 
-/// Of the items of each CPU: so few that several contexts meet at one.
+/// Number of items used per CPU: so few that several contexts use the same item at once.
 const ITEMS: usize = 3;
 
-/// Limit of `random`: a flush may take 65 ms.
+/// Maximum number of calls by a write to `random`: a flush may take 65 ms.
 const CALLS: u64 = 50;
 
 const PERIOD: Delta = Delta::from_micros(500);
 
-/// What the caller may do in its context: so many of the functions.
+/// The caller's context. Its value is the number of functions that the caller may use.
 #[derive(Clone, Copy)]
 enum Place {
-    /// Queues items. All other functions take a lock.
+    /// Only queues items: all other functions take a lock.
     HardIrq = 5,
     SoftIrq = 10,
     /// May sleep.
@@ -69,7 +69,7 @@ impl<Q: QueueType> Trial<Q> {
         let item = items.get((random >> 4) as usize % ITEMS).ok_or(EINVAL)?;
         let cpu = cpu(random >> 8)?;
         let delay = Delta::from_micros((random >> 16 & 0x7ff) as i64);
-        // So that something is pending when a CPU goes offline.
+        // Long enough for items to be pending when a CPU goes offline.
         let long = Delta::from_micros((random >> 16 & 0xffff) as i64);
         let this = || item.clone();
         if random >> 38 == 0 {

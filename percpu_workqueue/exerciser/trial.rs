@@ -47,7 +47,7 @@ const NORMAL: SchedPolicy = SchedPolicy::Normal(Nice::new::<0>());
 
 pub(crate) type Items<Q> = KVec<Arc<Work<Item<Q>>>>;
 
-/// A queue, with items for each CPU. The queue is dropped first.
+/// A queue with items for each CPU. The queue is dropped first.
 pub(crate) struct Trial<Q: QueueType> {
     pub(crate) queue: Arc<Queue<Q>>,
     pub(crate) items: PerCpu<Items<Q>>,
@@ -142,22 +142,22 @@ impl<Q: QueueType> Trial<Q> {
 
 impl<Q: QueueType> Drop for Trial<Q> {
     fn drop(&mut self) {
-        // The queue waits for items that run.
+        // The queue waits for running items.
         self.shared.hold.store(0, Relaxed);
     }
 }
 
 type Setting = Number<0, { u32::MAX as u64 }>;
 
-/// Something to do with an item.
+/// An operation on an item.
 trait Act: 'static {
-    /// A number comes before the CPU list.
+    /// Whether the file takes a number before the CPU list.
     const NUMBER: bool;
 
     fn act<Q: QueueType>(trial: &Trial<Q>, item: &Arc<Work<Item<Q>>>, number: u32) -> Result;
 }
 
-/// A file that takes a CPU list, and does something with each item of these CPUs.
+/// A file that takes a CPU list and applies an operation to each item of these CPUs.
 struct Each<Q, A>(PhantomData<fn() -> (Q, A)>);
 
 #[vtable]

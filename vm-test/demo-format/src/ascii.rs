@@ -4,10 +4,10 @@
 
 use crate::histogram::BARS;
 
-/// For the bars of [`BARS`], from low to high.
+/// ASCII characters for the bars of [`BARS`], from low to high.
 const LEVELS: &[u8; BARS.len()] = b".:-=+*#@";
 
-/// The text with one ASCII character in place of each other one, so that columns stay aligned.
+/// Replaces each other character by one ASCII character, so that columns stay aligned.
 pub fn of(text: &str) -> String {
     text.chars().map(one).collect()
 }

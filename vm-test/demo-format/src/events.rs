@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// More than any kernel's `NR_CPUS`.
+/// Upper bound of CPU numbers: more than any kernel's `NR_CPUS`.
 const MAX_CPUS: u32 = 1 << 16;
 
 /// An event that the module recorded.
@@ -23,7 +23,7 @@ pub struct Event {
 /// Events that were overwritten before they were read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lost {
-    /// The number of the first one.
+    /// The number of the first lost event.
     pub first: u64,
     pub count: u64,
 }
@@ -32,10 +32,10 @@ pub struct Lost {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cpu {
     pub id: u32,
-    /// When the recording began.
+    /// Whether the CPU was online when the recording began.
     pub online: bool,
-    /// In the order of their numbers. Their times may differ from that by a little: a number is taken after the clock
-    /// was read, and any CPU may wake a thread.
+    /// The events in the order of their numbers. The order of their times may differ slightly: an
+    /// event gets its number after its time, and any CPU may wake a thread.
     pub events: Vec<Event>,
     pub lost: Vec<Lost>,
     /// The module's buckets.
@@ -60,17 +60,17 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Cpu>> {
     Ok(events.into_cpus())
 }
 
-/// The same, read piece by piece. A CPU's events are numbered from 0, without a gap: a record of its own reports missing
-/// ones.
+/// A parser that reads `events_binary` in pieces. Each CPU's events are numbered from 0, without a
+/// gap. A separate record reports lost events.
 #[derive(Default)]
 pub struct Events {
-    /// With the number of the next event of each CPU.
+    /// Each CPU, with the number of its next event.
     cpus: BTreeMap<u32, (u64, Cpu)>,
     records: usize,
 }
 
 impl Events {
-    /// Takes whole records.
+    /// Parses whole records.
     pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
         for chunk in bytes.chunks(Record::SIZE) {
             let index = self.records;
@@ -87,13 +87,13 @@ impl Events {
 
     fn event(&mut self, record: Record) -> Result<()> {
         let Record { time, number, cpu: id, kind } = record;
-        ensure!(id < MAX_CPUS, "no CPU has the number {id}");
+        ensure!(id < MAX_CPUS, "CPU number {id} out of range");
         let (next, cpu) = self.cpus.entry(id).or_insert_with(|| (0, Cpu::new(id)));
         ensure!(number == *next, "cpu{id}: number {number} where {next} was expected");
 
         let count = match kind {
             Record::LOST => {
-                ensure!(time > 0, "cpu{id}: none lost");
+                ensure!(time > 0, "cpu{id}: a record of lost events has count 0");
                 cpu.lost.push(Lost { first: number, count: time });
                 time
             }
@@ -122,7 +122,7 @@ impl Events {
     }
 }
 
-/// Returns how many events there are, and how many were lost.
+/// Returns the number of events and the number of lost events.
 pub fn totals<'a>(cpus: impl IntoIterator<Item = &'a Cpu>) -> (u64, u64) {
     cpus.into_iter().fold((0, 0), |(events, lost), cpu| {
         let missing: u64 = cpu.lost.iter().map(|lost| lost.count).sum();
@@ -141,7 +141,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn events_are_sorted_out_by_cpu() {
+    fn events_are_separated_by_cpu() {
         let bytes = [
             record(10, 0, 1, 1),
             record(11, 0, 0, 1),
@@ -160,7 +160,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn rubbish_among_the_events_is_refused() {
+    fn invalid_records_are_refused() {
         let good = record(1, 0, 0, 1);
         let rubbish = [
             vec![good.clone(), good[..5].to_vec()],
@@ -180,9 +180,9 @@ pub(crate) mod tests {
             events: record 0: unknown kind 9
             events: record 1: cpu0: number 2 where 1 was expected
             events: record 1: cpu0: number 0 where 1 was expected
-            events: record 0: no CPU has the number 1048576
+            events: record 0: CPU number 1048576 out of range
             events: record 0: cpu0: number 5 where 0 was expected
-            events: record 0: cpu0: none lost
+            events: record 0: cpu0: a record of lost events has count 0
             events: record 0: time out of range
             events: record 1: event number out of range
         "#]]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's text files, parsed: the summary and the latencies of a CPU.
+//! Parsers of the module's text files: the summary and the latencies of a CPU.
 
 use crate::excerpt;
 use crate::format::{BUCKETS, bucket_begin, bucket_end};
@@ -22,7 +22,7 @@ impl Table {
     }
 }
 
-/// `latency_hist`: lines `[FROM, TO) COUNT`, where TO is `...` for the last bucket.
+/// Parses `latency_hist`: lines `[FROM, TO) COUNT`, where TO is `...` for the last bucket.
 pub fn latency_hist(text: &str) -> Result<Histogram> {
     let mut histogram = Histogram::default();
     let mut next = 0;
@@ -55,7 +55,7 @@ fn bucket(line: &str) -> Result<(usize, u64)> {
     Ok((bucket, count.parse().context("no count")?))
 }
 
-/// `summary`: a line of names, and a line of as many words for each CPU.
+/// Parses `summary`: a line of names, and a line of as many words for each CPU.
 pub fn summary(text: &str) -> Result<Table> {
     let mut lines =
         text.lines().map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
@@ -83,7 +83,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn a_histogram_is_read() {
+    fn a_histogram_is_parsed() {
         let histogram =
             latency_hist("[0, 1) 2\n[1, 2) 3\n[65536, 131072) 5\n[17179869184, ...) 1\n").unwrap();
         assert_eq!(histogram.counts[0], 2);
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_in_a_histogram_is_refused() {
+    fn invalid_lines_of_a_histogram_are_refused() {
         let rubbish = [
             "hello",
             "hello 1",

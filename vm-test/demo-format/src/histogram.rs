@@ -5,10 +5,10 @@
 use crate::format::{BUCKETS, bucket, bucket_begin, bucket_end};
 use std::ops::Range;
 
-/// From low to high.
+/// Characters for bars, from low to high.
 pub const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// How many latencies were in which bucket.
+/// Number of latencies in each bucket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Histogram {
     pub counts: Vec<u64>,
@@ -36,7 +36,7 @@ impl Histogram {
         }
     }
 
-    /// The buckets from the first to the last that is not empty.
+    /// Returns the range from the first to the last bucket that is not empty.
     pub fn range(&self) -> Range<usize> {
         let first = self.counts.iter().position(|count| *count > 0);
         let last = self.counts.iter().rposition(|count| *count > 0);
@@ -46,8 +46,9 @@ impl Histogram {
         }
     }
 
-    /// The latency that `share` (0 to 1) of all latencies do not exceed, in nanoseconds, as if those of a bucket were
-    /// spread evenly over it. True to a factor of two. Nothing if there are none.
+    /// Returns the latency, in nanoseconds, that `share` (0 to 1) of all latencies do not exceed.
+    /// Assumes that the latencies of a bucket are spread evenly. Exact to a factor of two. `None`
+    /// if there are no latencies.
     pub fn quantile(&self, share: f64) -> Option<u64> {
         let total = self.total();
         let rank = ((share.clamp(0.0, 1.0) * total as f64).ceil() as u64).max(1);
@@ -63,8 +64,8 @@ impl Histogram {
         None
     }
 
-    /// What is said of latencies. `max` is the true maximum in nanoseconds, if it is known (the module's
-    /// `latency_max_ns`); otherwise the end of the last bucket that is not empty stands for it.
+    /// Returns the figures. `max` is the exact maximum in nanoseconds, if it is known (the module's
+    /// `latency_max_ns`). Otherwise the maximum is the end of the last bucket that is not empty.
     pub fn figures(&self, max: Option<u64>) -> Option<Figures> {
         let max = match max {
             Some(max) => max,
@@ -73,7 +74,8 @@ impl Histogram {
         Some(Figures { p50: self.quantile(0.5)?.min(max), p99: self.quantile(0.99)?.min(max), max })
     }
 
-    /// A character for each bucket of `range`: the higher, the more; a space for none.
+    /// Returns a character for each bucket of `range`: the higher, the more latencies; a space for
+    /// an empty bucket.
     pub fn bars(&self, range: Range<usize>) -> String {
         let most = self.counts.iter().copied().max().unwrap_or(0);
         range
@@ -85,7 +87,7 @@ impl Histogram {
     }
 }
 
-/// In nanoseconds.
+/// Figures of latencies, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Figures {
     pub p50: u64,
@@ -94,7 +96,7 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Of single latencies, in ascending order. Nothing if there are none.
+    /// Computes the figures of single latencies, in ascending order. `None` if there are none.
     pub fn of(sorted: &[u64]) -> Option<Self> {
         let max = *sorted.last()?;
         let at = |share: f64| sorted[((share * sorted.len() as f64).ceil() as usize).max(1) - 1];
@@ -102,12 +104,12 @@ impl Figures {
     }
 }
 
-/// A time with three digits and a unit: `12.3 µs`.
+/// Formats a time with three digits and a unit: `12.3 µs`.
 pub fn time(nanoseconds: u64) -> String {
     let mut value = nanoseconds as f64;
     let mut unit = "ns";
     for larger in ["µs", "ms", "s"] {
-        // What would be rounded to 1000 is one of the larger unit.
+        // A value that rounds to 1000 is 1 of the larger unit.
         if value < 999.5 {
             break;
         }
@@ -161,7 +163,7 @@ mod tests {
 
         assert_eq!(Histogram::default().quantile(0.5), None);
         assert_eq!(Histogram::default().figures(None), None);
-        // Of one that is slower than anything, in a bucket without end.
+        // The last bucket has no end: twice its start stands for that.
         assert_eq!(self::histogram(&[u64::MAX]).quantile(1.0), Some(1 << 35));
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How long wakes took: from the first wake that a run answers to that run.
+//! Wake latencies: the time from the first wake that a run answers to that run.
 
 use crate::events::{Cpu, Event};
 use crate::format::Kind;
@@ -12,13 +12,13 @@ use serde::Serialize;
 pub struct Join {
     pub wake: usize,
     pub run: usize,
-    /// Whether the latency of this run is counted from this wake: it is the first one that the run answered.
+    /// Whether this is the first wake that the run answered: its latency counts from this wake.
     pub first: bool,
-    /// Whether the thread was parked, or not set up, between the two.
+    /// Whether the thread was parked, or not set up, between wake and run.
     pub pending: bool,
 }
 
-/// The events in the order of time, and which wake led to which run.
+/// Returns the events in the order of time, and the wakes with the runs that answered them.
 pub fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
     let mut by_time: Vec<usize> = (0..cpu.events.len()).collect();
     by_time.sort_by_key(|index| cpu.events[*index].time);
@@ -27,7 +27,8 @@ pub fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
         place[*index] = at;
     }
 
-    // In the order of numbers, a run answers all wakes before it. Across a gap, nobody knows.
+    // In the order of numbers, a run answers all wakes before it. Across a gap, the answer is
+    // unknown.
     let mut joins = vec![];
     let mut wakes: Vec<(usize, bool)> = vec![];
     let mut next = None;
@@ -58,22 +59,23 @@ pub fn joins(cpu: &Cpu) -> (Vec<Event>, Vec<Join>) {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Latencies {
     pub histogram: Histogram,
-    /// Nothing if there are no latencies.
+    /// `None` if there are no latencies.
     pub figures: Option<Figures>,
-    /// Whether events were lost, so that the figures are those of the module's buckets.
+    /// Whether the figures are estimated from the module's buckets, because events were lost.
     pub estimated: bool,
-    /// Runs that answered a wake which was pending while the thread was parked, or not set up. Their times are no
-    /// latencies.
+    /// Number of runs that answered a wake pending while the thread was parked or not set up. Their
+    /// times are not latencies.
     pub pending: u64,
 }
 
 impl Latencies {
-    /// Of the events, or, where some are missing, of the module's buckets and its maximum.
+    /// Computes the latencies from the events, or from the module's buckets and maximum if events
+    /// were lost.
     pub fn of(cpu: &Cpu, buckets: &Histogram, max: Option<u64>) -> Self {
         Self::joined(cpu, &joins(cpu), buckets, max)
     }
 
-    /// The same, where [`joins`] of the CPU are known.
+    /// Computes the same, given the CPU's [`joins`].
     pub fn joined(
         cpu: &Cpu,
         (events, joins): &(Vec<Event>, Vec<Join>),
@@ -125,7 +127,7 @@ mod tests {
         assert_eq!((latencies.histogram.total(), latencies.pending), (100, 0));
         assert!(!latencies.estimated);
 
-        // The module's buckets say otherwise, and are believed where events were lost.
+        // The module's buckets differ. They are used if events were lost.
         let mut buckets = Histogram::default();
         buckets.record(3000);
         cpu.lost.push(Lost { first: 302, count: 1 });
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_that_was_pending_without_its_cpu_is_no_latency() {
+    fn a_wake_pending_while_its_cpu_was_offline_is_no_latency() {
         let latencies = |events: &[(Nanos, Kind)]| {
             let latencies = Latencies::of(&cpu(events), &Histogram::default(), None);
             (latencies.figures.map(|figures| figures.max), latencies.pending)

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads what the demo module writes.
+//! Parses the files of the demo module.
 //!
-//! [`format`](mod@format) is the module's own file: kinds, names, records, buckets and paths are declared once, for
-//! both sides. The rest is for programs that look at the module from outside, in the guest and on the host:
-//! [`events`] and [`files`] parse its files, [`life`] checks the order of a thread's events, [`latency`] relates runs
-//! to wakes, and [`table`] draws all of it for a terminal.
+//! [`format`](mod@format) is the module's own file: it declares kinds, names, records, buckets and
+//! paths once, for both sides. The rest is for programs in the guest and on the host. [`events`]
+//! and [`files`] parse the files, [`life`] checks the order of a thread's events, [`latency`]
+//! relates runs to wakes, and [`table`] draws the threads for a terminal.
 
 pub mod ascii;
 pub mod events;
@@ -20,7 +20,7 @@ pub mod table;
 
 use serde::{Serialize, Serializer};
 
-/// By name, as everywhere outside of [`format::Record`].
+/// Serializes the name, as everywhere outside of [`format::Record`].
 impl Serialize for format::Kind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
@@ -37,7 +37,8 @@ impl format::Counts<u64> {
     /// Counters of a thread after `setup`.
     pub const SET_UP: Self = Self { create: 1, setup: 1, ..Self::NONE };
 
-    /// Calls `read` for the name of each counter but `should_run`, which is not the module's to decide.
+    /// Calls `read` with the name of each counter but `should_run`, whose count the kernel
+    /// determines.
     pub fn read<E>(mut read: impl FnMut(&'static str) -> Result<u64, E>) -> Result<Self, E> {
         let mut failed = None;
         let counts = Self::from_fn(|name| match name {
@@ -56,16 +57,16 @@ impl format::Counts<u64> {
         each.into_iter().filter(|(name, _)| *name != "should_run")
     }
 
-    /// Returns how many events were counted.
+    /// Returns the number of counted events.
     pub fn total(&self) -> u64 {
         self.named().map(|(_, count)| count).sum()
     }
 }
 
-/// Nanoseconds since the module was loaded, in the guest's `CLOCK_MONOTONIC`. Before that: negative.
+/// Nanoseconds since the module was loaded, on the guest's `CLOCK_MONOTONIC`; negative before that.
 pub type Nanos = i64;
 
-/// The start of a line, for a message.
+/// Returns the start of a line, for a message.
 pub fn excerpt(line: &str) -> String {
     let mut text: String = line.chars().take(100).collect();
     if text.len() < line.len() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of each thread: whether its events come in an order that [`State`] allows, and the state between them.
+//! The life cycle of each thread: checks that its events are in an order that [`State`] allows, and
+//! derives the states between them.
 
 use crate::Nanos;
 use crate::events::{Cpu, Event};
@@ -19,19 +20,19 @@ impl States {
         State::ALL.iter().copied().filter(move |state| self.0 & (1 << *state as u8) != 0)
     }
 
-    /// The state, if it is known.
+    /// Returns the state, if it is known.
     pub fn only(self) -> Option<State> {
         self.iter().next().filter(|_| self.0.is_power_of_two())
     }
 
-    /// No state if the event must not come in any of these.
+    /// Returns the states after the event: none if it is illegal in each of these.
     fn after(self, kind: Kind) -> Self {
         self.iter()
             .filter_map(|state| state.after(kind))
             .fold(Self(0), |states, state| Self(states.0 | (1 << state as u8)))
     }
 
-    /// After so many events of which nothing is known.
+    /// Returns the states after this number of unknown events.
     fn after_any(mut self, events: u64) -> Self {
         for _ in 0..events.min(State::ALL.len() as u64) {
             let after = Kind::ALL.iter().map(|kind| self.after(*kind).0);
@@ -48,19 +49,19 @@ impl fmt::Display for States {
     }
 }
 
-/// An event, and what is known of the thread around it.
+/// An event, and the states of the thread before and after it.
 #[derive(Debug, Clone, Copy)]
 pub struct Step<'a> {
     pub event: &'a Event,
-    /// Events that were lost since the one before.
+    /// Number of events lost since the previous event.
     pub lost: u64,
     pub before: States,
     pub after: States,
-    /// Whether the event may come in a state of `before`.
+    /// Whether the event is legal in a state of `before`.
     pub legal: bool,
 }
 
-/// Returns the steps of a life, in the order of the events' numbers.
+/// Returns the events with their states, in the order of the events' numbers.
 pub fn steps(cpu: &Cpu) -> impl Iterator<Item = Step<'_>> {
     let mut lost = cpu.lost.iter().peekable();
     let mut states = States::NONE;
@@ -102,7 +103,7 @@ pub fn check(cpus: &[Cpu]) -> Vec<Violation> {
     cpus.iter().flat_map(check_cpu).collect()
 }
 
-/// The same, of one CPU.
+/// Checks the events of one CPU.
 pub fn check_cpu(cpu: &Cpu) -> Vec<Violation> {
     let mut violations = vec![];
     let mut last = Nanos::MIN;
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn lives_that_can_be() {
+    fn legal_life_cycles_have_no_violations() {
         for kinds in [
             &[][..],
             &[Wake, Wake],
@@ -170,7 +171,7 @@ mod tests {
         }
     }
 
-    /// The shortest way into each state, and what may follow there; a wake always may.
+    /// Each state, the shortest sequence to it, and its legal successors. A wake is always legal.
     const STATES: [(&str, &[Kind], &[Kind]); 5] = [
         ("none", &[], &[Create]),
         ("created", &[Create], &[Setup]),
@@ -206,10 +207,10 @@ mod tests {
     }
 
     #[test]
-    fn time_that_runs_back_is_a_violation() {
+    fn decreasing_time_is_a_violation() {
         let mut cpu = cpu(&[Create, Setup, Wake, Wake, Run, Park]);
         cpu.events.swap(2, 3);
-        assert_eq!(check(std::slice::from_ref(&cpu)), [], "wakes come from several CPUs");
+        assert_eq!(check(std::slice::from_ref(&cpu)), [], "several CPUs record wakes");
         cpu.events[5].time = 3;
         let violations = check(&[cpu]);
         assert_eq!(violations[0].what, "earlier than the callback before it");
@@ -217,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_gap_only_what_fits_into_it_is_believed() {
+    fn after_a_gap_only_reachable_states_are_legal() {
         let gap = |before: &[Kind], lost: u64, after: Kind| {
             let mut cpu = cpu(&[before, &[after]].concat());
             let first = before.len() as u64;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The threads at this moment, as a table for a terminal.
+//! A table of the threads' present state, for a terminal.
 
 use crate::events::{Cpu, Events};
 use crate::files;
@@ -16,20 +16,20 @@ pub struct Row {
     pub kind: RowKind,
 }
 
-/// How a line is to be looked at.
+/// The kind of a line, which gives its color.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowKind {
     Head,
     Offline,
-    /// The CPU is online, its thread parked: one of the two is on its way.
+    /// The CPU is online and its thread parked: one of the two is changing.
     Parked,
     Online,
-    /// Of no CPU: counts what is left out.
+    /// The number of CPUs without a line.
     Note,
 }
 
 impl Row {
-    /// The line for a terminal, with colors if it has them.
+    /// Returns the line for a terminal, with colors if it supports them.
     pub fn shown(&self, colors: bool) -> String {
         let code = match self.kind {
             RowKind::Head => "1",
@@ -45,7 +45,8 @@ impl Row {
     }
 }
 
-/// At most `room` rows: those of CPUs that are not simply online first, and a line that counts the rest.
+/// Returns at most `room` rows, with a last one that counts the CPUs without a row. CPUs that are
+/// offline or have a parked thread have priority.
 pub fn fitting(rows: &[Row], room: usize) -> Vec<Row> {
     if rows.len() <= room {
         return rows.to_vec();
@@ -62,7 +63,7 @@ pub fn fitting(rows: &[Row], room: usize) -> Vec<Row> {
     shown
 }
 
-/// Name, smallest width, and whether it is text (aligned to the left).
+/// The name of a column, its minimum width, and whether it is text (aligned to the left).
 type Column = (&'static str, usize, bool);
 
 /// Columns of `summary`.
@@ -84,12 +85,14 @@ const FIGURES: [Column; 4] =
 /// The last column: a histogram.
 const LATENCY: &str = "latency";
 
-/// What a narrow terminal does without, in this order. `state` and color show whether a CPU is offline.
+/// Columns that a narrow terminal omits, in this order. `state` and color show whether a CPU is
+/// offline.
 const OPTIONAL: [&str; 10] =
     ["pid", "setup", "online", "p99", "unpark", "park", "pend", "p50", "wake", "run"];
 
-/// The text of `summary` and of each `cpuN/latency_hist`, and all events so far, as lines of at most `width` characters if that is
-/// possible. A `~` is before figures that are estimated, because events were lost.
+/// Returns the table, from the text of `summary` and of each `cpuN/latency_hist`, and all events so
+/// far. Lines have at most `width` characters if possible. A `~` marks figures that are estimated
+/// because events were lost.
 pub fn rows(
     summary: &str,
     latency_hist: &BTreeMap<u32, String>,
@@ -103,8 +106,8 @@ pub fn rows(
 
     let mut latencies = vec![];
     for row in &table.rows {
-        let cpu: u32 = row[indices[0]].parse().context("summary: a CPU without a number")?;
-        let max = row[max].parse().context("summary: a maximum that is no number")?;
+        let cpu: u32 = row[indices[0]].parse().context("summary: invalid CPU number")?;
+        let max = row[max].parse().context("summary: invalid maximum")?;
         let buckets = match latency_hist.get(&cpu) {
             Some(text) => files::latency_hist(text).with_context(|| format!("cpu{cpu}"))?,
             None => Histogram::default(),
@@ -112,7 +115,7 @@ pub fn rows(
         let none = Cpu::new(cpu);
         latencies.push(Latencies::of(events.cpu(cpu).unwrap_or(&none), &buckets, Some(max)));
     }
-    // The same scale for all, so that they can be compared.
+    // All rows have the same scale and can be compared.
     let mut sum = Histogram::default();
     latencies.iter().for_each(|latencies| sum.add(&latencies.histogram));
     let range = sum.range();
@@ -208,7 +211,7 @@ mod tests {
         }
         let head = at(79)[0].text.clone();
         assert!(!head.contains("pid") && head.contains("p50") && head.contains("run"), "{head}");
-        // No narrower than what is essential.
+        // The essential columns stay.
         assert_eq!(at(1)[0].text.split_whitespace().count(), 4);
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The agent: a method for each call of the table in `wire`, here if it is made of other calls,
-//! else in the file of what it does.
+//! The agent: a method for each call of the table in `wire`. Calls made of other calls are here,
+//! others in the file of their subject.
 
 use crate::fail_nth::FailNth;
 use crate::files::Handles;
@@ -43,7 +43,7 @@ impl Agent {
         Ok(Agent { handles: Handles::default(), log: Log::open()?, tasks: Tasks::default() })
     }
 
-    /// Refuses a call that only `main` can do.
+    /// Refuses a call that only `main` can handle.
     fn no_such_call(&mut self) -> nix::Result<Value> {
         Err(Errno::EINVAL)
     }
@@ -75,8 +75,8 @@ impl Agent {
         Ok(Value::Rounds(Rounds { done: times, stopped: None }))
     }
 
-    /// Continues for that time, of which a call may take any part: no limit for a `Stopwatch`, which
-    /// counts a second of each.
+    /// Continues for that time. A call may take any part of it, so a `Stopwatch` does not fit: it
+    /// counts at most a second of each gap.
     fn churn(
         &mut self,
         seed: u64,
@@ -113,7 +113,8 @@ impl Agent {
         self.reap(task, limit_ms)
     }
 
-    /// The kernel counts down in the file, for this thread alone; the rest was not needed.
+    /// The kernel counts down in the file, for one task. The rest of the count was not needed and
+    /// is cleared.
     #[expect(clippy::boxed_local, reason = "the type in the table of calls")]
     fn fail_nth(&mut self, pid: i32, nth: u32, call: Box<Call>) -> nix::Result<Value> {
         let mut file = FailNth::of(pid)?;

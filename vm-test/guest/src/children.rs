@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use std::sync::mpsc::{self, Sender};
 use std::{io, thread};
 
-/// A command, and where to send the child.
+/// A command, and the channel for its child.
 type Order = (Command, Sender<io::Result<Child>>);
 
 /// Starts a child that [`reap_orphans`] leaves alone.
@@ -31,7 +31,7 @@ pub fn spawn(command: Command) -> io::Result<Child> {
     child.recv().map_err(io::Error::other)?
 }
 
-/// Reaps orphans; to be called by the first thread, while it waits for no child.
+/// Reaps orphans. Only the first thread may call this, while it waits for no child.
 pub fn reap_orphans() {
     let flags = WaitPidFlag::WNOHANG | WaitPidFlag::__WNOTHREAD;
     while waitpid(None, Some(flags)).is_ok_and(|status| status != WaitStatus::StillAlive) {}

@@ -28,7 +28,7 @@ pub fn text(path: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
-/// Reads a file with a large buffer: some files of tracefs give only what one read(2) takes.
+/// Reads a file with a large buffer: some files of tracefs return data for one read(2) only.
 pub fn read(path: &str) -> nix::Result<Vec<u8>> {
     let mut data = Vec::with_capacity(1 << 16);
     File::open(path).and_then(|mut file| file.read_to_end(&mut data)).map_err(errno)?;
@@ -126,7 +126,7 @@ impl Agent {
     /// Reads into a buffer. The page behind the first `valid` bytes of the buffer is not
     /// accessible.
     pub fn read_faulting(&mut self, handle: u32, valid: u32, max: u32) -> nix::Result<Value> {
-        const PAGE: usize = 1 << 16; // the largest that Linux has
+        const PAGE: usize = 1 << 16; // the largest page size of Linux
         let (valid, max) = (valid as usize, max as usize);
         let accessible = valid.next_multiple_of(PAGE);
         let room = accessible - valid + max;
@@ -145,7 +145,7 @@ impl Agent {
         // SAFETY: Only the kernel writes to the buffer, and checks what it may write to.
         let count = unsafe { libc::read(file.as_raw_fd(), buffer.as_ptr().cast(), max) };
         let result = Errno::result(count).map(|count| {
-            // SAFETY: The kernel has initialized so many bytes, none of them beyond `end`.
+            // SAFETY: The kernel has initialized this number of bytes, none beyond `end`.
             unsafe { slice::from_raw_parts(buffer.as_ptr(), count as usize) }.to_vec()
         });
         // SAFETY: Nothing refers to the mapping any more.
@@ -153,7 +153,7 @@ impl Agent {
         result.map(Value::Bytes)
     }
 
-    /// The thread reads on when this returns.
+    /// The other thread still reads when this returns.
     pub fn read_beside(&mut self, handle: u32, max: u32) -> nix::Result<Value> {
         let mut same = self.handles.get(handle)?.try_clone().map_err(errno)?;
         let (sender, receiver) = mpsc::channel();

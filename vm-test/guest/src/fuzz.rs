@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writes anything to a file, as fast as the file takes it.
+//! Writes random inputs to a file at full speed.
 
 use crate::calls::Agent;
 use crate::files::errno;
@@ -10,11 +10,11 @@ use std::fs::File;
 use std::io::Write;
 use wire::{Tally, Value};
 
-/// More than any file of the kernel wants in one piece.
+/// Maximum length of an input: more than any file of the kernel takes in one write.
 const LONG: usize = 70_000;
 
 impl Agent {
-    /// An error that no bad input explains ends it.
+    /// Ends with an error that invalid input does not explain.
     pub fn fuzz(
         &mut self,
         path: String,

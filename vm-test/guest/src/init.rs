@@ -69,7 +69,7 @@ extern "C" fn end(signal: i32) {
         Ok(REBOOT) => RebootMode::RB_AUTOBOOT,
         _ => RebootMode::RB_POWER_OFF,
     };
-    // Or the last words of the program that asked for it are lost.
+    // Wait for the console: the last output of the requesting program must not be lost.
     let _ = File::options().write(true).open("/dev/console").map(tcdrain);
     let _: nix::Result<Infallible> = reboot(mode);
 }
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_mount_that_fails_is_named_with_its_errno() {
-        // As an ordinary user EPERM, as root ENODEV: both are errors of this mount.
+        // EPERM as an ordinary user, ENODEV as root: both are errors of this mount.
         let missing = try_mount(&("nosuchfs", "/tmp")).unwrap_err();
         let message = missing.to_string();
         assert!(message.contains("mount nosuchfs on /tmp: "), "{message}");

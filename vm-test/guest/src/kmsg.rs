@@ -24,7 +24,7 @@ impl Log {
 }
 
 impl Agent {
-    /// Reads the records since the last time. Stops after as many as the kernel can hold: new ones
+    /// Reads the records since the last call. Stops after as many as the kernel can hold: new ones
     /// may arrive faster than they are read.
     pub fn kmsg(&mut self) -> nix::Result<Value> {
         let mut log = Kmsg::default();
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn rubbish_is_no_record() {
+    fn an_invalid_line_is_no_record() {
         assert_eq!(parse("no prefix\n"), None);
         assert_eq!(parse("x,1,0,-;text\n"), None);
     }

@@ -64,7 +64,7 @@ fn class_of(node: &Path) -> PathBuf {
     Path::new(CLASS).join(node.file_name().unwrap_or_default())
 }
 
-/// Waits for the port: a work item of the driver makes it.
+/// Waits for the port: a work item of the driver creates it.
 fn find() -> io::Result<PathBuf> {
     let mut watch = Stopwatch::start();
     loop {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Calls in processes of their own, to run beside the agent or to be killed.
+//! Calls in separate processes, which run beside the agent or can be killed.
 //!
-//! The agent starts itself again, with the call on standard input. Standard output gets two frames:
-//! the call begins; its answer.
+//! The agent starts itself again, with the call on standard input. It writes two frames to standard
+//! output: at the begin of the call, and its answer.
 
 use crate::calls::Agent;
 use crate::children;

@@ -19,10 +19,11 @@ pub const NAME: &str = "smpboot-top";
 
 const REFRESH: Duration = Duration::from_millis(500);
 
-/// On a terminal until Ctrl-C or until the module is gone, elsewhere once.
+/// Repeats on a terminal until Ctrl-C or until the module is unloaded. Otherwise prints the table
+/// once.
 pub fn main() -> io::Result<()> {
     match run() {
-        // `smpboot-top | head` has what it wanted.
+        // The reader closed the pipe: `smpboot-top | head`.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => result,
     }
@@ -52,7 +53,7 @@ fn run() -> io::Result<()> {
             screen += &shown(row.shown(colors));
             screen += "\x1b[K\r\n";
         }
-        screen += "every half second, until Ctrl-C\x1b[K\r\n\x1b[J";
+        screen += "refreshes every 0.5 s; Ctrl-C quits\x1b[K\r\n\x1b[J";
         out.write_all(screen.as_bytes())?;
         out.flush()?;
         thread::sleep(REFRESH);
@@ -61,7 +62,7 @@ fn run() -> io::Result<()> {
 
 nix::ioctl_read_bad!(get_size, nix::libc::TIOCGWINSZ, nix::libc::winsize);
 
-/// Rows and columns.
+/// Returns the rows and columns of a terminal.
 fn size(terminal: &io::Stdout) -> (usize, usize) {
     let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the kernel writes such a structure, and the terminal is open.
@@ -93,7 +94,8 @@ fn rows(width: usize) -> io::Result<Vec<table::Row>> {
     table::rows(&summary, &latencies, &events, width).map_err(io::Error::other)
 }
 
-/// The events that the module holds now. The file does not stay open, which would keep the module loaded.
+/// Reads the events that the module holds now. Closes the file: an open file keeps the module
+/// loaded.
 fn events(cpus: u32) -> io::Result<Events> {
     let mut file = File::options()
         .read(true)

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Rows as JSON that is small: an array for each field, under its name.
+//! Rows as compact JSON: an array for each field, under its name.
 //!
-//! `[{"time": 1, "kind": "wake"}, ..]` becomes `{"time": [1, ..], "kind": {"words": ["wake", ..], "at": [0, ..]}}`.
+//! `[{"time": 1, "kind": "wake"}, ..]` becomes `{"time": [1, ..], "kind": {"words": ["wake", ..],
+//! "at": [0, ..]}}`.
 
 use serde::ser::Error;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
-/// Words of a column that has few different ones.
+/// Words of a column that has few different values.
 const WORDS: usize = 64;
 
-/// For `#[serde(serialize_with)]`: structures become columns.
+/// Serializes structures as columns: for `#[serde(serialize_with)]`.
 pub fn columns<T: Serialize, S: Serializer>(rows: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     let mut columns: Map<String, Value> = Map::new();
     for row in rows {
@@ -32,7 +33,7 @@ pub fn columns<T: Serialize, S: Serializer>(rows: &[T], serializer: S) -> Result
     columns.serialize(serializer)
 }
 
-/// The column with a number in place of each word, if that is shorter.
+/// Returns the column with a number in place of each word, if that is shorter.
 fn words(values: &[Value]) -> Option<Value> {
     let mut words: Vec<&Value> = vec![];
     let mut at = vec![];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a run conforms to `kernel/smpboot.c`: the order of each thread's events, and the kernel's own trace, which
-//! must agree with them.
+//! Checks whether a run conforms to `kernel/smpboot.c`: the order of each thread's events, and
+//! their agreement with the kernel's trace.
 
 use crate::ftrace::What;
 use crate::view::{CpuView, Power, Span, Step, View};
@@ -10,7 +10,7 @@ use demo_format::events::Event;
 use demo_format::format::{Kind, State, THREAD};
 use demo_format::life::{self, Violation};
 
-/// Checks all that is known of a run.
+/// Checks the events and the trace of a run.
 pub fn violations(view: &View) -> Vec<Violation> {
     let run = &view.run;
     let mut violations = life::check(&run.cpus);
@@ -24,7 +24,7 @@ pub fn violations(view: &View) -> Vec<Violation> {
     violations
 }
 
-/// The kernel's trace agrees with each callback. Times are true to `error`.
+/// Checks that the kernel's trace agrees with each callback. Times are exact to `error`.
 fn traced(cpu: &CpuView, error: Nanos, violations: &mut Vec<Violation>) {
     let begun = |step: &Step, event: &Event| step.begin - error <= event.time;
     let inside = |name: &str, event: &Event| {
@@ -39,14 +39,14 @@ fn traced(cpu: &CpuView, error: Nanos, violations: &mut Vec<Violation>) {
         let [offline, online] =
             [Power::Offline, Power::Online].map(|power| is_power(cpu, event, error, power));
         match event.kind {
-            // The thread of whoever creates it records that.
+            // The task that creates the thread records this event.
             Kind::Create => {
                 if offline && !inside("smpboot_create_threads", event) {
                     fault("outside of smpboot_create_threads()");
                 }
                 continue;
             }
-            // The kernel waits for the thread to be parked, but not for what it does when unparked.
+            // The kernel waits until the thread is parked, but not until `unpark` returns.
             Kind::Park if !inside("smpboot_park_threads", event) => {
                 fault("outside of smpboot_park_threads()");
             }
@@ -65,11 +65,11 @@ fn traced(cpu: &CpuView, error: Nanos, violations: &mut Vec<Violation>) {
     }
 }
 
-/// An active thread is switched to on its own CPU alone.
+/// Checks that an active thread runs on its own CPU only.
 fn on_its_cpu(view: &View, cpu: &CpuView, violations: &mut Vec<Violation>) {
     let thread = format!("{THREAD}/{}", cpu.id);
     let (trace, error) = (&view.run.trace, view.run.clock_error);
-    for span in cpu.life.iter().filter(|span| span.what == Some(State::Active)) {
+    for span in cpu.states.iter().filter(|span| span.what == Some(State::Active)) {
         let stray = trace.events.iter().find(|event| {
             let to_it = matches!(&event.what, What::Switch { to, .. } if *to == thread);
             let during = span.begin + error < event.time && event.time < span.end - error;
@@ -83,7 +83,7 @@ fn on_its_cpu(view: &View, cpu: &CpuView, violations: &mut Vec<Violation>) {
     }
 }
 
-/// The kernel parks no active thread without its callback.
+/// Checks that the kernel parks no active thread without its callback.
 fn parked(cpu: &CpuView, error: Nanos, violations: &mut Vec<Violation>) {
     let mut parks = cpu.steps.iter().filter(|step| step.function == "smpboot_park_threads");
     while let Some(step) = parks.find(|step| step.ret == Some(0)) {
@@ -92,7 +92,7 @@ fn parked(cpu: &CpuView, error: Nanos, violations: &mut Vec<Violation>) {
             span.what == Some(State::Active) && during
         };
         let last = cpu.events.iter().rfind(|event| event.time <= step.begin);
-        if let (Some(_), Some(event)) = (cpu.life.iter().find(active), last) {
+        if let (Some(_), Some(event)) = (cpu.states.iter().find(active), last) {
             let what = format!("no park during smpboot_park_threads() at {} ns", step.begin);
             violations.push(Violation { cpu: cpu.id, event: *event, what });
         }

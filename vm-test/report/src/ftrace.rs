@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel itself traced: `/sys/kernel/tracing/trace`.
+//! The kernel's trace, `/sys/kernel/tracing/trace`.
 
 use anyhow::{Context, Result, ensure};
 use demo_format::format::THREAD;
 use demo_format::{Nanos, excerpt};
 use std::fmt;
 
-/// What to write into which file of `/sys/kernel/tracing`, in this order, before the module is loaded.
+/// Returns files of `/sys/kernel/tracing` and the text to write to each, in this order, before the
+/// module is loaded.
 ///
-/// The clock is `CLOCK_MONOTONIC`, which is the module's too. Of the scheduler's events only those of the demo's threads
-/// are recorded, so that there are not too many.
+/// The clock is `CLOCK_MONOTONIC`, as for the module. Filters limit the scheduler's events to those
+/// of the demo's threads.
 pub fn setup() -> Vec<(String, String)> {
     let mut files = vec![
         ("trace_clock".to_owned(), "mono".to_owned()),
@@ -37,11 +38,12 @@ pub fn setup() -> Vec<(String, String)> {
     files
 }
 
-/// What the host does, told to the kernel's trace by writing a line to `trace_marker` in the guest: so it has a time of
-/// the same clock.
+/// The begin or the end of a host's action, in the kernel's trace. The host writes the line to
+/// `trace_marker` in the guest, so the time is of the same clock.
 ///
-/// [`Marker::sync`] is the action that relates the module's clock to that of the trace: between its two markers, the
-/// host wakes that CPU's thread by the module's `wake`, for the first time since the module was loaded.
+/// [`Marker::sync`] is the action that aligns the module's clock to that of the trace. Between its
+/// two markers, the host wakes that CPU's thread with the module's file `wake`, for the first time
+/// since the module was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marker {
     Begin(String),
@@ -51,7 +53,7 @@ pub enum Marker {
 impl Marker {
     const PREFIX: &str = "rust_smpboot: ";
 
-    /// The label of the action that relates the clocks.
+    /// Returns the label of the action that aligns the clocks.
     pub fn sync(cpu: u32) -> String {
         format!("sync cpu{cpu}")
     }
@@ -66,7 +68,7 @@ impl Marker {
     }
 }
 
-/// The line to write.
+/// Formats the line to write to `trace_marker`.
 impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -78,31 +80,31 @@ impl fmt::Display for Marker {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trace {
-    /// In the order of time.
+    /// The events, in the order of time.
     pub events: Vec<Event>,
-    /// How many were overwritten.
+    /// Number of overwritten events.
     pub lost: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// To the microsecond: the kernel prints no more.
+    /// The time, in whole microseconds: the kernel prints no more digits.
     pub time: Nanos,
-    /// Where it was recorded, by whom.
+    /// The CPU and the task that recorded it.
     pub cpu: u32,
     pub task: String,
     pub pid: i32,
-    /// As the kernel calls it: `sched_waking`.
+    /// The kernel's name of the event, such as `sched_waking`.
     pub name: String,
-    /// The rest of the line, as it is.
+    /// The rest of the line, unchanged.
     pub text: String,
     pub what: What,
 }
 
-/// What of an event is understood here.
+/// The parsed part of an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// `cpu` is the one that comes or goes, in all of these.
+    /// `cpu` is the CPU that is taken offline or brought online, here and in `HotplugExit`.
     HotplugEnter {
         cpu: u32,
         target: i32,
@@ -114,7 +116,8 @@ pub enum What {
         step: i32,
         ret: i32,
     },
-    /// `sched_waking`, `sched_wakeup`, `sched_wakeup_new`, `sched_migrate_task`, `sched_kthread_stop`.
+    /// `sched_waking`, `sched_wakeup`, `sched_wakeup_new`, `sched_migrate_task`,
+    /// `sched_kthread_stop`.
     Thread {
         comm: String,
     },
@@ -128,7 +131,7 @@ pub enum What {
 }
 
 impl Trace {
-    /// The text of the file `trace`. Times are the trace clock's.
+    /// Parses the text of the file `trace`. Times are those of the trace clock.
     pub fn parse(text: &[u8]) -> Result<Self> {
         let mut trace = Self::default();
         for (index, line) in text.split(|byte| *byte == b'\n').enumerate() {
@@ -137,7 +140,7 @@ impl Trace {
                 .line(line, &shown)
                 .with_context(|| format!("trace: line {}: `{}`", index + 1, excerpt(&shown)))?;
         }
-        // As it is, but for a clock that is not quite the same on all CPUs.
+        // Already in order, except for clock skew between CPUs.
         trace.events.sort_by_key(|event| event.time);
         Ok(trace)
     }
@@ -145,16 +148,16 @@ impl Trace {
     fn line(&mut self, line: &[u8], shown: &str) -> Result<()> {
         if let Some(counts) = shown.strip_prefix("# entries-in-buffer/entries-written: ") {
             let counts = counts.split_whitespace().next().unwrap_or_default();
-            let (kept, written) = counts.split_once('/').context("no two counts")?;
+            let (kept, written) = counts.split_once('/').context("not two counts")?;
             let (kept, written): (u64, u64) = (kept.parse()?, written.parse()?);
-            self.lost = written.checked_sub(kept).context("more kept than written")?;
+            self.lost = written.checked_sub(kept).context("more entries kept than written")?;
         } else if !(line.is_empty() || line.starts_with(b"#") || is_about_buffers(shown)) {
             self.events.push(event(line)?);
         }
         Ok(())
     }
 
-    /// Makes `epoch` the time 0.
+    /// Makes `epoch` time 0.
     pub fn since(mut self, epoch: Nanos) -> Self {
         for event in &mut self.events {
             event.time = event.time.saturating_sub(epoch);
@@ -170,12 +173,13 @@ impl Trace {
     }
 }
 
-/// `CPU:1 [LOST 12 EVENTS]`; the count is in the head of the file.
+/// Returns whether the line is like `CPU:1 [LOST 12 EVENTS]`. The head of the file has the count.
 fn is_about_buffers(line: &str) -> bool {
     line.starts_with("CPU:") && line.ends_with(" EVENTS]")
 }
 
-/// `%16s-%-7d [%03d] FLAGS SECONDS.MICROSECONDS: NAME: TEXT`. A task's name may hold anything, but is of a fixed width.
+/// Parses `%16s-%-7d [%03d] FLAGS SECONDS.MICROSECONDS: NAME: TEXT`. A task's name may have any
+/// bytes, but has a fixed width.
 fn event(line: &[u8]) -> Result<Event> {
     const WIDTH: usize = 16;
 
@@ -195,7 +199,7 @@ fn event(line: &[u8]) -> Result<Event> {
     let (name, text) = rest.split_once(':').context("no name")?;
     let text = text.strip_prefix(' ').unwrap_or(text);
 
-    let what = what(name, text).with_context(|| format!("not as {name} is known"))?;
+    let what = what(name, text).with_context(|| format!("unknown format of {name}"))?;
     Ok(Event { time, cpu, task, pid, name: name.to_owned(), text: text.trim().to_owned(), what })
 }
 
@@ -230,7 +234,8 @@ fn what(name: &str, text: &str) -> Option<What> {
             let (comm, _) = text.strip_prefix("comm=")?.rsplit_once(" pid=")?;
             What::Thread { comm: comm.to_owned() }
         }
-        // prev_comm=a prev_pid=1 prev_prio=120 prev_state=S ==> next_comm=b next_pid=2 next_prio=120
+        // prev_comm=a prev_pid=1 prev_prio=120 prev_state=S ==> next_comm=b next_pid=2
+        // next_prio=120
         "sched_switch" => {
             let (from, to) = text.strip_prefix("prev_comm=")?.split_once(" ==> next_comm=")?;
             let (from, state) = from.rsplit_once(" prev_state=")?;
@@ -244,7 +249,7 @@ fn what(name: &str, text: &str) -> Option<What> {
     Some(what)
 }
 
-/// The number that follows `key`.
+/// Returns the number that follows `key`.
 fn number<T: std::str::FromStr>(text: &str, key: &str) -> Option<T> {
     let (_, rest) = text.split_once(key)?;
     rest.split_whitespace().next()?.parse().ok()
@@ -267,11 +272,11 @@ CPU:1 [LOST 2 EVENTS]
          cpuhp/1-22      [001] d..2.    13.409320: sched_switch: prev_comm=cpuhp/1 prev_pid=22 prev_prio=120 prev_state=D ==> next_comm=rust_demo/1 next_pid=117 next_prio=120
          cpuhp/1-22      [001] .....    13.409899: cpuhp_exit:  cpu: 0001  state: 146 step: 147 ret: -11
    my task [x] a-9       [000] .....    14.000000: something_new: whatever: it is
-              sh-112     [002] ...1.    15.000000: tracing_mark_write: somebody else's
+              sh-112     [002] ...1.    15.000000: tracing_mark_write: another user's
 ";
 
     #[test]
-    fn a_trace_is_read() {
+    fn a_trace_is_parsed() {
         let trace = Trace::parse(TEXT.as_bytes()).unwrap();
         assert_eq!(trace.lost, 2);
         let what: Vec<_> = trace.events.iter().map(|event| format!("{:?}\n", event.what)).collect();
@@ -297,7 +302,7 @@ CPU:1 [LOST 2 EVENTS]
     }
 
     #[test]
-    fn markers_are_read_as_they_are_written() {
+    fn markers_survive_a_round_trip() {
         for marker in [Marker::Begin("wake 0-2".into()), Marker::End(Marker::sync(4))] {
             assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
         }
@@ -306,7 +311,7 @@ CPU:1 [LOST 2 EVENTS]
     }
 
     #[test]
-    fn rubbish_in_a_trace_is_refused() {
+    fn invalid_lines_of_a_trace_are_refused() {
         let sh = |rest: &str| format!("              sh-{rest}");
         let rubbish = [
             "hello".into(),
@@ -325,7 +330,7 @@ CPU:1 [LOST 2 EVENTS]
             rubbish.map(|text| format!("{:#}\n", Trace::parse(text.as_bytes()).unwrap_err()));
         expect![[r#"
             trace: line 1: `hello`: no task
-            trace: line 1: `# entries-in-buffer/entries-written: 9/7`: more kept than written
+            trace: line 1: `# entries-in-buffer/entries-written: 9/7`: more entries kept than written
             trace: line 1: `              sh-x  [002] .. 1.000000: a: b`: no pid: invalid digit found in string
             trace: line 1: `              sh-1  [x] .. 1.000000: a: b`: no CPU: invalid digit found in string
             trace: line 1: `              sh-1  [002]`: no CPU
@@ -333,10 +338,10 @@ CPU:1 [LOST 2 EVENTS]
             trace: line 1: `              sh-1  [002] .. -1.000000: a: b`: no time in seconds and microseconds (is the clock `mono`?)
             trace: line 1: `              sh-1  [002] .. 99999999999999.000000: a: b`: no time in seconds and microseconds (is the clock `mono`?)
             trace: line 1: `              sh-1  [002] .. 1.000000: a`: no name
-            trace: line 1: `              sh-1  [002] .. 1.000000: cpuhp_enter: cpu: x`: not as cpuhp_enter is known
-            trace: line 1: `              sh-1  [002] .. 1.000000: sched_switch: x`: not as sched_switch is known
+            trace: line 1: `              sh-1  [002] .. 1.000000: cpuhp_enter: cpu: x`: unknown format of cpuhp_enter
+            trace: line 1: `              sh-1  [002] .. 1.000000: sched_switch: x`: unknown format of sched_switch
         "#]].assert_eq(&refused.concat());
-        // A line of bytes that are no text does not end it.
+        // A line that is not UTF-8 does not end the trace.
         let trace =
             Trace::parse(b"            \xff\xfe\xfdx-1       [000] .....    14.000000: a: \xff\n")
                 .unwrap();
@@ -344,7 +349,7 @@ CPU:1 [LOST 2 EVENTS]
     }
 
     #[test]
-    fn the_setup_names_events_that_are_understood() {
+    fn the_setup_names_events_that_are_parsed() {
         let files = setup();
         assert_eq!(files[0], ("trace_clock".to_owned(), "mono".to_owned()));
         assert!(files.iter().any(|(file, _)| file == "events/sched/sched_switch/filter"));

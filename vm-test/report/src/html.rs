@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The run as a picture: one HTML file that needs nothing else.
+//! The run as a picture: one HTML file that loads no other file.
 
 use crate::run::{Action, Run};
 use crate::view::{CpuView, View};
@@ -11,16 +11,16 @@ use demo_format::latency::Latencies;
 use serde::Serialize;
 use std::fmt::Write;
 
-/// A page of which nothing is loaded from anywhere, and the browser is told so.
+/// A page that loads nothing; its policy keeps the browser from doing so.
 pub(crate) struct Page<'a> {
     pub title: &'a str,
-    /// Shown in one line, those that are not empty.
+    /// Texts shown in one line, empty ones omitted.
     pub about: &'a [&'a str],
-    /// Beside the style of all pages.
+    /// CSS in addition to the style of all pages.
     pub style: &'a str,
-    /// Whether it has a script.
+    /// Whether the page has a script.
     pub script: bool,
-    /// HTML.
+    /// The body, as HTML.
     pub body: String,
 }
 
@@ -46,7 +46,7 @@ impl Page<'_> {
     }
 }
 
-/// Puts a text into each hole, `{{NAME}}`. Texts are not searched for holes.
+/// Replaces each hole, `{{NAME}}`, with its text. Does not search the texts for holes.
 fn fill(skeleton: &str, texts: &[(&str, &str)]) -> String {
     let mut pieces = skeleton.split("{{");
     let mut html = pieces.next().unwrap_or_default().to_owned();
@@ -58,7 +58,7 @@ fn fill(skeleton: &str, texts: &[(&str, &str)]) -> String {
     html
 }
 
-/// The text of the file.
+/// Returns the text of the file.
 pub fn page(view: &View) -> String {
     let about = &view.run.about;
     let release = match about.release.as_str() {
@@ -90,7 +90,7 @@ pub fn page(view: &View) -> String {
     .html()
 }
 
-/// For text, and for attributes in double quotes.
+/// Escapes text for HTML, attributes in double quotes included.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -106,7 +106,7 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-/// What the script needs. It finds each field under its name here, and those of [`CpuView`] under theirs.
+/// Data for the script. The script reads these fields and those of [`CpuView`] by name.
 #[derive(Serialize)]
 struct Data<'a> {
     begin: Nanos,
@@ -117,7 +117,7 @@ struct Data<'a> {
     kinds: Vec<Mark>,
 }
 
-/// How a kind of event is drawn: a path around 0, filled or stroked, in a color of `page.css`.
+/// The mark of a kind of event: a path around 0, filled or stroked, in a color of `page.css`.
 #[derive(Serialize)]
 struct Mark {
     name: &'static str,
@@ -139,7 +139,7 @@ impl Mark {
             Kind::CleanupOnline | Kind::CleanupOffline => {
                 ("callbacks", "cleanup", "M-4.5-4.5l9 9M4.5-4.5l-9 9", 2.5)
             }
-            // And any other.
+            // `create`, and any other callback.
             _ => ("callbacks", "create", "M4.5 0A4.5 4.5 0 1 1-4.5 0 4.5 4.5 0 1 1 4.5 0z", 2.0),
         };
         Self { name: kind.name(), lane, color, path, stroke }
@@ -155,7 +155,7 @@ fn data(view: &View) -> String {
         cpus: &view.cpus,
         kinds: Kind::ALL.iter().map(|kind| Mark::of(*kind)).collect(),
     };
-    // No end tag and no comment in it may end the element.
+    // An end tag or a comment in the data must not end the element.
     serde_json::to_string(&data).unwrap_or_default().replace('<', "\\u003c")
 }
 
@@ -176,8 +176,8 @@ fn notes(run: &Run) -> String {
     match run.trace.events.is_empty() {
         true => notes.push("The kernel was not traced: sched and cpuhp events are missing.".to_owned()),
         false => notes.push(format!(
-            "Times count from when the module was loaded. The kernel prints those of its own events (sched, cpuhp) to \
-             the microsecond; against the module's they may be off by {}.",
+            "Times start when the module was loaded. The kernel prints times of its events (sched, cpuhp) in \
+             microseconds; they are aligned to the module's clock within {}.",
             time(run.clock_error.unsigned_abs())
         )),
     }
@@ -227,7 +227,7 @@ fn histogram(id: u32, latencies: &Latencies, range: std::ops::Range<usize>) -> S
              <rect x=\"{:.1}\" y=\"{top:.1}\" width=\"{inner:.1}\" height=\"{height:.1}\" rx=\"1.5\"/></g>",
             x + 1.0
         );
-        // As many labels as there is room for.
+        // Draw as many labels as there is room for.
         let every = (52.0 / bar).ceil() as usize;
         if (bucket - range.start) % every == 0 && x < WIDTH - 40.0 {
             let _ = write!(svg, "<text x=\"{x:.1}\" y=\"{}\">{from}</text>", BASE + 13.0);
@@ -237,7 +237,7 @@ fn histogram(id: u32, latencies: &Latencies, range: std::ops::Range<usize>) -> S
         let bucket = (value.max(1) as f64).log2() + 1.0;
         ((bucket - range.start as f64) * bar).clamp(0.0, WIDTH - 1.0)
     };
-    // Names that would overlap go to the outer sides of their lines.
+    // Put names that would overlap on the outer sides of their lines.
     let near = place(figures.p99) - place(figures.p50) < 30.0;
     for (name, value, side) in [("p50", figures.p50, "end"), ("p99", figures.p99, "start")] {
         let (x, anchor) = (place(value), if near { side } else { "middle" });
@@ -256,7 +256,7 @@ fn histogram(id: u32, latencies: &Latencies, range: std::ops::Range<usize>) -> S
     if *pending > 0 {
         let _ = write!(
             notes,
-            "<span class=\"dim\" title=\"Runs that answered a wake which was pending while the CPU was offline: \
+            "<span class=\"dim\" title=\"Runs that answered a wake pending while the CPU was offline: \
              not counted as latencies\">{pending} pending</span>"
         );
     }
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn names_do_not_get_out_of_their_place() {
+    fn names_are_escaped() {
         let page = page(&View::new(run()));
         assert!(!page.contains("alert('x')</script>"));
         assert_eq!(page.matches("<script").count(), 2);
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_needs_nothing_else() {
+    fn the_page_loads_no_other_file() {
         let page = page(&View::new(run()));
         for outside in ["http://", "https://", "src=", "@import", "url("] {
             assert!(!page.contains(outside), "{outside}");
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_says_what_is_missing() {
+    fn the_page_reports_missing_data() {
         let mut run = run();
         run.trace.lost = 7;
         let with_trace = page(&View::new(run.clone()));
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn latencies_and_counters_are_there_without_the_script() {
+    fn latencies_and_counters_need_no_script() {
         let page = page(&View::new(run()));
         assert!(page.contains("<title>1.02 µs to 2.05 µs: 1</title>"));
         assert!(page.contains("max 1.60 µs"));
@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_page_too() {
+    fn an_empty_run_has_a_page() {
         let page = page(&View::new(Run::default()));
         assert!(page.contains("Per-CPU threads"));
         assert_eq!(data_in(&page)["cpus"], json!([]));

@@ -9,8 +9,8 @@
 //! summary       ─┘                          └─ conformance::violations
 //! ```
 //!
-//! Nothing here reads or writes a file: the caller hands in what the guest's files gave, and gets text back. What the
-//! caller has to do in the guest is in [`ftrace::setup`] and [`ftrace::Marker`].
+//! This crate reads and writes no files: the caller passes the contents of the guest's files and
+//! gets text. [`ftrace::setup`] and [`ftrace::Marker`] define the caller's writes in the guest.
 
 pub mod bench;
 mod columns;

@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The run for <https://ui.perfetto.dev>, or any other reader of Chrome's trace event format (JSON).
+//! The run for <https://ui.perfetto.dev>, or any other reader of Chrome's trace event format
+//! (JSON).
 //!
-//! | in the trace | is |
+//! | in the trace | meaning |
 //! |---|---|
 //! | process `host` | the actions of the host, as slices; more than one track if they overlap |
 //! | process `cpuN` | a CPU, with these threads: |
 //! | `power` | slices: online, going offline, offline, coming online |
-//! | `thread's life` | slices: created, active, parked |
+//! | `thread` | slices: created, active, parked |
 //! | `callbacks` | instants: create, setup, park, unpark, cleanup |
-//! | `wakes` | a slice for each wake, until the run that answers it; a flow leads to that run |
-//! | `runs` | a slice for each time that the thread has a CPU, from switch to switch; in it, `callback`, of no length, for each run |
+//! | `wakes` | a slice for each wake, until the run that answers it, with a flow to that run |
+//! | `runs` | a slice for each time on CPU, from switch to switch; in it, a `callback` of length 0 for each run |
 //! | `sched` | instants: the kernel's `sched_*` events of this thread, with their text |
 //! | `cpuhp` | slices, nested: the kernel's hotplug steps, with step, target and result |
-//! | `latency` | a counter: how long the last wake took, in microseconds |
+//! | `latency` | a counter: latency of the last wake, in microseconds |
 //!
-//! Slices are pairs of a begin and an end, not single events with a duration: a begin plus a duration in binary fractions
-//! of a microsecond would not always be the begin of the next slice.
+//! Slices are pairs of a begin and an end, not single events with a duration. A begin plus a
+//! duration in binary fractions of a microsecond would not always equal the begin of the next
+//! slice.
 //!
-//! Times are microseconds since the module was loaded, with three decimals. Times before that are negative, which
-//! readers of this format do not all like, so all times are moved if there are any; `otherData` says by how much.
+//! Times are microseconds since the module was loaded, with three decimals. Earlier times would be
+//! negative, which some readers of this format do not accept: then all times are moved. `otherData`
+//! has the shift.
 
 use crate::view::{CpuView, View, state_name};
 use demo_format::Nanos;
@@ -29,7 +32,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 const POWER: u32 = 1;
-const LIFE: u32 = 2;
+const STATES: u32 = 2;
 const CALLBACKS: u32 = 3;
 const WAKES: u32 = 4;
 const RUNS: u32 = 5;
@@ -38,7 +41,7 @@ const CPUHP: u32 = 7;
 
 const TRACKS: [(u32, &str); 7] = [
     (POWER, "power"),
-    (LIFE, "thread's life"),
+    (STATES, "thread"),
     (CALLBACKS, "callbacks"),
     (WAKES, "wakes"),
     (RUNS, "runs"),
@@ -48,12 +51,12 @@ const TRACKS: [(u32, &str); 7] = [
 
 const HOST: u32 = 1;
 
-/// Processes with the numbers 0 and 1 mean something to some readers; nobody minds these.
+/// Returns the process number of a CPU. Some readers give 0 and 1 a special meaning.
 fn process(cpu: u32) -> u32 {
     100 + cpu
 }
 
-/// The text of the file.
+/// Returns the text of the file.
 pub fn json(view: &View) -> String {
     let run = &view.run;
     let shift = view.begin.min(0).saturating_neg();
@@ -158,7 +161,7 @@ impl Out {
         self.meta((pid, tid), "thread_sort_index", json!({ "sort_index": tid }));
     }
 
-    /// The slices of a track, each of them inside of another one or beside it.
+    /// Writes the slices of a track, each inside of another one or beside it.
     fn slices(&mut self, track: Track, mut slices: Vec<Slice>) {
         slices.sort_by_key(|slice| (slice.begin, Reverse(slice.end)));
         let mut open: Vec<(Nanos, String)> = vec![];
@@ -168,7 +171,7 @@ impl Out {
             }
             self.event("B", track, &slice.name, slice.begin, json!({ "args": slice.args }));
             for (phase, id) in slice.flows {
-                // Bound to the slice that is open now.
+                // Bound to the innermost open slice.
                 let more = json!({ "cat": "wake", "id": id, "bp": "e" });
                 self.event(phase, track, "wake", slice.begin, more);
             }
@@ -201,10 +204,10 @@ impl Out {
         let power =
             power.map(|span| Slice::new(span.what.name(), (span.begin, span.end), json!({})));
         self.slices((pid, POWER), power.collect());
-        let life = cpu.life.iter();
-        let life =
-            life.map(|span| Slice::new(state_name(span.what), (span.begin, span.end), json!({})));
-        self.slices((pid, LIFE), life.collect());
+        let states = cpu.states.iter();
+        let states =
+            states.map(|span| Slice::new(state_name(span.what), (span.begin, span.end), json!({})));
+        self.slices((pid, STATES), states.collect());
         for event in cpu.events.iter().filter(|event| !matches!(event.kind, Kind::Wake | Kind::Run))
         {
             let args = json!({ "number": event.number });
@@ -280,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_has_what_the_format_asks_for() {
+    fn every_event_has_the_required_fields() {
         for event in events(&run()) {
             let phase = event["ph"].as_str().unwrap();
             assert!(
@@ -320,7 +323,8 @@ mod tests {
         for flow in ends.values() {
             assert_eq!(flow.iter().map(|e| e["ph"].as_str().unwrap()).collect::<String>(), "sf");
             for end in flow {
-                // Right after the begin of the slice that it is bound to, or after another flow of it.
+                // It follows the begin of the slice that it is bound to, or another flow of that
+                // slice.
                 let place = events.iter().position(|event| event == *end).unwrap();
                 let slice = events[..place].iter().rfind(|event| event["ph"] == "B").unwrap();
                 assert_eq!((&slice["tid"], &slice["ts"]), (&end["tid"], &end["ts"]), "{end}");
@@ -332,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn every_slice_that_begins_ends_in_its_turn() {
+    fn slices_nest() {
         let action =
             |label: &str, begin, end| Action { label: label.into(), begin, end: Some(end) };
         let mut run = run();
@@ -353,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_trace_too() {
+    fn an_empty_run_has_a_trace() {
         assert!(events(&Run::default()).iter().all(|event| event["ph"] == "M"));
     }
 }

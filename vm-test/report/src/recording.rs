@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the guest's files gave, on its way to a [`Run`].
+//! The contents of the guest's files, parsed into a [`Run`].
 
 use crate::ftrace::{Marker, Trace, What};
 use crate::run::{About, Action, Run};
@@ -11,29 +11,31 @@ use demo_format::format::{Kind, THREAD};
 use demo_format::{Nanos, files};
 use std::collections::BTreeMap;
 
-/// The kernel prints times to the microsecond, and cuts off what is below.
+/// Resolution of the trace's times, 1 us in nanoseconds: the kernel truncates times to
+/// microseconds.
 const TICK: Nanos = 1000;
 
-/// The files, as they are.
+/// The contents of the files, not parsed.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {
     pub about: About,
-    /// `events_binary`, from its begin on.
+    /// Contents of `events_binary`, from its begin on.
     pub events_binary: Vec<u8>,
-    /// `/sys/kernel/tracing/trace`, recorded as [`crate::ftrace::setup`] says; or nothing.
+    /// Contents of `/sys/kernel/tracing/trace`, set up by [`crate::ftrace::setup`]; `None`: not
+    /// traced.
     pub trace: Option<Vec<u8>>,
-    /// `cpuN/latency_hist`, by N.
+    /// Contents of `cpuN/latency_hist`, by N.
     pub latency_hist: BTreeMap<u32, String>,
-    /// `summary`; or nothing.
+    /// Contents of `summary`, or empty.
     pub summary: String,
     /// The CPUs that were offline when the recording began.
     pub offline: Vec<u32>,
-    /// What the host did, in the module's time. Those that markers in the trace tell of need not be here.
+    /// The host's actions, in the module's time. Actions with markers in the trace may be omitted.
     pub actions: Vec<Action>,
 }
 
 impl Recording {
-    /// Understands the files, or says which one does not look as it should.
+    /// Parses the files. The error names the invalid file.
     pub fn run(self) -> Result<Run> {
         let mut cpus: BTreeMap<u32, Cpu> =
             events::parse(&self.events_binary)?.into_iter().map(|cpu| (cpu.id, cpu)).collect();
@@ -69,7 +71,7 @@ impl Recording {
     }
 }
 
-/// Actions, of the markers of their begin and end.
+/// Returns the actions, from the markers of their begin and end.
 fn actions(trace: &Trace) -> Vec<Action> {
     let mut actions: Vec<Action> = vec![];
     for (time, marker) in trace.markers() {
@@ -89,20 +91,20 @@ fn actions(trace: &Trace) -> Vec<Action> {
     actions
 }
 
-/// The module's time 0, in the time of the trace.
+/// The module's time 0, on the trace's clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch {
     pub time: Nanos,
-    /// By how much it may be off, either way.
+    /// Maximum error of `time`, either way.
     pub error: Nanos,
 }
 
 impl Epoch {
-    /// Of the action [`Marker::sync`]: the first wake of a thread.
+    /// Derives it from the action [`Marker::sync`], the first wake of a thread.
     ///
-    /// The module recorded this wake, at a time of its own clock, after the action began, and before the kernel woke
-    /// the thread; it recorded the run after the kernel switched to the thread. That is an upper and a lower limit; all
-    /// that the threads recorded later makes them narrower.
+    /// The module recorded this wake on its own clock, after the action began and before the kernel
+    /// woke the thread. It recorded the run after the kernel switched to the thread. This gives an
+    /// upper and a lower limit; later events of the threads narrow them.
     pub fn find(trace: &Trace, cpus: &[Cpu]) -> Result<Self> {
         let (begin, id) = trace
             .markers()
@@ -112,7 +114,7 @@ impl Epoch {
                 }
                 Marker::End(_) => None,
             })
-            .context("trace: no marker relates its clock to the module's")?;
+            .context("trace: no marker `sync cpuN`: its clock cannot be aligned to the module's")?;
         let cpu = cpus.iter().find(|cpu| cpu.id == id);
         let first = |kind| {
             let cpu = cpu?;
@@ -120,7 +122,7 @@ impl Epoch {
             cpu.lost.iter().all(|lost| lost.first > event.number).then_some(event.time)
         };
         let wake = first(Kind::Wake).with_context(|| {
-            format!("events: the first wake of cpu{id} is not there, nothing relates the clocks")
+            format!("events: the first wake of cpu{id} is missing: the clocks cannot be aligned")
         })?;
 
         let thread = format!("{THREAD}/{id}");
@@ -131,7 +133,7 @@ impl Epoch {
                 What::Marker(Marker::End(label)) => *label == Marker::sync(id),
                 _ => false,
             })
-            .context("trace: the action that relates the clocks has no end")?;
+            .with_context(|| format!("trace: the action `{}` has no end", Marker::sync(id)))?;
         let latest = woken.time - wake + TICK;
         let switched =
             after.find(|event| matches!(&event.what, What::Switch { to, .. } if *to == thread));
@@ -139,14 +141,15 @@ impl Epoch {
             (Some(switched), Some(run)) => (begin - wake).max(switched.time - run),
             _ => begin - wake,
         };
-        ensure!(earliest <= latest, "the trace and the module's events are not of the same run");
+        ensure!(earliest <= latest, "the trace and the module's events are from different runs");
         let (earliest, latest) = narrow(trace, cpus, (earliest, latest));
         Ok(Self { time: (earliest + latest) / 2, error: (latest - earliest + 1) / 2 })
     }
 }
 
-/// What a thread records of itself it records while it has a CPU. Where only one such span of time comes into question
-/// for an event, both are limits for the epoch; and the narrower the limits, the fewer spans come into question.
+/// Narrows the limits of the epoch. A thread records its own events while it is on CPU. If only one
+/// span on CPU can contain an event, both ends of the span are limits of the epoch. Narrower limits
+/// leave fewer candidate spans, so this repeats.
 fn narrow(trace: &Trace, cpus: &[Cpu], limits: (Nanos, Nanos)) -> (Nanos, Nanos) {
     let (mut earliest, mut latest) = limits;
     let end = trace.events.last().map_or(0, |event| event.time);
@@ -163,7 +166,7 @@ fn narrow(trace: &Trace, cpus: &[Cpu], limits: (Nanos, Nanos)) -> (Nanos, Nanos)
                 }
                 let span = &spans[from];
                 let (low, high) = (span.begin - event.time, span.end + TICK - event.time);
-                // Not so if the trace misses something: then this is not to be trusted.
+                // Disjoint limits mean that the trace lacks events: ignore this span.
                 if low.max(earliest) <= high.min(latest) {
                     (earliest, latest) = (low.max(earliest), high.min(latest));
                 }
@@ -208,9 +211,10 @@ sh-1       [000] .....     1.000400: tracing_mark_write: rust_smpboot: + sync cp
     }
 
     #[test]
-    fn the_clocks_are_related() {
+    fn the_clocks_are_aligned() {
         let run = recording().run().unwrap();
-        // The wake at 500 µs was after 1.000400 s and before 1.000511 s, the run at 520 µs after 1.000515 s.
+        // The wake at 500 µs was after 1.000400 s and before 1.000511 s, the run at 520 µs after
+        // 1.000515 s.
         let epoch = Epoch { time: 1_000_003_000, error: 8_000 };
         let cpus = &run.cpus;
         assert_eq!(Epoch::find(&run.trace.clone().since(-epoch.time), cpus).unwrap(), epoch);
@@ -232,29 +236,32 @@ sh-1       [000] .....     1.000400: tracing_mark_write: rust_smpboot: + sync cp
     }
 
     #[test]
-    fn what_does_not_fit_together_is_refused() {
+    fn inconsistent_files_are_refused() {
         let refused = |recording: Recording| format!("{:#}", recording.run().unwrap_err());
         let whole = recording();
 
         let no_wake = Recording { events_binary: record(1, 0, 0, 1), ..whole.clone() };
         assert_eq!(
             refused(no_wake),
-            "events: the first wake of cpu0 is not there, nothing relates the clocks"
+            "events: the first wake of cpu0 is missing: the clocks cannot be aligned"
         );
         let no_marker = Recording { trace: Some(vec![]), ..whole.clone() };
-        assert_eq!(refused(no_marker), "trace: no marker relates its clock to the module's");
+        assert_eq!(
+            refused(no_marker),
+            "trace: no marker `sync cpuN`: its clock cannot be aligned to the module's"
+        );
         let events = [record(500_000, 0, 0, 7), record(510_000, 1, 0, 8)].concat();
         let other_run = Recording { events_binary: events, ..whole.clone() };
         assert!(other_run.run().is_ok());
         let events = [record(500_000, 0, 0, 7), record(500_001, 1, 0, 8)].concat();
         let other_run = Recording { events_binary: events, ..whole.clone() };
-        assert_eq!(refused(other_run), "the trace and the module's events are not of the same run");
+        assert_eq!(refused(other_run), "the trace and the module's events are from different runs");
         let bad_hist = Recording { latency_hist: [(2, "x".to_owned())].into(), ..whole };
         assert_eq!(refused(bad_hist), "cpu2: latency_hist: line 1: `x`: no count");
     }
 
     #[test]
-    fn a_run_that_was_not_traced() {
+    fn a_run_without_a_trace_is_parsed() {
         let action = Action { label: "cpu1 offline".into(), begin: 5, end: Some(9) };
         let run =
             Recording { trace: None, actions: vec![action.clone()], ..recording() }.run().unwrap();

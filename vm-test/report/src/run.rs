@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is known of one run.
+//! The data of one run.
 
 use crate::ftrace::Trace;
 use demo_format::Nanos;
@@ -12,34 +12,34 @@ use serde::Serialize;
 pub struct Run {
     pub about: About,
     pub actions: Vec<Action>,
-    /// In the order of their numbers.
+    /// The CPUs, in the order of their numbers.
     pub cpus: Vec<Cpu>,
-    /// Empty if the kernel was not traced.
+    /// The kernel's trace: empty if the kernel was not traced.
     pub trace: Trace,
-    /// By how much the times of `trace` may be off from those of the module's events, either way.
+    /// Maximum error of the times of `trace` against the module's clock, either way.
     pub clock_error: Nanos,
     pub counters: Table,
 }
 
-/// Where it ran. Shown as it is.
+/// The machine of the run. Shown unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct About {
     pub title: String,
-    /// As `uname -r` gives it.
+    /// The output of `uname -r`.
     pub release: String,
     pub arch: String,
-    /// How many CPUs the VM has.
+    /// Number of CPUs of the VM.
     pub cpus: u32,
-    /// `kvm`, or `tcg` and how.
+    /// `kvm`, or `tcg` with its mode.
     pub accelerator: String,
     pub date: String,
 }
 
-/// What the host had done in the guest.
+/// An action of the host in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Action {
     pub label: String,
     pub begin: Nanos,
-    /// Nothing if it did not end.
+    /// `None` if it did not end.
     pub end: Option<Nanos>,
 }

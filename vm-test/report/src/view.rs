@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be concluded from a run: states that last, and what belongs together.
+//! States and relations derived from the events of a run.
 
 use crate::columns::columns;
 use crate::ftrace::{self, Trace, What};
@@ -12,33 +12,34 @@ use demo_format::latency::{self, Join, Latencies};
 use demo_format::life;
 use serde::Serialize;
 
-/// A run, and what was concluded from it: computed once, for pictures, traces and checks.
+/// A run with its derived data: computed once, for pictures, traces and checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
     pub run: Run,
-    /// The first and the last thing that is known.
+    /// The times of the first and the last known event or action.
     pub begin: Nanos,
     pub end: Nanos,
     pub cpus: Vec<CpuView>,
 }
 
-/// One CPU, its thread, and what the kernel said of both.
+/// One CPU, its thread, and the kernel's events about both.
 ///
-/// The fields are lanes of the timeline, which gets them under their names.
+/// The fields are lanes of the timeline, which reads them by name.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CpuView {
     pub id: u32,
     #[serde(serialize_with = "columns")]
     pub power: Vec<Span<Power>>,
-    /// The state of the thread, by its events. Nothing: too many were lost to tell.
+    /// The states of the thread, by its events. `None`: unknown, because events were lost.
     #[serde(serialize_with = "columns")]
-    pub life: Vec<Span<Option<State>>>,
-    /// The module's events in the order of time; indices of `joins` are into these.
+    pub states: Vec<Span<Option<State>>>,
+    /// The module's events in the order of time. `joins` has indices of these.
     #[serde(serialize_with = "columns")]
     pub events: Vec<Event>,
     #[serde(serialize_with = "columns")]
     pub joins: Vec<Join>,
-    /// When the thread had the CPU, and in which state it left it (as `sched_switch` calls it; nothing at the end).
+    /// Spans on CPU, each with the state in which the thread left it: a name of `sched_switch`,
+    /// empty at the end.
     #[serde(serialize_with = "columns")]
     pub running: Vec<Span<String>>,
     #[serde(serialize_with = "columns")]
@@ -56,41 +57,41 @@ pub struct Span<T> {
     pub what: T,
 }
 
-/// Whether a CPU is there.
+/// The hotplug state of a CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Power {
     Online,
-    /// On its way down; still runs its threads.
-    Leaving,
+    /// Going offline: still runs its threads.
+    GoingOffline,
     Offline,
-    /// On its way up.
-    Coming,
+    /// Coming online.
+    ComingOnline,
 }
 
 impl Power {
     pub fn name(self) -> &'static str {
         match self {
             Self::Online => "online",
-            Self::Leaving => "going offline",
+            Self::GoingOffline => "going offline",
             Self::Offline => "offline",
-            Self::Coming => "coming online",
+            Self::ComingOnline => "coming online",
         }
     }
 }
 
-/// Names a state of a thread as it is shown.
+/// Returns the displayed name of a thread's state.
 pub fn state_name(state: Option<State>) -> &'static str {
     state.map_or("unknown (events lost)", State::name)
 }
 
-/// An event of the scheduler that is about the thread.
+/// An event of the scheduler about the thread.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sched {
     pub time: Nanos,
     pub name: String,
     pub text: String,
-    /// The CPU and the task that it was recorded on and by.
+    /// The CPU and the task that recorded it.
     pub on: u32,
     pub by: String,
 }
@@ -107,17 +108,17 @@ impl Sched {
 pub struct Step {
     pub begin: Nanos,
     pub end: Nanos,
-    /// How many steps it is inside of.
+    /// Number of steps that it is inside of.
     pub depth: usize,
     pub number: i32,
     pub target: i32,
     pub function: String,
-    /// Nothing if its end was not seen.
+    /// `None` if its end was not seen.
     pub ret: Option<i32>,
 }
 
 impl Step {
-    /// The ones that are about such threads as the demo's.
+    /// Returns whether the step is one of `kernel/smpboot.c`.
     pub fn is_smpboot(&self) -> bool {
         self.function.starts_with("smpboot_")
     }
@@ -149,12 +150,12 @@ impl CpuView {
         let latencies = Latencies::joined(cpu, &joined, &cpu.latencies, max_of(run, cpu.id));
         let (events, joins) = joined;
         let (running, sched) = scheduled(&run.trace, cpu.id, end);
-        let life = life_spans(cpu, end);
-        Self { id: cpu.id, power, life, events, joins, running, steps, sched, latencies }
+        let states = state_spans(cpu, end);
+        Self { id: cpu.id, power, states, events, joins, running, steps, sched, latencies }
     }
 }
 
-/// The slowest wake of a CPU, of the counters.
+/// Returns the latency of a CPU's slowest wake, from the counters.
 fn max_of(run: &Run, id: u32) -> Option<u64> {
     let table = &run.counters;
     let (cpu, max) = (table.column("cpu").ok()?, table.column("max_ns").ok()?);
@@ -162,7 +163,7 @@ fn max_of(run: &Run, id: u32) -> Option<u64> {
     row[max].parse().ok().filter(|max| *max > 0)
 }
 
-/// Spans of what changes from time to time.
+/// Builds the spans of a value that changes over time.
 struct Spans<T> {
     done: Vec<Span<T>>,
     now: Option<(Nanos, T)>,
@@ -197,8 +198,8 @@ impl<T: Copy + PartialEq> Spans<T> {
     }
 }
 
-/// A step that begins while another one of the same CPU has not ended is inside of it: the CPU's own thread does some of
-/// them while the one that asked for it waits.
+/// Returns the hotplug steps of a CPU. A step that begins before another one of the same CPU has
+/// ended is inside of it. The CPU's own thread runs such a step while the requesting task waits.
 fn steps(run: &Run, id: u32, end: Nanos) -> Vec<Step> {
     let mut steps: Vec<Step> = vec![];
     let mut open: Vec<usize> = vec![];
@@ -218,7 +219,7 @@ fn steps(run: &Run, id: u32, end: Nanos) -> Vec<Step> {
             }
             What::HotplugExit { cpu, step, ret } if *cpu == id => {
                 if let Some(place) = open.iter().rposition(|index| steps[*index].number == *step) {
-                    // What is still open inside of it lost its end.
+                    // The ends of steps still open inside of it were lost.
                     for index in open.drain(place..) {
                         steps[index].end = event.time;
                         steps[index].ret = (steps[index].number == *step).then_some(*ret);
@@ -231,43 +232,43 @@ fn steps(run: &Run, id: u32, end: Nanos) -> Vec<Step> {
     steps
 }
 
-/// By the kernel's own account. A CPU is offline from the end of `takedown_cpu` on, and online again after the step that
-/// waits for all of the CPU's own steps.
+/// Derives the hotplug state from the kernel's steps. A CPU is offline from the end of
+/// `takedown_cpu`. It is online again after the step that waits for all of the CPU's own steps.
 fn power_by_steps(cpu: &Cpu, steps: &[Step], begin: Nanos, end: Nanos) -> Vec<Span<Power>> {
     let mut spans =
         Spans::new(Some((begin, if cpu.online { Power::Online } else { Power::Offline })));
     for step in steps.iter().filter(|step| step.depth == 0) {
         let done = step.ret == Some(0);
         match (spans.what().unwrap_or(Power::Online), step.target < step.number) {
-            (Power::Online | Power::Leaving, true) => {
-                spans.change(step.begin, Some(Power::Leaving));
+            (Power::Online | Power::GoingOffline, true) => {
+                spans.change(step.begin, Some(Power::GoingOffline));
                 if done && step.function == "takedown_cpu" {
                     spans.change(step.end, Some(Power::Offline));
                 }
             }
-            // It was called off.
-            (Power::Leaving, false) => spans.change(step.begin, Some(Power::Online)),
-            (Power::Offline | Power::Coming, false) => {
-                spans.change(step.begin, Some(Power::Coming));
+            // The CPU-down was aborted.
+            (Power::GoingOffline, false) => spans.change(step.begin, Some(Power::Online)),
+            (Power::Offline | Power::ComingOnline, false) => {
+                spans.change(step.begin, Some(Power::ComingOnline));
                 if done && ["cpuhp_bringup_ap", "bringup_cpu"].contains(&step.function.as_str()) {
                     spans.change(step.end, Some(Power::Online));
                 }
             }
-            (Power::Coming, true) => spans.change(step.begin, Some(Power::Offline)),
+            (Power::ComingOnline, true) => spans.change(step.begin, Some(Power::Offline)),
             (Power::Online, false) | (Power::Offline, true) => {}
         }
     }
     spans.end(end)
 }
 
-/// By what the host did: actions `cpuN offline` and `cpuN online`.
+/// Derives the hotplug state from the host's actions `cpuN offline` and `cpuN online`.
 fn power_by_actions(run: &Run, cpu: &Cpu, begin: Nanos, end: Nanos) -> Vec<Span<Power>> {
     let mut spans =
         Spans::new(Some((begin, if cpu.online { Power::Online } else { Power::Offline })));
     for action in &run.actions {
         let (during, after) = match action.label.strip_prefix(&format!("cpu{} ", cpu.id)) {
-            Some("offline") => (Power::Leaving, Power::Offline),
-            Some("online") => (Power::Coming, Power::Online),
+            Some("offline") => (Power::GoingOffline, Power::Offline),
+            Some("online") => (Power::ComingOnline, Power::Online),
             _ => continue,
         };
         spans.change(action.begin, Some(during));
@@ -278,7 +279,7 @@ fn power_by_actions(run: &Run, cpu: &Cpu, begin: Nanos, end: Nanos) -> Vec<Span<
     spans.end(end)
 }
 
-fn life_spans(cpu: &Cpu, end: Nanos) -> Vec<Span<Option<State>>> {
+fn state_spans(cpu: &Cpu, end: Nanos) -> Vec<Span<Option<State>>> {
     let shown = |state: Option<State>| match state {
         Some(State::None | State::Stopped) => None,
         state => Some(state),
@@ -300,7 +301,7 @@ fn life_spans(cpu: &Cpu, end: Nanos) -> Vec<Span<Option<State>>> {
     spans.end(end)
 }
 
-/// When a thread had a CPU, and the events that are about it.
+/// Returns the spans that a thread was on CPU, and the events about it.
 pub(crate) fn scheduled(trace: &Trace, id: u32, end: Nanos) -> (Vec<Span<String>>, Vec<Sched>) {
     let thread = format!("{THREAD}/{id}");
     let mut running: Vec<Span<String>> = vec![];
@@ -384,11 +385,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_goes_and_comes() {
+    fn a_cpu_is_taken_offline_and_brought_online() {
         let view = View::new(traced(&TAKEN_DOWN));
         assert_eq!(
             spans(&view.cpus[0].power),
-            [(10_000, 70_000, Power::Leaving), (70_000, 80_000, Power::Offline)]
+            [(10_000, 70_000, Power::GoingOffline), (70_000, 80_000, Power::Offline)]
         );
 
         let mut lines = TAKEN_DOWN.to_vec();
@@ -401,12 +402,12 @@ mod tests {
         let view = View::new(traced(&lines));
         assert_eq!(
             spans(&view.cpus[0].power)[2..],
-            [(80_000, 110_000, Power::Coming), (110_000, 120_000, Power::Online)]
+            [(80_000, 110_000, Power::ComingOnline), (110_000, 120_000, Power::Online)]
         );
     }
 
     #[test]
-    fn an_offline_that_is_called_off() {
+    fn an_aborted_cpu_down_ends_online() {
         let view = View::new(traced(&[
             "a: b",
             "cpuhp_enter: cpu: 0001 target: 142 step: 235 (cpuhp_kick_ap_work)",
@@ -416,7 +417,7 @@ mod tests {
         ]));
         let power = [
             (10_000, 20_000, Power::Online),
-            (20_000, 40_000, Power::Leaving),
+            (20_000, 40_000, Power::GoingOffline),
             (40_000, 50_000, Power::Online),
         ];
         assert_eq!(spans(&view.cpus[0].power), power);
@@ -424,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_trace_the_actions_tell() {
+    fn without_a_trace_the_actions_give_the_hotplug_state() {
         let action = |label: &str, begin, end| Action { label: label.into(), begin, end };
         let run = Run {
             cpus: vec![Cpu::new(1), Cpu { online: false, ..Cpu::new(11) }],
@@ -442,19 +443,19 @@ mod tests {
             spans(&view.cpus[0].power),
             [
                 (0, 10, Power::Online),
-                (10, 20, Power::Leaving),
+                (10, 20, Power::GoingOffline),
                 (20, 40, Power::Offline),
-                (40, 50, Power::Coming)
+                (40, 50, Power::ComingOnline)
             ]
         );
         assert_eq!(
             spans(&view.cpus[1].power),
-            [(0, 20, Power::Offline), (20, 30, Power::Coming), (30, 50, Power::Online)]
+            [(0, 20, Power::Offline), (20, 30, Power::ComingOnline), (30, 50, Power::Online)]
         );
     }
 
     #[test]
-    fn a_life() {
+    fn events_give_the_states_of_a_thread() {
         use Kind::*;
         let cpu = cpu(&[
             (1, 0, Create),
@@ -471,17 +472,17 @@ mod tests {
             (8, 10, Some(State::Parked)),
             (10, 20, Some(State::Active)),
         ];
-        assert_eq!(spans(&life_spans(&cpu, 30)), expected);
+        assert_eq!(spans(&state_spans(&cpu, 30)), expected);
     }
 
     #[test]
-    fn a_life_with_gaps() {
+    fn lost_events_leave_states_unknown() {
         use Kind::*;
         let mut cpu =
             cpu(&[(1, 0, Create), (2, 1, Setup), (20, 9, Wake), (22, 10, Run), (30, 11, Park)]);
         cpu.lost.push(Lost { first: 2, count: 7 });
         assert_eq!(
-            spans(&life_spans(&cpu, 40)),
+            spans(&state_spans(&cpu, 40)),
             [
                 (1, 2, Some(State::Created)),
                 (2, 22, None),
@@ -490,11 +491,11 @@ mod tests {
             ]
         );
         cpu.lost.push(Lost { first: 12, count: 1 });
-        assert_eq!(life_spans(&cpu, 40).last().unwrap().what, None);
+        assert_eq!(state_spans(&cpu, 40).last().unwrap().what, None);
     }
 
     #[test]
-    fn the_scheduler_tells_when_a_thread_ran() {
+    fn sched_switch_gives_the_time_on_cpu() {
         let view = View::new(traced(&[
             "sched_waking: comm=rust_demo/1 pid=7 prio=120 target_cpu=001",
             "sched_switch: prev_comm=a prev_pid=1 prev_prio=120 prev_state=R ==> next_comm=rust_demo/1 next_pid=7 next_prio=120",
@@ -510,7 +511,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_a_view_too() {
+    fn an_empty_run_has_a_view() {
         let run = Run::default();
         assert_eq!(View::new(run.clone()), View { run, begin: 0, end: 1, cpus: vec![] });
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Draws the pictures that `scripts/browser` opens: of a recorded run, and of one that is made up and large.
+//! Draws the pictures that `scripts/browser` opens: of a recorded run, and of a large generated
+//! run.
 
 mod recording;
 
@@ -17,27 +18,27 @@ use std::path::Path;
 #[test]
 fn pictures_of_all_sizes_are_drawn() -> anyhow::Result<()> {
     let about = About {
-        title: "Two CPUs go offline, and come back".into(),
+        title: "Two CPUs are taken offline and brought online".into(),
         release: "7.3.4+deb13-cloud-amd64".into(),
         arch: "amd64".into(),
         cpus: 3,
         accelerator: "TCG, single-threaded".into(),
         date: "recorded for the tests".into(),
     };
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
-    fs::create_dir_all(&folder)?;
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures");
+    fs::create_dir_all(&directory)?;
     let recorded = Recording { about, ..recording() }.run()?;
     for (name, run) in [("recorded", recorded), ("large", made_up(20_000)?)] {
         let page = html::page(&View::new(run));
         for word in ["sched_switch", "cpu1 offline", "unpark"] {
             assert!(page.contains(word), "{name}: {word}");
         }
-        fs::write(folder.join(name).with_extension("html"), page)?;
+        fs::write(directory.join(name).with_extension("html"), page)?;
     }
     Ok(())
 }
 
-/// Four CPUs that are woken every 100 µs or so, and go off and on.
+/// Generates a run of four CPUs with a wake about every 100 µs and offline/online cycles.
 fn made_up(events: u64) -> anyhow::Result<Run> {
     const CPUS: u64 = 4;
     let mut seed = 88_172_645_463_325_252u64;
@@ -50,7 +51,7 @@ fn made_up(events: u64) -> anyhow::Result<Run> {
     let mut trace = String::new();
     let mut run = Run {
         about: About {
-            title: format!("{events} events, made up"),
+            title: format!("{events} generated events"),
             cpus: CPUS as u32,
             ..About::default()
         },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A recording of a real run: a VM with three CPUs under TCG, of which two went off and came back.
+//! Tests on a recording of a real run: a VM with three CPUs under TCG, two of which were taken
+//! offline and brought online.
 
 mod recording;
 
@@ -20,7 +21,7 @@ fn count(cpu: &CpuView, kind: Kind) -> usize {
 }
 
 #[test]
-fn everything_is_understood() {
+fn the_whole_recording_is_parsed() {
     let run = run();
     assert_eq!(run.trace.lost, 0);
     assert!(run.actions.iter().all(|action| action.end.is_some()));
@@ -39,30 +40,37 @@ fn everything_is_understood() {
             "period"
         ]
     );
-    // The time that a thread has the CPU for is not much more.
+    // A span on CPU is not much longer.
     assert!(run.clock_error < 50_000, "{}", run.clock_error);
 }
 
 #[test]
-fn the_module_and_the_kernel_tell_the_same_story() {
+fn the_module_and_the_trace_agree() {
     let view = View::new(run());
     let run = &view.run;
     for cpu in &view.cpus {
         let power: Vec<Power> = cpu.power.iter().map(|span| span.what).collect();
-        let life: Vec<Option<State>> = cpu.life.iter().map(|span| span.what).collect();
+        let seen: Vec<Option<State>> = cpu.states.iter().map(|span| span.what).collect();
         if cpu.id == 0 {
             assert_eq!(power, [Power::Online]);
-            assert_eq!(life, [State::Created, State::Active].map(Some));
+            assert_eq!(seen, [State::Created, State::Active].map(Some));
             continue;
         }
         assert_eq!(
             power,
-            [Power::Online, Power::Leaving, Power::Offline, Power::Coming, Power::Online]
+            [
+                Power::Online,
+                Power::GoingOffline,
+                Power::Offline,
+                Power::ComingOnline,
+                Power::Online
+            ]
         );
         let states = [State::Created, State::Active, State::Parked, State::Active];
-        assert_eq!(life, states.map(Some));
+        assert_eq!(seen, states.map(Some));
 
-        // The thread parks inside of the kernel's step that parks threads, which is before the CPU is gone.
+        // The thread parks inside of the kernel's step that parks threads, before the CPU is
+        // offline.
         for (kind, step) in
             [(Kind::Park, "smpboot_park_threads"), (Kind::Unpark, "smpboot_unpark_threads")]
         {
@@ -75,7 +83,7 @@ fn the_module_and_the_kernel_tell_the_same_story() {
             );
             assert_eq!(step.ret, Some(0));
         }
-        // No thread runs on a CPU that is not there.
+        // No thread runs on an offline CPU.
         let offline = cpu.power.iter().find(|span| span.what == Power::Offline).unwrap();
         let margin = run.clock_error + 1000;
         assert!(!cpu.events.iter().any(|event| {
@@ -111,7 +119,7 @@ fn the_module_and_the_counters_agree() {
 }
 
 #[test]
-fn the_pictures_hold_all_of_it() {
+fn the_pictures_have_all_events() {
     let view = View::new(run());
     let page = html::page(&view);
     assert!(page.contains("smpboot_park_threads"));
@@ -124,7 +132,7 @@ fn the_pictures_hold_all_of_it() {
 }
 
 #[test]
-fn half_a_recording_is_refused() {
+fn an_incomplete_recording_is_refused() {
     let whole = recording();
     let trace = whole.trace.clone().unwrap();
     // In the middle of a line.
@@ -139,7 +147,7 @@ fn half_a_recording_is_refused() {
 }
 
 #[test]
-fn it_conforms_and_would_not_if_anything_were_elsewhere() {
+fn the_run_conforms_and_a_run_with_a_moved_event_does_not() {
     let good = run();
     assert_eq!(conformance::violations(&View::new(good.clone())), []);
 
@@ -160,7 +168,7 @@ fn it_conforms_and_would_not_if_anything_were_elsewhere() {
     }
 }
 
-/// The faults of the run after a change to cpu1 or to the trace.
+/// Returns the faults of the run after a change to cpu1 or to the trace.
 fn faults_of(change: impl FnOnce(&mut Cpu, &mut Trace)) -> Vec<String> {
     let mut run = run();
     let cpu = run.cpus.iter_mut().find(|cpu| cpu.id == 1).unwrap();
@@ -173,11 +181,11 @@ fn time_of(cpu: &Cpu, kind: Kind) -> i64 {
 }
 
 #[test]
-fn what_the_kernel_contradicts_is_a_violation() {
+fn events_that_the_trace_contradicts_are_violations() {
     let has = |faults: Vec<String>, what: &str| {
         assert!(faults.iter().any(|fault| fault.starts_with(what)), "{what}: {faults:?}");
     };
-    // Events that are missing in pairs leave a life that can be.
+    // Events that are missing in pairs leave a legal life cycle.
     let no_park = |cpu: &mut Cpu, _: &mut Trace| {
         cpu.events.retain(|event| !matches!(event.kind, Kind::Park | Kind::Unpark));
     };

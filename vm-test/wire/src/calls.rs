@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The calls: everything that the host can ask of the guest.
+//! The calls that the host can make in the guest.
 //!
 //! A new call is a row of the table below, a method of the guest's agent, and a wrapper in
 //! `host::guest`.
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-/// The table of calls, for a macro that makes something of it. Each row has the variant of
-/// [`Call`], the method of the agent that does it, their fields, and the words for it in messages.
+/// The table of calls, as input for another macro. Each row has the variant of [`Call`], the
+/// agent's method, their fields, and the text for messages.
 #[macro_export]
 macro_rules! calls {
     ($define:ident) => {
@@ -38,7 +38,7 @@ macro_rules! calls {
             /// One read(2). -> `Bytes`
             ReadHandle: read_handle(handle: u32, max: u32) => "read an open file";
 
-            /// One read(2) of `max` bytes into a buffer of which only the first `valid` bytes are
+            /// One read(2) of `max` bytes into a buffer with only the first `valid` bytes
             /// accessible. -> `Bytes`
             ReadFaulting: read_faulting(handle: u32, valid: u32, max: u32)
                 => "read an open file, with a fault after {valid} bytes";
@@ -62,7 +62,7 @@ macro_rules! calls {
             SetAffinity: set_affinity(pid: i32, cpus: Vec<u32>) => "move task {pid} to CPUs {cpus:?}";
 
             /// -> `Cpus`
-            GetAffinity: get_affinity(pid: i32) => "ask for the CPUs of task {pid}";
+            GetAffinity: get_affinity(pid: i32) => "get the CPUs of task {pid}";
 
             Kill: kill(pid: i32, signal: i32) => "send signal {signal} to task {pid}";
 
@@ -73,23 +73,23 @@ macro_rules! calls {
             /// killed at the limit
             Run: run(argv: Vec<String>, limit_ms: u64) => "run {}", argv.join(" ");
 
-            /// Polls a file until it reads as wanted. -> `Waited`, also when it never did
+            /// Polls a file until its text matches. -> `Waited`, also if it never did
             WaitFor: wait_for(path: String, until: Until, limit_ms: u64) => "wait for {path}: {until:?}";
 
             Pause: pause(us: u64) => "pause for {us} us";
 
-            /// All calls, whatever they answer. -> `Batch`
+            /// All calls, whether they fail or not. -> `Batch`
             Batch: batch(calls: Vec<Call>) => "{}", Calls(calls);
 
             /// All calls, again and again, until the first that fails. -> `Rounds`
             Repeat: repeat(times: u32, calls: Vec<Call>, limit_ms: u64) => "{times} times: {}", Calls(calls);
 
-            /// Calls at random, whatever they answer, until the limit; `pause_us` is the longest
-            /// pause between two. -> `Tallies`
+            /// Calls at random, whether they fail or not, until the limit; `pause_us` is the
+            /// longest pause between two. -> `Tallies`
             Churn: churn(seed: u64, calls: Vec<Call>, pause_us: u64, limit_ms: u64)
-                => "do {} things at random", calls.len();
+                => "make {} calls at random", calls.len();
 
-            /// One call in a process of its own, which is then on its own. -> `Task`
+            /// One call in a process of its own, without waiting for it. -> `Task`
             Spawn: spawn(call: Box<Call>) => "as a task: {call}";
 
             /// Waits for a spawned task to end. -> `TaskEnd`; ETIME when it did not
@@ -108,13 +108,13 @@ macro_rules! calls {
             /// This call, and all that the process does after it, as that user. For spawned tasks.
             As: as_user(uid: u32, call: Box<Call>) => "as user {uid}: {call}";
 
-            /// So many write(2)s to one file, of words, random bytes, and these joined, cut and
-            /// spoilt. -> `Tally`
+            /// This number of write(2)s to one file: of words, of random bytes, and of these
+            /// joined, cut and altered. -> `Tally`
             Fuzz: fuzz(path: String, words: Vec<Vec<u8>>, seed: u64, times: u32)
-                => "write {times} times anything to {path}";
+                => "write {times} random inputs to {path}";
 
-            /// A shell on a terminal of the guest, for a person or a script, with these variables
-            /// in its environment. -> `Program`, when it has ended; its output is on the terminal
+            /// A shell on a terminal of the guest, for a user or a script, with these variables in
+            /// its environment. Its output is on the terminal. -> `Program`, when it has ended
             Shell: shell(
                 tty: String,
                 rows: u16,
@@ -123,7 +123,7 @@ macro_rules! calls {
                 script: Option<Vec<u8>>,
             ) => "a shell on {tty}";
 
-            /// Suspends the guest to RAM; answered when it was woken from outside. Not inside of
+            /// Suspends the guest to RAM; answered after the host has woken it. Not inside of
             /// another call.
             Suspend: no_such_call => "suspend to RAM";
 
@@ -139,13 +139,13 @@ macro_rules! define {
         $name:ident: $method:ident $(($($field:ident: $type:ty),+ $(,)?))?
             => $format:literal $(, $argument:expr)?;
     )*) => {
-        /// One thing to do in the guest.
+        /// One operation in the guest.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
         pub enum Call {
             $($(#[$doc])* $name $({ $($field: $type),+ })?,)*
         }
 
-        /// Words for messages.
+        /// Formats the call for messages.
         impl Display for Call {
             #[allow(unused_variables, reason = "not all fields are in the message")]
             fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -160,7 +160,7 @@ macro_rules! define {
 calls!(define);
 
 impl Call {
-    /// How long the call may take by its own contents; the runner adds what it costs besides.
+    /// Returns the time that the call requests. The runner adds its own overhead.
     pub fn asked_time(&self) -> Duration {
         match self {
             Call::Run { limit_ms, .. }
@@ -171,7 +171,7 @@ impl Call {
             | Call::Interrupt { limit_ms, .. } => Duration::from_millis(*limit_ms),
             Call::Pause { us } => Duration::from_micros(*us),
             Call::FailNth { call, .. } | Call::As { call, .. } => call.asked_time(),
-            // What a write may take on a slow kernel.
+            // Maximum time of a write on a slow kernel.
             Call::Fuzz { times, .. } => Duration::from_millis(2) * *times,
             Call::Batch { calls } => calls.iter().map(Call::asked_time).sum(),
             Call::Shell { .. } => Duration::MAX,
@@ -180,7 +180,7 @@ impl Call {
     }
 }
 
-/// The first few, so that a batch of hundreds stays a line.
+/// Formats the first few calls, so that a batch of hundreds stays a line.
 struct Calls<'a>(&'a [Call]);
 
 impl Display for Calls<'_> {
@@ -223,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_shown_in_full_when_short() {
+    fn short_data_is_shown_in_full() {
         let write = |data: &[u8]| Call::Write { path: "/wake".into(), data: data.into() };
         assert_eq!(write(b"0-3\n\0").to_string(), r#"write "0-3\n\x00" to /wake"#);
         let long = write(&[b'9'; 4096]).to_string();

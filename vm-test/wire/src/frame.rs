@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Encoding of a message: its length in four bytes, little end first, then postcard.
+//! Encoding of a message: its length in four little-endian bytes, then postcard.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -17,7 +17,7 @@ pub fn send(to: &mut impl Write, message: &impl Serialize) -> io::Result<()> {
             format!("a message of {} bytes", body.len()),
         ));
     }
-    // In one write, so that a lock around this is enough for two writers.
+    // One write, so that a lock around this is enough for two writers.
     let mut frame = Vec::with_capacity(4 + body.len());
     frame.extend((body.len() as u32).to_le_bytes());
     frame.extend(body);
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_out_as_they_went_in() {
+    fn messages_survive_a_round_trip() {
         let mut wire = Vec::new();
         send(&mut wire, &request(b"0-3\n")).unwrap();
         send(&mut wire, &request(b"\0\xff")).unwrap();
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_length_is_refused_before_memory_is_taken() {
+    fn an_invalid_length_is_refused_before_allocation() {
         let mut wire = [0xff; 8].as_slice();
         assert_eq!(receive::<Request>(&mut wire).unwrap_err().kind(), ErrorKind::InvalidData);
     }

@@ -4,7 +4,7 @@
 //!
 //! The host sends [`Request`]s. The agent answers each with one [`Message::Reply`], in order, and
 //! sends [`Message::Alive`] about once a second. Both ends are built from the same source;
-//! [`VERSION`] detects an agent that is not.
+//! [`VERSION`] detects an agent from another source.
 
 mod calls;
 pub mod frame;
@@ -37,7 +37,7 @@ pub struct Request {
 pub enum Message {
     /// The agent's first message.
     Hello(Hello),
-    /// User space runs, even if the present call waits.
+    /// The guest's user space runs, even if the present call waits.
     Alive,
     Reply {
         id: u32,
@@ -50,7 +50,7 @@ pub struct Hello {
     pub version: u32,
     /// `uname -r`
     pub release: String,
-    /// File systems that the guest has to do without.
+    /// File systems that the guest lacks.
     pub missing: Vec<Missing>,
 }
 
@@ -65,12 +65,12 @@ pub struct Missing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     Read,
-    /// Reads what is there: EAGAIN if that is nothing.
+    /// Reads available data; EAGAIN if there is none.
     ReadNow,
     Write,
 }
 
-/// What a file has to read as, white space at its ends apart.
+/// The expected text of a file. White space at the ends of the file is ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Until {
     Is(String),
@@ -119,7 +119,7 @@ pub enum Value {
     Tally(Tally),
     Task(i32),
     TaskEnd(TaskEnd),
-    /// `injected`: there were so many allocations.
+    /// `injected`: the task made at least `nth` allocations.
     FailedNth {
         injected: bool,
         answer: Box<Answer>,
@@ -147,19 +147,19 @@ pub struct Record {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rounds {
-    /// Complete ones.
+    /// Number of complete rounds.
     pub done: u32,
     pub stopped: Option<Stopped>,
 }
 
-/// How often a call was made.
+/// Number of times that a call was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     pub done: u64,
     pub refused: u64,
 }
 
-/// Why a `Repeat` did not do all its rounds.
+/// The reason why a `Repeat` did not complete its rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Stopped {
     Failed { call: u32, errno: i32 },
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn at_least_wants_a_number() {
+    fn at_least_needs_a_number() {
         assert!(Until::AtLeast(3).holds("3\n"));
         assert!(!Until::AtLeast(3).holds("2\n"));
         assert!(!Until::AtLeast(0).holds("none\n"));

@@ -17,7 +17,7 @@ pub struct Stopwatch {
 }
 
 impl Stopwatch {
-    /// More than a busy host delays a thread, less than any limit.
+    /// Longer than a busy host delays a thread, shorter than any limit.
     pub const LONGEST: Duration = Duration::from_secs(1);
 
     /// Interval in which to call `elapsed`; otherwise it misses time.
@@ -64,7 +64,7 @@ mod tests {
         // Stopped for 45 s.
         assert_eq!(watch.look(at(45_250)), Duration::from_millis(1250));
         assert_eq!(watch.look(at(45_500)), Duration::from_millis(1500));
-        // Another thread has looked later, but was first.
+        // Another thread read the clock later, but added its time first.
         assert_eq!(watch.look(at(45_400)), Duration::from_millis(1500));
         assert_eq!(watch.look(at(45_600)), Duration::from_millis(1600));
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the figures must reach.
+//! The goals of the figures.
 
 use super::{Bench, Figure, Key, ratio};
 
@@ -8,14 +8,14 @@ pub struct Goal {
     pub text: &'static str,
     pub at_most: f64,
     value: fn(&Bench) -> Option<f64>,
-    /// It is also reached if the figures cannot be told apart.
+    /// Whether the figures overlap, which meets the goal too.
     same: fn(&Bench) -> bool,
 }
 
 pub enum Verdict {
     Met(f64),
     Missed(f64),
-    /// The figures for it were not taken.
+    /// The figures of the goal were not measured.
     Missing,
 }
 
@@ -38,13 +38,13 @@ impl Bench {
         self.ratio(a, b)
     }
 
-    /// An item of 256 in our queue, against another one.
+    /// Returns the cost of one of 256 items in our queue, divided by that in another queue.
     fn queues(&self, figure: &str, other: &str) -> Option<f64> {
         let [a, b] = ["rust_workqueue", other].map(|n| key(figure, n, 0, false, 256, MACHINE));
         self.ratio(a, b)
     }
 
-    /// Of the twins that register many times.
+    /// Returns the ratio of the twins that register many times.
     fn many(&self, of: impl Fn(&str) -> Key) -> Option<f64> {
         let [rust, c] = MANY.map(of);
         self.ratio(rust, c)
@@ -65,12 +65,12 @@ impl Bench {
     }
 }
 
-/// CPUs of the machine on which all is measured that does not depend on their number.
+/// Number of CPUs of the machine for figures that do not depend on it.
 const MACHINE: u32 = 4;
 const TWINS: [&str; 2] = ["rust", "c"];
 
 const MANY: [&str; 2] = ["many_rust", "many_c"];
-/// CPUs of the largest machine.
+/// Number of CPUs of the largest machine.
 const LARGEST: u32 = 64;
 
 fn hotplug(name: &str) -> Key {
@@ -81,7 +81,7 @@ fn register_on_largest(name: &str) -> Key {
     key("register", name, 1, false, 0, LARGEST)
 }
 
-/// Where it cannot be less than C takes, in the same boots.
+/// Maximum ratio for figures that cannot be less than those of C, in the same boots.
 const LIKE_C: f64 = 1.02;
 
 const fn ratio_goal(text: &'static str, at_most: f64, value: fn(&Bench) -> Option<f64>) -> Goal {
@@ -121,7 +121,7 @@ const GOALS: &[Goal] = &[
         value: |b| b.many(hotplug),
         same: |b| b.many_overlap(hotplug),
     },
-    // How much more it takes per CPU when there are more is up to the kernel, for C as for Rust.
+    // The kernel determines the growth of the cost per CPU with more CPUs, for C as for Rust.
     Goal {
         text: "register and unregister, 64 CPUs, Rust / C",
         at_most: LIKE_C,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_c_misses_as_well_is_judged_against_c() {
+    fn a_goal_that_c_misses_too_is_relative_to_c() {
         const GOAL: &str = "register and unregister, 64 CPUs, Rust / C";
         let of =
             |name: &str, median| Figure { key: register_on_largest(name), ..figure("", &[median]) };
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_met_where_that_counts() {
+    fn overlapping_figures_meet_the_goals_that_allow_it() {
         let of = |name: &str, medians: &[f64]| Figure { key: hotplug(name), ..figure("", medians) };
         let figures =
             vec![of("many_c", &[100.0, 110.0, 120.0]), of("many_rust", &[119.0, 130.0, 140.0])];

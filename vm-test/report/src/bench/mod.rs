@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What things cost, of several boots: figures, what they are compared with, what they must reach.
+//! Costs measured in several boots: figures, comparisons and goals.
 //!
-//! Each boot gives one median per figure. What counts is the median of these, and their range: two figures whose ranges
-//! overlap are not told apart. Ratios are of figures of the same boot.
+//! Each boot gives one median per figure. The result is the median of these medians, with their
+//! range. Two figures with overlapping ranges count as equal. Ratios are of figures of the same
+//! boot.
 
 mod goals;
 mod render;
@@ -14,7 +15,7 @@ pub use render::{page, text};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// All figures, and under which conditions they were taken.
+/// All figures, and the conditions of their measurement.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bench {
     pub conditions: Conditions,
@@ -26,15 +27,15 @@ pub struct Conditions {
     pub release: String,
     pub qemu_version: String,
     pub date: String,
-    /// QEMU's arguments, but for those that name files of the host.
+    /// QEMU's arguments, without those that name files of the host.
     pub flags: String,
     pub command_line: String,
-    /// SHA-256 by what it is of.
+    /// SHA-256 sums, by the name of the file.
     pub hashes: BTreeMap<String, String>,
     pub boots: u32,
 }
 
-/// What a figure is of.
+/// The subject of a figure.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     /// `latency`, `waker` and so on: see `bench/smpboot_bench.c`.
@@ -42,21 +43,21 @@ pub struct Key {
     pub name: String,
     /// 1 for FIFO, or the number of registrations.
     pub arg: u32,
-    /// What runs, runs on another CPU than the one that measures.
+    /// Whether the work runs on another CPU than the measuring one.
     pub other_cpu: bool,
     pub count: u32,
-    /// CPUs of the machine.
+    /// Number of CPUs of the machine.
     pub cpus: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     pub key: Key,
-    /// One of each boot, in their order.
+    /// The median of each boot, in the order of the boots.
     pub medians: Vec<f64>,
-    /// Of all rounds of all boots.
+    /// Minimum of all rounds of all boots.
     pub minimum: f64,
-    /// In each boot.
+    /// Number of rounds in each boot.
     pub rounds: u32,
 }
 
@@ -109,18 +110,18 @@ pub(crate) struct Row {
     pub(crate) stat: Stat,
     pub(crate) minimum: f64,
     pub(crate) rounds: u32,
-    /// Against the first row that it can be compared with.
+    /// Comparison with the first row that is comparable.
     pub(crate) versus: Option<Versus>,
 }
 
-/// How a figure relates to another of the same boots.
+/// The relation of a figure to another of the same boots.
 pub(crate) enum Versus {
     /// The ranges overlap.
     Same,
     Ratio(Stat),
 }
 
-/// What figures, by what they have in common, and what their values are divided by.
+/// Figures shown together: their common name, their divisor and their sections.
 struct Shown {
     title: &'static str,
     unit: &'static str,
@@ -130,7 +131,7 @@ struct Shown {
     section: fn(&Key) -> String,
 }
 
-/// Of a figure of one section.
+/// Defaults for a figure with one section.
 const PLAIN: Shown = Shown {
     title: "",
     unit: "instructions",
@@ -171,21 +172,21 @@ fn many(count: u32, what: &str) -> String {
 const SHOWN: &[Shown] = &[
     Shown {
         title: "From wake to run",
-        note: "On the same CPU the waker goes to sleep after the wake, which is part of it at normal priority. An \
+        note: "On the same CPU the waker sleeps after the wake, which is included at normal priority. An \
                interrupt (smp_call_function_single) has no priority.",
         figure: "latency",
         section: placed,
         ..PLAIN
     },
     Shown {
-        title: "What the waker pays",
-        note: "With preemption off: what was woken runs later.",
+        title: "Cost for the waker",
+        note: "With preemption off: the woken thread runs later.",
         figure: "waker",
         section: placed,
         ..PLAIN
     },
     Shown {
-        title: "A wake when the last one was not answered yet",
+        title: "Wake while one is pending",
         note: "The C twin always calls wake_up_process().",
         figure: "pending",
         section: placed,
@@ -194,37 +195,37 @@ const SHOWN: &[Shown] = &[
     Shown {
         title: "A burst for one CPU, per item",
         unit: "instructions per item",
-        note: "A thread is woken for each item and answers all with one run; a work queue, also rust_percpu_workqueue, runs a function for each.",
+        note: "A thread is woken for each item and handles all in one run. A work queue, rust_percpu_workqueue included, runs a function for each.",
         figure: "burst",
         divisor: per_count,
         section: |key| many(key.count, "item"),
     },
     Shown {
-        title: "A burst that all CPUs queue for one, per item",
+        title: "A burst from all CPUs for one CPU, per item",
         unit: "instructions per item",
-        note: "In interrupts, an item each in turns. Instructions count, not the wait for a lock or a cache line.",
+        note: "Interrupts queue one item each in turns. Instructions are counted, not the wait for a lock or a cache line.",
         figure: "crowd",
         divisor: per_count,
         section: |key| format!("{} items from {} CPUs", key.count, key.cpus),
     },
     Shown {
         title: "A turn of the core's loop",
-        note: "From one run to the next of a C thread that always has something to do, with callbacks that count.",
+        note: "From one run to the next of a C thread that always has work, with callbacks that count.",
         figure: "turns",
         divisor: per_count,
         ..PLAIN
     },
     Shown {
-        title: "A CPU goes offline and comes back",
-        note: "With so many registrations, each of which has a thread on that CPU.",
+        title: "CPU offline and online",
+        note: "With this number of registrations, each with a thread on that CPU.",
         figure: "hotplug",
         section: |key| many(key.arg, "registration"),
         ..PLAIN
     },
     Shown {
-        title: "To register and unregister, per CPU",
+        title: "Register and unregister, per CPU",
         unit: "instructions per CPU",
-        note: "Includes waiting, as for RCU's grace period (expedited).",
+        note: "Includes waits, such as for RCU's expedited grace period.",
         figure: "register",
         divisor: |key| f64::from(key.cpus.max(1)),
         section: |key| many(key.cpus, "CPU"),
@@ -232,14 +233,14 @@ const SHOWN: &[Shown] = &[
     Shown {
         title: "Memory of a thread",
         unit: "bytes",
-        note: "Of the pages that are not free any more, per CPU and registration. Less than a task and its stack take, \
-               so not to be relied upon: perhaps what the allocator keeps at hand for each CPU is missing.",
+        note: "Pages no longer free, per CPU and registration. This is less than a task and its stack take, \
+               so it is not reliable: the allocator's free lists of each CPU may be missing.",
         figure: "memory",
         divisor: |key| f64::from(key.cpus.max(1)) * f64::from(key.arg.max(1)),
         ..PLAIN
     },
     Shown {
-        title: "To record an event of the demo",
+        title: "Record an event of the demo",
         unit: "instructions per turn",
         figure: "call",
         divisor: per_count,
@@ -248,8 +249,8 @@ const SHOWN: &[Shown] = &[
     Shown {
         title: "Size of the twins",
         unit: "bytes",
-        note: "The thread's own functions are its callbacks and its wake; the module has the code that registers, and all \
-               else that there is once.",
+        note: "The thread's functions are its callbacks and its wake. The module adds the code that registers, and all \
+               code that exists once.",
         figure: "size",
         section: |key| match key.arg {
             0 => "text of the thread's functions".into(),
@@ -265,7 +266,7 @@ impl Bench {
         self.figures.iter().find(|figure| figure.key == *key)
     }
 
-    /// Each section of each kind of figure.
+    /// Returns each section of each kind of figure.
     pub(crate) fn groups(&self) -> Vec<Group> {
         let mut groups: Vec<Group> = vec![];
         for shown in SHOWN {
@@ -313,7 +314,7 @@ fn versus(figure: &Figure, other: &Figure) -> Option<Versus> {
     ratio(figure, other).map(Versus::Ratio)
 }
 
-/// Boot by boot, if both are of the same boots.
+/// Returns the ratio, boot by boot, if both are of the same boots.
 pub(crate) fn ratio(figure: &Figure, other: &Figure) -> Option<Stat> {
     let ratios: Vec<f64> = match figure.medians.len() == other.medians.len() {
         true => figure.medians.iter().zip(&other.medians).map(|(a, b)| a / b).collect(),
@@ -339,7 +340,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_difference_inside_the_range_is_none() {
+    fn figures_with_overlapping_ranges_are_equal() {
         let c = figure("c", &[100.0, 104.0, 102.0]);
         assert!(matches!(versus(&figure("rust", &[103.0, 105.0, 110.0]), &c), Some(Versus::Same)));
         let Some(Versus::Ratio(ratio)) = versus(&figure("rust", &[200.0, 208.0, 214.2]), &c) else {
@@ -349,7 +350,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn figures_are_shown_with_those_of_their_kind() {
+    fn figures_of_a_kind_are_shown_together() {
         let mut fifo = figure("c", &[50.0]);
         fifo.key.arg = 1;
         let bench = Bench {

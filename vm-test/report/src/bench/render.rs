@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The figures as tables, and these for a terminal, and as one HTML file that needs nothing else, no script either.
+//! The figures as tables: for a terminal, and as one HTML file that loads no other file and has no
+//! script.
 
 use super::{Bench, Group, Row, Verdict, Versus};
 use crate::html::{Page, escape};
 use std::fmt::Write;
 
-const TITLE: &str = "What per-CPU threads cost";
+const TITLE: &str = "Cost of per-CPU threads";
 const EXPLAINED: &str = "Each figure is the median of the medians of all boots, with their range and the minimum of all \
-                         rounds. Against the first: the ratio, and “=” where the ranges overlap, so that the figures \
-                         cannot be told apart. One instruction takes one nanosecond of the guest's time (icount), \
-                         however long it takes the host.";
+                         rounds. Against first: the ratio, or “=” where the ranges overlap and the figures count as \
+                         equal. One instruction takes one nanosecond of the guest's time (icount), \
+                         whatever time it takes the host.";
 
-/// Rows of words under a head: the first column is text, the others are numbers.
+/// Rows under a head: the first column is text, the others are numbers.
 struct Table {
     title: String,
     note: &'static str,
@@ -112,7 +113,7 @@ fn class(word: &str) -> &'static str {
     }
 }
 
-/// As many digits as there are to be told apart.
+/// Formats a figure with its significant digits.
 fn number(value: f64) -> String {
     match value.fract() == 0.0 || value.abs() >= 1000.0 {
         true => format!("{value:.0}"),
@@ -120,7 +121,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// What the figures were taken under, by name.
+/// Returns the conditions of the measurement, by name.
 fn conditions(bench: &Bench) -> Vec<(&str, &str)> {
     let conditions = &bench.conditions;
     let first = [("QEMU", conditions.flags.as_str()), ("command line", &conditions.command_line)];
@@ -139,7 +140,7 @@ fn about(bench: &Bench) -> [String; 5] {
     ]
 }
 
-/// The figures for a terminal.
+/// Returns the figures as text for a terminal.
 pub fn text(bench: &Bench) -> String {
     let mut text: String =
         bench.groups().iter().map(|group| Table::figures(group).text()).collect();
@@ -150,7 +151,7 @@ pub fn text(bench: &Bench) -> String {
     text + &Table::goals(bench).text()
 }
 
-/// The figures as an HTML file.
+/// Returns the figures as an HTML file.
 pub fn page(bench: &Bench) -> String {
     const TABLE: (&str, &str) = ("<div class=\"scroll\"><table>", "</table></div>\n");
     let groups = bench.groups();
@@ -172,7 +173,7 @@ pub fn page(bench: &Bench) -> String {
     Page { title: TITLE, about: &about, style, script: false, body }.html()
 }
 
-/// Bars with names above them.
+/// Draws bars with names above them.
 fn bars(group: &Group) -> String {
     const WIDTH: f64 = 400.0;
     const ROW: f64 = 26.0;
@@ -209,7 +210,7 @@ mod tests {
     use expect_test::expect;
 
     #[test]
-    fn a_line_for_each_figure() {
+    fn each_figure_has_a_line() {
         let figures = vec![
             figure("c", &[6000.0, 6010.0]),
             figure("rust", &[6005.0, 6009.0]),
@@ -219,7 +220,7 @@ mod tests {
         expect![[r#"
 
             From wake to run: the same CPU, normal priority
-              On the same CPU the waker goes to sleep after the wake, which is part of it at normal priority. An interrupt (smp_call_function_single) has no priority.
+              On the same CPU the waker sleeps after the wake, which is included at normal priority. An interrupt (smp_call_function_single) has no priority.
                              instructions  lowest  highest  minimum  rounds  against first
               C twin                 6005    6000     6010        1       9
               Rust                   6007    6005     6009        1       9              =
@@ -229,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn fractions_are_for_small_numbers() {
+    fn only_small_numbers_have_fractions() {
         assert_eq!([5.0, 27.06, 5999.4].map(number), ["5", "27.1", "5999"]);
     }
 
     #[test]
-    fn the_page_needs_nothing_else_and_runs_nothing() {
+    fn the_page_loads_no_other_file_and_has_no_script() {
         let mut evil = figure("<script>alert(1)</script>", &[1.0, 2.0]);
         evil.key.arg = 1;
         let bench = Bench { figures: vec![figure("rust", &[3.0]), evil], ..Bench::default() };

@@ -5,15 +5,15 @@
   const chart = $("chart"), canvas = $("timeline"), tip = $("tip"), hair = $("hair");
   const g = canvas.getContext("2d");
 
-  // --- what there is ---
+  // --- data ---
 
-  const POWER = { online: "online", leaving: "going offline", offline: "offline", coming: "coming online" };
+  const POWER = { online: "online", going_offline: "going offline", offline: "offline", coming_online: "coming online" };
   const LEFT_AS = {
-    S: "went to sleep", P: "parked", D: "waits, cannot be interrupted", R: "had to give way", "R+": "had to give way",
-    I: "idle", X: "gone", Z: "gone", T: "stopped",
+    S: "sleeping", P: "parked", D: "uninterruptible sleep", R: "preempted", "R+": "preempted",
+    I: "idle", X: "exited", Z: "exited", T: "stopped",
   };
 
-  /** The rows of a table that has an array for each field, or words and the numbers of the words. */
+  /** Returns the rows of a table that has an array for each field, or words and their numbers. */
   function rows(table) {
     const columns = Object.entries(table).map(([name, values]) =>
       [name, Array.isArray(values) ? values : values.at.map((index) => values.words[index])]);
@@ -38,7 +38,7 @@
   }
   const actions = run.actions.map(({ label, begin, end }) => ({ label, begin, end: end ?? run.end, finished: end !== null }));
 
-  // --- where it is ---
+  // --- layout ---
 
   const GUTTER = 92, AXIS = 24, BANDS = 22, RIGHT = 10;
   const LANES = run.traced
@@ -81,9 +81,9 @@
     requestAnimationFrame(() => { pending = false; draw(); });
   }
 
-  // --- how it is written ---
+  // --- text ---
 
-  /** Seconds, with as many digits as needed, in groups. */
+  /** Formats a time in seconds, with digits in groups. */
   function seconds(time, digits = 9) {
     const text = (Math.abs(time) / 1e9).toFixed(digits);
     const [left, right = ""] = text.split(".");
@@ -110,8 +110,8 @@
   const hit = (x0, x1, y0, y1, kind, item, cpu) => hits.push({ x0, x1, y0, y1, kind, item, cpu });
 
   /**
-   * Points in time. Where they would be closer than pixels are, one mark stands for all of them.
-   * `one(item, x)` draws a single one, `many(x, count)` one for several.
+   * Draws points in time. One mark stands for all points that would overlap.
+   * `one(item, x)` draws a single point, `many(x, count)` a mark for several.
    */
   function points(items, y, h, kind, cpu, apart, one, many) {
     const from = lower(items, T(GUTTER - 8)), to = lower(items, T(width - RIGHT + 8));
@@ -134,7 +134,7 @@
     }
   }
 
-  /** Spans of time. Those that are too short to see are drawn one for several. */
+  /** Draws spans of time. One mark stands for several spans that are too short to see. */
   function spans(items, y, h, kind, cpu, color, label) {
     let last = -1;
     // Spans of a lane do not overlap, so the one before the first may reach into the view.
@@ -194,7 +194,7 @@
       g.globalAlpha = 0.7;
       g.beginPath(); g.moveTo(x, AXIS - 4); g.lineTo(x, height); g.stroke();
       g.globalAlpha = 1;
-      // The label at the right edge would not be whole.
+      // A label at the right edge would be cut.
       if (x < width - 40) text(seconds(n * step, digits), x, AXIS / 2, null, colors.dim, 11, "center");
     }
   }
@@ -275,7 +275,7 @@
       if (x1 - x0 > 34) text(POWER[span.what], x0 + 5, y.CPU + 5.5, x1 - x0 - 8, colors.text, 9);
     }
 
-    spans(cpu.life, y.thread, 11, "life", cpu, (s) => colors[s.what ?? "unknown"]);
+    spans(cpu.states, y.thread, 11, "states", cpu, (s) => colors[s.what ?? "unknown"]);
     spans(cpu.running, y.thread, 11, "running", cpu, () => colors.running);
 
     const mark = (yy) => (item, x) => shape(kinds.get(item.kind), x, yy, hovered?.item === item ? 1.3 : 1);
@@ -323,7 +323,7 @@
         else g.fillRect(x - 0.6, y.sched + 4, 1.2, 5);
       }, heap(colors.sched, 9, y.sched));
       const color = (s) => colors[s.ret !== 0 ? "step-failed" : s.function.startsWith("smpboot_") ? "step-smpboot" : "step"];
-      // Below what they are inside of; slits between them show that they are many.
+      // Inner steps are drawn below outer ones; gaps between them show that they are several.
       spans(cpu.steps[0], y.cpuhp, 12, "step", cpu, color, (s) => s.function);
       spans(cpu.steps[1], y.cpuhp + 13, 12, "step", cpu, color, (s) => s.function);
     }
@@ -360,7 +360,7 @@
       notes.push(`${(counts.thinned + counts.marks).toLocaleString("en")} events in view; ` +
         `${counts.thinned.toLocaleString("en")} overlap and share marks. Zoom in to separate them.`);
     }
-    if (counts.arrows) notes.push(`${counts.arrows.toLocaleString("en")} arrows are left out until there is room for them.`);
+    if (counts.arrows) notes.push(`${counts.arrows.toLocaleString("en")} arrows are hidden. Zoom in to show them.`);
     $("thinned").textContent = notes.join(" ") || "Every event in view is drawn.";
     canvas.dataset.marks = counts.marks;
     canvas.dataset.thinned = counts.thinned;
@@ -368,7 +368,7 @@
     canvas.dataset.joins = counts.joins;
   }
 
-  // --- what is under the pointer ---
+  // --- tooltips ---
 
   const without = (join) => join.pending ? " (pending while the CPU was offline)" : "";
 
@@ -398,11 +398,11 @@
         break;
       }
       case "power": title = `cpu${cpu.id} is ${POWER[item.what]}`; span(); break;
-      case "life": title = `cpu${cpu.id}: the thread is ${item.what ?? "unknown (events lost)"}`; span(); break;
+      case "states": title = `cpu${cpu.id}: the thread is ${item.what ?? "unknown (events lost)"}`; span(); break;
       case "running":
-        title = `cpu${cpu.id}: the thread has a CPU`;
+        title = `cpu${cpu.id}: the thread is on CPU`;
         span();
-        if (item.what) add(`then it ${LEFT_AS[item.what] || "left"} (${item.what})`);
+        if (item.what) add(`then ${LEFT_AS[item.what] || "off CPU"} (${item.what})`);
         break;
       case "sched":
         title = `${item.name} — on cpu${item.on}, by ${item.by}`;
@@ -419,7 +419,7 @@
     return [title, lines];
   }
 
-  const RANK = { event: 0, many: 1, sched: 2, running: 3, step: 4, action: 5, life: 6, power: 7 };
+  const RANK = { event: 0, many: 1, sched: 2, running: 3, step: 4, action: 5, states: 6, power: 7 };
   function find(x, y) {
     let best = null, bestScore = Infinity;
     for (const h of hits) {
@@ -454,7 +454,7 @@
   }
   function leave() { tip.hidden = hair.hidden = true; if (hovered) { hovered = null; redraw(); } }
 
-  // --- hands ---
+  // --- input ---
 
   let drag = null;
   canvas.addEventListener("pointerdown", (event) => {
@@ -490,7 +490,7 @@
   canvas.addEventListener("dblclick", (event) => {
     const box = canvas.getBoundingClientRect();
     const found = find(event.clientX - box.left, event.clientY - box.top);
-    if (found?.item.end !== undefined && found.kind !== "power" && found.kind !== "life") showSpan(found.item);
+    if (found?.item.end !== undefined && found.kind !== "power" && found.kind !== "states") showSpan(found.item);
     else zoom(0.25, T(event.clientX - box.left));
   });
   chart.addEventListener("wheel", (event) => {
@@ -534,11 +534,11 @@
     $("actions").append(button);
   });
 
-  // --- what the marks mean ---
+  // --- legend ---
 
   const block = (color) => ({ color, path: "M-8-5h16v10h-16z", stroke: 0 });
   const legend = [
-    [block("online"), "online"], [block("leaving"), POWER.leaving], [block("offline"), "offline"], [block("coming"), POWER.coming],
+    [block("online"), "online"], [block("going_offline"), POWER.going_offline], [block("offline"), "offline"], [block("coming_online"), POWER.coming_online],
     ...run.kinds.map((kind) => [kind, kind.name]), [block("active"), "thread active"], [block("parked"), "thread parked"],
   ];
   if (run.traced) {
@@ -557,7 +557,7 @@
     $("legend").append(entry);
   }
 
-  // --- light and dark ---
+  // --- colors ---
 
   function dress() {
     const style = getComputedStyle(document.documentElement);
@@ -570,6 +570,6 @@
   new ResizeObserver(redraw).observe(chart);
   dress();
 
-  // For tests, and for the curious.
+  // For tests and for the browser's console.
   window.timeline = { run, show, full, describe, get view() { return view; }, get hits() { return hits; }, get counts() { return counts; }, draw };
 })();

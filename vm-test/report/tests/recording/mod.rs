@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The recording of a real run: a VM with three CPUs under TCG, of which two went offline and came back.
+//! The recording of a real run: a VM with three CPUs under TCG, two of which were taken offline and
+//! brought online.
 
 use report::Recording;
 
