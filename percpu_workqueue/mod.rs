@@ -369,8 +369,9 @@ impl<Q: QueueType> Worker<'_, Q> {
         self.cx.should_park()
     }
 
-    /// Sleeps until `duration` has passed, or until a CPU-down or the end of the queue waits for this thread, as
-    /// [`Context::sleep`] does. Returns whether all of it has passed.
+    /// Sleeps until `duration` has passed, or until a CPU-down waits for this thread, as
+    /// [`Context::sleep`] does. Returns whether all of it has passed. The end of the queue waits for
+    /// the sleep.
     pub fn sleep(&self, duration: Delta) -> bool {
         self.cx.sleep(duration)
     }

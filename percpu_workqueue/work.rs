@@ -5,11 +5,13 @@
 //! All that several CPUs may change at once is in one word, the *state*:
 //!
 //! ```text
-//!      63                32 31     16 15        4    3       2       1       0
-//!     +--------------------+---------+-----------+-------+-------+-------+-------+
-//!     | how often it ended |   CPU   | cancellers| BATCH | WAITS |RUNNING|PENDING|
-//!     +--------------------+---------+-----------+-------+-------+-------+-------+
+//!      63                32  31  30    16 15        4    3       2       1       0
+//!     +--------------------+----+--------+-----------+-------+-------+-------+-------+
+//!     | how often it ended | ODD|  CPU   | cancellers| BATCH | WAITS |RUNNING|PENDING|
+//!     +--------------------+----+--------+-----------+-------+-------+-------+-------+
 //! ```
+//!
+//! Each start of a run changes `ODD`, which tells a run from the next one.
 //!
 //! `PENDING` is the right to the rest of the head, and a reference to the item. The code that sets the bit
 //! puts a reference behind it and gets both as an [`Entry`]: a value that is in one place at a time,
@@ -322,7 +324,9 @@ const BATCH: u64 = 1 << 3;
 const CANCELLER: u64 = 1 << 4;
 const CANCELLERS: u64 = 0xfff << 4;
 const CPU_SHIFT: u32 = 16;
-const CPU: u64 = 0xffff << CPU_SHIFT;
+const CPU: u64 = 0x7fff << CPU_SHIFT;
+const ODD: u64 = 1 << ODD_SHIFT;
+const ODD_SHIFT: u32 = 31;
 const ENDED_SHIFT: u32 = 32;
 const ENDED: u64 = 1 << ENDED_SHIFT;
 
@@ -330,7 +334,7 @@ fn cpu_bits(cpu: CpuId) -> u64 {
     u64::from(cpu.as_u32()) << CPU_SHIFT
 }
 
-const _: () = assert!(kernel::bindings::NR_CPUS <= 1 << (ENDED_SHIFT - CPU_SHIFT));
+const _: () = assert!(kernel::bindings::NR_CPUS <= 1 << (ODD_SHIFT - CPU_SHIFT));
 
 /// A state that the item was in.
 #[derive(Clone, Copy)]
@@ -349,6 +353,11 @@ impl State {
         self.is(RUNNING)
     }
 
+    /// Whether a thread has taken it to start it.
+    pub(super) fn is_taken(self) -> bool {
+        self.is(BATCH | WAITS)
+    }
+
     /// Where it is pending, or was last.
     pub(super) fn cpu(self) -> Option<CpuId> {
         CpuId::from_u32(((self.0 & CPU) >> CPU_SHIFT) as u32)
@@ -359,9 +368,13 @@ impl State {
     }
 
     /// Whether all that was pending or running in the state `self` has ended in the state `now`.
+    ///
+    /// May say no during a later run, but not after its end.
     pub(super) fn is_over(self, now: State) -> bool {
         let begun = u32::from(self.is(PENDING)) + u32::from(self.is(RUNNING));
-        now.ended().wrapping_sub(self.ended()) >= begun
+        // What ended may have been queued after `self`, and cancelled.
+        let still_runs = State(self.0 & now.0).is(RUNNING) && !State(self.0 ^ now.0).is(ODD);
+        now.ended().wrapping_sub(self.ended()) >= begun && !still_runs
     }
 }
 
@@ -687,7 +700,7 @@ impl<Q: QueueType> Batched<Q> {
             if s & RUNNING != 0 {
                 s | WAITS
             } else {
-                s & !PENDING | RUNNING
+                (s & !PENDING | RUNNING) ^ ODD
             }
         })?;
         // INVARIANT: With `WAITS`, the reference belongs to the entry again.
