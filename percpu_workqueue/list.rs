@@ -324,11 +324,16 @@ impl<Q: QueueType> List<Q> {
         }
     }
 
-    /// Removes this item, if it is in this list.
-    pub(super) fn remove(&mut self, head: &Head<Q>) -> Option<Entry<Q>> {
+    /// Returns whether this item is in this list.
+    pub(super) fn has(&self, head: &Head<Q>) -> bool {
         // Only the list's owner writes its number to a head or away from it. If the number is
         // there, the item is in this list, and stays there.
-        if read_once(&head.list) != self.number {
+        read_once(&head.list) == self.number
+    }
+
+    /// Removes this item, if it is in this list.
+    pub(super) fn remove(&mut self, head: &Head<Q>) -> Option<Entry<Q>> {
+        if !self.has(head) {
             return None;
         }
         // SAFETY: It is in this list, so that its links are ours to read, and `this` is not null.

@@ -378,8 +378,9 @@ impl<Q: QueueType> Worker<'_, Q> {
         self.cx.should_park()
     }
 
-    /// Sleeps for `duration`, like [`Context::sleep`]. Wakes early if a CPU-down or the end of the
-    /// queue waits for this thread. Returns whether all of `duration` has passed.
+    /// Sleeps for `duration`, like [`Context::sleep`]. Wakes early if a CPU-down waits for this
+    /// thread; the end of the queue waits for the sleep. Returns whether all of `duration` has
+    /// passed.
     pub fn sleep(&self, duration: Delta) -> bool {
         self.cx.sleep(duration)
     }

@@ -5,11 +5,13 @@
 //! One word, the *state*, has all that several CPUs may change at once:
 //!
 //! ```text
-//!      63                32 31     16 15        4    3       2       1       0
-//!     +--------------------+---------+-----------+-------+-------+-------+-------+
-//!     | how often it ended |   CPU   | cancellers| BATCH | WAITS |RUNNING|PENDING|
-//!     +--------------------+---------+-----------+-------+-------+-------+-------+
+//!      63                32  31  30    16 15        4    3       2       1       0
+//!     +--------------------+----+--------+-----------+-------+-------+-------+-------+
+//!     | how often it ended | ODD|  CPU   | cancellers| BATCH | WAITS |RUNNING|PENDING|
+//!     +--------------------+----+--------+-----------+-------+-------+-------+-------+
 //! ```
+//!
+//! Each start of a run changes `ODD`, so that two runs in a row differ.
 //!
 //! `PENDING` is the right to the rest of the head, and a reference to the item. The code that sets
 //! the bit stores a reference and gets both as an [`Entry`]. An entry is in one place at a time: in
@@ -324,7 +326,9 @@ const BATCH: u64 = 1 << 3;
 const CANCELLER: u64 = 1 << 4;
 const CANCELLERS: u64 = 0xfff << 4;
 const CPU_SHIFT: u32 = 16;
-const CPU: u64 = 0xffff << CPU_SHIFT;
+const CPU: u64 = 0x7fff << CPU_SHIFT;
+const ODD: u64 = 1 << ODD_SHIFT;
+const ODD_SHIFT: u32 = 31;
 const ENDED_SHIFT: u32 = 32;
 const ENDED: u64 = 1 << ENDED_SHIFT;
 
@@ -332,7 +336,7 @@ fn cpu_bits(cpu: CpuId) -> u64 {
     u64::from(cpu.as_u32()) << CPU_SHIFT
 }
 
-const _: () = assert!(kernel::bindings::NR_CPUS <= 1 << (ENDED_SHIFT - CPU_SHIFT));
+const _: () = assert!(kernel::bindings::NR_CPUS <= 1 << (ODD_SHIFT - CPU_SHIFT));
 
 /// A state that the item had.
 #[derive(Clone, Copy)]
@@ -351,6 +355,11 @@ impl State {
         self.is(RUNNING)
     }
 
+    /// Returns whether a thread has taken it to start it.
+    pub(super) fn is_taken(self) -> bool {
+        self.is(BATCH | WAITS)
+    }
+
     /// Returns the CPU that it is pending on, or was last.
     pub(super) fn cpu(self) -> Option<CpuId> {
         CpuId::from_u32(((self.0 & CPU) >> CPU_SHIFT) as u32)
@@ -361,9 +370,13 @@ impl State {
     }
 
     /// Returns whether all that was pending or running in state `self` has ended in state `now`.
+    ///
+    /// May return false during a later run, but not after its end.
     pub(super) fn is_over(self, now: State) -> bool {
         let begun = u32::from(self.is(PENDING)) + u32::from(self.is(RUNNING));
-        now.ended().wrapping_sub(self.ended()) >= begun
+        // What ended may have been queued after `self`, and cancelled.
+        let still_runs = State(self.0 & now.0).is(RUNNING) && !State(self.0 ^ now.0).is(ODD);
+        now.ended().wrapping_sub(self.ended()) >= begun && !still_runs
     }
 }
 
@@ -694,7 +707,7 @@ impl<Q: QueueType> Batched<Q> {
             if s & RUNNING != 0 {
                 s | WAITS
             } else {
-                s & !PENDING | RUNNING
+                (s & !PENDING | RUNNING) ^ ODD
             }
         })?;
         // INVARIANT: With `WAITS`, the reference belongs to the entry again.

@@ -422,7 +422,11 @@ impl<Q: QueueType> Workers<Q> {
             // The CPU went offline just now.
             Err(retired) => {
                 retired.refused();
-                self.ended.notify();
+                // A hard interrupt must not take the lock of a wait queue: a thread does, in `run`
+                // or, if no thread is up, in `open`.
+                if let Some((cpu, _)) = self.another() {
+                    wake(cpu);
+                }
             }
         }
     }
@@ -458,8 +462,25 @@ impl<Q: QueueType> Workers<Q> {
         P: Pointer<Item: WorkItem<Queue = Q>>,
     {
         let to = self.target(place)?;
-        let due = Self::due(delay);
+        match self.claim(to, item, Self::due(delay), wake) {
+            Ok(()) => Ok(true),
+            Err(Unclaimed::Pending(_item)) => Ok(false),
+            Err(Unclaimed::Cancelled(_item)) => Err(ECANCELED),
+        }
+    }
 
+    /// Queues an item, unless it is pending or a task cancels it.
+    #[inline(always)]
+    fn claim<P>(
+        &self,
+        to: (CpuId, &Cpu<Q>),
+        item: P,
+        due: Option<Time>,
+        wake: impl Fn(CpuId),
+    ) -> Result<(), Unclaimed<P>>
+    where
+        P: Pointer<Item: WorkItem<Queue = Q>>,
+    {
         let claimed = {
             // A context that takes the item back spins from the claim until the item is in the
             // list.
@@ -469,15 +490,13 @@ impl<Q: QueueType> Workers<Q> {
                 Err(entry) => Some(self.place_elsewhere(entry)),
             })
         };
-        // An item that was not claimed is dropped here, in the caller's context: its destructor may
-        // do all that the caller may do.
-        match claimed {
-            Ok(None) => wake(to.0),
-            Ok(Some(placed)) => self.placed(placed, wake),
-            Err(Unclaimed::Pending(_item)) => return Ok(false),
-            Err(Unclaimed::Cancelled(_item)) => return Err(ECANCELED),
+        // An item that was not claimed is dropped by the caller, where its destructor may do all
+        // that the caller may do.
+        match claimed? {
+            None => wake(to.0),
+            Some(placed) => self.placed(placed, wake),
         }
-        Ok(true)
+        Ok(())
     }
 
     /// Takes the entry of a pending item, wherever it is, and passes it to `then`. `then` must be
@@ -490,6 +509,8 @@ impl<Q: QueueType> Workers<Q> {
             }
             if let Some(cpu) = state.cpu().and_then(|cpu| self.cpus.get(cpu)) {
                 let mut backlog = cpu.backlog();
+                // With `PREEMPT_RT` the lock does not, and the other contexts spin.
+                let _irq = local_interrupt_disable();
                 if let Some(entry) = backlog.remove(head) {
                     return Some(then(entry));
                 }
@@ -508,7 +529,7 @@ impl<Q: QueueType> Workers<Q> {
     pub(super) fn modify<P>(
         &self,
         place: Place,
-        item: P,
+        mut item: P,
         delay: Delta,
         wake: impl Fn(CpuId),
     ) -> Result<bool>
@@ -518,19 +539,24 @@ impl<Q: QueueType> Workers<Q> {
         let to = self.target(place)?;
         let due = Self::due(delay);
 
-        let placed = self.take(item.head(), |mut entry| {
-            entry.set_cpu(to.0);
-            entry.set_due(due);
-            self.place(entry, to)
-        });
-        match placed {
-            Some(placed) => {
+        loop {
+            let placed = self.take(item.head(), |mut entry| {
+                entry.set_cpu(to.0);
+                entry.set_due(due);
+                self.place(entry, to)
+            });
+            if let Some(placed) = placed {
                 self.placed(placed, wake);
                 // A task that flushes may have waited for the item on its old CPU.
                 self.ended.notify();
-                Ok(true)
+                return Ok(true);
             }
-            None => self.submit(place, item, delay, wake).map(|queued| !queued),
+            match self.claim(to, item, due, &wake) {
+                Ok(()) => return Ok(false),
+                // Another context queued it just now, perhaps with a longer delay.
+                Err(Unclaimed::Pending(back)) => item = back,
+                Err(Unclaimed::Cancelled(_item)) => return Err(ECANCELED),
+            }
         }
     }
 
@@ -570,13 +596,25 @@ impl<Q: QueueType> Workers<Q> {
         }
         let head = item.head();
         let state = head.state();
-        if let Some((cpu, this)) = state.cpu().and_then(|c| Some((c, self.cpus.get(c)?))) {
-            let mut backlog = this.backlog();
-            if let Some(entry) = backlog.delayed.remove(head) {
-                backlog.add_ready(entry);
-                drop(backlog);
-                wake(cpu);
+        loop {
+            let now = head.state();
+            if state.is_over(now) || !now.is_pending() || now.is_taken() {
+                break;
             }
+            if let Some((cpu, this)) = now.cpu().and_then(|c| Some((c, self.cpus.get(c)?))) {
+                let mut backlog = this.backlog();
+                if let Some(entry) = backlog.delayed.remove(head) {
+                    backlog.add_ready(entry);
+                    drop(backlog);
+                    wake(cpu);
+                    break;
+                }
+                if backlog.ready.has(head) {
+                    break;
+                }
+            }
+            // It is on its way to a list, perhaps to one of delayed items.
+            cpu_relax();
         }
         self.ended
             .wait_uninterruptibly(|| state.is_over(head.state()));
@@ -640,6 +678,8 @@ impl<Q: QueueType> Workers<Q> {
                 let Some(entry) = backlog.pop() else {
                     break;
                 };
+                // As in `take`.
+                let _irq = local_interrupt_disable();
                 let placed = self.place_elsewhere(entry);
                 self.moves.fetch_add(1, Full);
                 placed

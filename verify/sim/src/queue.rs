@@ -347,6 +347,67 @@ fn flush_beside_modify(elsewhere: bool) {
     s.end(tasks);
 }
 
+/// An item that was pending when its delay was removed does not wait for a delay that another task
+/// queued it with.
+fn modify_beside_queue() {
+    let s = setup(true, Offline::Move, Kind::Plain);
+    let was_pending = Rc::new(Cell::new(false));
+    let pending = was_pending.clone();
+    let tasks = vec![
+        s.task("modifies", 0, move |q, i| {
+            let result = q.mod_delayed_work_on(cpu(1), i[0].clone(), Delta::ZERO).unwrap();
+            pending.set(result);
+            count(0, Ok(!result));
+        }),
+        s.task("queues", 1, |q, i| {
+            let _ = submit(q, i, 0, Some(1), LATE);
+        }),
+    ];
+    for task in tasks {
+        task.join();
+    }
+    s.queue.flush().unwrap();
+    assert!(!was_pending.get() || fate(0).run == 1, "the item is delayed");
+    s.end(vec![]);
+}
+
+/// A flush of an item does not wait for its delay, wherever the item is at the moment.
+fn flush_beside_delays(moves: bool) {
+    let s = setup(true, Offline::Move, Kind::Plain);
+    if moves {
+        submit(&s.queue, &s.items, 0, Some(1), LATE).unwrap();
+    }
+    let tasks = vec![
+        s.task("flushes", 0, |q, i| q.flush_work(&i[0]).unwrap()),
+        match moves {
+            true => hotplug(1, false),
+            false => s.task("queues", 1, |q, i| {
+                let _ = submit(q, i, 0, Some(1), LATE);
+            }),
+        },
+    ];
+    s.end(tasks);
+}
+
+/// A flush of an item waits for the run that it found, also if the item was queued again and
+/// cancelled.
+fn flush_beside_cancel() {
+    let s = setup(true, Offline::Move, Kind::Plain);
+    submit(&s.queue, &s.items, 0, Some(1), Delta::ZERO).unwrap();
+    let tasks = vec![s.task("cancels", 1, |q, i| {
+        for _ in 0..2 {
+            let _ = submit(q, i, 0, Some(0), Delta::ZERO);
+            let cancelled = q.cancel(&i[0]);
+            change(0, |f| f.cancelled += u32::from(cancelled));
+        }
+    })];
+    let before = fate(0);
+    s.queue.flush_work(&s.items[0]).unwrap();
+    let now = fate(0);
+    assert!(!(before.running && now.running && before.run == now.run), "the run has not ended");
+    s.end(tasks);
+}
+
 /// A delayed item runs only when it is due and its CPU is online.
 fn delays(on: bool, times: u32, offline: Offline) {
     let s = setup(on, offline, Kind::Plain);
@@ -416,5 +477,9 @@ pub fn all() -> Vec<Simulation> {
     beside.variant("late".into(), || flush_beside_modify(false));
     beside.variant("elsewhere".into(), || flush_beside_modify(true));
     beside.variant("long".into(), flush_beside_a_long_item);
+    beside.variant("delays".into(), || flush_beside_delays(false));
+    beside.variant("moves".into(), || flush_beside_delays(true));
+    beside.variant("cancel".into(), flush_beside_cancel);
+    modify.variant("queue".into(), modify_beside_queue);
     vec![submit, cancel, sync, delay, modify, flush, beside, revoke]
 }
