@@ -328,7 +328,8 @@ impl<Q: QueueType> Queue<Q> {
 
     /// Waits until all items that are queued now have ended, on all CPUs, like `flush_workqueue()`.
     /// A delayed item counts only if it is due. An item that is modified during the wait counts as
-    /// queued again. For an item that is given back, [`WorkItem::refused`] may still be running.
+    /// queued again. An item that is queued for another CPU while it runs makes the wait begin
+    /// again. For an item that is given back, [`WorkItem::refused`] may still be running.
     ///
     /// Process context; may sleep. `EDEADLK` in a work function, or any other callback of a hotplug
     /// thread.

@@ -21,6 +21,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(10);
 
 const DEVICE: &str = "/dev/kvm";
 
+/// Version of the reasons. A cached reason is shown as it is: increase this when the words change.
+const WORDING: u32 = 2;
+
 /// KVM if a guest was seen to boot with it, else TCG. `cache`: directory for the outcome of the
 /// trial.
 pub fn choose(machine: &Machine, cache: Option<&Path>) -> Choice {
@@ -35,7 +38,8 @@ pub fn choose(machine: &Machine, cache: Option<&Path>) -> Choice {
     }
     let file = cache.map(|directory| directory.join("kvm-verdict.json"));
     let mut known = file.as_deref().map(Verdicts::read).unwrap_or_default();
-    let key = format!("{}, QEMU {}, {}", machine.kernel.release, machine.qemu_version, cpu_model());
+    let Machine { kernel, qemu_version, .. } = machine;
+    let key = format!("{}, QEMU {qemu_version}, {}, {WORDING}", kernel.release, cpu_model());
     let verdict = known.0.entry(key).or_insert_with(|| probe(machine));
     let choice = verdict.choice();
     if let Some(file) = &file {

@@ -8,8 +8,13 @@
 //! - [`verdict`]: whether a test passed: own result, splats, taint, leaks, leftovers
 //! - [`accel`]: chooses between KVM and TCG
 //!
-//! Nothing here prints. A user interface can observe [`Event`]s. `vm-test/examples/boot` is a
-//! program of its own that uses this library.
+//! Nothing here prints. A user interface can observe [`Event`]s.
+//!
+//! `scripts/kernel` prints the directory of a prepared kernel, for [`machine::Kernel::read`].
+//! `cargo build -p guest` makes the agent, and `scripts/module` the modules. QEMU is in the root
+//! file system of the project: `scripts/enter COMMAND` runs a program there.
+//! `vm-test/examples/boot` is a program of its own that uses this library, and `scripts/example`
+//! builds and runs it.
 //!
 //! ```no_run
 //! use host::machine::{Arch, Kernel, initramfs};
