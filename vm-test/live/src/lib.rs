@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A VM that a user plays with. A thread has the VM: it runs the actions, and reads the module's
+//! events. Views draw the state, and never wait for a call.
+//!
+//! ```text
+//! views ── Session::act(Action) ──> thread with the Vm ──> guest
+//!       <── Session::state() ────── State ───────────────┘
+//! ```
+
+mod state;
+
+pub use state::{Cpu, Entry, Latency, Mark, Power, Span, State, Status};

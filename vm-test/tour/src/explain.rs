@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sentences on what just happened, and why.
+
+use crate::{Action, Observation, Target};
+
+/// Explains an action by what was seen before it and after it. `error`: the guest's kernel refused
+/// it, with this message.
+pub fn explain(
+    action: &Action,
+    before: &Observation,
+    after: &Observation,
+    error: Option<&str>,
+) -> String {
+    if let Some(error) = error {
+        return format!("{} failed: {error}.", action.command());
+    }
+    let pending = |cpu: u32| before.cpus.get(&cpu).is_some_and(|thread| thread.pending);
+    match *action {
+        Action::Load => {
+            let n = after.online().count();
+            format!("{n} threads were created parked, one per CPU. Each ran setup() on its CPU.")
+        }
+        Action::Unload => "Each thread ran cleanup() and exited.".into(),
+        Action::Offline(cpu) => format!(
+            "CPU {cpu} is offline. The kernel parked its thread first: the thread keeps its state \
+             and its PID."
+        ),
+        Action::Online(cpu) if pending(cpu) => format!(
+            "CPU {cpu} is online. The same thread was unparked, and ran for the wake that was \
+             pending."
+        ),
+        Action::Online(cpu) => {
+            format!("CPU {cpu} is online. The same thread was unparked; setup() did not run again.")
+        }
+        Action::Wake(Target::Cpu(cpu)) if !before.cpus.get(&cpu).is_some_and(|t| t.online) => {
+            format!("CPU {cpu} is offline: the wake stays pending until the thread is unparked.")
+        }
+        Action::Wake(_) => "The wake set a flag and woke the thread, which called run().".into(),
+        Action::Period(0) => "The timers stop: each thread stops its own in its next run.".into(),
+        Action::Period(us) => format!("A timer on each CPU wakes its thread every {us} µs."),
+        Action::FailAt(cpu, state) => {
+            format!("The next hotplug operation of CPU {cpu} fails at state {state}.")
+        }
+    }
+}
