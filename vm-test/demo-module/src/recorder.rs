@@ -47,7 +47,7 @@ impl<'a> Recorder<'a> {
     /// when the module is loaded, before the first wake.
     pub fn loaded(&mut self, cpu: u32) -> Result<()> {
         self.events = Some(self.vm.open(EVENTS_BINARY, Access::ReadNow)?);
-        self.action(&Marker::sync(cpu), || {
+        self.action(&Marker::sync(cpu), &[], || {
             self.vm.write(WAKE, cpu.to_string())?;
             self.vm.wait_for(&file(cpu, "run"), Until::AtLeast(1))?;
             self.vm.wait_for(&file(cpu, "state"), Until::Is("sleeping".into()))
@@ -59,17 +59,23 @@ impl<'a> Recorder<'a> {
         self.vm
     }
 
-    /// Runs an action, and marks its beginning and end for the picture.
-    pub fn action<T>(&self, label: &str, act: impl FnOnce() -> Result<T>) -> Result<T> {
-        self.begin(label)?;
+    /// Runs an action, and marks its beginning and end for the picture: `label` is a sentence,
+    /// `commands` are what a user types to do the same.
+    pub fn action<T>(
+        &self,
+        label: &str,
+        commands: &[&str],
+        act: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        self.begin(label, commands)?;
         let done = act()?;
         self.end(label)?;
         Ok(done)
     }
 
     /// Marks the beginning of an action.
-    pub fn begin(&self, label: &str) -> Result<()> {
-        self.mark(Marker::Begin(label.into()))
+    pub fn begin(&self, label: &str, commands: &[&str]) -> Result<()> {
+        self.mark(Marker::begin(label, commands))
     }
 
     /// Marks the end of an action.

@@ -39,19 +39,27 @@ pub fn setup() -> Vec<(String, String)> {
 }
 
 /// The begin or the end of a host's action, in the kernel's trace. The host writes the line to
-/// `trace_marker` in the guest, so the time is of the same clock.
+/// `trace_marker` in the guest, so the time is of the same clock: `rust_smpboot: + LABEL`, with
+/// ` $ COMMAND` for each command, and `rust_smpboot: - LABEL`.
 ///
 /// [`Marker::sync`] is the action that aligns the module's clock to that of the trace. Between its
 /// two markers, the host wakes that CPU's thread with the module's file `wake`, for the first time
 /// since the module was loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Marker {
-    Begin(String),
+    Begin { label: String, commands: Vec<String> },
     End(String),
 }
 
 impl Marker {
     const PREFIX: &str = "rust_smpboot: ";
+    const PROMPT: &str = " $ ";
+
+    /// Returns the marker for the begin of an action.
+    pub fn begin(label: &str, commands: &[&str]) -> Self {
+        let commands = commands.iter().map(|command| command.to_string()).collect();
+        Self::Begin { label: label.into(), commands }
+    }
 
     /// Returns the label of the action that aligns the clocks.
     pub fn sync(cpu: u32) -> String {
@@ -59,10 +67,13 @@ impl Marker {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (sign, label) = text.strip_prefix(Self::PREFIX)?.split_once(' ')?;
+        let (sign, text) = text.strip_prefix(Self::PREFIX)?.split_once(' ')?;
         match sign {
-            "+" => Some(Self::Begin(label.to_owned())),
-            "-" => Some(Self::End(label.to_owned())),
+            "+" => {
+                let mut words = text.split(Self::PROMPT).map(str::to_owned);
+                Some(Self::Begin { label: words.next()?, commands: words.collect() })
+            }
+            "-" => Some(Self::End(text.to_owned())),
             _ => None,
         }
     }
@@ -72,7 +83,10 @@ impl Marker {
 impl fmt::Display for Marker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Begin(label) => write!(f, "{}+ {label}", Self::PREFIX),
+            Self::Begin { label, commands } => {
+                write!(f, "{}+ {label}", Self::PREFIX)?;
+                commands.iter().try_for_each(|command| write!(f, "{}{command}", Self::PROMPT))
+            }
             Self::End(label) => write!(f, "{}- {label}", Self::PREFIX),
         }
     }
@@ -281,7 +295,7 @@ CPU:1 [LOST 2 EVENTS]
         assert_eq!(trace.lost, 2);
         let what: Vec<_> = trace.events.iter().map(|event| format!("{:?}\n", event.what)).collect();
         expect![[r#"
-            Marker(Begin("cpu1 offline"))
+            Marker(Begin { label: "cpu1 offline", commands: [] })
             HotplugEnter { cpu: 1, target: 142, step: 147, function: "smpboot_park_threads" }
             Thread { comm: "rust_demo/1" }
             Switch { from: "cpuhp/1", state: "D", to: "rust_demo/1" }
@@ -303,8 +317,16 @@ CPU:1 [LOST 2 EVENTS]
 
     #[test]
     fn markers_survive_a_round_trip() {
-        for marker in [Marker::Begin("wake 0-2".into()), Marker::End(Marker::sync(4))] {
-            assert_eq!(Marker::parse(&marker.to_string()), Some(marker));
+        for (marker, line) in [
+            (Marker::begin("load", &[]), "rust_smpboot: + load"),
+            (
+                Marker::begin("Wake all: 2 runs", &["echo all > wake", "cat summary"]),
+                "rust_smpboot: + Wake all: 2 runs $ echo all > wake $ cat summary",
+            ),
+            (Marker::End(Marker::sync(4)), "rust_smpboot: - sync cpu4"),
+        ] {
+            assert_eq!(marker.to_string(), line);
+            assert_eq!(Marker::parse(line), Some(marker));
         }
         assert_eq!(Marker::parse("rust_smpboot: * x"), None);
         assert_eq!(Marker::parse("+ x"), None);

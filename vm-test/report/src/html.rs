@@ -325,7 +325,7 @@ mod tests {
         };
         let mut run = Run {
             about: About { title: EVIL.into(), release: EVIL.into(), cpus: 2, ..About::default() },
-            actions: vec![Action { label: EVIL.into(), begin: 0, end: Some(9) }],
+            actions: vec![Action { label: EVIL.into(), end: Some(9), ..Action::default() }],
             cpus: vec![cpu],
             counters: Table {
                 columns: vec!["cpu".into(), EVIL.into(), "max_ns".into()],

@@ -272,7 +272,7 @@ mod tests {
             .collect();
         Run {
             cpus: vec![Cpu { events, ..Cpu::new(2) }],
-            actions: vec![Action { label: "\"load\"\n".into(), begin: -4000, end: None }],
+            actions: vec![Action { label: "\"load\"\n".into(), begin: -4000, ..Action::default() }],
             ..Run::default()
         }
     }
@@ -337,8 +337,12 @@ mod tests {
 
     #[test]
     fn slices_nest() {
-        let action =
-            |label: &str, begin, end| Action { label: label.into(), begin, end: Some(end) };
+        let action = |label: &str, begin, end| Action {
+            label: label.into(),
+            begin,
+            end: Some(end),
+            ..Action::default()
+        };
         let mut run = run();
         run.actions =
             vec![action("a", 0, 10), action("b", 5, 15), action("c", 10, 10), action("d", 10, 12)];

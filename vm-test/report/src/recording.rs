@@ -76,9 +76,12 @@ fn actions(trace: &Trace) -> Vec<Action> {
     let mut actions: Vec<Action> = vec![];
     for (time, marker) in trace.markers() {
         match marker {
-            Marker::Begin(label) => {
-                actions.push(Action { label: label.clone(), begin: time, end: None })
-            }
+            Marker::Begin { label, commands } => actions.push(Action {
+                label: label.clone(),
+                commands: commands.clone(),
+                begin: time,
+                end: None,
+            }),
             Marker::End(label) => {
                 if let Some(action) =
                     actions.iter_mut().rev().find(|a| a.end.is_none() && a.label == *label)
@@ -109,7 +112,7 @@ impl Epoch {
         let (begin, id) = trace
             .markers()
             .find_map(|(time, marker)| match marker {
-                Marker::Begin(label) => {
+                Marker::Begin { label, .. } => {
                     Some((time, label.strip_prefix("sync cpu")?.parse::<u32>().ok()?))
                 }
                 Marker::End(_) => None,
@@ -198,7 +201,7 @@ sh-1       [000] .....     1.000400: tracing_mark_write: rust_smpboot: + sync cp
               sh-1       [000] .....     1.000510: sched_waking: comm=rust_demo/0 pid=7 prio=120 target_cpu=000
           <idle>-0       [000] .....     1.000515: sched_switch: prev_comm=swapper/0 prev_pid=0 prev_prio=120 prev_state=R ==> next_comm=rust_demo/0 next_pid=7 next_prio=120
               sh-1       [000] .....     1.000600: tracing_mark_write: rust_smpboot: - sync cpu0
-              sh-1       [000] .....     1.000700: tracing_mark_write: rust_smpboot: + cpu1 offline
+              sh-1       [000] .....     1.000700: tracing_mark_write: rust_smpboot: + Take CPU 1 offline $ echo 0 > online
 ";
         Recording {
             events_binary: events.concat(),
@@ -221,11 +224,21 @@ sh-1       [000] .....     1.000400: tracing_mark_write: rust_smpboot: + sync cp
         assert_eq!(run.clock_error, 8_000);
         assert_eq!(
             run.actions[0],
-            Action { label: "sync cpu0".into(), begin: 397_000, end: Some(597_000) }
+            Action {
+                label: "sync cpu0".into(),
+                commands: vec![],
+                begin: 397_000,
+                end: Some(597_000)
+            }
         );
         assert_eq!(
             run.actions[1],
-            Action { label: "cpu1 offline".into(), begin: 697_000, end: None }
+            Action {
+                label: "Take CPU 1 offline".into(),
+                commands: vec!["echo 0 > online".into()],
+                begin: 697_000,
+                end: None
+            }
         );
         assert_eq!(
             cpus.iter().map(|cpu| (cpu.id, cpu.online)).collect::<Vec<_>>(),
@@ -262,7 +275,7 @@ sh-1       [000] .....     1.000400: tracing_mark_write: rust_smpboot: + sync cp
 
     #[test]
     fn a_run_without_a_trace_is_parsed() {
-        let action = Action { label: "cpu1 offline".into(), begin: 5, end: Some(9) };
+        let action = Action { begin: 5, end: Some(9), ..Action::default() };
         let run =
             Recording { trace: None, actions: vec![action.clone()], ..recording() }.run().unwrap();
         assert_eq!(run.actions, [action]);

@@ -36,10 +36,29 @@ pub struct About {
 }
 
 /// An action of the host in the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Action {
+    /// A sentence: `Take CPU 1 offline: its thread is parked first`.
     pub label: String,
+    /// What a user types to do the same; empty if that is unknown.
+    pub commands: Vec<String>,
     pub begin: Nanos,
     /// `None` if it did not end.
     pub end: Option<Nanos>,
+}
+
+impl Action {
+    /// Returns the CPU that the action takes offline (`false`) or brings online, if it does that
+    /// only.
+    pub(crate) fn toggles(&self) -> Option<(u32, bool)> {
+        let [command] = self.commands.as_slice() else { return None };
+        let (value, file) = command.strip_prefix("echo ")?.split_once(" > ")?;
+        let cpu = file.strip_prefix("/sys/devices/system/cpu/cpu")?.strip_suffix("/online")?;
+        let online = match value {
+            "0" => false,
+            "1" => true,
+            _ => return None,
+        };
+        Some((cpu.parse().ok()?, online))
+    }
 }

@@ -261,14 +261,14 @@ fn power_by_steps(cpu: &Cpu, steps: &[Step], begin: Nanos, end: Nanos) -> Vec<Sp
     spans.end(end)
 }
 
-/// Derives the hotplug state from the host's actions `cpuN offline` and `cpuN online`.
+/// Derives the hotplug state from the host's actions that take the CPU offline or bring it online.
 fn power_by_actions(run: &Run, cpu: &Cpu, begin: Nanos, end: Nanos) -> Vec<Span<Power>> {
     let mut spans =
         Spans::new(Some((begin, if cpu.online { Power::Online } else { Power::Offline })));
     for action in &run.actions {
-        let (during, after) = match action.label.strip_prefix(&format!("cpu{} ", cpu.id)) {
-            Some("offline") => (Power::GoingOffline, Power::Offline),
-            Some("online") => (Power::ComingOnline, Power::Online),
+        let (during, after) = match action.toggles() {
+            Some((id, false)) if id == cpu.id => (Power::GoingOffline, Power::Offline),
+            Some((id, true)) if id == cpu.id => (Power::ComingOnline, Power::Online),
             _ => continue,
         };
         spans.change(action.begin, Some(during));
@@ -426,15 +426,23 @@ mod tests {
 
     #[test]
     fn without_a_trace_the_actions_give_the_hotplug_state() {
-        let action = |label: &str, begin, end| Action { label: label.into(), begin, end };
+        let action = |commands: &[&str], begin, end| Action {
+            commands: commands.iter().map(|command| command.to_string()).collect(),
+            begin,
+            end,
+            ..Action::default()
+        };
+        let toggle = |cpu, value| format!("echo {value} > /sys/devices/system/cpu/cpu{cpu}/online");
         let run = Run {
             cpus: vec![Cpu::new(1), Cpu { online: false, ..Cpu::new(11) }],
             actions: vec![
-                action("start", 0, Some(5)),
-                action("cpu1 offline", 10, Some(20)),
-                action("cpu11 online", 20, Some(30)),
-                action("cpu1 online", 40, None),
-                action("end", 50, None),
+                action(&["insmod x.ko"], 0, Some(5)),
+                // The actions inside of it count.
+                action(&[&toggle(1, 1), &toggle(1, 0)], 6, Some(31)),
+                action(&[&toggle(1, 0)], 10, Some(20)),
+                action(&[&toggle(11, 1)], 20, Some(30)),
+                action(&[&toggle(1, 1)], 40, None),
+                action(&[], 50, None),
             ],
             ..Run::default()
         };

@@ -97,9 +97,14 @@ fn made_up(events: u64) -> anyhow::Result<Run> {
                 ),
             );
             if id > 0 && round % 500 == id * 100 {
-                for (kind, label) in [(Kind::Park, "offline"), (Kind::Unpark, "online")] {
+                for (kind, label, value) in
+                    [(Kind::Park, "offline", 0), (Kind::Unpark, "online", 1)]
+                {
                     run.actions.push(Action {
                         label: format!("cpu{id} {label}"),
+                        commands: vec![format!(
+                            "echo {value} > /sys/devices/system/cpu/cpu{id}/online"
+                        )],
                         begin: time as Nanos,
                         end: Some(time as Nanos + 9_000_000),
                     });

@@ -219,12 +219,11 @@ impl<'a> Demonstration<'a> {
     ) -> Result<()> {
         self.screen.action(why, commands);
         let before = self.model.clone();
-        let label = commands.first().copied().unwrap_or(why);
-        self.recorder.begin(label)?;
+        self.recorder.begin(why, commands)?;
         let result = act(self).and_then(|()| self.check());
         self.print_log();
         if result.is_ok() {
-            self.recorder.end(label)?;
+            self.recorder.end(why)?;
             self.recorder.drain()?;
             self.print_changes(&before);
             self.screen.pause(&mut self.recorder, self.pace)?;
@@ -371,10 +370,12 @@ impl<'a> Demonstration<'a> {
                 fired(show, online, times)?;
             }
             if let Some(cpu) = toggled {
-                show.recorder.action(&toggle(cpu, 0), || show.vm.cpu(cpu).offline())?;
+                let why = format!("Take CPU {cpu} offline while its timer fires");
+                show.recorder.action(&why, &[&toggle(cpu, 0)], || show.vm.cpu(cpu).offline())?;
                 let others: Vec<u32> = online.iter().copied().filter(|n| *n != cpu).collect();
                 fired(show, &others, times)?;
-                show.recorder.action(&toggle(cpu, 1), || show.vm.cpu(cpu).online())?;
+                let why = format!("Bring CPU {cpu} online: its timer starts again");
+                show.recorder.action(&why, &[&toggle(cpu, 1)], || show.vm.cpu(cpu).online())?;
                 show.model.entry(cpu).or_default().park += 1;
                 show.steps.extend([(cpu, Kind::Park), (cpu, Kind::Unpark)]);
                 show.cycled(cpu);

@@ -20,22 +20,26 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     let about =
         demo_module::about(vm, "CPUs go offline and online while timers wake their threads");
     let mut recorder = Recorder::start(vm, about)?;
-    let demo = recorder.action("insmod", || Demo::load(vm))?;
+    let demo =
+        recorder.action("Load the module", &["insmod rust_smpboot_demo.ko"], || Demo::load(vm))?;
     recorder.loaded(0)?;
     vm.write(PERIOD, "10000")?;
     let cpus = vm.hotpluggable()?;
     for cpu in cpus.iter().cycle().take(CYCLES) {
         let runs = demo.counts(*cpu)?.run;
         demo.wait_for([(*cpu, "run", runs + 3)].into_iter())?;
-        recorder.action(&format!("cpu{cpu} offline"), || vm.cpu(*cpu).offline())?;
-        recorder.action(&format!("cpu{cpu} online"), || vm.cpu(*cpu).online())?;
+        let toggle = |online| format!("echo {online} > /sys/devices/system/cpu/cpu{cpu}/online");
+        let offline = format!("Take CPU {cpu} offline");
+        recorder.action(&offline, &[&toggle(0)], || vm.cpu(*cpu).offline())?;
+        let online = format!("Bring CPU {cpu} online");
+        recorder.action(&online, &[&toggle(1)], || vm.cpu(*cpu).online())?;
         recorder.drain()?;
     }
     demo.stop_timers()?;
     let counts = demo.all_counts()?;
     assert_eq!(demo.counts_of_files()?, counts);
     recorder.unloading()?;
-    recorder.action("rmmod", || demo.unload())?;
+    recorder.action("Unload the module", &["rmmod rust_smpboot_demo"], || demo.unload())?;
     // Fails if the two do not agree.
     let recorded = recorder.finish(true)?;
     let run = &recorded.view.run;
@@ -62,7 +66,7 @@ fn of_a_run(vm: &Vm) -> Result<()> {
         text.lines().filter(|l| !l.starts_with('#') && !l.starts_with("cpus=")).count()
     };
     assert_eq!(events(&report), events(&fs::read_to_string(directory.join("test.trace"))?));
-    for word in ["smpboot_park_threads", "rust_demo/1", "cpu1 offline"] {
+    for word in ["smpboot_park_threads", "rust_demo/1", "Take CPU 1 offline"] {
         assert!(report.contains(word), "trace-cmd's report lacks {word}:\n{report:.2000}");
     }
     Ok(())
