@@ -61,9 +61,16 @@ impl Marker {
         Self::Begin { label: label.into(), commands }
     }
 
+    const SYNC: &str = "sync cpu";
+
     /// Returns the label of the action that aligns the clocks.
     pub fn sync(cpu: u32) -> String {
-        format!("sync cpu{cpu}")
+        format!("{}{cpu}", Self::SYNC)
+    }
+
+    /// Returns the CPU if this is the label of the action that aligns the clocks.
+    pub(crate) fn synced(label: &str) -> Option<u32> {
+        label.strip_prefix(Self::SYNC)?.parse().ok()
     }
 
     fn parse(text: &str) -> Option<Self> {

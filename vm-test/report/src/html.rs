@@ -2,14 +2,20 @@
 
 //! The run as a picture: one HTML file that loads no other file.
 
+use crate::legend::{self, Mark};
 use crate::run::{Action, Run};
+use crate::story::{self, Card, Opening};
 use crate::view::{CpuView, View};
+use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use demo_format::Nanos;
-use demo_format::format::{Kind, bucket_begin, bucket_end};
+use demo_format::format::{bucket_begin, bucket_end};
 use demo_format::histogram::{Histogram, time};
 use demo_format::latency::Latencies;
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use serde::Serialize;
 use std::fmt::Write;
+use std::io::{Read, Write as _};
 
 /// A page that loads nothing; its policy keeps the browser from doing so.
 pub(crate) struct Page<'a> {
@@ -38,7 +44,11 @@ impl Page<'_> {
             &[
                 ("policy", &policy),
                 ("title", &escape(self.title)),
-                ("style", &format!("{}{}", include_str!("html/page.css"), self.style)),
+                (
+                    "style",
+                    &[include_str!("html/lanes.css"), include_str!("html/page.css"), self.style]
+                        .concat(),
+                ),
                 ("about", &about.collect::<String>()),
                 ("body", &self.body),
             ],
@@ -70,18 +80,26 @@ pub fn page(view: &View) -> String {
         1 => "1 CPU".to_owned(),
         count => format!("{count} CPUs"),
     };
+    let (cards, opening) = (story::cards(view), story::opening(view));
+    let caption = opening.as_ref().map_or("", |opening| &opening.caption);
     let body = fill(
         include_str!("html/run.html"),
         &[
+            ("faults", &faults(&view.run)),
+            ("cards", &self::cards(&cards)),
+            ("caption", &escape(caption)),
+            ("legend", &legend::legend(view.is_traced())),
             ("notes", &notes(&view.run)),
             ("histograms", &histograms(view)),
             ("counters", &counters(&view.run)),
-            ("data", &data(view)),
-            ("script", include_str!("html/page.js")),
+            ("data", &pack(&data(view, &opening))),
+            ("script", concat!(include_str!("html/lanes.js"), include_str!("html/page.js"))),
         ],
     );
+    let title = if about.title.is_empty() { "Per-CPU threads" } else { &about.title };
+    let failed = if view.run.faults.is_empty() { "" } else { "FAILED: " };
     Page {
-        title: if about.title.is_empty() { "Per-CPU threads" } else { &about.title },
+        title: &format!("{failed}{title}"),
         about: &[&release, &about.arch, &cpus, &about.accelerator, &about.date],
         style: "",
         script: true,
@@ -112,51 +130,101 @@ struct Data<'a> {
     begin: Nanos,
     end: Nanos,
     traced: bool,
-    actions: &'a [Action],
+    actions: Vec<&'a Action>,
     cpus: &'a [CpuView],
     kinds: Vec<Mark>,
+    /// The explanation of each lane, by its name.
+    lanes: Vec<(&'static str, &'static str)>,
+    opening: &'a Option<Opening>,
+    faults: Vec<FaultAt<'a>>,
 }
 
-/// The mark of a kind of event: a path around 0, filled or stroked, in a color of `page.css`.
+/// A fault of a CPU at a time.
 #[derive(Serialize)]
-struct Mark {
-    name: &'static str,
-    lane: &'static str,
-    color: &'static str,
-    path: &'static str,
-    /// The width of the stroke; 0 to fill.
-    stroke: f32,
+struct FaultAt<'a> {
+    cpu: u32,
+    time: Nanos,
+    text: &'a str,
 }
 
-impl Mark {
-    fn of(kind: Kind) -> Self {
-        let (lane, color, path, stroke) = match kind {
-            Kind::Wake => ("wakes", "wake", "M-.75-4h1.5v8h-1.5z", 0.0),
-            Kind::Run => ("runs", "run", "M3 0A3 3 0 1 1-3 0 3 3 0 1 1 3 0z", 0.0),
-            Kind::Setup => ("callbacks", "setup", "M0-5.5 5.5 0 0 5.5-5.5 0z", 0.0),
-            Kind::Park => ("callbacks", "park", "M-5.5-4.5h11L0 5.5z", 0.0),
-            Kind::Unpark => ("callbacks", "unpark", "M-5.5 4.5h11L0-5.5z", 0.0),
-            Kind::CleanupOnline | Kind::CleanupOffline => {
-                ("callbacks", "cleanup", "M-4.5-4.5l9 9M4.5-4.5l-9 9", 2.5)
-            }
-            // `create`, and any other callback.
-            _ => ("callbacks", "create", "M4.5 0A4.5 4.5 0 1 1-4.5 0 4.5 4.5 0 1 1 4.5 0z", 2.0),
-        };
-        Self { name: kind.name(), lane, color, path, stroke }
-    }
-}
-
-fn data(view: &View) -> String {
+fn data(view: &View, opening: &Option<Opening>) -> String {
+    let faults = view.run.faults.iter().filter_map(|fault| {
+        let (cpu, time) = fault.at?;
+        Some(FaultAt { cpu, time, text: &fault.text })
+    });
     let data = Data {
         begin: view.begin,
         end: view.end,
-        traced: !view.run.trace.events.is_empty(),
-        actions: &view.run.actions,
+        traced: view.is_traced(),
+        actions: view.run.actions.iter().filter(|action| !action.aligns_clocks()).collect(),
         cpus: &view.cpus,
-        kinds: Kind::ALL.iter().map(|kind| Mark::of(*kind)).collect(),
+        kinds: legend::marks(),
+        lanes: legend::lanes(view.is_traced()).collect(),
+        opening,
+        faults: faults.collect(),
     };
-    // An end tag or a comment in the data must not end the element.
-    serde_json::to_string(&data).unwrap_or_default().replace('<', "\\u003c")
+    serde_json::to_string(&data).unwrap_or_default()
+}
+
+/// Compresses the data, and encodes it as letters that cannot end its element.
+fn pack(data: &str) -> String {
+    let mut encoder = GzEncoder::new(vec![], Compression::default());
+    // Writes to a vector do not fail.
+    let _ = encoder.write_all(data.as_bytes());
+    BASE64_STANDARD.encode(encoder.finish().unwrap_or_default())
+}
+
+/// Returns the data of a page, as JSON.
+pub fn data_of(page: &str) -> Result<String> {
+    let (_, rest) = page.split_once(" id=\"run\">").context("no data in the page")?;
+    let (packed, _) = rest.split_once("</script>").context("no end of the data")?;
+    let mut json = String::new();
+    GzDecoder::new(BASE64_STANDARD.decode(packed)?.as_slice()).read_to_string(&mut json)?;
+    Ok(json)
+}
+
+/// Lists the faults of a failed run.
+fn faults(run: &Run) -> String {
+    if run.faults.is_empty() {
+        return String::new();
+    }
+    let mut html =
+        "<section class=\"failed\" aria-label=\"Faults\">\n<h2>FAILED</h2>\n<ul>\n".to_owned();
+    for fault in &run.faults {
+        let _ = writeln!(html, "<li>{}</li>", escape(&fault.text));
+    }
+    html + "</ul>\n</section>\n"
+}
+
+/// Lists the actions as links into the timeline.
+fn cards(cards: &[Card<'_>]) -> String {
+    if cards.is_empty() {
+        return String::new();
+    }
+    let mut html = "<ol id=\"story\" aria-label=\"Actions of this run\">\n".to_owned();
+    for card in cards {
+        let Card { number, action, cpu, begin, end, caption } = card;
+        let margin = ((end - begin) as f64 * 0.12).max(240.0);
+        let (from, to) = (*begin as f64 - margin, *end as f64 + margin);
+        let cpu = cpu.map_or(String::new(), |cpu| format!("&amp;cpu={cpu}"));
+        let took = match action.end {
+            Some(_) => time(end.abs_diff(*begin)),
+            None => "did not end".into(),
+        };
+        let commands: Vec<_> =
+            action.commands.iter().map(|command| format!("$ {command}")).collect();
+        let _ = writeln!(
+            html,
+            "<li><a href=\"#t={:.9},{:.9}{cpu}\" data-caption=\"{}\"><b>{number}</b><span>{}</span>\
+             <small>{took}</small><code>{}</code></a></li>",
+            from / 1e9,
+            to / 1e9,
+            escape(caption),
+            escape(&action.label),
+            escape(&commands.join("\n")),
+        );
+    }
+    html + "</ol>\n"
 }
 
 fn notes(run: &Run) -> String {
@@ -279,10 +347,14 @@ fn counters(run: &Run) -> String {
         return String::new();
     }
     let mut html =
-        "<h2>Counters at the end</h2>\n<div class=\"scroll\"><table id=\"counters\"><tr>"
+        "<h2>Counters at the end</h2>\n<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"Counters\"><table id=\"counters\"><tr>"
             .to_owned();
     for column in &table.columns {
-        let _ = write!(html, "<th>{}</th>", escape(column.strip_suffix("_ns").unwrap_or(column)));
+        let _ = write!(
+            html,
+            "<th scope=\"col\">{}</th>",
+            escape(column.strip_suffix("_ns").unwrap_or(column))
+        );
     }
     html += "</tr>\n";
     for row in &table.rows {
@@ -303,9 +375,10 @@ fn counters(run: &Run) -> String {
 mod tests {
     use super::*;
     use crate::ftrace::{Event, What};
-    use crate::run::About;
+    use crate::run::{About, Fault};
     use demo_format::events::{self, Cpu, Lost};
     use demo_format::files::Table;
+    use demo_format::format::Kind;
     use serde_json::{Value, json};
 
     const EVIL: &str = "</script><script>alert('x')</script>\"&<!--";
@@ -338,8 +411,7 @@ mod tests {
     }
 
     fn data_in(page: &str) -> Value {
-        let (_, rest) = page.split_once("<script type=\"application/json\" id=\"run\">").unwrap();
-        serde_json::from_str(rest.split_once("</script>").unwrap().0).unwrap()
+        serde_json::from_str(&data_of(page).unwrap()).unwrap()
     }
 
     #[test]
@@ -349,6 +421,7 @@ mod tests {
         assert_eq!(page.matches("<script").count(), 2);
         assert_eq!(page.matches("</script>").count(), 2);
         assert!(page.contains("&lt;/script&gt;&lt;script&gt;alert(&#39;x&#39;)"));
+        assert!(page.contains("<span>&lt;/script&gt;"));
         let data = data_in(&page);
         assert_eq!(data["actions"][0]["label"], EVIL);
         assert_eq!(data["cpus"][0]["sched"]["text"][0], EVIL);
@@ -418,6 +491,45 @@ mod tests {
         let estimated = page(&View::new(run.clone()));
         assert!(estimated.contains("<span>p50 ~1.60 µs</span>"));
         assert!(estimated.contains("estimated from buckets"));
+    }
+
+    #[test]
+    fn a_failed_run_is_marked_as_failed() {
+        let mut run = run();
+        run.about.title = "Threads".into();
+        assert!(!page(&View::new(run.clone())).contains("FAILED"));
+        run.faults.push(Fault { text: "cpu0: event 3: \"<\"".into(), at: Some((0, 7)) });
+        run.faults.push(Fault { text: "a warning".into(), at: None });
+        let page = page(&View::new(run));
+        assert!(page.contains("<title>FAILED: Threads</title>"));
+        assert!(page.contains("<h1>FAILED: Threads</h1>"));
+        assert!(page.contains("<li>cpu0: event 3: &quot;&lt;&quot;</li>\n<li>a warning</li>"));
+        let at = json!([{ "cpu": 0, "time": 7, "text": "cpu0: event 3: \"<\"" }]);
+        assert_eq!(data_in(&page)["faults"], at);
+    }
+
+    #[test]
+    fn cards_have_the_sentence_and_the_commands() {
+        let mut run = run();
+        run.actions[0] = Action {
+            label: "Wake CPU 0".into(),
+            commands: vec!["echo 0 > wake".into()],
+            begin: 1_000_000,
+            end: Some(3_000_000),
+        };
+        run.actions.push(Action { label: "Unload".into(), begin: 4_000_000, ..Action::default() });
+        run.actions.push(Action {
+            label: "sync cpu0".into(),
+            begin: 1_500_000,
+            ..Action::default()
+        });
+        let page = page(&View::new(run));
+        let card = "<li><a href=\"#t=0.000760000,0.003240000\" data-caption=\"In 2.00 ms.\"><b>1</b>\
+                    <span>Wake CPU 0</span><small>2.00 ms</small><code>$ echo 0 &gt; wake</code></a></li>";
+        assert!(page.contains(card), "{page:.20000}");
+        assert!(page.contains("<b>2</b><span>Unload</span><small>did not end</small>"));
+        assert!(!page.contains("sync cpu0"));
+        assert_eq!(data_in(&page)["actions"].as_array().unwrap().len(), 2);
     }
 
     #[test]

@@ -17,9 +17,11 @@ mod columns;
 pub mod conformance;
 pub mod ftrace;
 pub mod html;
+mod legend;
 pub mod perfetto;
 pub mod recording;
 pub mod run;
+mod story;
 pub mod view;
 
 pub use recording::Recording;

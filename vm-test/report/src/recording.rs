@@ -67,7 +67,7 @@ impl Recording {
             true => Default::default(),
             false => files::summary(&self.summary)?,
         };
-        Ok(Run { about: self.about, actions, cpus, trace, clock_error, counters })
+        Ok(Run { about: self.about, actions, cpus, trace, clock_error, counters, faults: vec![] })
     }
 }
 
@@ -112,9 +112,7 @@ impl Epoch {
         let (begin, id) = trace
             .markers()
             .find_map(|(time, marker)| match marker {
-                Marker::Begin { label, .. } => {
-                    Some((time, label.strip_prefix("sync cpu")?.parse::<u32>().ok()?))
-                }
+                Marker::Begin { label, .. } => Some((time, Marker::synced(label)?)),
                 Marker::End(_) => None,
             })
             .context("trace: no marker `sync cpuN`: its clock cannot be aligned to the module's")?;

@@ -2,10 +2,11 @@
 
 //! The data of one run.
 
-use crate::ftrace::Trace;
+use crate::ftrace::{Marker, Trace};
 use demo_format::Nanos;
 use demo_format::events::Cpu;
 use demo_format::files::Table;
+use demo_format::life::Violation;
 use serde::Serialize;
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +20,23 @@ pub struct Run {
     /// Maximum error of the times of `trace` against the module's clock, either way.
     pub clock_error: Nanos,
     pub counters: Table,
+    /// The faults of a failed run.
+    pub faults: Vec<Fault>,
+}
+
+/// A fault of the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fault {
+    pub text: String,
+    /// The CPU and the time of the event at fault, if it is known.
+    pub at: Option<(u32, Nanos)>,
+}
+
+impl From<Violation> for Fault {
+    fn from(violation: Violation) -> Self {
+        let at = Some((violation.cpu, violation.event.time));
+        Self { text: violation.to_string(), at }
+    }
 }
 
 /// The machine of the run. Shown unchanged.
@@ -48,6 +66,10 @@ pub struct Action {
 }
 
 impl Action {
+    pub(crate) fn aligns_clocks(&self) -> bool {
+        Marker::synced(&self.label).is_some()
+    }
+
     /// Returns the CPU that the action takes offline (`false`) or brings online, if it does that
     /// only.
     pub(crate) fn toggles(&self) -> Option<(u32, bool)> {

@@ -139,6 +139,12 @@ impl View {
     }
 }
 
+impl View {
+    pub fn is_traced(&self) -> bool {
+        !self.run.trace.events.is_empty()
+    }
+}
+
 impl CpuView {
     fn new(run: &Run, cpu: &Cpu, begin: Nanos, end: Nanos) -> Self {
         let steps = steps(run, cpu.id, end);

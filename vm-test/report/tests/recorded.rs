@@ -122,7 +122,7 @@ fn the_module_and_the_counters_agree() {
 fn the_pictures_have_all_events() {
     let view = View::new(run());
     let page = html::page(&view);
-    assert!(page.contains("smpboot_park_threads"));
+    assert!(html::data_of(&page).unwrap().contains("smpboot_park_threads"));
     let trace: serde_json::Value = serde_json::from_str(&perfetto::json(&view)).unwrap();
     let events = trace["traceEvents"].as_array().unwrap();
     for (name, count) in [("park", 2), ("unpark", 2), ("setup", 3), ("smpboot_park_threads", 2)] {

@@ -1,17 +1,16 @@
-"use strict";
-(() => {
-  const run = JSON.parse(document.getElementById("run").textContent);
+/* The report's page: what is around the lanes. The script reads the data of html.rs by name. */
+(async () => {
   const $ = (id) => document.getElementById(id);
-  const chart = $("chart"), canvas = $("timeline"), tip = $("tip"), hair = $("hair");
+  const chart = $("chart"), canvas = $("timeline"), tip = $("tip"), hair = $("hair"), overview = $("overview");
   const g = canvas.getContext("2d");
+  const { GUTTER, RIGHT, seconds, duration } = Lanes;
 
   // --- data ---
 
-  const POWER = { online: "online", going_offline: "going offline", offline: "offline", coming_online: "coming online" };
-  const LEFT_AS = {
-    S: "sleeping", P: "parked", D: "uninterruptible sleep", R: "preempted", "R+": "preempted",
-    I: "idle", X: "exited", Z: "exited", T: "stopped",
-  };
+  async function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  }
 
   /** Returns the rows of a table that has an array for each field, or words and their numbers. */
   function rows(table) {
@@ -20,60 +19,156 @@
     return columns.length ? columns[0][1].map((_, row) => Object.fromEntries(columns.map(([name, values]) => [name, values[row]]))) : [];
   }
 
-  const kinds = new Map(run.kinds.map((kind) => [kind.name, Object.assign(kind, { shape: new Path2D(kind.path) })]));
-  for (const cpu of run.cpus) {
-    for (const [lane, table] of Object.entries(cpu)) if (lane !== "id") cpu[lane] = rows(table);
-    for (const event of cpu.events) event.join = null;
-    for (const join of cpu.joins) {
-      join.wake = cpu.events[join.wake];
-      join.run = cpu.events[join.run];
-      join.time = Math.min(join.wake.time, join.run.time);
-      join.wake.join = join;
-      if (join.first) join.run.join = join;
+  const run = JSON.parse(await unpack($("run").textContent));
+  const about = {};
+  for (const [name, text] of run.lanes) about[name] = text;
+  const lanes = new Lanes(run.kinds, { traced: run.traced, about });
+  const cpus = run.cpus.map((data) => {
+    const cpu = Lanes.cpu(data.id);
+    for (const name of ["power", "states", "running", "sched"]) cpu[name] = rows(data[name]);
+    const steps = rows(data.steps);
+    cpu.steps = [steps.filter((step) => step.depth === 0), steps.filter((step) => step.depth > 0)];
+    for (const event of rows(data.events)) lanes.event(cpu, event);
+    for (const { wake, run, first, pending } of rows(data.joins)) {
+      lanes.join(cpu, { wake: cpu.events[wake], run: cpu.events[run], first, pending });
     }
     cpu.joins.sort((a, b) => a.time - b.time);
-    cpu.longest = cpu.joins.reduce((most, j) => Math.max(most, j.run.time - j.wake.time), 0);
-    for (const lane of ["wakes", "runs", "callbacks"]) cpu[lane] = cpu.events.filter((event) => kinds.get(event.kind).lane === lane);
-    cpu.steps = [cpu.steps.filter((step) => step.depth === 0), cpu.steps.filter((step) => step.depth > 0)];
-  }
-  const actions = run.actions.map(({ label, begin, end }) => ({ label, begin, end: end ?? run.end, finished: end !== null }));
+    return cpu;
+  });
+  const byId = new Map(cpus.map((cpu) => [cpu.id, cpu]));
+  for (const { cpu, time, text } of run.faults) byId.get(cpu)?.faults.push({ time, text });
+  const { actions } = run;
 
-  // --- layout ---
+  // --- view ---
 
-  const GUTTER = 92, AXIS = 24, BANDS = 22, RIGHT = 10;
-  const LANES = run.traced
-    ? [["CPU", 10, 5], ["wakes", 8, 12], ["callbacks", 13, 3], ["thread", 11, 6], ["sched", 9, 5], ["cpuhp", 25, 0]]
-    : [["CPU", 10, 5], ["wakes", 8, 12], ["callbacks", 13, 3], ["thread", 11, 0]];
-  const PAD = 11;
-  const CPU_HEIGHT = LANES.reduce((sum, [, height, gap]) => sum + height + gap, 2 * PAD);
-  const height = AXIS + BANDS + Math.max(run.cpus.length, 1) * CPU_HEIGHT;
-
-  const whole = run.end - run.begin;
+  const whole = run.end - run.begin, SMALLEST = 2000, MANY = 8;
   const full = { begin: run.begin - whole * 0.01, end: run.end + whole * 0.01 };
-  const SMALLEST = 2000;
   let view = { ...full };
-  let width = 0, hits = [], counts, colors, hovered = null, pending = false, selection = null;
+  let width = 0, offset = 0, printing = false;
+  let hits = [], counts, colors, hovered = null, selected = null, pending = false, markers = [];
 
-  const X = (time) => GUTTER + (time - view.begin) / (view.end - view.begin) * (width - GUTTER - RIGHT);
-  const T = (x) => view.begin + (x - GUTTER) / (width - GUTTER - RIGHT) * (view.end - view.begin);
+  const frame = () => ({ from: view.begin, to: view.end, width });
+  const X = (time) => Lanes.x(time, frame());
+  const T = (x) => Lanes.time(x, frame());
 
-  function show(begin, end) {
-    let size = Math.min(Math.max(end - begin, SMALLEST), full.end - full.begin);
-    begin = (begin + end) / 2 - size / 2;
-    begin = Math.min(Math.max(begin, full.begin), full.end - size);
+  /** Shows a span of time. `how`: "stay" keeps the link of the page as it is. */
+  function show(begin, end, how = "replace") {
+    const size = Math.min(Math.max(end - begin, SMALLEST), full.end - full.begin);
+    begin = Math.min(Math.max((begin + end) / 2 - size / 2, full.begin), full.end - size);
     view = { begin, end: begin + size };
+    if (how !== "stay") remember(how);
     redraw();
   }
-  const zoom = (factor, at = (view.begin + view.end) / 2) =>
-    show(at - (at - view.begin) * factor, at + (view.end - at) * factor);
+  const zoom = (factor, at = (view.begin + view.end) / 2) => show(at - (at - view.begin) * factor, at + (view.end - at) * factor);
   const pan = (share) => {
     const by = (view.end - view.begin) * share;
     show(view.begin + by, view.end + by);
   };
-  const showSpan = (span) => {
-    const margin = Math.max(span.end - span.begin, SMALLEST) * 0.12;
-    show(span.begin - margin, span.end + margin);
+  const margins = ({ begin, end }) => {
+    const margin = Math.max(end - begin, SMALLEST) * 0.12;
+    return [begin - margin, end + margin];
   };
+
+  // --- links: `#t=BEGIN,END` in seconds, `cpu=N` to unfold one, `m=A,B` for markers ---
+
+  const link = (time) => (time / 1e9).toFixed(9);
+  let timer = null;
+  function remember(how) {
+    const write = () => {
+      const marked = markers.length ? "&m=" + markers.map(link).join(",") : "";
+      const hash = `#t=${link(view.begin)},${link(view.end)}${marked}`;
+      // Browsers limit how often a page may do this.
+      try { history[how === "push" ? "pushState" : "replaceState"](null, "", hash); } catch { /* a link less */ }
+    };
+    clearTimeout(timer);
+    if (how === "push") write(); else timer = setTimeout(write, 250);
+  }
+
+  function restore() {
+    clearTimeout(timer);
+    const asked = new URLSearchParams(location.hash.slice(1));
+    const times = (name) => (asked.get(name) || "").split(",").map((text) => parseFloat(text) * 1e9).filter(Number.isFinite);
+    const [begin, end] = times("t");
+    markers = times("m").slice(0, 2);
+    const card = cards.find((card) => card.hash === location.hash);
+    if (asked.has("cpu")) focusOn(Number(asked.get("cpu")));
+    if (end > begin) show(begin, end, "stay");
+    else if (run.opening) {
+      focusOn(run.opening.cpu);
+      show(...margins(run.opening), "stay");
+    } else show(full.begin, full.end, "stay");
+    if (card || !asked.has("t")) tell(card);
+    measured();
+  }
+
+  // --- the story ---
+
+  const cards = [...document.querySelectorAll("#story a")];
+  // Whole addresses: `#t=..` has no element, as a link that skips to one must have.
+  for (const card of cards) card.setAttribute("href", card.href);
+  const opening = $("caption").textContent;
+  let current = -1;
+  function tell(card) {
+    current = cards.indexOf(card);
+    for (const other of cards) other.toggleAttribute("aria-current", other === card);
+    $("caption").textContent = card ? card.dataset.caption : opening;
+    // Not scrollIntoView(): that would move the page too.
+    const strip = $("story");
+    if (card && strip) {
+      const box = card.parentElement;
+      const left = box.offsetLeft - strip.offsetLeft;
+      if (left < strip.scrollLeft || left + box.offsetWidth > strip.scrollLeft + strip.clientWidth) strip.scrollLeft = left - 40;
+    }
+  }
+  function go(to, how = "push") {
+    if (!cards.length) return;
+    const card = cards[(to + cards.length) % cards.length];
+    if (how === "push") history.pushState(null, "", card.hash); else history.replaceState(null, "", card.hash);
+    restore();
+  }
+  cards.forEach((card, index) => card.addEventListener("focus", () => {
+    if (card.matches(":focus-visible") && index !== current) go(index, "replace");
+  }));
+  addEventListener("popstate", restore);
+
+  // --- folding ---
+
+  let opened = null;
+  /** Unfolds the CPU that something is about, instead of the last one. */
+  function focusOn(id) {
+    const cpu = byId.get(id);
+    if (!cpu || cpus.length <= MANY || !cpu.folded) return;
+    if (opened) opened.folded = true;
+    cpu.folded = false;
+    opened = cpu;
+    folded();
+  }
+  function foldAll(fold) {
+    for (const cpu of cpus) cpu.folded = fold;
+    opened = null;
+    folded();
+  }
+  const folds = cpus.map((cpu) => {
+    const button = document.createElement("button");
+    button.className = "fold";
+    button.setAttribute("aria-label", `cpu${cpu.id}`);
+    button.onclick = () => { cpu.folded = !cpu.folded; if (opened === cpu) opened = null; folded(); };
+    $("folds").append(button);
+    return button;
+  });
+  function folded() {
+    let top = Lanes.HEAD;
+    cpus.forEach((cpu, index) => {
+      folds[index].style.top = `${top + 4}px`;
+      folds[index].setAttribute("aria-expanded", String(!cpu.folded));
+      top += lanes.cpuHeight(cpu);
+    });
+    chart.style.height = `${lanes.height(cpus) + 2}px`;
+    overviewImage = null;
+    redraw();
+  }
+
+  // --- drawing ---
 
   function redraw() {
     if (pending) return;
@@ -81,279 +176,27 @@
     requestAnimationFrame(() => { pending = false; draw(); });
   }
 
-  // --- text ---
-
-  /** Formats a time in seconds, with digits in groups. */
-  function seconds(time, digits = 9) {
-    const text = (Math.abs(time) / 1e9).toFixed(digits);
-    const [left, right = ""] = text.split(".");
-    return (time < 0 ? "−" : "") + left + (right ? "." + right.replace(/(\d{3})(?=\d)/g, "$1 ") : "") + " s";
-  }
-  function duration(ns) {
-    for (const [unit, size] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]]) {
-      if (Math.abs(ns) >= size) return (ns / size).toPrecision(Math.abs(ns) >= 1000 * size ? 6 : 3).replace(/e.*/, "") + " " + unit;
+  function size(canvas, w, h) {
+    const scale = h * devicePixelRatio > 16000 ? 1 : devicePixelRatio || 1;
+    const [wide, high] = [Math.round(w * scale), Math.round(h * scale)];
+    if (canvas.width !== wide || canvas.height !== high) {
+      canvas.width = wide; canvas.height = high;
+      canvas.style.height = `${h}px`;
     }
-    return Math.round(ns) + " ns";
-  }
-
-  // --- drawing ---
-
-  /** The first index whose item is not before `time`. */
-  function lower(items, time, name = "time") {
-    let low = 0, high = items.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (items[middle][name] < time) low = middle + 1; else high = middle;
-    }
-    return low;
-  }
-  const hit = (x0, x1, y0, y1, kind, item, cpu) => hits.push({ x0, x1, y0, y1, kind, item, cpu });
-
-  /**
-   * Draws points in time. One mark stands for all points that would overlap.
-   * `one(item, x)` draws a single point, `many(x, count)` a mark for several.
-   */
-  function points(items, y, h, kind, cpu, apart, one, many) {
-    const from = lower(items, T(GUTTER - 8)), to = lower(items, T(width - RIGHT + 8));
-    let index = from;
-    while (index < to) {
-      const x = X(items[index].time);
-      let next = index + 1;
-      while (next < to && X(items[next].time) - x < apart) next++;
-      if (next - index === 1) {
-        one(items[index], x);
-        hit(x - 3.5, x + 3.5, y, y + h, kind, items[index], cpu);
-        counts.marks++;
-      } else {
-        const last = X(items[next - 1].time);
-        many((x + last) / 2, next - index);
-        hit(x - 2, last + 2, y, y + h, "many", { kind, items: items.slice(index, Math.min(next, index + 5000)) }, cpu);
-        counts.thinned += next - index;
-      }
-      index = next;
-    }
-  }
-
-  /** Draws spans of time. One mark stands for several spans that are too short to see. */
-  function spans(items, y, h, kind, cpu, color, label) {
-    let last = -1;
-    // Spans of a lane do not overlap, so the one before the first may reach into the view.
-    for (let index = Math.max(lower(items, view.begin, "begin") - 1, 0); index < items.length; index++) {
-      const item = items[index];
-      if (item.begin > view.end) break;
-      if (item.end < view.begin) continue;
-      const x0 = Math.max(X(item.begin), GUTTER), x1 = Math.min(X(item.end), width - RIGHT);
-      if (x1 - last < 0.5 && x1 - x0 < 0.5) continue;
-      g.fillStyle = color(item);
-      g.fillRect(x0, y, Math.max(x1 - x0, 0.8), h);
-      if (label && x1 - x0 > 26) {
-        text(label(item), x0 + 4, y + h / 2, x1 - x0 - 8, colors.text, 10);
-      }
-      hit(x0 - 1.5, Math.max(x1, x0 + 1) + 1.5, y, y + h, kind, item, cpu);
-      counts.spans++;
-      last = x1;
-    }
-  }
-
-  function text(string, x, y, most, color, size = 11, align = "left", weight = "") {
-    g.font = `${weight} ${size}px system-ui, "DejaVu Sans", sans-serif`;
-    g.textAlign = align;
-    g.textBaseline = "middle";
-    g.fillStyle = color;
-    if (most !== null && g.measureText(string).width > most) {
-      let length = Math.floor(string.length * most / g.measureText(string).width);
-      while (length > 2 && g.measureText(string.slice(0, length) + "…").width > most) length--;
-      if (length < 3) return;
-      string = string.slice(0, length) + "…";
-    }
-    g.fillText(string, x, y);
-  }
-
-  function shape({ shape, stroke, color }, x, y, scale) {
-    g.save();
-    g.translate(x, y);
-    g.scale(scale, scale);
-    g.fillStyle = g.strokeStyle = colors[color];
-    g.lineWidth = stroke;
-    if (stroke) g.stroke(shape); else g.fill(shape);
-    g.restore();
-  }
-
-  function axis() {
-    const room = (width - GUTTER - RIGHT) / 110;
-    let step = 10 ** Math.floor(Math.log10((view.end - view.begin) / room));
-    for (const factor of [1, 2, 5, 10]) {
-      if ((view.end - view.begin) / (step * factor) <= room) { step *= factor; break; }
-    }
-    const digits = Math.max(0, Math.min(9, 9 - Math.floor(Math.log10(step) + 1e-9)));
-    g.strokeStyle = colors.line;
-    g.lineWidth = 1;
-    for (let n = Math.ceil(T(GUTTER) / step); n * step <= view.end; n++) {
-      const x = Math.round(X(n * step)) + 0.5;
-      if (x > width - RIGHT) break;
-      g.globalAlpha = 0.7;
-      g.beginPath(); g.moveTo(x, AXIS - 4); g.lineTo(x, height); g.stroke();
-      g.globalAlpha = 1;
-      // A label at the right edge would be cut.
-      if (x < width - 40) text(seconds(n * step, digits), x, AXIS / 2, null, colors.dim, 11, "center");
-    }
-  }
-
-  function bands() {
-    let until = 0;
-    actions.forEach((action, index) => {
-      if (action.end < view.begin || action.begin > view.end) return;
-      const x0 = Math.max(X(action.begin), GUTTER), x1 = Math.min(X(action.end), width - RIGHT);
-      const w = Math.max(x1 - x0, 1);
-      g.fillStyle = colors.action;
-      g.fillRect(x0, AXIS, w, height - AXIS);
-      g.fillStyle = colors["action-edge"];
-      g.fillRect(x0, AXIS, w, 2);
-      g.fillRect(x0, AXIS + 2, 1, height);
-      if (action.finished) g.fillRect(x0 + w - 1, AXIS + 2, 1, height);
-      // A label may reach past its band, up to the next one.
-      const next = actions.slice(index + 1).find((other) => X(other.begin) > x0 + 2);
-      const room = Math.min(next ? X(next.begin) : width, width) - x0 - 8;
-      if (x0 >= until && room > 20) {
-        text(action.label, x0 + 5, AXIS + BANDS / 2 + 1, room, colors.text, 11);
-        until = x0 + Math.min(room, g.measureText(action.label).width + 8);
-      }
-      hit(x0 - 2, x0 + Math.max(w, Math.min(room, 60)) + 2, AXIS, AXIS + BANDS, "action", action);
-    });
-  }
-
-  function arrows(cpu, y0, y1) {
-    const { joins } = cpu;
-    const from = lower(joins, view.begin - cpu.longest), to = lower(joins, view.end);
-    if (to - from > 1500) { counts.arrows += to - from; return; }
-    for (let index = from; index < to; index++) {
-      const join = joins[index];
-      if (join.run.time < view.begin) continue;
-      const x0 = X(join.wake.time), x1 = X(join.run.time);
-      const lit = hovered && (hovered.item === join.wake || hovered.item === join.run);
-      g.strokeStyle = g.fillStyle = colors.wake;
-      g.globalAlpha = lit ? 1 : join.first ? 0.6 : 0.3;
-      g.lineWidth = lit ? 2 : 1;
-      g.beginPath();
-      g.moveTo(x0, y0);
-      const bend = Math.min((x1 - x0) * 0.5, 60);
-      if (x1 - x0 < 1.5) g.lineTo(x1, y1 - 4); else g.bezierCurveTo(x0 + bend * 0.1, y1 - 2, x1 - bend, y0 + 2, x1, y1 - 4);
-      g.stroke();
-      if (to - from < 300 || lit) {
-        g.beginPath(); g.moveTo(x1 - 2.8, y1 - 5); g.lineTo(x1 + 2.8, y1 - 5); g.lineTo(x1, y1); g.fill();
-      }
-      counts.joins++;
-    }
-    g.globalAlpha = 1;
-  }
-
-  function drawCpu(cpu, top) {
-    const y = {};
-    let at = top + PAD;
-    for (const [name, h, gap] of LANES) { y[name] = at; at += h + gap; }
-
-    g.fillStyle = colors.line;
-    g.fillRect(0, top, width, 1);
-    text(`cpu${cpu.id}`, 12, y.CPU + 5, null, colors.text, 13, "left", "600");
-    for (const [name, h] of LANES.slice(1)) {
-      text(name, GUTTER - 10, y[name] + (name === "cpuhp" ? 6 : h / 2), null, colors.dim, 10, "right");
-    }
-
-    g.save();
-    g.beginPath(); g.rect(GUTTER, top, width - GUTTER - RIGHT + 4, CPU_HEIGHT); g.clip();
-
-    spans(cpu.power, y.CPU, 10, "power", cpu, (s) => colors[s.what]);
-    for (const span of cpu.power) {
-      if (span.what === "online" || span.end < view.begin || span.begin > view.end) continue;
-      const x0 = Math.max(X(span.begin), GUTTER), x1 = Math.min(X(span.end), width - RIGHT);
-      if (span.what === "offline") {
-        g.globalAlpha = 0.1;
-        g.fillStyle = colors.offline;
-        g.fillRect(x0, y.CPU + 10, x1 - x0, CPU_HEIGHT - PAD - 14);
-        g.globalAlpha = 1;
-      }
-      if (x1 - x0 > 34) text(POWER[span.what], x0 + 5, y.CPU + 5.5, x1 - x0 - 8, colors.text, 9);
-    }
-
-    spans(cpu.states, y.thread, 11, "states", cpu, (s) => colors[s.what ?? "unknown"]);
-    spans(cpu.running, y.thread, 11, "running", cpu, () => colors.running);
-
-    const mark = (yy) => (item, x) => shape(kinds.get(item.kind), x, yy, hovered?.item === item ? 1.3 : 1);
-    const heap = (color, h, yy) => (x, count) => {
-      g.fillStyle = color;
-      g.globalAlpha = Math.min(0.45 + Math.log10(count) * 0.25, 1);
-      g.fillRect(x - 1.5, yy, 3, h);
-      g.globalAlpha = 1;
-    };
-    points(cpu.wakes, y.wakes, 8, "event", cpu, 2.5, mark(y.wakes + 4), heap(colors.wake, 8, y.wakes));
-    arrows(cpu, y.wakes + 8, y.callbacks + 3);
-    const middle = y.callbacks + 6.5;
-    points(cpu.runs, y.callbacks, 13, "event", cpu, 4, mark(middle), heap(colors.run, 6, middle - 3));
-
-    let until = -Infinity;
-    const labels = [];
-    points(cpu.callbacks, y.callbacks, 13, "event", cpu, 3, (item, x) => {
-      mark(middle)(item, x);
-      labels.push([item.kind, x, colors[kinds.get(item.kind).color]]);
-    }, (x, count) => {
-      g.fillStyle = colors.create;
-      g.globalAlpha = 0.85;
-      g.fillRect(x - 2.5, middle - 6, 5, 12);
-      g.globalAlpha = 1;
-    });
-    g.lineJoin = "round";
-    labels.forEach(([name, x, color], index) => {
-      g.font = '11px system-ui, "DejaVu Sans", sans-serif';
-      const end = x + 9 + g.measureText(name).width;
-      if (x < until || end > (labels[index + 1]?.[1] ?? Infinity) - 6) return;
-      g.textAlign = "left"; g.textBaseline = "middle";
-      g.strokeStyle = colors.card; g.lineWidth = 4; g.globalAlpha = 0.85;
-      g.strokeText(name, x + 9, middle);
-      g.globalAlpha = 1;
-      g.fillStyle = color;
-      g.fillText(name, x + 9, middle);
-      until = end;
-    });
-
-    if (run.traced) {
-      points(cpu.sched, y.sched, 9, "sched", cpu, 2, (item, x) => {
-        g.fillStyle = colors.sched;
-        if (item.name === "sched_switch") g.fillRect(x - 0.6, y.sched, 1.2, 9);
-        else if (item.name === "sched_waking") g.fillRect(x - 0.6, y.sched, 1.2, 5);
-        else g.fillRect(x - 0.6, y.sched + 4, 1.2, 5);
-      }, heap(colors.sched, 9, y.sched));
-      const color = (s) => colors[s.ret !== 0 ? "step-failed" : s.function.startsWith("smpboot_") ? "step-smpboot" : "step"];
-      // Inner steps are drawn below outer ones; gaps between them show that they are several.
-      spans(cpu.steps[0], y.cpuhp, 12, "step", cpu, color, (s) => s.function);
-      spans(cpu.steps[1], y.cpuhp + 13, 12, "step", cpu, color, (s) => s.function);
-    }
-    g.restore();
+    return scale;
   }
 
   function draw() {
     width = chart.clientWidth;
-    const wanted = window.devicePixelRatio || 1;
-    const scale = height * wanted > 16000 ? 1 : wanted;
-    const w = Math.round(width * scale), h = Math.round(height * scale);
-    if (canvas.width !== w || canvas.height !== h) {
-      canvas.width = w; canvas.height = h;
-      canvas.style.height = height + "px";
-    }
-    g.setTransform(scale, 0, 0, scale, 0, 0);
-    g.clearRect(0, 0, width, height);
-    hits = [];
-    counts = { marks: 0, thinned: 0, spans: 0, joins: 0, arrows: 0 };
-
-    axis();
-    bands();
-    text("host", 12, AXIS + BANDS / 2 + 1, null, colors.dim, 11);
-    run.cpus.forEach((cpu, index) => drawCpu(cpu, AXIS + BANDS + index * CPU_HEIGHT));
-    if (selection) {
-      g.fillStyle = colors.select;
-      const x0 = X(selection.begin), x1 = X(selection.end);
-      g.fillRect(Math.min(x0, x1), 0, Math.abs(x1 - x0), height);
-      text(duration(Math.abs(selection.end - selection.begin)), (x0 + x1) / 2, AXIS + BANDS + 8, null, colors.text, 12, "center", "600");
-    }
+    const height = lanes.height(cpus), shown = printing ? height : Math.min(height, innerHeight);
+    const scale = size(canvas, width, shown);
+    // Only what is on the screen is drawn: the canvas stays there while the chart scrolls.
+    offset = printing ? 0 : Math.min(Math.max(-chart.getBoundingClientRect().top, 0), height - shown);
+    g.setTransform(scale, 0, 0, scale, 0, -offset * scale);
+    ({ hits, counts } = lanes.draw(g, { cpus, actions }, view.begin, view.end,
+      { width, y0: offset, y1: offset + shown, colors, hovered: hovered ?? selected }));
+    drawMarkers(offset, offset + shown);
+    drawOverview();
 
     const notes = [];
     if (counts.thinned) {
@@ -362,83 +205,135 @@
     }
     if (counts.arrows) notes.push(`${counts.arrows.toLocaleString("en")} arrows are hidden. Zoom in to show them.`);
     $("thinned").textContent = notes.join(" ") || "Every event in view is drawn.";
-    canvas.dataset.marks = counts.marks;
-    canvas.dataset.thinned = counts.thinned;
-    canvas.dataset.spans = counts.spans;
-    canvas.dataset.joins = counts.joins;
+    Object.assign(canvas.dataset, { marks: counts.marks, thinned: counts.thinned, spans: counts.spans, joins: counts.joins });
+    if ($("list").open && $("inview").checked) list();
   }
+
+  function drawMarkers(y0, y1) {
+    const [a, b] = markers;
+    if (b !== undefined) {
+      const from = Math.max(X(Math.min(a, b)), GUTTER), to = Math.min(X(Math.max(a, b)), width - RIGHT);
+      g.fillStyle = colors.select;
+      if (to > from) g.fillRect(from, y0, to - from, y1 - y0);
+    }
+    const times = [...markers.map((time, index) => ["AB"[index], time]), ...(selected ? [["", selected.item.time ?? selected.item.begin]] : [])];
+    for (const [name, time] of times) {
+      const x = X(time);
+      if (x < GUTTER || x > width - RIGHT) continue;
+      g.strokeStyle = colors.marker;
+      g.lineWidth = 1;
+      g.setLineDash([4, 3]);
+      g.beginPath(); g.moveTo(x, y0); g.lineTo(x, y1); g.stroke();
+      g.setLineDash([]);
+      lanes.text(name, x + 3, y0 + 8, null, colors.marker, 11, "left", "700");
+    }
+  }
+
+  // --- the overview strip ---
+
+  const OVERVIEW = 46, HANDLE = 7;
+  let overviewImage = null;
+  const toStrip = (time, w) => (time - full.begin) / (full.end - full.begin) * w;
+
+  /** Draws the whole run: a row for each CPU, and where its events are. */
+  function drawRun(w, scale) {
+    const image = document.createElement("canvas");
+    const s = image.getContext("2d");
+    image.width = Math.round(w * scale); image.height = Math.round(OVERVIEW * scale);
+    s.scale(scale, scale);
+    const row = (OVERVIEW - 6) / Math.max(cpus.length, 1), thick = Math.max(row - 1, row * 0.8);
+    cpus.forEach((cpu, index) => {
+      const y = 3 + index * row;
+      const span = (item, color, y, h) => {
+        const x = toStrip(item.begin, w);
+        s.fillStyle = color;
+        s.fillRect(x, y, Math.max(toStrip(item.end, w) - x, 0.7), h);
+      };
+      for (const power of cpu.power) span(power, colors[power.what], y, thick);
+      for (const state of cpu.states) if (state.what === "parked") span(state, colors.park, y + thick / 2, thick / 2);
+      let last = -1;
+      s.fillStyle = colors.run;
+      for (const event of cpu.runs) {
+        const x = toStrip(event.time, w);
+        if (x - last < 1) continue;
+        s.fillRect(x, y + thick / 4, 1, thick / 2);
+        last = x;
+      }
+      for (const fault of cpu.faults) span({ begin: fault.time, end: fault.time }, colors.fault, 0, OVERVIEW);
+    });
+    return image;
+  }
+
+  function drawOverview() {
+    const w = overview.clientWidth;
+    // It is not printed.
+    if (!w) return;
+    const scale = size(overview, w, OVERVIEW), o = overview.getContext("2d");
+    if (overviewImage?.width !== Math.round(w * scale)) overviewImage = drawRun(w, scale);
+    o.setTransform(1, 0, 0, 1, 0, 0);
+    o.clearRect(0, 0, overview.width, overview.height);
+    o.drawImage(overviewImage, 0, 0);
+    o.setTransform(scale, 0, 0, scale, 0, 0);
+    const [x0, x1] = windowInStrip();
+    o.fillStyle = colors.card;
+    o.globalAlpha = 0.65;
+    o.fillRect(0, 0, x0, OVERVIEW);
+    o.fillRect(x1, 0, w - x1, OVERVIEW);
+    o.globalAlpha = 1;
+    o.strokeStyle = colors.marker;
+    o.lineWidth = 1.5;
+    o.strokeRect(x0, 0.75, x1 - x0, OVERVIEW - 1.5);
+    o.fillStyle = colors.marker;
+    o.fillRect(x0 - 2, OVERVIEW / 2 - 8, 4, 16);
+    o.fillRect(x1 - 2, OVERVIEW / 2 - 8, 4, 16);
+  }
+
+  function windowInStrip() {
+    const w = overview.clientWidth;
+    const [x0, x1] = [toStrip(view.begin, w), toStrip(view.end, w)];
+    const more = Math.max(0, 6 - (x1 - x0)) / 2;
+    return [x0 - more, x1 + more];
+  }
+
+  let grip = null;
+  overview.addEventListener("pointerdown", (event) => {
+    const x = event.offsetX, [x0, x1] = windowInStrip();
+    const handle = event.pointerType === "touch" ? 3 * HANDLE : HANDLE;
+    const near = (edge) => Math.abs(x - edge) <= Math.min(handle, Math.max((x1 - x0) / 3, 3));
+    const part = near(x0) ? "begin" : near(x1) ? "end" : "both";
+    if (part === "both" && (x < x0 || x > x1)) {
+      const at = full.begin + x / overview.clientWidth * (full.end - full.begin), half = (view.end - view.begin) / 2;
+      show(at - half, at + half);
+    }
+    grip = { x, part, view: { ...view } };
+    overview.setPointerCapture(event.pointerId);
+  });
+  overview.addEventListener("pointermove", (event) => {
+    const [x0, x1] = windowInStrip();
+    overview.style.cursor = Math.min(Math.abs(event.offsetX - x0), Math.abs(event.offsetX - x1)) <= HANDLE ? "ew-resize" : "grab";
+    if (!grip) return;
+    const by = (event.offsetX - grip.x) / overview.clientWidth * (full.end - full.begin);
+    const { begin, end } = grip.view;
+    if (grip.part === "both") show(begin + by, end + by);
+    else if (grip.part === "begin") show(Math.min(begin + by, end - SMALLEST), end);
+    else show(begin, Math.max(end + by, begin + SMALLEST));
+  });
+  for (const type of ["pointerup", "pointercancel"]) overview.addEventListener(type, () => grip = null);
 
   // --- tooltips ---
 
-  const without = (join) => join.pending ? " (pending while the CPU was offline)" : "";
-
-  function describe({ kind, item, cpu }) {
-    const lines = [];
-    const add = (line) => lines.push(line);
-    const span = () => add(`${seconds(item.begin)}, for ${duration(item.end - item.begin)}`);
-    let title = "";
-    switch (kind) {
-      case "event": {
-        title = `${item.kind} — cpu${cpu.id}, number ${item.number}`;
-        add(seconds(item.time));
-        const join = item.join;
-        if (join && item === join.run) add(`woken ${duration(item.time - join.wake.time)} before${without(join)}, by number ${join.wake.number}`);
-        if (join && item === join.wake) add(`run ${duration(join.run.time - item.time)} later${without(join)}, number ${join.run.number}`);
-        break;
-      }
-      case "many": {
-        const names = new Map();
-        for (const one of item.items) {
-          const name = item.kind === "event" ? one.kind : one.name;
-          names.set(name, (names.get(name) || 0) + 1);
-        }
-        title = `${item.items.length} events — cpu${cpu.id}`;
-        add([...names].map(([name, count]) => `${count} ${name}`).join(", "));
-        add(`${seconds(item.items[0].time)} to ${seconds(item.items.at(-1).time)}`);
-        break;
-      }
-      case "power": title = `cpu${cpu.id} is ${POWER[item.what]}`; span(); break;
-      case "states": title = `cpu${cpu.id}: the thread is ${item.what ?? "unknown (events lost)"}`; span(); break;
-      case "running":
-        title = `cpu${cpu.id}: the thread is on CPU`;
-        span();
-        if (item.what) add(`then ${LEFT_AS[item.what] || "off CPU"} (${item.what})`);
-        break;
-      case "sched":
-        title = `${item.name} — on cpu${item.on}, by ${item.by}`;
-        add(seconds(item.time, 6));
-        add(item.text);
-        break;
-      case "step":
-        title = item.function;
-        span();
-        add(`cpu${cpu.id}, step ${item.number}, target ${item.target}, ` + (item.ret === null ? "end not seen" : `result ${item.ret}`));
-        break;
-      case "action": title = item.label; span(); if (!item.finished) add("did not end"); break;
-    }
-    return [title, lines];
-  }
-
-  const RANK = { event: 0, many: 1, sched: 2, running: 3, step: 4, action: 5, states: 6, power: 7 };
-  function find(x, y) {
-    let best = null, bestScore = Infinity;
-    for (const h of hits) {
-      if (x < h.x0 || x > h.x1 || y < h.y0 - 2 || y > h.y1 + 2) continue;
-      const lifeCycle = h.kind === "event" && kinds.get(h.item.kind).lane === "callbacks" ? -1 : 0;
-      const score = (RANK[h.kind] + lifeCycle) * 1e6 + Math.abs(x - (h.x0 + h.x1) / 2);
-      if (score < bestScore) { best = h; bestScore = score; }
-    }
-    return best;
-  }
+  const place = (event) => {
+    const box = chart.getBoundingClientRect();
+    return [event.clientX - box.left - chart.clientLeft, event.clientY - box.top - chart.clientTop];
+  };
   function hover(event) {
-    const box = canvas.getBoundingClientRect();
-    const x = event.clientX - box.left, y = event.clientY - box.top;
+    const [x, y] = place(event);
     hair.hidden = x < GUTTER || x > width - RIGHT;
-    hair.style.left = x + "px";
-    const found = x < GUTTER ? null : find(x, y);
+    hair.style.left = `${x}px`;
+    const found = lanes.find(x, y);
     tip.hidden = !found;
     if (found) {
-      const [title, lines] = describe(found);
+      const [title, lines] = lanes.describe(found);
       const head = document.createElement("b");
       head.textContent = title;
       tip.replaceChildren(head, ...lines.map((line) => {
@@ -447,129 +342,241 @@
         return div;
       }));
       const { offsetWidth: w, offsetHeight: h } = tip;
-      tip.style.left = Math.max(8, Math.min(event.clientX + 14, innerWidth - w - 8)) + "px";
-      tip.style.top = (event.clientY + 18 + h > innerHeight ? event.clientY - h - 12 : event.clientY + 18) + "px";
+      tip.style.left = `${Math.max(8, Math.min(event.clientX + 14, innerWidth - w - 8))}px`;
+      tip.style.top = `${event.clientY + 18 + h > innerHeight ? event.clientY - h - 12 : event.clientY + 18}px`;
     }
     if (found?.item !== hovered?.item) { hovered = found; redraw(); }
   }
   function leave() { tip.hidden = hair.hidden = true; if (hovered) { hovered = null; redraw(); } }
 
-  // --- input ---
+  // Escape closes an explanation of the legend; leaving it and coming back opens it again.
+  for (const entry of document.querySelectorAll(".entry")) {
+    entry.addEventListener("keydown", (event) => entry.classList.toggle("closed", event.key === "Escape"));
+    for (const type of ["mouseleave", "focusout"]) entry.addEventListener(type, () => entry.classList.remove("closed"));
+  }
 
+  // --- markers ---
+
+  function measured() {
+    const [a, b] = markers;
+    $("between").textContent = [a, b].map((time, index) => time === undefined ? "" : `${"AB"[index]} ${seconds(time, 6)}`)
+      .concat(b === undefined ? [] : [`${duration(Math.abs(b - a))} between`]).filter(Boolean).join(" · ");
+    $("measure").hidden = b === undefined;
+    $("clear").hidden = a === undefined;
+    redraw();
+  }
+  function mark(time) {
+    markers = markers.length === 1 ? [markers[0], time] : [time];
+    measured();
+    remember("replace");
+  }
+  function clearMarkers() {
+    markers = [];
+    selected = null;
+    measured();
+    remember("replace");
+  }
+  /** Returns the time of the event at a place, or of the place. */
+  const timeAt = (x, y) => {
+    const item = lanes.find(x, y)?.item;
+    return item?.time ?? T(Math.max(x, GUTTER));
+  };
+  const zoomToMarkers = () => {
+    if (markers.length === 2) show(...margins({ begin: Math.min(...markers), end: Math.max(...markers) }), "push");
+  };
+
+  // --- pointer ---
+
+  const fingers = new Map();
   let drag = null;
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
-    const x = event.clientX - canvas.getBoundingClientRect().left;
-    drag = { x: event.clientX, view: { ...view }, select: event.shiftKey ? T(x) : null };
+    const [x, y] = place(event);
+    fingers.set(event.pointerId, x);
     canvas.setPointerCapture(event.pointerId);
-    if (!event.shiftKey) canvas.style.cursor = "grabbing";
+    drag = { x, y, view: { ...view }, measure: event.shiftKey ? timeAt(x, y) : null, fingers: new Map(fingers) };
+    if (drag.measure !== null) mark(drag.measure);
+    else canvas.style.cursor = "grabbing";
     chart.focus({ preventScroll: true });
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!drag) return hover(event);
     leave();
-    if (drag.select !== null) {
-      selection = { begin: drag.select, end: T(event.clientX - canvas.getBoundingClientRect().left) };
-      return redraw();
+    const [x, y] = place(event);
+    if (drag.measure !== null) {
+      if (Math.abs(x - drag.x) > 4) {
+        markers = [drag.measure, timeAt(x, y)];
+        measured();
+      }
+      return;
     }
-    const by = (drag.x - event.clientX) / (width - GUTTER - RIGHT) * (drag.view.end - drag.view.begin);
+    if (fingers.has(event.pointerId)) fingers.set(event.pointerId, x);
+    const at = (x) => drag.view.begin + (x - GUTTER) / (width - GUTTER - RIGHT) * (drag.view.end - drag.view.begin);
+    if (drag.fingers.size === 2 && fingers.size === 2) {
+      // The times that were under both fingers stay under them.
+      const [[a0, b0], [a1, b1]] = [[...drag.fingers.values()], [...fingers.values()]];
+      const perPixel = (at(b0) - at(a0)) / (b1 - a1 || 1);
+      if (perPixel > 0) {
+        const begin = at(a0) - (a1 - GUTTER) * perPixel;
+        show(begin, begin + perPixel * (width - GUTTER - RIGHT));
+      }
+      return;
+    }
+    const by = (drag.x - x) / (width - GUTTER - RIGHT) * (drag.view.end - drag.view.begin);
     show(drag.view.begin + by, drag.view.end + by);
   });
-  const drop = () => {
-    if (selection) {
-      const { begin, end } = selection;
-      if (Math.abs(X(end) - X(begin)) > 4) show(Math.min(begin, end), Math.max(begin, end));
-    }
-    drag = selection = null;
+  const drop = (event) => {
+    fingers.delete(event.pointerId);
+    if (drag?.measure !== null && drag) remember("replace");
+    const [left] = fingers.values();
+    // The finger that is left goes on from here.
+    drag = left === undefined ? null : { x: left, y: 0, view: { ...view }, measure: null, fingers: new Map(fingers) };
     canvas.style.cursor = "";
-    redraw();
   };
   canvas.addEventListener("pointerup", drop);
   canvas.addEventListener("pointercancel", drop);
   canvas.addEventListener("pointerleave", () => { if (!drag) leave(); });
   canvas.addEventListener("dblclick", (event) => {
-    const box = canvas.getBoundingClientRect();
-    const found = find(event.clientX - box.left, event.clientY - box.top);
-    if (found?.item.end !== undefined && found.kind !== "power" && found.kind !== "states") showSpan(found.item);
-    else zoom(0.25, T(event.clientX - box.left));
+    const found = lanes.find(...place(event));
+    if (found?.item.end !== undefined && !["power", "states"].includes(found.kind)) {
+      show(...margins({ begin: found.item.begin, end: found.item.end ?? run.end }), "push");
+    } else zoom(0.25, T(place(event)[0]));
   });
   chart.addEventListener("wheel", (event) => {
     const unit = event.deltaMode ? 30 : 1;
     if (event.ctrlKey || event.metaKey) {
       event.preventDefault();
-      const x = event.clientX - canvas.getBoundingClientRect().left;
-      zoom(Math.exp(Math.max(-300, Math.min(300, event.deltaY * unit)) * 0.004), T(Math.max(x, GUTTER)));
+      zoom(Math.exp(Math.max(-300, Math.min(300, event.deltaY * unit)) * 0.004), T(Math.max(place(event)[0], GUTTER)));
     } else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) {
       event.preventDefault();
       pan((event.deltaX || event.deltaY) * unit / (width - GUTTER));
     }
   }, { passive: false });
 
-  let current = -1;
-  function go(to) {
-    if (!actions.length) return;
-    current = (to + actions.length) % actions.length;
-    showSpan(actions[current]);
-  }
+  // --- keys, of the chart only: a page must not bind single letters (WCAG 2.1.4) ---
+
+  const showAll = () => show(full.begin, full.end);
   const KEYS = {
     "+": () => zoom(0.6), "=": () => zoom(0.6), w: () => zoom(0.6), "-": () => zoom(1 / 0.6), s: () => zoom(1 / 0.6),
     ArrowLeft: () => pan(-0.2), a: () => pan(-0.2), ArrowRight: () => pan(0.2), d: () => pan(0.2),
-    0: () => show(full.begin, full.end), Home: () => show(full.begin, full.end),
+    0: showAll, Home: showAll,
     n: () => go(current + 1), p: () => go(current < 0 ? -1 : current - 1),
+    ".": () => step(1), ",": () => step(-1),
+    m: () => mark(selected?.item.time ?? (view.begin + view.end) / 2), z: zoomToMarkers, Escape: clearMarkers,
+    f: () => foldAll(cpus.some((cpu) => !cpu.folded)),
   };
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
+  chart.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target !== chart || !KEYS[event.key]) return;
     event.preventDefault();
     KEYS[event.key]();
   });
-  $("in").onclick = KEYS["+"];
-  $("out").onclick = KEYS["-"];
-  $("all").onclick = KEYS[0];
-  actions.forEach((action, index) => {
-    const button = document.createElement("button"), time = document.createElement("small");
-    button.textContent = action.label;
-    time.textContent = action.finished ? duration(action.end - action.begin) : "did not end";
-    button.append(time);
-    button.onclick = () => go(index);
-    $("actions").append(button);
-  });
+  const bind = (id, act) => $(id).onclick = act;
+  bind("in", KEYS["+"]); bind("out", KEYS["-"]); bind("all", showAll);
+  bind("fold", () => foldAll(true)); bind("unfold", () => foldAll(false));
+  bind("mark", KEYS.m); bind("measure", zoomToMarkers); bind("clear", clearMarkers);
 
-  // --- legend ---
+  // --- the list of events ---
 
-  const block = (color) => ({ color, path: "M-8-5h16v10h-16z", stroke: 0 });
-  const legend = [
-    [block("online"), "online"], [block("going_offline"), POWER.going_offline], [block("offline"), "offline"], [block("coming_online"), POWER.coming_online],
-    ...run.kinds.map((kind) => [kind, kind.name]), [block("active"), "thread active"], [block("parked"), "thread parked"],
-  ];
-  if (run.traced) {
-    legend.push([block("running"), "on CPU"], [{ color: "sched", path: "M-1-5h2v10h-2z", stroke: 0 }, "sched event"],
-      [block("step"), "hotplug step"], [block("step-smpboot"), "parks or unparks threads"]);
+  const BATCH = 200;
+  let entries = null, matches = [], listed = 0;
+
+  /** All that happened, in the order of time. */
+  function all() {
+    if (entries) return entries;
+    entries = [];
+    const add = (kind, item, cpu, name) => entries.push({ kind, item, cpu, name, time: item.time ?? item.begin });
+    for (const action of actions) add("action", action, null, action.label);
+    for (const cpu of cpus) {
+      for (const event of cpu.events) add("event", event, cpu, event.kind);
+      for (const event of cpu.sched) add("sched", event, cpu, event.name);
+      for (const part of cpu.steps) for (const step of part) add("step", step, cpu, step.function);
+      for (const fault of cpu.faults) add("fault", fault, cpu, "FAULT");
+    }
+    return entries.sort((a, b) => a.time - b.time);
   }
-  for (const [{ color, path, stroke }, name] of legend) {
-    const entry = document.createElement("span");
-    entry.innerHTML = '<svg viewBox="-8 -6 16 12"><path></path></svg>';
-    const shape = entry.querySelector("path");
-    shape.setAttribute("d", path);
-    shape.style[stroke ? "stroke" : "fill"] = `var(--${color})`;
-    shape.style[stroke ? "fill" : "stroke"] = "none";
-    shape.style.strokeWidth = stroke;
-    entry.append(name);
-    $("legend").append(entry);
+  const details = (entry) => entry.kind === "action"
+    ? entry.item.commands.map((command) => `$ ${command}`).join("  ")
+    : lanes.describe(entry)[1].slice(entry.kind === "step" ? 0 : 1).join("; ");
+  const words = (entry) => entry.words ??= `${entry.name} ${entry.cpu ? `cpu${entry.cpu.id}` : "host"} ${details(entry)}`.toLowerCase();
+
+  function list() {
+    const wanted = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
+    const inView = $("inview").checked;
+    matches = all().filter((entry) => (!inView || entry.time >= view.begin && entry.time <= view.end) &&
+      wanted.every((word) => words(entry).includes(word)));
+    $("found").textContent = `${matches.length.toLocaleString("en")} of ${all().length.toLocaleString("en")} events`;
+    $("events").tBodies[0].replaceChildren();
+    listed = 0;
+    more();
+  }
+  function more() {
+    const body = $("events").tBodies[0];
+    for (const entry of matches.slice(listed, listed + BATCH)) {
+      const row = body.insertRow(), button = document.createElement("button");
+      button.textContent = seconds(entry.time, entry.kind === "sched" ? 6 : 9);
+      button.onclick = () => {
+        body.querySelector("[aria-current]")?.removeAttribute("aria-current");
+        row.setAttribute("aria-current", "true");
+        choose(entry);
+        chart.scrollIntoView({ block: "nearest" });
+      };
+      row.insertCell().append(button);
+      for (const text of [entry.cpu ? `cpu${entry.cpu.id}` : "host", entry.name, details(entry)]) row.insertCell().textContent = text;
+    }
+    listed = Math.min(listed + BATCH, matches.length);
+    $("more").hidden = listed >= matches.length;
   }
 
-  // --- colors ---
-
-  function dress() {
-    const style = getComputedStyle(document.documentElement);
-    colors = new Proxy({}, {
-      get: (known, name) => known[name] ??= style.getPropertyValue("--" + String(name)).trim(),
-    });
+  /** Goes to an event, and says what it is. */
+  function choose(entry) {
+    selected = entry;
+    if (entry.cpu) focusOn(entry.cpu.id);
+    const end = entry.item.end ?? entry.time;
+    if (entry.time < view.begin || end > view.end) {
+      const half = Math.max(view.end - view.begin, (end - entry.time) * 1.2) / 2, middle = (entry.time + end) / 2;
+      show(middle - half, middle + half);
+    }
+    const [title, lines] = lanes.describe(entry);
+    $("spoken").textContent = [title, ...lines].join("; ");
     redraw();
   }
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
+
+  /** Goes to the next event of the module, or to the previous one. */
+  function step(by) {
+    const events = all().filter((entry) => entry.kind === "event");
+    if (!events.length) return;
+    const from = selected?.kind === "event" ? events.indexOf(selected) : -1;
+    let next = from + by;
+    if (from < 0) {
+      next = Lanes.lower(events, view.begin);
+      if (by < 0) next = Lanes.lower(events, view.end) - 1;
+    }
+    choose(events[Math.min(Math.max(next, 0), events.length - 1)]);
+  }
+
+  $("list").addEventListener("toggle", () => { if ($("list").open) list(); });
+  $("search").addEventListener("input", list);
+  $("inview").addEventListener("change", list);
+  bind("more", more);
+
+  // --- start ---
+
+  function dress() {
+    colors = Lanes.colors(document.documentElement);
+    overviewImage = null;
+    redraw();
+  }
+  for (const query of ["(prefers-color-scheme: dark)", "(forced-colors: active)"]) matchMedia(query).addEventListener("change", dress);
+  addEventListener("scroll", () => { if (lanes.height(cpus) > innerHeight) redraw(); }, { passive: true });
+  addEventListener("beforeprint", () => { printing = true; draw(); });
+  addEventListener("afterprint", () => { printing = false; redraw(); });
   new ResizeObserver(redraw).observe(chart);
   dress();
+  foldAll(cpus.length > MANY);
+  restore();
+  draw();
 
   // For tests and for the browser's console.
-  window.timeline = { run, show, full, describe, get view() { return view; }, get hits() { return hits; }, get counts() { return counts; }, draw };
+  window.timeline = { run, cpus, lanes, show, full, draw, get view() { return view; }, get hits() { return hits; }, get counts() { return counts; },
+    get markers() { return markers; }, get offset() { return offset; } };
 })();

@@ -58,7 +58,7 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     }
     let parks = run.cpus.iter().flat_map(|cpu| &cpu.events).filter(|e| e.kind == Kind::Park);
     assert_eq!(parks.count(), CYCLES);
-    assert!(html::page(&recorded.view).contains("smpboot_park_threads"));
+    assert!(html::data_of(&html::page(&recorded.view))?.contains("smpboot_park_threads"));
     assert!(perfetto::json(&recorded.view).contains("smpboot_park_threads"));
     let saved = recorded.save(directory, "test")?;
     let report = saved.trace_cmd_report()?;
