@@ -72,14 +72,40 @@ pub struct Events {
 impl Events {
     /// Parses whole records.
     pub fn add(&mut self, bytes: &[u8]) -> Result<()> {
+        self.each(bytes, |_, record| Some(record))
+    }
+
+    /// Parses the records of a file that was opened again: skips those that are known.
+    pub fn add_unknown(&mut self, bytes: &[u8]) -> Result<()> {
+        self.each(bytes, |events, record| {
+            let next = events.cpus.get(&record.cpu).map_or(0, |(next, _)| *next);
+            let known = next.saturating_sub(record.number);
+            match record.kind {
+                Record::LOST if known < record.time => Some(Record {
+                    number: record.number + known,
+                    time: record.time - known,
+                    ..record
+                }),
+                Record::LOST => None,
+                _ => (known == 0).then_some(record),
+            }
+        })
+    }
+
+    fn each(
+        &mut self,
+        bytes: &[u8],
+        wanted: impl Fn(&Self, Record) -> Option<Record>,
+    ) -> Result<()> {
         for chunk in bytes.chunks(Record::SIZE) {
             let index = self.records;
             let record = chunk.try_into().ok().with_context(|| {
                 let (len, size) = (chunk.len(), Record::SIZE);
                 format!("events: record {index} has {len} bytes instead of {size}")
             })?;
-            self.event(Record::from_bytes(record))
-                .with_context(|| format!("events: record {index}"))?;
+            if let Some(record) = wanted(self, Record::from_bytes(record)) {
+                self.event(record).with_context(|| format!("events: record {index}"))?;
+            }
             self.records += 1;
         }
         Ok(())
@@ -115,6 +141,37 @@ impl Events {
 
     pub fn cpus(&self) -> impl Iterator<Item = &Cpu> {
         self.cpus.values().map(|(_, cpu)| cpu)
+    }
+
+    /// Forgets the oldest events of each CPU but this number, as if they had been overwritten before
+    /// they were read.
+    pub fn forget(&mut self, keep: usize) {
+        for (_, cpu) in self.cpus.values_mut() {
+            let old = cpu.events.len().saturating_sub(keep);
+            let Some(last) = cpu.events[..old].last().copied() else { continue };
+            cpu.events.drain(..old);
+            cpu.lost.retain(|lost| lost.first > last.number);
+            cpu.lost.insert(0, Lost { first: 0, count: last.number + 1 });
+        }
+    }
+
+    /// Returns the records, in the order of numbers for each CPU.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![];
+        for cpu in self.cpus() {
+            let mut lost = cpu.lost.iter().peekable();
+            let mut add = |time, number, kind| {
+                bytes.extend(Record { time, number, cpu: cpu.id, kind }.to_bytes());
+            };
+            for event in &cpu.events {
+                while let Some(lost) = lost.next_if(|lost| lost.first < event.number) {
+                    add(lost.count, lost.first, Record::LOST);
+                }
+                add(event.time as u64, event.number, event.kind as u32);
+            }
+            lost.for_each(|lost| add(lost.count, lost.first, Record::LOST));
+        }
+        bytes
     }
 
     pub fn into_cpus(self) -> Vec<Cpu> {
@@ -157,6 +214,47 @@ pub(crate) mod tests {
         );
         assert_eq!(cpus[1].lost, [Lost { first: 2, count: 4 }]);
         assert!(parse(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn forgotten_events_count_as_lost() {
+        let bytes = [
+            record(10, 0, 1, 1),
+            record(12, 1, 1, 2),
+            record(4, 2, 1, 0),
+            record(20, 6, 1, 7),
+            record(21, 7, 1, 8),
+            record(1, 8, 1, 0),
+        ]
+        .concat();
+        let mut events = Events::default();
+        events.add(&bytes).unwrap();
+        assert_eq!(events.to_bytes(), bytes);
+        events.forget(4);
+        assert_eq!(events.to_bytes(), bytes);
+        events.forget(1);
+        let cpu = events.cpu(1).unwrap();
+        assert_eq!(cpu.events.iter().map(|event| event.number).collect::<Vec<_>>(), [7]);
+        assert_eq!(cpu.lost, [Lost { first: 0, count: 7 }, Lost { first: 8, count: 1 }]);
+        // The next number is still the expected one.
+        events.add(&record(30, 9, 1, 7)).unwrap();
+        assert_eq!(parse(&events.to_bytes()).unwrap(), events.into_cpus());
+    }
+
+    #[test]
+    fn known_records_are_skipped() {
+        let mut events = Events::default();
+        let first = [record(10, 0, 1, 1), record(12, 1, 1, 2)].concat();
+        events.add(&first).unwrap();
+        let again = [first.clone(), record(13, 2, 1, 7)].concat();
+        events.add_unknown(&again).unwrap();
+        assert_eq!(events.to_bytes(), again);
+        // The known ones, and one more, were overwritten.
+        events.add_unknown(&[record(4, 0, 1, 0), record(20, 4, 1, 8)].concat()).unwrap();
+        events.add_unknown(&record(4, 0, 1, 0)).unwrap();
+        let cpu = events.cpu(1).unwrap();
+        assert_eq!(cpu.events.last().map(|event| event.number), Some(4));
+        assert_eq!(cpu.lost, [Lost { first: 3, count: 1 }]);
     }
 
     #[test]

@@ -9,9 +9,11 @@ use demo_format::events::Events;
 use demo_format::format::SUMMARY;
 use demo_format::table::{self, Row};
 use host::guest::Handle;
+use host::guest::calls::write;
 use host::{Vm, files};
-use report::ftrace::{self, Marker};
-use report::run::About;
+use report::ftrace::{self, Marker, Trace};
+use report::recording::Epoch;
+use report::run::{About, Action};
 use report::{Recording, View, conformance, html, perfetto};
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
@@ -25,28 +27,91 @@ pub struct Recorder<'a> {
     events: Option<Handle<'a>>,
     /// The events that were read from it.
     read: Events,
+    /// Whether the file was opened again: its first records are known.
+    again: bool,
+    /// Whether the kernel is traced.
+    traced: bool,
     recording: Recording,
 }
 
 impl<'a> Recorder<'a> {
     /// Starts to record, before the module is loaded.
     pub fn start(vm: &'a Vm, about: About) -> Result<Recorder<'a>> {
-        if vm.has("tracefs") {
-            vm.write(&format!("{TRACING}/tracing_on"), "1")?;
-            for (file, value) in ftrace::setup() {
-                vm.write(&format!("{TRACING}/{file}"), value)?;
-            }
+        let traced = vm.has("tracefs");
+        if traced {
+            let on = [("tracing_on".into(), "1".into())].into_iter();
+            let files = on.chain(ftrace::setup());
+            vm.batch(
+                files.map(|(file, text)| write(&format!("{TRACING}/{file}"), text)).collect(),
+            )?;
         }
+        let mut recorder = Recorder::untraced(vm, about)?;
+        recorder.traced = traced;
+        Ok(recorder)
+    }
+
+    /// Starts to record the module's events only: of a module that was loaded before.
+    pub fn untraced(vm: &'a Vm, about: About) -> Result<Recorder<'a>> {
         let (possible, online) = (vm.cpus("possible")?, vm.cpus("online")?);
         let offline = possible.into_iter().filter(|cpu| !online.contains(cpu)).collect();
         let recording = Recording { about, offline, ..Recording::default() };
-        Ok(Recorder { vm, events: None, read: Events::default(), recording })
+        Ok(Recorder {
+            vm,
+            events: None,
+            read: Events::default(),
+            again: false,
+            traced: false,
+            recording,
+        })
+    }
+
+    /// Makes a trace that loses its begin usable: keeps the module's time 0. Call it after
+    /// [`loaded`](Self::loaded).
+    pub fn keep_epoch(&mut self) -> Result<()> {
+        if self.traced {
+            self.drain()?;
+            let trace = Trace::parse(&self.vm.read_bytes(&format!("{TRACING}/trace"))?)?;
+            let cpus: Vec<_> = self.read.cpus().cloned().collect();
+            self.recording.epoch = Some(Epoch::find(&trace, &cpus)?);
+        }
+        Ok(())
+    }
+
+    /// Opens the module's file, if it is not open. The events that were read before are skipped.
+    pub fn open(&mut self) -> Result<()> {
+        if self.events.is_none() {
+            self.again = self.read.cpus().next().is_some();
+            self.events = Some(self.vm.open(EVENTS_BINARY, Access::ReadNow)?);
+        }
+        Ok(())
+    }
+
+    /// Closes the module's file: others can unload the module.
+    pub fn close(&mut self) -> Result<()> {
+        self.drain()?;
+        self.events = None;
+        Ok(())
+    }
+
+    /// The events so far.
+    pub fn events(&self) -> &Events {
+        &self.read
+    }
+
+    /// Forgets the oldest events of each CPU but this number.
+    pub fn forget(&mut self, keep: usize) {
+        self.read.forget(keep);
+    }
+
+    /// Adds an action that the kernel's trace does not have.
+    pub fn add_action(&mut self, action: Action) {
+        self.recording.actions.push(action);
     }
 
     /// Wakes the thread of `cpu` to relate the clock of the trace to that of the module. Call it
     /// when the module is loaded, before the first wake.
     pub fn loaded(&mut self, cpu: u32) -> Result<()> {
-        self.events = Some(self.vm.open(EVENTS_BINARY, Access::ReadNow)?);
+        self.open()?;
         self.action(&Marker::sync(cpu), &[], || {
             self.vm.write(WAKE, cpu.to_string())?;
             self.vm.wait_for(&file(cpu, "run"), Until::AtLeast(1))?;
@@ -84,7 +149,7 @@ impl<'a> Recorder<'a> {
     }
 
     fn mark(&self, marker: Marker) -> Result<()> {
-        if !self.vm.has("tracefs") {
+        if !self.traced {
             return Ok(());
         }
         self.vm.write(&format!("{TRACING}/trace_marker"), marker.to_string())
@@ -93,10 +158,12 @@ impl<'a> Recorder<'a> {
     /// Reads the events so far, so that the rings do not overflow.
     pub fn drain(&mut self) -> Result<()> {
         let Some(events) = &self.events else { return Ok(()) };
-        let bytes = &mut self.recording.events_binary;
-        let from = bytes.len();
-        crate::drain(events, bytes)?;
-        self.read.add(&bytes[from..])
+        let mut bytes = Vec::new();
+        crate::drain(events, &mut bytes)?;
+        match std::mem::take(&mut self.again) {
+            true => self.read.add_unknown(&bytes),
+            false => self.read.add(&bytes),
+        }
     }
 
     /// The present table of the threads; empty if the module is not loaded.
@@ -111,30 +178,42 @@ impl<'a> Recorder<'a> {
 
     /// Closes the module's file, which would prevent its unload, after a last read.
     pub fn unloading(&mut self) -> Result<()> {
-        self.drain()?;
-        self.events = None;
+        self.close()?;
         (self.recording.summary, self.recording.latency_hist) = tables(self.vm)?;
         Ok(())
     }
 
     /// Ends the recording; fails if a thread's life cycle is illegal. `dat`: also make a
     /// `trace.dat`, which takes a second.
-    pub fn finish(mut self, dat: bool) -> Result<Recorded> {
-        let (mut trace, mut raw) = (None, None);
-        if self.vm.has("tracefs") {
-            self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
-            trace = Some(self.vm.read_bytes(&format!("{TRACING}/trace"))?);
-            self.recording.trace = trace.clone();
+    pub fn finish(self, dat: bool) -> Result<Recorded> {
+        self.stop()?;
+        let mut recorded = self.so_far()?;
+        if self.traced && dat {
+            recorded.raw = Some(Raw::take(self.vm, &recorded.view.run)?);
         }
-        let view = View::new(self.recording.run()?);
-        if trace.is_some() {
-            if dat {
-                raw = Some(Raw::take(self.vm, &view.run)?);
-            }
+        ensure_legal(conformance::violations(&recorded.view))?;
+        Ok(recorded)
+    }
+
+    /// Stops the kernel's trace.
+    pub fn stop(&self) -> Result<()> {
+        if self.traced {
+            self.vm.write(&format!("{TRACING}/tracing_on"), "0")?;
             self.vm.write(&format!("{TRACING}/events/enable"), "0")?;
         }
-        ensure_legal(conformance::violations(&view))?;
-        Ok(Recorded { view, trace, raw })
+        Ok(())
+    }
+
+    /// The recording so far, not judged. Of a guest that does not respond it lacks the trace.
+    pub fn so_far(&self) -> Result<Recorded> {
+        let mut recording = self.recording.clone();
+        recording.events_binary = self.read.to_bytes();
+        if self.traced && self.vm.no_answer().is_none() && self.vm.is_running() {
+            recording.trace = Some(self.vm.read_bytes(&format!("{TRACING}/trace"))?);
+            recording.actions.clear(); // the trace has them
+        }
+        let trace = recording.trace.clone();
+        Ok(Recorded { view: View::new(recording.run()?), trace, raw: None })
     }
 }
 

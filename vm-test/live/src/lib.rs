@@ -8,6 +8,10 @@
 //!       <── Session::state() ────── State ───────────────┘
 //! ```
 
+mod history;
+mod player;
+mod session;
 mod state;
 
+pub use session::{Session, Shell, Terminal};
 pub use state::{Cpu, Entry, Latency, Mark, Power, Span, State, Status};

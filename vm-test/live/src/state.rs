@@ -6,6 +6,7 @@ use demo_format::Nanos;
 use demo_format::format::{Counts, Kind};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use tour::{Action, Observation};
 
 /// The state of the session at one time. All times are nanoseconds on one clock, which starts with
@@ -30,6 +31,8 @@ pub struct State {
     /// Number of events so far, and of events that were lost.
     pub events: u64,
     pub lost: u64,
+    /// The reports that were written.
+    pub reports: Vec<PathBuf>,
 }
 
 /// Whether the session goes on.

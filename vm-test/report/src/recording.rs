@@ -30,6 +30,8 @@ pub struct Recording {
     pub summary: String,
     /// The CPUs that were offline when the recording began.
     pub offline: Vec<u32>,
+    /// The module's time 0, for a trace that has lost its begin.
+    pub epoch: Option<Epoch>,
     /// The host's actions, in the module's time. Actions with markers in the trace may be omitted.
     pub actions: Vec<Action>,
 }
@@ -53,7 +55,10 @@ impl Recording {
         let trace = match self.trace {
             Some(text) => {
                 let trace = Trace::parse(&text)?;
-                let epoch = Epoch::find(&trace, &cpus)?;
+                let epoch = match (Epoch::find(&trace, &cpus), self.epoch) {
+                    (Err(_), Some(epoch)) => epoch,
+                    (found, _) => found?,
+                };
                 let trace = trace.since(epoch.time);
                 clock_error = epoch.error;
                 actions.extend(self::actions(&trace));

@@ -85,7 +85,7 @@ pub(super) fn online_file(cpu: u32) -> String {
 }
 
 /// The CPUs of a list such as "0-2,5".
-fn parse_cpu_list(list: &str) -> Result<Vec<u32>> {
+pub fn parse_cpu_list(list: &str) -> Result<Vec<u32>> {
     let mut cpus = Vec::new();
     for part in list.trim().split(',').filter(|part| !part.is_empty()) {
         match part.split_once('-') {

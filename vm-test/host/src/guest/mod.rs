@@ -23,7 +23,7 @@ mod log;
 mod modules;
 mod tasks;
 
-pub use cpus::Cpu;
+pub use cpus::{Cpu, parse_cpu_list};
 pub use files::{Handle, MAX_READ, text};
 pub use tasks::Task;
 
