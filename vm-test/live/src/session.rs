@@ -4,7 +4,7 @@
 
 use crate::player::{Player, sentence_of};
 use crate::state::{State, Status};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use demo_format::Nanos;
 use host::vm::Echo;
 use host::{Vm, clock};
@@ -170,13 +170,10 @@ impl Session {
         (self.kill)();
     }
 
-    /// Ends the session, and waits for the verdict.
-    pub fn finish(mut self) -> Result<Status> {
+    /// Ends the session, and waits for its last state, with the verdict.
+    pub fn finish(mut self) -> Arc<State> {
         self.join();
-        match &self.shared.lock().status {
-            Status::Running => bail!("the session ended without a verdict"),
-            ended => Ok(ended.clone()),
-        }
+        self.state()
     }
 
     fn send(&self, command: Command) {
@@ -191,7 +188,8 @@ impl Session {
         if let Some(thread) = self.thread.take() {
             if thread.join().is_err() {
                 let mut state = State::clone(&self.shared.lock());
-                state.sentence = sentence_of("the session's thread panicked");
+                let lines = vec![sentence_of("the session's thread panicked")];
+                state.status = Status::Ended { ok: false, lines };
                 self.shared.publish(&state);
             }
         }
