@@ -119,11 +119,13 @@ impl State {
             pid: cpu.pid,
             counts: cpu.counts,
             pending: cpu.pending,
+            ..tour::Thread::default()
         };
         Observation {
             loaded: self.loaded,
             period_us: self.period_us,
             cpus: self.cpus.iter().map(|(id, cpu)| (*id, thread(cpu))).collect(),
+            ..Observation::default()
         }
     }
 }

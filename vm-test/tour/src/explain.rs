@@ -42,5 +42,12 @@ pub fn explain(
         Action::FailAt(cpu, state) => {
             format!("The next hotplug operation of CPU {cpu} fails at state {state}.")
         }
+        Action::Open => "An open file holds a reference: rmmod fails until it is closed.".into(),
+        Action::Close => "The file is closed: rmmod succeeds now.".into(),
+        Action::Policy { pid, fifo: Some(priority) } => {
+            format!("PID {pid} has SCHED_FIFO with priority {priority}: it runs before fair tasks.")
+        }
+        Action::Policy { pid, fifo: None } => format!("PID {pid} has the default policy."),
+        Action::Hibernate => "All CPUs but one were offline, and are online again.".into(),
     }
 }

@@ -1,14 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a user can do to the CPUs and to the threads of the demo module, and how it is explained.
+//! What a user can do to the CPUs and to the threads of the demo module, how it is explained, and
+//! the lessons of the tour.
 //!
 //! The terminal view, the web view, `make demo` and the guest's `tour` have the same [`Action`]s,
 //! commands and sentences from here. This crate reads and writes no files.
+//!
+//! A [`Lesson`] has steps. A step has a [`Task`] for the learner, and a condition on what is
+//! observed: any way to do it counts. A [`Player`] follows the learner through the lessons.
 
 mod action;
 mod explain;
+mod lesson;
+mod lessons;
+mod machine;
 mod observation;
+mod player;
+mod task;
+mod words;
 
 pub use action::{Action, Target};
 pub use explain::explain;
+pub use lesson::{Hint, Lesson, Look, Step};
+pub use lessons::LESSONS;
+pub use machine::Machine;
 pub use observation::{Observation, Thread};
+pub use player::{Page, Player, Said};
+pub use task::{Task, story};
+pub use words::{cpus, wrap};
