@@ -1,10 +1,12 @@
 # shellcheck shell=sh
-export PS1='\w # '
+# During a tour each prompt looks at what the last command did.
+export PS1='$([ -e /tmp/tour ] && tour look >&2)\w # '
 alias ll='ls -l'
 cd /modules
 cat <<END
 Per-CPU threads that follow CPU hotplug. The modules are in /modules. Try:
 
+  tour                                             ten lessons: it explains what you do
   insmod rust_smpboot_demo.ko                      one thread per CPU
   d=/sys/kernel/debug/rust_smpboot_demo
   cat \$d/summary                                   table of all CPUs

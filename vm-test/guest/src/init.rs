@@ -2,6 +2,7 @@
 
 //! The duties of an init: mounts, signals, suspend, power off.
 
+use crate::calls::Agent;
 use crate::files::{self, errno};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
@@ -10,7 +11,7 @@ use nix::sys::termios::tcdrain;
 use std::convert::Infallible;
 use std::fs::{self, File};
 use std::io;
-use wire::Missing;
+use wire::{Missing, Value};
 
 const REQUIRED: &[(&str, &str)] =
     &[("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/tmp")];
@@ -40,8 +41,10 @@ fn try_mount((fstype, target): &(&str, &str)) -> Result<(), Missing> {
     })
 }
 
-pub fn suspend() -> nix::Result<()> {
-    files::write("/sys/power/state", b"mem").map(drop)
+impl Agent {
+    pub fn suspend(&mut self) -> nix::Result<Value> {
+        files::write("/sys/power/state", b"mem").map(|_| Value::Unit)
+    }
 }
 
 pub fn power_off() -> io::Result<()> {

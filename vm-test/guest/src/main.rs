@@ -4,6 +4,7 @@
 
 mod calls;
 mod children;
+mod chrt;
 mod fail_nth;
 mod files;
 mod fuzz;
@@ -15,22 +16,28 @@ mod programs;
 mod shell;
 mod tasks;
 mod top;
+mod tour;
 
 use calls::Agent;
 use port::Port;
 use std::io;
-use wire::{Call, Hello, Message, Request, VERSION, Value, frame};
+use wire::{Call, Hello, Message, Request, VERSION};
 
 fn main() -> io::Result<()> {
-    if std::env::args().next().is_some_and(|name| name.ends_with(top::NAME)) {
-        return top::main();
+    // Links in /bin name programs that are in this file.
+    let name = std::env::args().next().unwrap_or_default();
+    match name.rsplit('/').next().unwrap_or_default() {
+        top::NAME => return top::main(),
+        tour::NAME => return tour::main(),
+        chrt::NAME => return chrt::main(),
+        _ => {}
     }
     if std::env::args().nth(1).as_deref() == Some(tasks::ARGUMENT) {
         return tasks::main();
     }
     let missing = init::mount_all()?;
     init::handle_signals()?;
-    let (port, mut requests) = Port::open()?;
+    let port = Port::open()?;
     port.send(&Message::Hello(Hello {
         version: VERSION,
         release: files::text("/proc/sys/kernel/osrelease")?.trim().into(),
@@ -40,17 +47,10 @@ fn main() -> io::Result<()> {
 
     let mut agent = Agent::new()?;
     loop {
-        let Request { id, call } = frame::receive(&mut requests)?;
+        let Request { id, call } = port.receive()?;
         children::reap_orphans();
         if call == Call::PowerOff {
             return init::power_off();
-        }
-        if call == Call::Suspend {
-            let slept = port.asleep(init::suspend)?;
-            requests = slept.reader;
-            let answer = slept.result.map(|()| Value::Unit).map_err(|e| e as i32);
-            port.send(&Message::Reply { id, answer })?;
-            continue;
         }
         let answer = agent.call(call).map_err(|e| e as i32);
         port.send(&Message::Reply { id, answer })?;

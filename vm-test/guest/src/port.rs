@@ -2,41 +2,60 @@
 
 //! The virtio-serial port to the host.
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::fs::{self, File};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 use wire::stopwatch::Stopwatch;
-use wire::{Message, PORT_NAME, frame};
+use wire::{Message, PORT_NAME, Request, frame};
 
 #[derive(Clone)]
-pub struct Port(Arc<Mutex<File>>);
+pub struct Port(Arc<Mutex<End>>);
+
+/// The guest's end.
+struct End {
+    file: File,
+    /// Whether the host was connected once.
+    connected: bool,
+    /// How often the device was bound again.
+    renewals: u32,
+}
 
 impl Port {
-    /// Opens the port: a shared end to write to, and an end to read from.
-    pub fn open() -> io::Result<(Port, File)> {
-        let file = File::options().read(true).write(true).open(find()?)?;
-        let reader = file.try_clone()?;
-        Ok((Port(Arc::new(Mutex::new(file))), reader))
+    pub fn open() -> io::Result<Port> {
+        let end = End { file: open()?, connected: false, renewals: 0 };
+        Ok(Port(Arc::new(Mutex::new(end))))
     }
 
     pub fn send(&self, message: &Message) -> io::Result<()> {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        frame::send(&mut *file, message)
+        let mut end = self.end();
+        if end.connected && has_hung_up(&end.file)? {
+            end.renew()?;
+        }
+        frame::send(&mut end.file, message)?;
+        end.connected = true;
+        Ok(())
     }
 
-    /// Sends nothing while `sleep` suspends the guest. Afterwards the driver does not notice that
-    /// the host is connected, and is bound again.
-    pub fn asleep(&self, sleep: impl FnOnce() -> nix::Result<()>) -> io::Result<Slept> {
-        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let device = fs::canonicalize(class_of(&find()?).join("device"))?;
-        let device = device.file_name().unwrap_or_default().as_encoded_bytes();
-        let result = sleep();
-        fs::write(format!("{DRIVER}/unbind"), device)?;
-        fs::write(format!("{DRIVER}/bind"), device)?;
-        *file = File::options().read(true).write(true).open(find()?)?;
-        Ok(Slept { result, reader: file.try_clone()? })
+    pub fn receive(&self) -> io::Result<Request> {
+        loop {
+            let (mut reader, renewals) = {
+                let end = self.end();
+                (end.file.try_clone()?, end.renewals)
+            };
+            match frame::receive(&mut reader) {
+                // The heartbeat has renewed the port.
+                Err(_) if self.end().renewals > renewals => {}
+                result => return result,
+            }
+        }
+    }
+
+    fn end(&self) -> MutexGuard<'_, End> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets the host distinguish a guest that is stuck in a call from one that hangs.
@@ -50,11 +69,29 @@ impl Port {
     }
 }
 
-/// The result of a suspend.
-pub struct Slept {
-    pub result: nix::Result<()>,
-    /// The new end to read from; the earlier one no longer works.
-    pub reader: File,
+impl End {
+    /// Binds the driver to the device again. After a suspend or a hibernation the driver does not
+    /// notice that the host is connected.
+    fn renew(&mut self) -> io::Result<()> {
+        let device = fs::canonicalize(class_of(&find()?).join("device"))?;
+        let device = device.file_name().unwrap_or_default().as_encoded_bytes();
+        fs::write(format!("{DRIVER}/unbind"), device)?;
+        fs::write(format!("{DRIVER}/bind"), device)?;
+        self.file = open()?;
+        self.renewals += 1;
+        Ok(())
+    }
+}
+
+fn open() -> io::Result<File> {
+    File::options().read(true).write(true).open(find()?)
+}
+
+/// Whether the driver takes the host as not connected.
+fn has_hung_up(file: &File) -> io::Result<bool> {
+    let mut files = [PollFd::new(file.as_fd(), PollFlags::empty())];
+    poll(&mut files, PollTimeout::ZERO)?;
+    Ok(files[0].revents().is_some_and(|seen| seen.contains(PollFlags::POLLHUP)))
 }
 
 const CLASS: &str = "/sys/class/virtio-ports";

@@ -96,7 +96,7 @@ fn rows(width: usize) -> io::Result<Vec<table::Row>> {
 
 /// Reads the events that the module holds now. Closes the file: an open file keeps the module
 /// loaded.
-fn events(cpus: u32) -> io::Result<Events> {
+pub fn events(cpus: u32) -> io::Result<Events> {
     let mut file = File::options()
         .read(true)
         .custom_flags(OFlag::O_NONBLOCK.bits())

@@ -123,9 +123,8 @@ macro_rules! calls {
                 script: Option<Vec<u8>>,
             ) => "a shell on {tty}";
 
-            /// Suspends the guest to RAM; answered after the host has woken it. Not inside of
-            /// another call.
-            Suspend: no_such_call => "suspend to RAM";
+            /// Suspends the guest to RAM; answered after the host has woken it.
+            Suspend: suspend => "suspend to RAM";
 
             /// Has no answer. Not inside of another call.
             PowerOff: no_such_call => "power off";

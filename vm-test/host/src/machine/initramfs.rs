@@ -26,6 +26,9 @@ pub struct Contents {
 const DIRECTORIES: &[&str] =
     &["bin", "dev", "etc", "modules", "proc", "sbin", "sys", "tmp", "usr", "usr/bin", "usr/sbin"];
 
+/// Programs that the agent is under other names.
+const PROGRAMS: &[&str] = &["chrt", "smpboot-top", "tour"];
+
 const DIRECTORY: u32 = 0o040755;
 const PROGRAM: u32 = 0o100755;
 const FILE: u32 = 0o100644;
@@ -41,7 +44,9 @@ pub fn build(contents: &Contents) -> Result<OwnedFd> {
         archive.add(name, DIRECTORY, b"")?;
     }
     archive.copy("init", PROGRAM, &contents.agent)?;
-    archive.add("bin/smpboot-top", LINK, b"/init")?;
+    for program in PROGRAMS {
+        archive.add(&format!("bin/{program}"), LINK, b"/init")?;
+    }
     archive.copy("bin/busybox", PROGRAM, &contents.busybox)?;
     for module in &contents.modules {
         let name = module.file_name().context("a module without a name")?.to_string_lossy();
