@@ -78,7 +78,7 @@ case ${XDG_CACHE_HOME:-} in
 *) caches=${HOME:+$HOME/.cache} ;; # its specification requires to ignore a relative path
 esac
 : "${RUST_SMPBOOT_CACHE:=$caches}"
-for name in RUST_SMPBOOT_CACHE TMPDIR LTP CARGO_HOME CARGO_HTTP_CAINFO SSL_CERT_FILE; do
+for name in RUST_SMPBOOT_CACHE TMPDIR LTP M KDIR CARGO_HOME CARGO_HTTP_CAINFO SSL_CERT_FILE; do
     [[ -z ${!name:-} ]] || export "$name=$(realpath -m -- "${!name}")"
 done
 cache=$(realpath -m -- "$RUST_SMPBOOT_CACHE/rust_smpboot")
@@ -87,6 +87,13 @@ cache=$(realpath -m -- "$RUST_SMPBOOT_CACHE/rust_smpboot")
 check_path() {
     [[ ! $1 =~ [^[:alnum:]/._+@~-] ]] ||
         die "'$1' contains '${BASH_REMATCH[0]}': kernel builds need paths of only letters, digits and /._+@~-" "$2"
+}
+
+# repository_of DIRECTORY: prints the nearest directory above it that is a repository, else itself.
+repository_of() {
+    local directory=$1
+    until [[ -z $directory || -e $directory/.git ]]; do directory=${directory%/*}; done
+    echo "${directory:-$1}"
 }
 check_path "$top" "Move the checkout."
 case $top in

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Common parts of the programs `run` and `suite`: options, output, terminal, progress, exit
-//! statuses.
+//! Common parts of the programs: options, output, terminal, progress, VMs for tests, exit statuses.
 
 // They panic on a closed pipe; output.rs does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 pub mod exit;
+pub mod frames;
 mod options;
 pub mod output;
+pub mod pool;
 pub mod progress;
 pub mod terminal;
 

@@ -43,6 +43,12 @@ pub struct Options {
     /// Directory with third-party tests: run these and no others
     #[arg(skip)]
     pub files: Option<PathBuf>,
+    /// Directory for the guest's `/tests`
+    #[arg(skip)]
+    pub tests: Option<PathBuf>,
+    /// Directory with the distribution's modules for this kernel: the guest has modprobe
+    #[arg(long, value_name = "DIR")]
+    pub distribution: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "auto")]
     accel: AccelOption,
     /// CPUs of the VM of demo, shell and torture; tests choose their own number
@@ -125,11 +131,20 @@ impl Options {
 
     /// The initramfs with these modules.
     pub fn initramfs(&self, modules: Vec<PathBuf>) -> Result<OwnedFd> {
+        let tests = self.tests.iter().map(|tests| (tests.clone(), "tests"));
+        let distribution = match &self.distribution {
+            Some(directory) => Some(initramfs::Distribution {
+                directory: directory.clone(),
+                release: Kernel::read(&self.kernel)?.release,
+            }),
+            None => None,
+        };
         initramfs::build(&initramfs::Contents {
             agent: self.agent()?,
             busybox: self.busybox(),
             modules,
-            files: self.files.clone(),
+            files: self.files.iter().map(|files| (files.clone(), "")).chain(tests).collect(),
+            distribution,
         })
     }
 
@@ -156,7 +171,8 @@ impl Options {
         }
     }
 
-    fn modules(&self) -> Result<Vec<PathBuf>> {
+    /// The modules in `--modules`, sorted.
+    pub fn modules(&self) -> Result<Vec<PathBuf>> {
         let Some(top) = &self.modules else {
             return Ok(Vec::new());
         };

@@ -25,7 +25,8 @@
 //!     agent: "target/x86_64-unknown-linux-gnu/debug/guest".into(),
 //!     busybox: "/bin/busybox".into(),
 //!     modules: vec!["mine.ko".into()],
-//!     files: None,
+//!     files: Vec::new(),
+//!     distribution: None,
 //! })?;
 //! let machine = Machine::new(Arch::Amd64, Kernel::read("kernel".as_ref())?, initramfs)?;
 //! let vm = Vm::boot(&machine, &Config::smp(2))?;

@@ -3,11 +3,11 @@
 //! `suite bugs` and `suite simulate`: plant each bug of `vm-test/bugs` in a copy of the modules.
 //! The simulations and tests that its patch names must find it.
 
-use crate::pool::{Ending, Pool};
 use crate::programs::{Log, checkout, command};
 use crate::test::{self, Run, Test};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use clap::Args;
+use cli::pool::{Ending, Pool};
 use cli::exit::TEST_FAILED;
 use cli::{Options, note, progress, say};
 use host::{Machine, files};

@@ -2,9 +2,9 @@
 
 //! Runs the examples of the documentation, all in one VM with one CPU and in one with more.
 
-use crate::pool::{Ending, Pool};
 use crate::test::Test;
 use anyhow::{Context, Result, ensure};
+use cli::pool::{Ending, Pool};
 use cli::Options;
 use host::errors::Refused;
 use host::{Config, Vm};

@@ -10,7 +10,6 @@ mod bugs;
 mod examples;
 mod matrix;
 mod model;
-mod pool;
 mod programs;
 mod suite;
 mod test;

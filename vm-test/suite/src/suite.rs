@@ -4,11 +4,11 @@
 
 use crate::examples::Examples;
 use crate::matrix::Results;
-use crate::pool::{Ending, Pool};
 use crate::programs;
 use crate::test::{self, Run, Test};
 use crate::tests::harness::program::Program;
 use anyhow::Result;
+use cli::pool::{Ending, Pool};
 use cli::exit::{HARNESS_FAILED, NOTHING_RAN, TEST_FAILED};
 use cli::output::Funnel;
 use cli::{Options, note, say};

@@ -4,6 +4,7 @@
 
 use crate::tests::harness::program::Program;
 use anyhow::Result;
+use cli::pool::Case;
 use host::machine::kernel::Symbol;
 use host::verdict::Leaves;
 use host::{Config, Vm};
@@ -105,6 +106,24 @@ impl Test {
     /// The path of the function below `tests`.
     pub fn name(&self) -> &'static str {
         self.path.strip_prefix("suite::tests::").unwrap_or(self.path)
+    }
+}
+
+impl Case for Test {
+    fn name(&self) -> &str {
+        self.name()
+    }
+
+    fn machine(&self) -> &Config {
+        &self.machine
+    }
+
+    fn leaves(&self) -> Leaves {
+        self.leaves
+    }
+
+    fn times(&self) -> u32 {
+        self.times
     }
 }
 

@@ -17,7 +17,8 @@ fn main() -> Result<()> {
         agent: agent.clone(),
         busybox: "/bin/busybox".into(),
         modules: vec![module.clone()],
-        files: None,
+        files: Vec::new(),
+        distribution: None,
     })?;
     let machine = Machine::new(Arch::Amd64, Kernel::read(kernel)?, initramfs)?;
     let vm = Vm::boot(&machine, &Config::smp(2))?;

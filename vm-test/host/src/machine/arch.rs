@@ -73,6 +73,14 @@ impl Arch {
         }
     }
 
+    /// The prefix of binutils for this architecture.
+    pub fn tools(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "x86_64-linux-gnu-",
+            Arch::Arm64 => "aarch64-linux-gnu-",
+        }
+    }
+
     /// Whether this computer has this architecture, as KVM requires.
     pub fn is_native(self) -> bool {
         self.target().starts_with(std::env::consts::ARCH)

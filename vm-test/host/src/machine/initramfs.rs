@@ -2,6 +2,7 @@
 
 //! The initramfs: the agent as init, busybox, the modules.
 
+use super::dependencies::{self, EXTRA, LIST};
 use anyhow::{Context, Result};
 use cpio::newc::{Builder, trailer};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -19,8 +20,20 @@ pub struct Contents {
     pub busybox: PathBuf,
     /// Modules for `/modules`.
     pub modules: Vec<PathBuf>,
-    /// A directory to be copied to `/`.
-    pub files: Option<PathBuf>,
+    /// Directories, and the guest's directories to copy them to: "" is `/`.
+    pub files: Vec<(PathBuf, &'static str)>,
+    /// For the guest's modprobe.
+    pub distribution: Option<Distribution>,
+}
+
+/// Modules of the kernel's distribution. The guest's `modprobe` loads these, and the modules under
+/// test with the modules that they depend on.
+#[derive(Debug, Clone)]
+pub struct Distribution {
+    /// The contents of `/lib/modules/RELEASE`, with the output of depmod; may be empty.
+    pub directory: PathBuf,
+    /// RELEASE
+    pub release: String,
 }
 
 const DIRECTORIES: &[&str] =
@@ -53,8 +66,12 @@ pub fn build(contents: &Contents) -> Result<OwnedFd> {
         archive.copy(&format!("modules/{name}"), FILE, module)?;
     }
     archive.add("etc/profile", FILE, PROFILE.as_bytes())?;
-    if let Some(files) = &contents.files {
-        archive.copy_all("", files)?;
+    for (from, to) in &contents.files {
+        archive.add_parents(to)?;
+        archive.copy_all(to, from)?;
+    }
+    if let Some(distribution) = &contents.distribution {
+        archive.add_distribution(distribution, &contents.modules)?;
     }
 
     let fd = memfd_create("initramfs", MFdFlags::MFD_CLOEXEC)?;
@@ -79,13 +96,43 @@ impl Archive {
         self.add(name, mode, &data)
     }
 
+    /// Adds a directory and those above it.
+    fn add_parents(&mut self, directory: &str) -> Result<()> {
+        for (end, _) in directory.match_indices('/') {
+            self.add(&directory[..end], DIRECTORY, b"")?;
+        }
+        if directory.is_empty() { Ok(()) } else { self.add(directory, DIRECTORY, b"") }
+    }
+
+    fn add_distribution(&mut self, distribution: &Distribution, modules: &[PathBuf]) -> Result<()> {
+        let directory = format!("lib/modules/{}", distribution.release);
+        self.add_parents(&format!("{directory}/{EXTRA}"))?;
+        self.copy_all(&directory, &distribution.directory)?;
+        let known = fs::read_to_string(distribution.directory.join(LIST)).unwrap_or_default();
+        let mut added = Vec::new();
+        for module in modules {
+            let name = module.file_name().context("a module without a name")?.to_string_lossy();
+            let target = format!("/modules/{name}");
+            self.add(&format!("{directory}/{EXTRA}/{name}"), LINK, target.as_bytes())?;
+            added.push((name.into_owned(), fs::read(module)?));
+        }
+        let list = known.clone() + &dependencies::lines(&known, &added);
+        self.add(&format!("{directory}/{LIST}"), FILE, list.as_bytes())?;
+        // For the kernel, when it needs a module.
+        self.add("sbin/modprobe", LINK, b"/bin/busybox")
+    }
+
     fn copy_all(&mut self, prefix: &str, directory: &Path) -> Result<()> {
         for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
             let entry = entry?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            if entry.file_type()?.is_dir() {
+            let name = entry.file_name();
+            let name = match prefix {
+                "" => name.to_string_lossy().into_owned(),
+                _ => format!("{prefix}/{}", name.to_string_lossy()),
+            };
+            if fs::metadata(entry.path())?.is_dir() {
                 self.add(&name, DIRECTORY, b"")?;
-                self.copy_all(&format!("{name}/"), &entry.path())?;
+                self.copy_all(&name, &entry.path())?;
             } else {
                 self.copy(&name, PROGRAM, &entry.path())?;
             }

@@ -4,6 +4,7 @@
 //! them.
 
 mod arch;
+mod dependencies;
 mod event;
 pub mod initramfs;
 pub mod kernel;

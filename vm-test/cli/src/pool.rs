@@ -2,14 +2,25 @@
 
 //! VMs for tests: boots one when a test needs it, and reuses it while it is clean.
 
-use crate::test::Test;
+use crate::{Options, note};
 use anyhow::{Result, bail};
-use cli::{Options, note};
 use host::verdict::{self, Fault, Judge, Leaves};
 use host::{Config, Machine, Vm};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A test, as far as its VM is concerned.
+pub trait Case {
+    /// Its name.
+    fn name(&self) -> &str;
+    /// The VM that it needs.
+    fn machine(&self) -> &Config;
+    /// The state in which it leaves the VM.
+    fn leaves(&self) -> Leaves;
+    /// Multiplies the usual time limit.
+    fn times(&self) -> u32;
+}
 
 pub struct Pool {
     machine: Machine,
@@ -37,36 +48,36 @@ pub enum Ending {
 }
 
 impl Pool {
-    pub fn new<'a>(machine: Machine, tests: impl Iterator<Item = &'a Test>) -> Pool {
+    pub fn new<'a, C: Case + 'a>(machine: Machine, tests: impl Iterator<Item = &'a C>) -> Pool {
         let mut planned = BTreeMap::new();
         for test in tests {
-            *planned.entry(test.machine.clone()).or_default() += 1;
+            *planned.entry(test.machine().clone()).or_default() += 1;
         }
         Pool { machine, state: Mutex::new(State { idle: Vec::new(), planned }) }
     }
 
     /// A pool of VMs with other modules.
-    pub fn for_modules<'a>(
+    pub fn for_modules<'a, C: Case + 'a>(
         &self,
         options: &Options,
         modules: Vec<PathBuf>,
-        tests: impl Iterator<Item = &'a Test>,
+        tests: impl Iterator<Item = &'a C>,
     ) -> Result<Pool> {
         Ok(Pool::new(self.machine.with_initramfs(options.initramfs(modules)?), tests))
     }
 
     /// Runs `run` in the test's VM, within the test's limits.
-    pub fn run(&self, test: &Test, run: &dyn Fn(&Vm) -> Result<()>) -> Ending {
-        let (vm, mut judge) = match self.take(&test.machine) {
+    pub fn run(&self, test: &impl Case, run: &dyn Fn(&Vm) -> Result<()>) -> Ending {
+        let (vm, mut judge) = match self.take(test.machine()) {
             Ok(taken) => taken,
             Err(e) => return Ending::NoVm(e),
         };
-        let mut faults = judge.run(&vm, test.name(), test.leaves, |vm| {
-            vm.set_test_limit(Some(test.times));
+        let mut faults = judge.run(&vm, test.name(), test.leaves(), |vm| {
+            vm.set_test_limit(Some(test.times()));
             run(vm)
         });
         if faults.is_empty() {
-            if test.leaves == Leaves::Clean && self.is_planned(vm.config()) {
+            if test.leaves() == Leaves::Clean && self.is_planned(vm.config()) {
                 self.state().idle.push((vm, judge));
                 return Ending::Passed;
             }
@@ -110,8 +121,8 @@ impl Pool {
 }
 
 /// Powers the VM off; errors are faults of its last test.
-fn end(vm: &Vm, judge: &Judge, test: &Test) -> Vec<Fault> {
-    if test.leaves == Leaves::Broken {
+fn end(vm: &Vm, judge: &Judge, test: &impl Case) -> Vec<Fault> {
+    if test.leaves() == Leaves::Broken {
         return Vec::new();
     }
     let mut faults: Vec<Fault> = judge.late_leaks(vm).into_iter().collect();

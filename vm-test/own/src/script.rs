@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A test: a shell script, with remarks for the judge.
+
+use anyhow::{Context, Result, bail, ensure};
+use cli::pool::Case;
+use host::verdict::Leaves;
+use host::{Config, Vm};
+use nix::errno::Errno;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+use wire::{Call, Exit, Value};
+
+/// Guest's file with the output of the script: it remains if the script is killed.
+const OUTPUT: &str = "/tmp/output";
+
+/// Number of lines of a script's output in a report.
+const TAIL: usize = 40;
+
+/// The share of a test's limit after which its script is killed: the rest is for the judge.
+const SHARE: f64 = 0.8;
+
+pub struct Script {
+    name: String,
+    machine: Config,
+    source: Source,
+    remarks: Remarks,
+    fresh: bool,
+}
+
+enum Source {
+    /// A file of the guest's `/tests`.
+    File(String),
+    /// Without a script: loads and unloads these modules.
+    Load(Vec<String>),
+}
+
+/// Comments of a script that the judge heeds.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Remarks {
+    /// `# expect-warning: TEXT`
+    warnings: Vec<String>,
+    /// `# expect-splat: KIND`
+    splats: Vec<String>,
+    /// `# limit: SECONDS`
+    seconds: Option<u32>,
+}
+
+impl Script {
+    /// The scripts in a directory, sorted, or none if there is no such directory.
+    pub fn all(directory: &Path, machine: &Config, fresh: bool) -> Result<Vec<Script>> {
+        let mut scripts = Vec::new();
+        if !directory.is_dir() {
+            return Ok(scripts);
+        }
+        for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+            let path = entry?.path();
+            if path.extension().is_none_or(|extension| extension != "sh") {
+                continue;
+            }
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let text = fs::read(&path).with_context(|| path.display().to_string())?;
+            let remarks = Remarks::parse(&String::from_utf8_lossy(&text))
+                .with_context(|| path.display().to_string())?;
+            let name = file.trim_end_matches(".sh").into();
+            let source = Source::File(file);
+            scripts.push(Script { name, machine: machine.clone(), source, remarks, fresh });
+        }
+        scripts.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(scripts)
+    }
+
+    /// The test of modules without scripts.
+    pub fn load(modules: Vec<String>, machine: &Config) -> Script {
+        Script {
+            name: "load".into(),
+            machine: machine.clone(),
+            source: Source::Load(modules),
+            remarks: Remarks::default(),
+            fresh: false,
+        }
+    }
+
+    /// Runs it. `mine` are the modules under test.
+    pub fn run(&self, vm: &Vm, mine: &[String]) -> Result<()> {
+        for warning in &self.remarks.warnings {
+            vm.expect_warning(warning.clone().leak());
+        }
+        for kind in &self.remarks.splats {
+            vm.expect_splat(kind.clone().leak());
+        }
+        let before = vm.modules()?;
+        vm.run(&["/bin/busybox", "--install", "-s", "/bin"])?;
+        match &self.source {
+            Source::File(file) => self.shell(vm, &["sh", "-eu", &format!("/tests/{file}")])?,
+            Source::Load(modules) => {
+                let load = modules.iter().map(|module| format!("modprobe {module}\n"));
+                let unload = modules.iter().rev().map(|module| format!("! grep -q '^{module} ' /proc/modules || modprobe -r {module}\n"));
+                self.shell(vm, &["sh", "-euc", &load.chain(unload).collect::<String>()])?;
+            }
+        }
+        unload_others(vm, &before, mine)
+    }
+
+    fn shell(&self, vm: &Vm, words: &[&str]) -> Result<()> {
+        let limit = vm.limits().test.mul_f64(SHARE) * self.times();
+        let mut argv: Vec<String> =
+            ["sh", "-c", "cd /modules; exec \"$@\" >\"$0\" 2>&1", OUTPUT].map(String::from).into();
+        argv.extend(words.iter().map(|word| word.to_string()));
+        let answer = vm.try_call(Call::Run { argv, limit_ms: limit.as_millis() as u64 })?;
+        let ended = match answer {
+            Ok(Value::Program { status: Exit::Code(0), .. }) => return Ok(()),
+            Ok(Value::Program { status: Exit::Code(code), .. }) => format!("exit status {code}"),
+            Ok(Value::Program { status: Exit::Signal(signal), .. }) => {
+                format!("killed by signal {signal}")
+            }
+            Err(errno) if errno == Errno::ETIME as i32 => {
+                format!(
+                    "timed out after {:.0} s (a line `# limit: SECONDS` in the script allows more)",
+                    limit.as_secs_f64()
+                )
+            }
+            other => bail!("the guest cannot run a shell: {other:?}"),
+        };
+        let output = vm.read_bytes(OUTPUT)?;
+        let output = String::from_utf8_lossy(&output);
+        let lines: Vec<&str> = output.lines().collect();
+        match lines.len() {
+            0 => bail!("the script failed: {ended}, no output"),
+            n => bail!(
+                "the script failed: {ended}; the end of its output:\n  {}",
+                lines[n.saturating_sub(TAIL)..].join("\n  ")
+            ),
+        }
+    }
+}
+
+/// Unloads modules of the distribution that the test has loaded, as far as that is possible.
+fn unload_others(vm: &Vm, before: &[String], mine: &[String]) -> Result<()> {
+    loop {
+        let others = vm.modules()?;
+        let mut others = others.iter().filter(|m| !before.contains(m) && !mine.contains(m));
+        // Those that others use are refused at first.
+        if !others.any(|module| vm.rmmod(module).is_ok()) {
+            return Ok(());
+        }
+    }
+}
+
+impl Case for Script {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn machine(&self) -> &Config {
+        &self.machine
+    }
+
+    fn leaves(&self) -> Leaves {
+        match self.fresh || !self.remarks.splats.is_empty() {
+            true => Leaves::Used,
+            false => Leaves::Clean,
+        }
+    }
+
+    fn times(&self) -> u32 {
+        let usual = host::vm::Limits::BASE.test.mul_f64(SHARE);
+        let wanted = Duration::from_secs(self.remarks.seconds.unwrap_or_default().into());
+        wanted.as_secs_f64().div_euclid(usual.as_secs_f64()) as u32 + 1
+    }
+}
+
+impl Remarks {
+    fn parse(script: &str) -> Result<Remarks> {
+        let mut remarks = Remarks::default();
+        for line in script.lines() {
+            let Some((key, value)) = line.strip_prefix('#').and_then(|line| line.split_once(':'))
+            else {
+                continue;
+            };
+            let value = value.trim();
+            match key.trim() {
+                "expect-warning" => remarks.warnings.push(value.into()),
+                "expect-splat" => remarks.splats.push(value.into()),
+                "limit" => {
+                    let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
+                    remarks.seconds =
+                        Some(seconds.with_context(|| format!("`# limit: {value}`: not a number of seconds"))?);
+                }
+                _ => continue,
+            }
+            ensure!(!value.is_empty(), "`{line}` lacks its text");
+        }
+        Ok(remarks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remarks_are_comments() {
+        let script = "#!/bin/sh\n# expect-warning: out of cheese\n#expect-splat:WARNING\n\
+                      # limit: 90\necho '# expect-warning: no'\n# see also: this\n";
+        let remarks = Remarks::parse(script).unwrap();
+        assert_eq!(remarks.warnings, ["out of cheese"]);
+        assert_eq!(remarks.splats, ["WARNING"]);
+        assert_eq!(remarks.seconds, Some(90));
+        for wrong in ["# limit: soon", "# limit: 0", "# expect-warning:"] {
+            assert!(Remarks::parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Remarks::parse("").unwrap(), Remarks::default());
+    }
+}
