@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0
 
+# KDIR of the environment or the command line is also the VM's kernel.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 
 # Quotes an argument as one word of the shell.
@@ -8,9 +9,13 @@ quote = '$(subst ','\'',$(1))'
 .PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint litmus doc clean distclean update help
 .NOTPARALLEL:
 
-default: ## build the demo and the samples against KDIR
+default: ## build the demo and the samples against KDIR; M=: a module
+ifneq ($(M),)
+	@scripts/module
+else
 	@scripts/check-kdir $(call quote,$(KDIR)) $(foreach v,CC RUSTC BINDGEN,$(if $(filter command override,$(origin $v)),$v=$(call quote,$($v))))
 	$(MAKE) -C $(call quote,$(KDIR)) M=$(CURDIR) modules
+endif
 
 sign: ## sign the modules that were built: KEY= [CERT=]
 	@scripts/sign $(call quote,$(KDIR)) $(call quote,$(KEY)) $(call quote,$(or $(CERT),$(KEY))) $(wildcard *.ko samples/*.ko percpu_workqueue/*.ko)
@@ -25,12 +30,17 @@ vm: ## open a shell in that VM
 	@scripts/vm shell
 
 test: ## run lint and all tests; T=NAME: tests with NAME in their name
-	@$(if $(T),,scripts/lint && scripts/unit)
+	@$(if $(T)$(M),,scripts/lint && scripts/unit)
 	@scripts/vm test
 
 test-long: ## run the tests that take minutes, or need their own boot
+ifneq ($(M),)
+	@scripts/vm test
+	@KERNEL=debug scripts/vm test
+else
 	@$(if $(T),,scripts/unit long)
 	@scripts/vm test --ignored
+endif
 
 test-matrix: ## run the tests on each of Debian's kernels, or on VERSIONS=
 	@scripts/vm matrix $(VERSIONS)
@@ -72,6 +82,12 @@ distclean: ## clean, and remove the cache that all checkouts share
 update: ## look for a newer kernel on the next run
 	@scripts/cache forget
 
+# Other targets are kbuild's: rust-analyzer, nsdeps, a file such as demo/cpu.o.
+.DEFAULT:
+	@echo "rust_smpboot: '$@' is none of the targets of make help: kbuild gets it" >&2
+	@scripts/check-kdir $(call quote,$(KDIR))
+	$(MAKE) -C $(call quote,$(KDIR)) M=$(CURDIR) $@
+
 help: ## print this help
 	@echo "Targets:"
 	@sed -nE 's/^([a-z_-]+):.* ## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
@@ -88,6 +104,9 @@ help: ## print this help
 	@echo "  TCG=multi        torture: one host thread per CPU, with true races"
 	@echo "  BOOTS=7          bench: number of boots (the median counts)"
 	@echo "  T=               test: only tests whose name contains this"
+	@echo "  M=DIR            default, vm, test: another module, with its tests/*.sh"
+	@echo "  KDIR=DIR         demo, vm, test, torture: the kernel that was built there"
+	@echo "  FRESH=1          test with M=: a VM for each test"
 	@echo "  V=1              show all output of every step"
 	@echo "Variables of the plain build:"
 	@echo '  KDIR='$(call quote,$(KDIR))

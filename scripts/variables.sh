@@ -4,6 +4,8 @@
 # Checks the values of the variables of `make help`. Sourced by the scripts that use them. An empty
 # variable has its default.
 
+shopt -s extglob
+
 # check_variables TARGET: dies if a variable has an invalid value. Call it before the script
 # prepares anything.
 check_variables() {
@@ -12,6 +14,7 @@ check_variables() {
     one_of ARCH amd64 arm64
     one_of TCG single multi
     one_of DAT 0 1
+    one_of FRESH 0 1
     one_of V 0 1
     case $kernel/$arch in
     debug/amd64 | kcsan/amd64) most=16 ;; # CONFIG_NR_CPUS of scripts/debug.config
@@ -31,9 +34,39 @@ check_variables() {
     number SEED 0 4294967295
     number BOOTS 1 99
     matches KERNEL_VERSION '[0-9][0-9A-Za-z.+~-]*' "a kernel version like 7.3.4+deb13"
-    matches T '[0-9A-Za-z_:]+' "a part of a test's name: letters, digits, _ and :"
+    matches T '[0-9A-Za-z_:.-]+' "a part of a test's name: letters, digits and _:.-"
     [[ -z ${HERD7:-} ]] || type -P -- "$HERD7" >/dev/null || die "HERD7='$HERD7' is not a program"
+    [[ -z ${M:-} ]] || check_folder "$1"
+    [[ -z ${KDIR:-} ]] || check_own_kernel "$1"
     [[ -z ${LTP:-} || -d $LTP ]] || die "LTP='$LTP' is not a directory"
+}
+
+# check_folder TARGET: dies if M, another module's sources, cannot be built.
+check_folder() {
+    local sources
+    [[ $1 = @(shell|test|kernel) ]] || die "M= is for vm and test, not for $1"
+    [[ -d $M ]] || die "M=$M is not a directory"
+    check_path "$M" "Move that directory, or name a link to it that has none of these characters."
+    case $M in
+    "$top") die "M=$M is this checkout" "Leave out M= for its own modules." ;;
+    / | /@(bin|boot|dev|etc|lib*([!/])|proc|run|sbin|sys|usr|var) | /usr/@(bin|include|lib*([!/])|local|sbin|share|src) | /@(dev|proc|sys)/*)
+        die "M=$M is a directory of the system" "Name the directory with the module's Kbuild."
+        ;;
+    esac
+    [[ -r $M && -x $M ]] || die "M=$M cannot be read by $(user)"
+    if [[ -e $M/Kbuild ]]; then sources=$M/Kbuild; else sources=$M/Makefile; fi
+    [[ -e $sources ]] || die "M=$M has neither a Kbuild nor a Makefile" \
+        "Name the directory of the module's Kbuild. The shortest one has the line: obj-m := NAME.o, for NAME.c or NAME.rs."
+    [[ ! -e $M/modules.order ]] || die "M=$M has outputs of an earlier build, and kbuild then builds nowhere else" \
+        "Remove them: run make clean there, or delete modules.order and all *.o, *.mod, *.ko and .*.cmd files."
+}
+
+# check_own_kernel TARGET: dies if KDIR cannot be that target's kernel.
+check_own_kernel() {
+    [[ $1 = @(demo|shell|test|torture|kernel) ]] || die "KDIR= is for demo, vm, test and torture, not for $1"
+    [[ -z ${KERNEL:-}${KERNEL_VERSION:-} ]] || die "KDIR= names a kernel, and so does KERNEL${KERNEL_VERSION:+_VERSION}=" "Leave out one of them."
+    [[ -d $KDIR ]] || die "KDIR=$KDIR is not a directory"
+    check_path "$KDIR" "Move that directory."
 }
 
 # one_of NAME VALUE...

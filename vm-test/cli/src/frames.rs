@@ -42,6 +42,13 @@ impl Frames {
         lines.map(|line| self.explain_line(line)).collect()
     }
 
+    /// The line of the log, if it names a function of one of these modules with debug info.
+    pub fn in_modules(&self, line: &str) -> Option<String> {
+        let frame = frame(line)?;
+        self.place(&frame, true)?;
+        Some(self.explain_line(line))
+    }
+
     fn explain_line(&self, line: &str) -> String {
         let Some(frame) = frame(line) else { return line.into() };
         let text = line.trim_end_matches('\n');

@@ -3,6 +3,10 @@
 export PS1='$([ -e /tmp/tour ] && tour look >&2)\w # '
 alias ll='ls -l'
 cd /modules
+if ! [ -e rust_smpboot_demo.ko ]; then
+    echo "In /modules: $(echo *.ko). \`insmod FILE\` loads one, \`modprobe NAME\` also what it needs."
+    return
+fi
 cat <<END
 Per-CPU threads that follow CPU hotplug. The modules are in /modules. Try:
 

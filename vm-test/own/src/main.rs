@@ -18,6 +18,8 @@ use cli::frames::Frames;
 use cli::output::Funnel;
 use cli::pool::{Case, Ending, Pool};
 use cli::{Options, note, say};
+use host::kernel_log::without_stamp;
+use host::verdict::Fault;
 use junit::Report;
 use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
 use script::Script;
@@ -128,8 +130,9 @@ impl Suite {
         let begun = Instant::now();
         let result = match self.pool.run(script, &|vm| script.run(vm, &self.modules)) {
             Ending::Passed => Ok(()),
-            Ending::Failed { report, .. } => {
-                Err(format!("{}to repeat: {} T={name}\n", self.frames.explain(&report), self.repeat))
+            Ending::Failed { faults, report, vm } => {
+                let text = failure(name, &faults, &report, &vm.console(0..usize::MAX));
+                Err(format!("{}to repeat: {} T={name}\n", self.frames.explain(&text), self.repeat))
             }
             Ending::NoVm(e) => {
                 self.harness_failed.store(true, Relaxed);
@@ -139,6 +142,42 @@ impl Suite {
         self.report.add(name, begun.elapsed(), &result);
         result.map_err(Failed::from)
     }
+}
+
+/// Number of lines of the log in a report.
+const LINES: usize = 100;
+
+/// The text for the user: the faults, the kernel's log of the test without registers, and the file
+/// about a hang that the judge's report names.
+fn failure(name: &str, faults: &[Fault], report: &str, console: &[String]) -> String {
+    let mut text: String = faults.iter().map(|fault| format!("- {fault}\n")).collect();
+    let begin = format!("vm-test: begin {name}");
+    let start = console.iter().rposition(|line| line.ends_with(&begin)).map_or(0, |i| i + 1);
+    let ends = [format!("vm-test: end {name}"), "the guest hangs; sysrq".into()];
+    let lines = console[start..].iter().take_while(|line| !ends.iter().any(|end| line.contains(end)));
+    let lines: Vec<&String> = lines.filter(|line| !is_register(without_stamp(line))).collect();
+    if !lines.is_empty() {
+        text += "the kernel's log, without registers:\n";
+    }
+    for line in lines.iter().take(LINES) {
+        text += &format!("{line}\n");
+    }
+    if let Some(more) = lines.len().checked_sub(LINES + 1) {
+        text += &format!("... and {} more lines\n", more + 1);
+    }
+    report.lines().filter(|line| line.starts_with("registers and ")).for_each(|line| {
+        text += &format!("{line}\n");
+    });
+    text
+}
+
+/// Whether a line of an oops has registers or code only.
+fn is_register(text: &str) -> bool {
+    const STARTS: [&str; 13] = [
+        "RSP: ", "RAX: ", "RDX: ", "RBP: ", "R10: ", "R13: ", "FS: ", "CS: ", "CR2: ", "DR0: ", "DR3: ", "PKRU: ", "Code: ",
+    ];
+    let arm = |part: &str| text.starts_with('x') && text[1..].starts_with(|c: char| c.is_ascii_digit()) && text.contains(part);
+    STARTS.iter().any(|start| text.starts_with(start)) || arm(": ")
 }
 
 /// The kernel's name for a module.
@@ -153,4 +192,43 @@ fn is_wanted(arguments: &Arguments, name: &str) -> bool {
         false => name.contains(filter),
     };
     arguments.filter.as_deref().is_none_or(matches) && !arguments.skip.iter().any(|skip| matches(skip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_has_the_log_of_its_test() {
+        let console = [
+            "[    1.0] vm-test: begin a",
+            "[    1.1] earlier",
+            "[    2.0] vm-test: begin b",
+            "[    2.1] Oops: here",
+            "[    2.1] RAX: 0000000000000000 RBX: 0000000000000000",
+            "[    2.1]  f+0x1/0x2 [mine]",
+            "[    2.2] x29: ffff800080a3bd20 x28: 0000000000000000",
+            "*** the guest hangs; sysrq l:",
+            "[    2.3] all tasks",
+        ];
+        let text = failure(
+            "b",
+            &[Fault::Failed("it hung".into())],
+            "- it hung\nthe last 40 lines of the log:\nregisters and backtraces of the hang: b.txt\n",
+            &console.map(String::from),
+        );
+        assert_eq!(
+            text,
+            "- it hung\nthe kernel's log, without registers:\n[    2.1] Oops: here\n\
+             [    2.1]  f+0x1/0x2 [mine]\nregisters and backtraces of the hang: b.txt\n"
+        );
+    }
+
+    #[test]
+    fn a_long_log_is_cut() {
+        let console = vec![String::from("line"); LINES + 3];
+        assert!(failure("a", &[], "", &console).ends_with("... and 3 more lines\n"));
+        assert!(!failure("a", &[], "", &console[..LINES]).contains("..."));
+        assert_eq!(failure("a", &[], "", &[]), "");
+    }
 }

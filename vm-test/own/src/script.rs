@@ -93,11 +93,14 @@ impl Script {
         let before = vm.modules()?;
         vm.run(&["/bin/busybox", "--install", "-s", "/bin"])?;
         match &self.source {
-            Source::File(file) => self.shell(vm, &["sh", "-eu", &format!("/tests/{file}")])?,
+            Source::File(file) => self.shell(vm, &["-eu", &format!("/tests/{file}")])?,
             Source::Load(modules) => {
-                let load = modules.iter().map(|module| format!("modprobe {module}\n"));
-                let unload = modules.iter().rev().map(|module| format!("! grep -q '^{module} ' /proc/modules || modprobe -r {module}\n"));
-                self.shell(vm, &["sh", "-euc", &load.chain(unload).collect::<String>()])?;
+                let load = modules.iter().map(|name| format!("modprobe {name}\n"));
+                // To unload a module also unloads those that only it has used.
+                let unload = modules.iter().rev().map(|name| {
+                    format!("! grep -q '^{name} ' /proc/modules || modprobe -r {name}\n")
+                });
+                self.shell(vm, &["-euc", &load.chain(unload).collect::<String>()])?;
             }
         }
         unload_others(vm, &before, mine)
@@ -106,9 +109,10 @@ impl Script {
     fn shell(&self, vm: &Vm, words: &[&str]) -> Result<()> {
         let limit = vm.limits().test.mul_f64(SHARE) * self.times();
         let mut argv: Vec<String> =
-            ["sh", "-c", "cd /modules; exec \"$@\" >\"$0\" 2>&1", OUTPUT].map(String::from).into();
+            ["sh", "-c", "cd /modules; exec sh \"$@\" >\"$0\" 2>&1", OUTPUT].map(String::from).into();
         argv.extend(words.iter().map(|word| word.to_string()));
-        let answer = vm.try_call(Call::Run { argv, limit_ms: limit.as_millis() as u64 })?;
+        let call = vm.post(Call::Run { argv, limit_ms: limit.as_millis() as u64 });
+        let answer = vm.wait_answer(call, "the script", limit + vm.limits().call)?;
         let ended = match answer {
             Ok(Value::Program { status: Exit::Code(0), .. }) => return Ok(()),
             Ok(Value::Program { status: Exit::Code(code), .. }) => format!("exit status {code}"),

@@ -3,6 +3,7 @@
 //! `run shell`: the guest's console on this terminal, with a shell.
 
 use anyhow::{Context, Result, bail};
+use cli::frames::Frames;
 use cli::{Options, exit, note, output, progress, say, terminal};
 use console::Term;
 use host::Vm;
@@ -56,8 +57,14 @@ pub fn run(options: &Options) -> Result<ExitCode> {
     terminal::restore();
     output::write(b"\n");
     let splats = splats(&vm, from);
+    let frames = Frames::new(&options.modules()?, machine.arch.tools());
     for splat in &splats {
-        note!("vm-test: splat in the guest's kernel log ({}): {}", splat.kind(), splat.line);
+        let line = frames.explain(&splat.line);
+        note!("vm-test: splat in the guest's kernel log ({}): {line}", splat.kind());
+    }
+    if !splats.is_empty() {
+        let lines = vm.console(from..usize::MAX);
+        lines.iter().filter_map(|line| frames.in_modules(line)).for_each(|line| note!("{line}"));
     }
     let ended = vm.ended();
     let status = match (answer?, ended) {
