@@ -6,6 +6,7 @@
 //! names with new values, and the new items of each history. A page that is slow skips states, and
 //! misses no item.
 
+use crate::session::Session;
 use demo_format::Nanos;
 use live::{Cpu, Span, State};
 use serde::{Deserialize, Serialize};
@@ -35,8 +36,10 @@ pub enum Request {
     Period {
         us: u32,
     },
-    /// Saves the report so far.
-    Save,
+    /// The next hotplug operation of this CPU is to fail.
+    FailNext {
+        cpu: u32,
+    },
     /// Ends the session.
     End,
 }
@@ -47,7 +50,9 @@ impl Request {
         let request: Request = serde_json::from_str(text).map_err(|e| e.to_string())?;
         let cpu = match request {
             Request::Wake { cpu } => cpu,
-            Request::Offline { cpu } | Request::Online { cpu } => Some(cpu),
+            Request::Offline { cpu } | Request::Online { cpu } | Request::FailNext { cpu } => {
+                Some(cpu)
+            }
             _ => None,
         };
         match cpu {
@@ -56,9 +61,9 @@ impl Request {
         }
     }
 
-    /// Returns the action; `None` for requests to the server itself.
-    pub fn action(&self) -> Option<Action> {
-        Some(match *self {
+    /// Requests this of the session.
+    pub fn pass_on(&self, session: &dyn Session) {
+        session.act(match *self {
             Request::Load => Action::Load,
             Request::Unload => Action::Unload,
             Request::Wake { cpu: Some(cpu) } => Action::Wake(Target::Cpu(cpu)),
@@ -66,8 +71,9 @@ impl Request {
             Request::Offline { cpu } => Action::Offline(cpu),
             Request::Online { cpu } => Action::Online(cpu),
             Request::Period { us } => Action::Period(us),
-            Request::Save | Request::End => return None,
-        })
+            Request::FailNext { cpu } => return session.fail_next(cpu),
+            Request::End => return session.end(),
+        });
     }
 }
 
@@ -183,6 +189,7 @@ fn history<T: PartialEq>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::session::fake::Fake;
     use demo_format::format::{self, Kind};
     use live::{Entry, Mark, Power};
 
@@ -280,20 +287,26 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn requests_are_actions_on_cpus_that_exist() {
-        let read = |text: &str| Request::read(text, &state(2)).map(|request| request.action());
-        for (text, action) in [
-            (r#"{"do":"load"}"#, Action::Load),
-            (r#"{"do":"unload"}"#, Action::Unload),
-            (r#"{"do":"wake"}"#, Action::Wake(Target::All)),
-            (r#"{"do":"wake","cpu":1}"#, Action::Wake(Target::Cpu(1))),
-            (r#"{"do":"offline","cpu":1}"#, Action::Offline(1)),
-            (r#"{"do":"online","cpu":0}"#, Action::Online(0)),
-            (r#"{"do":"period","us":5000}"#, Action::Period(5000)),
+    fn requests_are_passed_on_for_cpus_that_exist() {
+        let read = |text: &str| Request::read(text, &state(2));
+        for (text, wanted) in [
+            (r#"{"do":"load"}"#, "insmod rust_smpboot_demo.ko"),
+            (r#"{"do":"unload"}"#, "rmmod rust_smpboot_demo"),
+            (r#"{"do":"wake"}"#, "echo all > /sys/kernel/debug/rust_smpboot_demo/wake"),
+            (r#"{"do":"wake","cpu":1}"#, "echo 1 > /sys/kernel/debug/rust_smpboot_demo/wake"),
+            (r#"{"do":"offline","cpu":1}"#, "echo 0 > /sys/devices/system/cpu/cpu1/online"),
+            (r#"{"do":"online","cpu":0}"#, "echo 1 > /sys/devices/system/cpu/cpu0/online"),
+            (
+                r#"{"do":"period","us":5000}"#,
+                "echo 5000 > /sys/kernel/debug/rust_smpboot_demo/period_us",
+            ),
+            (r#"{"do":"fail-next","cpu":1}"#, "fail-next 1"),
+            (r#"{"do":"end"}"#, "end"),
         ] {
-            assert_eq!(read(text), Ok(Some(action)), "{text}");
+            let session = Fake::new(2);
+            read(text).unwrap().pass_on(&*session);
+            assert_eq!(session.requests(), [wanted], "{text}");
         }
-        assert_eq!(read(r#"{"do":"save"}"#), Ok(None));
         for text in [
             "",
             "[]",

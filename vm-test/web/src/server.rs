@@ -15,7 +15,7 @@ use axum::response::IntoResponse;
 use live::Status;
 use serde_json::json;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -72,8 +72,8 @@ impl Server {
         thread::spawn(move || {
             // Ends with the last receiver.
             while !newest.is_closed() {
-                watched.changed(Duration::from_secs(1));
-                newest.send_replace(watched.state());
+                let seen = newest.borrow().clone();
+                newest.send_replace(watched.changed(&seen, Duration::from_secs(1)));
             }
         });
         let shared = Arc::new(Shared {
@@ -148,30 +148,41 @@ async fn answer(shared: Arc<Shared>, request: HttpRequest) -> Response<Body> {
     }
 }
 
-/// Saves the report so far, and returns its file with this extension.
+/// Returns a report: `html` or `json` is that of the newest one, after it was saved. Other names are
+/// of earlier ones.
 async fn report(shared: &Arc<Shared>, name: &str) -> Response<Body> {
-    let (kind, policy) = match name {
-        "html" => ("text/html; charset=utf-8", REPORT_POLICY),
-        "json" => ("application/json", POLICY),
-        _ => return StatusCode::NOT_FOUND.into_response(),
+    let session = shared.session.clone();
+    let saved = match tokio::task::spawn_blocking(move || session.save()).await {
+        Ok(saved) => saved,
+        Err(e) => Err(e.into()),
     };
-    let saved = save(shared).await.and_then(|path| {
-        let path = path.with_extension(name);
-        std::fs::read(&path).with_context(|| path.display().to_string())
-    });
-    match saved {
-        Ok(bytes) => {
+    match saved.and_then(|paths| read(&paths, name)) {
+        Ok(Some((kind, policy, bytes))) => {
             let headers = [(header::CONTENT_TYPE, kind), (header::CONTENT_SECURITY_POLICY, policy)];
             (headers, bytes).into_response()
         }
-        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("cannot save the report: {e:#}"))
-            .into_response(),
+        Ok(None) => {
+            (StatusCode::NOT_FOUND, "no such report: load the module first").into_response()
+        }
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, format!("no report: {e:#}")).into_response(),
     }
 }
 
-async fn save(shared: &Arc<Shared>) -> Result<PathBuf> {
-    let session = shared.session.clone();
-    tokio::task::spawn_blocking(move || session.save()).await?
+/// Reads the file of a report, with its type and its policy. Reads no file that is not of a report.
+fn read(paths: &[PathBuf], name: &str) -> Result<Option<(&'static str, &'static str, Vec<u8>)>> {
+    let types =
+        [("html", "text/html; charset=utf-8", REPORT_POLICY), ("json", "application/json", POLICY)];
+    for (extension, kind, policy) in types {
+        let files = paths.iter().rev().map(|path| path.with_extension(extension));
+        let mut wanted = files.filter(|file| {
+            name == extension || file.file_name().is_some_and(|known| known == name)
+        });
+        if let Some(file) = wanted.next() {
+            let bytes = std::fs::read(&file).with_context(|| file.display().to_string())?;
+            return Ok(Some((kind, policy, bytes)));
+        }
+    }
+    Ok(None)
 }
 
 /// An open page.
@@ -216,7 +227,7 @@ impl Page {
                     Err(_) => return,
                 },
                 received = socket.recv() => match received {
-                    Some(Ok(Message::Text(text))) if budget.take() => match self.request(&text, &shown).await {
+                    Some(Ok(Message::Text(text))) if budget.take() => match self.request(&text, &shown) {
                         Some(answer) => answer,
                         None => continue,
                     },
@@ -231,28 +242,15 @@ impl Page {
         }
     }
 
-    /// Handles a message of the page. Returns the answer, if any.
-    async fn request(&self, text: &str, state: &live::State) -> Option<serde_json::Value> {
-        let request = match Request::read(text, state) {
-            Ok(request) => request,
-            Err(e) => return Some(json!({ "error": e })),
-        };
-        if let Some(action) = request.action() {
-            if state.status == Status::Running {
-                self.shared.session.act(action);
-            }
-            return None;
-        }
-        match request {
-            Request::End => {
-                let session = self.shared.session.clone();
-                tokio::task::spawn_blocking(move || session.end());
+    /// Handles a message of the page. Returns its error.
+    fn request(&self, text: &str, state: &live::State) -> Option<serde_json::Value> {
+        match Request::read(text, state) {
+            Ok(request) if state.status == Status::Running => {
+                request.pass_on(&*self.shared.session);
                 None
             }
-            _ => Some(match save(&self.shared).await {
-                Ok(path) => json!({ "saved": path }),
-                Err(e) => json!({ "error": format!("cannot save the report: {e:#}") }),
-            }),
+            Ok(_) => Some(json!({ "error": "The session has ended." })),
+            Err(e) => Some(json!({ "error": e })),
         }
     }
 }
@@ -291,5 +289,276 @@ impl Budget {
             None => return false,
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::fake::Fake;
+    use live::Power;
+    use serde_json::Value;
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+    use tungstenite::client::IntoClientRequest;
+    use tungstenite::{Message as Sent, WebSocket as Client};
+
+    /// More than a test takes on a busy machine.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    fn start(session: &Arc<Fake>) -> Server {
+        Server::start(session.clone(), "a test", 0).unwrap()
+    }
+
+    impl Server {
+        fn address(&self) -> SocketAddr {
+            self.host().parse().unwrap()
+        }
+
+        fn host(&self) -> &str {
+            self.url.split('/').nth(2).unwrap()
+        }
+
+        fn path(&self, below: &str) -> String {
+            format!("/{}/{below}", self.url.split('/').nth(3).unwrap())
+        }
+
+        fn stream(&self) -> TcpStream {
+            let stream = TcpStream::connect(self.address()).unwrap();
+            stream.set_read_timeout(Some(LIMIT)).unwrap();
+            stream
+        }
+
+        /// Sends a request. Returns the status and the whole answer.
+        fn request(&self, path: &str, host: &str, more: &str) -> (u16, String) {
+            let mut stream = self.stream();
+            write!(
+                stream,
+                "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n"
+            )
+            .unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            (answer[9..12].parse().unwrap(), answer)
+        }
+
+        fn get(&self, below: &str) -> (u16, String) {
+            self.request(&self.path(below), self.host(), "")
+        }
+
+        /// Opens a page's socket, and takes the first message.
+        fn open(&self) -> Client<TcpStream> {
+            let mut client = self.connect().unwrap();
+            assert_eq!(receive(&mut client)["full"], true);
+            client
+        }
+
+        fn connect(&self) -> Result<Client<TcpStream>> {
+            let url = format!("ws://{}{}", self.host(), self.path("socket"));
+            let mut request = url.into_client_request()?;
+            request.headers_mut().insert("origin", format!("http://{}", self.host()).parse()?);
+            let client = tungstenite::client(request, self.stream());
+            Ok(client.map_err(|e| anyhow::anyhow!("{e}"))?.0)
+        }
+    }
+
+    fn receive(client: &mut Client<TcpStream>) -> Value {
+        serde_json::from_str(client.read().unwrap().to_text().unwrap()).unwrap()
+    }
+
+    /// Takes messages until one has this name.
+    fn receive_with(client: &mut Client<TcpStream>, name: &str) -> Value {
+        loop {
+            let message = receive(client);
+            if !message[name].is_null() {
+                return message[name].clone();
+            }
+        }
+    }
+
+    fn say(client: &mut Client<TcpStream>, text: &str) {
+        client.send(Sent::text(text)).unwrap();
+    }
+
+    /// Whether the server has closed the connection.
+    fn is_closed(client: &mut Client<TcpStream>) -> bool {
+        loop {
+            match client.read() {
+                Ok(Sent::Close(_)) => return true,
+                Ok(_) => {}
+                Err(tungstenite::Error::Io(e)) => {
+                    return e.kind() != std::io::ErrorKind::WouldBlock;
+                }
+                Err(_) => return true,
+            }
+        }
+    }
+
+    fn requested(session: &Fake, wanted: &[&str]) {
+        let start = Instant::now();
+        while session.requests() != wanted {
+            assert!(start.elapsed() < LIMIT, "{:?} instead of {wanted:?}", session.requests());
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn strangers_get_nothing() {
+        let server = start(&Fake::new(1));
+        let (host, evil) = (server.host(), "evil.example");
+        let wrong = server.path("").replace(['0', '1', '2', '3'], "f");
+        for (path, host, more, status) in [
+            (server.path("").as_str(), host, "", 200),
+            ("/", host, "", 404),
+            (&wrong, host, "", 404),
+            (&server.path(""), evil, "", 421),
+            (&server.path("page.js"), host, "Origin: http://evil.example\r\n", 403),
+            (&server.path("socket"), host, "Origin: http://evil.example\r\n", 403),
+            (&server.path("socket"), host, "", 403),
+            (&server.path("none"), host, "", 404),
+            (&server.path("report/../../Cargo.toml"), host, "", 404),
+        ] {
+            let (seen, answer) = server.request(path, host, more);
+            assert_eq!(seen, status, "{path} {host} {more}");
+            assert_eq!(answer.contains("<!DOCTYPE"), status == 200);
+            let answer = answer.to_lowercase();
+            for header in [
+                "cache-control: no-store",
+                "referrer-policy: no-referrer",
+                "x-content-type-options: nosniff",
+                "content-security-policy: default-src 'none'",
+            ] {
+                assert!(answer.contains(header), "{path}: {header}");
+            }
+            assert!(!answer.contains("'unsafe-inline'"), "{path}");
+        }
+        let mut stream = server.stream();
+        write!(
+            stream,
+            "POST {} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            server.path("")
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 405"), "{answer}");
+    }
+
+    #[test]
+    fn the_server_listens_on_this_machine_only() {
+        assert!(start(&Fake::new(1)).address().ip().is_loopback());
+    }
+
+    #[test]
+    fn pages_show_the_same_session() {
+        let session = Fake::new(2);
+        let server = start(&session);
+        let mut pages = [server.open(), server.open()];
+        say(&mut pages[0], r#"{"do":"offline","cpu":1}"#);
+        requested(&session, &["echo 0 > /sys/devices/system/cpu/cpu1/online"]);
+        session.change(|state| state.cpus.get_mut(&1).unwrap().power = Power::Offline);
+        for page in &mut pages {
+            assert_eq!(receive_with(page, "cpus")["1"]["power"], "offline");
+        }
+    }
+
+    #[test]
+    fn a_closed_page_does_not_end_the_session() {
+        let session = Fake::new(1);
+        let server = start(&session);
+        drop(server.open());
+        let mut page = server.open();
+        say(&mut page, r#"{"do":"wake"}"#);
+        requested(&session, &["echo all > /sys/kernel/debug/rust_smpboot_demo/wake"]);
+        session.change(|state| state.status = Status::Ended { ok: true, lines: vec![] });
+        assert_eq!(receive_with(&mut page, "status")["Ended"]["ok"], true);
+        say(&mut page, r#"{"do":"wake"}"#);
+        assert_eq!(receive_with(&mut page, "error"), "The session has ended.");
+    }
+
+    #[test]
+    fn rubbish_is_refused_and_hurts_nobody() {
+        let session = Fake::new(1);
+        let server = start(&session);
+        let mut page = server.open();
+        let mut bad = server.open();
+        for text in ["rubbish", "{}", r#"{"do":"wake","cpu":7}"#] {
+            say(&mut bad, text);
+            assert!(receive_with(&mut bad, "error").is_string(), "{text}");
+        }
+        bad.send(Sent::binary(vec![0; 10])).unwrap();
+        assert!(is_closed(&mut bad));
+        let mut large = server.open();
+        say(&mut large, &" ".repeat(MESSAGE + 1));
+        assert!(is_closed(&mut large));
+        let mut flood = server.open();
+        for _ in 0..=MESSAGES {
+            let _ = flood.send(Sent::text(r#"{"do":"wake"}"#));
+        }
+        assert!(is_closed(&mut flood));
+        let _ = server.stream().write_all(&[0xff; 5000]);
+        assert_eq!(session.requests().len(), MESSAGES as usize);
+        session.change(|state| state.sentence = "still here".into());
+        assert_eq!(receive_with(&mut page, "sentence"), "still here");
+    }
+
+    #[test]
+    fn a_slow_page_delays_no_other_and_skips_states() {
+        let session = Fake::new(4);
+        let server = start(&session);
+        let (mut slow, mut page) = (server.open(), server.open());
+        // Far more than the buffers of a socket take.
+        let (rounds, size) = (40, 1 << 20);
+        for round in 1..=rounds {
+            session.change(|state| {
+                state.now = round;
+                state.sentence = char::from(b'a' + round as u8 % 26).to_string().repeat(size);
+            });
+            assert_eq!(receive(&mut page)["now"], round);
+        }
+        // The page gets what was under way, and then the newest state.
+        let mut taken = 0;
+        while receive(&mut slow)["now"] != rounds {
+            taken += 1;
+        }
+        assert!(taken < rounds - 1, "{taken} messages were queued");
+    }
+
+    #[test]
+    fn the_number_of_pages_is_limited() {
+        let server = start(&Fake::new(1));
+        let mut pages: Vec<_> = (0..PAGES).map(|_| server.open()).collect();
+        assert!(server.connect().is_err());
+        pages.pop();
+        let start = Instant::now();
+        while server.connect().is_err() {
+            assert!(start.elapsed() < LIMIT);
+        }
+    }
+
+    #[test]
+    fn only_files_of_reports_are_served() {
+        let directory = std::env::temp_dir().join(format!("vm-test-web-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        for name in ["play.html", "play.json", "secret.html"] {
+            std::fs::write(directory.join(name), format!("<p>{name}")).unwrap();
+        }
+        let session = Fake::new(1);
+        let server = start(&session);
+        assert_eq!(server.get("report/html").0, 404);
+        session.set_report(directory.join("play.html"));
+        for (name, file) in
+            [("html", "play.html"), ("json", "play.json"), ("play.html", "play.html")]
+        {
+            let (status, answer) = server.get(&format!("report/{name}"));
+            assert_eq!(status, 200, "{name}");
+            assert!(answer.ends_with(&format!("<p>{file}")), "{answer}");
+            // A report's script must not reach the socket.
+            assert_eq!(answer.contains("sandbox allow-scripts"), file == "play.html", "{answer}");
+        }
+        for name in ["secret.html", "../secret.html", "%2e%2e/secret.html", "", "trace"] {
+            assert_eq!(server.get(&format!("report/{name}")).0, 404, "{name}");
+        }
+        std::fs::remove_dir_all(&directory).unwrap();
     }
 }

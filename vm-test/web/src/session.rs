@@ -14,15 +14,95 @@ pub trait Session: Send + Sync + 'static {
     /// Returns the newest state.
     fn state(&self) -> Arc<State>;
 
-    /// Waits for a newer state, up to the limit.
-    fn changed(&self, limit: Duration);
+    /// Waits for a newer state than `seen`, at most `limit`; returns the newest.
+    fn changed(&self, seen: &Arc<State>, limit: Duration) -> Arc<State>;
 
     /// Requests an action, and returns at once.
     fn act(&self, action: Action);
 
-    /// Saves the report so far. Returns the path of its page.
-    fn save(&self) -> Result<PathBuf>;
+    /// Requests that the next hotplug operation of a CPU fails.
+    fn fail_next(&self, cpu: u32);
 
-    /// Ends the session: the state has the verdict.
+    /// Saves the report so far. Returns the paths of all reports of the session, the newest last.
+    fn save(&self) -> Result<Vec<PathBuf>>;
+
+    /// Requests the end of the session: the state will have the verdict.
     fn end(&self);
+}
+
+/// A session without a VM, for tests.
+#[cfg(test)]
+pub mod fake {
+    use super::*;
+    use crate::protocol::tests::state;
+    use std::sync::{Condvar, Mutex};
+
+    pub struct Fake {
+        state: Mutex<Arc<State>>,
+        changed: Condvar,
+        requests: Mutex<Vec<String>>,
+        report: Mutex<Option<PathBuf>>,
+    }
+
+    impl Fake {
+        pub fn new(cpus: u32) -> Arc<Fake> {
+            Arc::new(Fake {
+                state: Mutex::new(Arc::new(state(cpus))),
+                changed: Condvar::new(),
+                requests: Mutex::default(),
+                report: Mutex::default(),
+            })
+        }
+
+        /// Returns the commands that were requested.
+        pub fn requests(&self) -> Vec<String> {
+            self.requests.lock().unwrap().clone()
+        }
+
+        fn request(&self, what: impl Into<String>) {
+            self.requests.lock().unwrap().push(what.into());
+        }
+
+        /// Publishes a changed state.
+        pub fn change(&self, change: impl FnOnce(&mut State)) {
+            let mut newest = self.state.lock().unwrap();
+            let mut state = State::clone(&newest);
+            change(&mut state);
+            *newest = Arc::new(state);
+            self.changed.notify_all();
+        }
+
+        pub fn set_report(&self, path: PathBuf) {
+            *self.report.lock().unwrap() = Some(path);
+        }
+    }
+
+    impl Session for Fake {
+        fn state(&self) -> Arc<State> {
+            self.state.lock().unwrap().clone()
+        }
+
+        fn changed(&self, seen: &Arc<State>, limit: Duration) -> Arc<State> {
+            let newest = self.state.lock().unwrap();
+            let same = |state: &mut Arc<State>| Arc::ptr_eq(state, seen);
+            self.changed.wait_timeout_while(newest, limit, same).unwrap().0.clone()
+        }
+
+        fn act(&self, action: Action) {
+            self.request(action.command());
+        }
+
+        fn fail_next(&self, cpu: u32) {
+            self.request(format!("fail-next {cpu}"));
+        }
+
+        fn save(&self) -> Result<Vec<PathBuf>> {
+            self.request("save");
+            Ok(self.report.lock().unwrap().iter().cloned().collect())
+        }
+
+        fn end(&self) {
+            self.request("end");
+        }
+    }
 }
