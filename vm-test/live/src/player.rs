@@ -303,7 +303,7 @@ impl<'a> Player<'a> {
         }
         let begin = self.now();
         if let Some(Recording { recorder, .. }) = &mut self.recording {
-            recorder.begin(&label)?;
+            recorder.begin(&label, &[&label])?;
             if *action == Action::Unload {
                 recorder.unloading()?;
             }
@@ -314,7 +314,7 @@ impl<'a> Player<'a> {
         if let Some(Recording { recorder, history, .. }) = &mut self.recording {
             recorder.end(&label)?;
             let (begin, end) = (history.module(begin), Some(history.module(end)));
-            recorder.add_action(run::Action { label, begin, end });
+            recorder.add_action(run::Action { commands: vec![label.clone()], label, begin, end });
         }
         match (action, &result) {
             (Action::Load, Ok(())) => self.loaded()?,
