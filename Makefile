@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # Quotes an argument as one word of the shell.
 quote = '$(subst ','\'',$(1))'
 
-.PHONY: default modules_install demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint litmus doc clean distclean update help
+.PHONY: default modules_install new demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint litmus doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR; M=: a module
@@ -22,6 +22,9 @@ sign: ## sign the modules that were built: KEY= [CERT=]
 
 modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
 	$(MAKE) -C $(call quote,$(KDIR)) M=$(CURDIR) modules_install
+
+new: ## make the repository of a new module: DIR=
+	@scripts/new
 
 demo: ## watch per-CPU threads follow CPU hotplug, in a VM
 	@scripts/vm demo
@@ -104,7 +107,8 @@ help: ## print this help
 	@echo "  TCG=multi        torture: one host thread per CPU, with true races"
 	@echo "  BOOTS=7          bench: number of boots (the median counts)"
 	@echo "  T=               test: only tests whose name contains this"
-	@echo "  M=DIR            default, vm, test: another module, with its tests/*.sh"
+	@echo "  M=DIR            default, vm, test, lint: another module, with its tests/*.sh"
+	@echo "  DIR=             new: the directory to make"
 	@echo "  KDIR=DIR         demo, vm, test, torture: the kernel that was built there"
 	@echo "  FRESH=1          test with M=: a VM for each test"
 	@echo "  V=1              show all output of every step"

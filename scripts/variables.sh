@@ -36,6 +36,7 @@ check_variables() {
     matches KERNEL_VERSION '[0-9][0-9A-Za-z.+~-]*' "a kernel version like 7.3.4+deb13"
     matches T '[0-9A-Za-z_:.-]+' "a part of a test's name: letters, digits and _:.-"
     [[ -z ${HERD7:-} ]] || type -P -- "$HERD7" >/dev/null || die "HERD7='$HERD7' is not a program"
+    [[ -z ${DIR:-} || $1 != new ]] || check_path "$DIR" "Choose another DIR."
     [[ -z ${M:-} ]] || check_folder "$1"
     [[ -z ${KDIR:-} ]] || check_own_kernel "$1"
     [[ -z ${LTP:-} || -d $LTP ]] || die "LTP='$LTP' is not a directory"

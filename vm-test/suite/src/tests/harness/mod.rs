@@ -3,5 +3,6 @@
 //! The harness itself: the runner of VMs, the programs, the checkers of the debug kernel.
 
 mod checkers;
+mod own;
 pub mod program;
 mod runner;

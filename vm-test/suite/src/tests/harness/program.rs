@@ -33,8 +33,13 @@ impl Program {
     }
 
     fn command(&self, what: &str, more: &[&str]) -> Result<Command> {
+        self.named("run", what, more)
+    }
+
+    /// The same for another program.
+    pub fn named(&self, name: &str, what: &str, more: &[&str]) -> Result<Command> {
         // Cargo builds it beside this one.
-        let mut command = Command::new(std::env::current_exe()?.with_file_name("run"));
+        let mut command = Command::new(std::env::current_exe()?.with_file_name(name));
         command.arg(what).args(&self.arguments).args(more);
         for name in ["NO_COLOR", "RUST_SMPBOOT_ASCII"] {
             command.env_remove(name);
@@ -65,13 +70,13 @@ impl Program {
     }
 }
 
-fn text(output: &Output) -> String {
+pub fn text(output: &Output) -> String {
     let Output { status, stdout, stderr } = output;
     let (stdout, stderr) = (String::from_utf8_lossy(stdout), String::from_utf8_lossy(stderr));
     format!("{status}\nstdout:\n{stdout}\nstderr:\n{stderr}")
 }
 
-fn ends(output: &Output, status: u8, parts: &[&str]) -> Result<()> {
+pub fn ends(output: &Output, status: u8, parts: &[&str]) -> Result<()> {
     let text = text(output);
     ensure!(output.status.code() == Some(status.into()), "the status is not {status}: {text}");
     for part in parts {

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# While a CPU is offline its thread does not count. It goes on when the CPU is online again.
+
+modprobe template_module
+count=/sys/kernel/debug/template_module/cpu1/count
+online=/sys/devices/system/cpu/cpu1/online
+echo 0 >"$online"
+before=$(cat "$count")
+usleep 100000
+[ "$(cat "$count")" = "$before" ]
+echo 1 >"$online"
+until [ "$(cat "$count")" -gt "$before" ]; do usleep 10000; done
+rmmod template_module

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The program `own`, which judges the scripts of other modules' directories: each verdict.
+
+use super::program::{Program, ends, text};
+use anyhow::{Context, Result, ensure};
+use cli::exit;
+use host::machine::kernel::KMEMLEAK;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Output;
+use suite_macros::program_test;
+
+/// A module's directory with scripts, until this is dropped.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str, scripts: &[(&str, &[u8])]) -> Result<Folder> {
+        let folder = std::env::temp_dir().join(format!("own-{}-{name}", std::process::id()));
+        fs::create_dir_all(folder.join("tests"))?;
+        for (name, script) in scripts {
+            fs::write(folder.join("tests").join(format!("{name}.sh")), script)?;
+        }
+        Ok(Folder(folder))
+    }
+
+    fn judged(&self, program: &Program, more: &[&str]) -> Result<Output> {
+        let mut command = program.named("own", "test", more)?;
+        Ok(command.arg("--report").arg(&self.0).arg("--folder").arg(&self.0).output()?)
+    }
+
+    /// The XML for CI.
+    fn xml(&self) -> Result<String> {
+        for entry in fs::read_dir(&self.0)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "xml") {
+                return Ok(fs::read_to_string(path)?);
+            }
+        }
+        Err(anyhow::anyhow!("no XML in {}", self.0.display()))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The part of the output about a test that failed.
+fn about<'a>(output: &'a str, test: &str) -> Result<&'a str> {
+    let start = output.split_once(&format!("---- {test} ----")).context("no such failure")?.1;
+    Ok(start.split_once("to repeat:").map_or(start, |(part, _)| part))
+}
+
+/// Scripts that leave the guest as it was pass: without `set -e`, in no encoding, with a warning or
+/// a taint that they announce.
+#[program_test]
+fn scripts_pass(program: &Program) -> Result<()> {
+    let folder = Folder::new(
+        "pass",
+        &[
+            ("latin1", b"echo caf\xe9\n"),
+            ("modprobe", b"modprobe rust_smpboot_demo period_us=1000\nrmmod rust_smpboot_demo\n"),
+            ("insmod", b"insmod rust_smpboot_demo.ko\nrmmod rust_smpboot_demo\n"),
+            ("warning", b"# expect-warning: out of cheese\necho '<4>out of cheese' >/dev/kmsg\n"),
+            (
+                "zsplat",
+                b"# expect-splat: WARNING\necho '<4>WARNING: at a/b.c:1' >/dev/kmsg\n",
+            ),
+        ],
+    )?;
+    let output = folder.judged(program, &[])?;
+    ends(&output, 0, &["test latin1   ... ok", "5 passed; 0 failed"])?;
+    ensure!(text(&output).matches("booted").count() == 1, "more than one VM: {}", text(&output));
+    let xml = folder.xml()?;
+    ensure!(xml.contains(r#"tests="5" failures="0""#), "{xml}");
+    let output = folder.judged(program, &["--fresh", "modprobe"])?;
+    ends(&output, 0, &["1 passed"])
+}
+
+/// Each script that fails or leaves something behind fails, with its reason, and the next one gets
+/// a VM of its own.
+#[program_test]
+fn scripts_fail(program: &Program) -> Result<()> {
+    let folder = Folder::new(
+        "fail",
+        &[
+            ("command", b"echo before\nfalse\necho after\n"),
+            ("cpus", b"echo 0 >/sys/devices/system/cpu/cpu1/online\n"),
+            ("modules", b"insmod rust_smpboot_demo.ko\n"),
+            ("panic", b"echo c >/proc/sysrq-trigger\n"),
+            ("silent", b"# expect-warning: out of cheese\n"),
+            ("splat", b"echo '<4>WARNING: at a/b.c:1' >/dev/kmsg\n"),
+            ("taint", b"echo 512 >/proc/sys/kernel/tainted\n"),
+            ("unset", b"echo $nothing\n"),
+        ],
+    )?;
+    let output = folder.judged(program, &[])?;
+    ends(&output, exit::TEST_FAILED, &["0 passed; 8 failed"])?;
+    let printed = text(&output);
+    for (test, reason) in [
+        ("command", "exit status 1; the end of its output:\n  before\n"),
+        ("cpus", "only CPUs [0, 2, 3] are online"),
+        ("modules", "not as before the test: modules [\"rust_smpboot_demo\"]"),
+        ("panic", "Kernel panic - not syncing: sysrq triggered crash"),
+        ("silent", "no warning in the kernel log contains \"out of cheese\""),
+        ("splat", "splat in the kernel log (WARNING): WARNING: at a/b.c:1"),
+        ("taint", "the kernel is tainted: new bits 0x200"),
+        ("unset", "nothing: parameter not set"),
+    ] {
+        let about = about(&printed, test)?;
+        ensure!(about.contains(reason), "{test} lacks \"{reason}\": {about}");
+    }
+    let xml = folder.xml()?;
+    ensure!(xml.contains(r#"tests="8" failures="8""#), "{xml}");
+    Ok(())
+}
+
+/// A script that does not end is killed at its limit, and its output is shown. The VM survives.
+#[program_test]
+fn scripts_that_do_not_end_are_killed(program: &Program) -> Result<()> {
+    let folder = Folder::new("hang", &[("hang", b"echo here\nwhile :; do sleep 1; done\n")])?;
+    let output = folder.judged(program, &["--limit", "10"])?;
+    ends(&output, exit::TEST_FAILED, &["timed out after 8 s", "\n  here\n"])
+}
+
+/// A directory without scripts has one test, which loads and unloads all modules.
+#[program_test(long)]
+fn modules_without_scripts_are_loaded(program: &Program) -> Result<()> {
+    let folder = Folder::new("none", &[])?;
+    fs::remove_dir(folder.0.join("tests"))?;
+    ends(&folder.judged(program, &["--list"])?, 0, &["load\n"])
+}
+
+/// A remark that the judge does not understand is an error of the harness, before the VM boots.
+#[program_test]
+fn remarks_are_checked(program: &Program) -> Result<()> {
+    let folder = Folder::new("remark", &[("soon", b"# limit: soon\n")])?;
+    let output = folder.judged(program, &[])?;
+    ends(&output, exit::HARNESS_FAILED, &["soon.sh", "`# limit: soon`: not a number of seconds"])
+}
+
+/// On the debug kernel a leak fails the script.
+#[program_test(needs = &[KMEMLEAK])]
+fn leaks_fail(program: &Program) -> Result<()> {
+    let script = b"insmod rust_smpboot_faulty.ko\n\
+                   echo leak >/sys/kernel/debug/rust_smpboot_faulty/do\nrmmod rust_smpboot_faulty\n";
+    let folder = Folder::new("leak", &[("leak", script)])?;
+    ends(&folder.judged(program, &[])?, exit::TEST_FAILED, &["- leaked: "])
+}
