@@ -66,7 +66,14 @@ impl Frames {
         let (section, address) = address(file, frame.name).ok()?;
         let address = (address + frame.offset).checked_sub(called.into())?;
         let at = format!("{address:#x}");
-        let out = output(Command::new(&self.addr2line).arg("-i").args(["-j", &section]).args(["-e"]).arg(file).arg(at));
+        let out = output(
+            Command::new(&self.addr2line)
+                .arg("-i")
+                .args(["-j", &section])
+                .args(["-e"])
+                .arg(file)
+                .arg(at),
+        );
         let places: Vec<String> = out.ok()?.lines().map(short).collect();
         let known = places.first().is_some_and(|place| !place.starts_with('?'));
         known.then(|| format!("({})", places.join(" < ")))

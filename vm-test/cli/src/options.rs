@@ -132,19 +132,14 @@ impl Options {
     /// The initramfs with these modules.
     pub fn initramfs(&self, modules: Vec<PathBuf>) -> Result<OwnedFd> {
         let tests = self.tests.iter().map(|tests| (tests.clone(), "tests"));
-        let distribution = match &self.distribution {
-            Some(directory) => Some(initramfs::Distribution {
-                directory: directory.clone(),
-                release: Kernel::read(&self.kernel)?.release,
-            }),
-            None => None,
-        };
+        let directory = self.distribution.clone();
+        let release = Kernel::read(&self.kernel)?.release;
         initramfs::build(&initramfs::Contents {
             agent: self.agent()?,
             busybox: self.busybox(),
             modules,
             files: self.files.iter().map(|files| (files.clone(), "")).chain(tests).collect(),
-            distribution,
+            distribution: Some(initramfs::Distribution { directory, release }),
         })
     }
 

@@ -71,7 +71,12 @@ struct Suite {
     harness_failed: AtomicBool,
 }
 
-fn run(mut options: Options, folder: &Path, fresh: bool, mut arguments: Arguments) -> Result<ExitCode> {
+fn run(
+    mut options: Options,
+    folder: &Path,
+    fresh: bool,
+    mut arguments: Arguments,
+) -> Result<ExitCode> {
     let tests = folder.join("tests");
     options.tests = tests.is_dir().then(|| tests.clone());
     let machine = options.machine()?;
@@ -154,7 +159,8 @@ fn failure(name: &str, faults: &[Fault], report: &str, console: &[String]) -> St
     let begin = format!("vm-test: begin {name}");
     let start = console.iter().rposition(|line| line.ends_with(&begin)).map_or(0, |i| i + 1);
     let ends = [format!("vm-test: end {name}"), "the guest hangs; sysrq".into()];
-    let lines = console[start..].iter().take_while(|line| !ends.iter().any(|end| line.contains(end)));
+    let lines =
+        console[start..].iter().take_while(|line| !ends.iter().any(|end| line.contains(end)));
     let lines: Vec<&String> = lines.filter(|line| !is_register(without_stamp(line))).collect();
     if !lines.is_empty() {
         text += "the kernel's log, without registers:\n";
@@ -174,9 +180,14 @@ fn failure(name: &str, faults: &[Fault], report: &str, console: &[String]) -> St
 /// Whether a line of an oops has registers or code only.
 fn is_register(text: &str) -> bool {
     const STARTS: [&str; 13] = [
-        "RSP: ", "RAX: ", "RDX: ", "RBP: ", "R10: ", "R13: ", "FS: ", "CS: ", "CR2: ", "DR0: ", "DR3: ", "PKRU: ", "Code: ",
+        "RSP: ", "RAX: ", "RDX: ", "RBP: ", "R10: ", "R13: ", "FS: ", "CS: ", "CR2: ", "DR0: ",
+        "DR3: ", "PKRU: ", "Code: ",
     ];
-    let arm = |part: &str| text.starts_with('x') && text[1..].starts_with(|c: char| c.is_ascii_digit()) && text.contains(part);
+    let arm = |part: &str| {
+        text.starts_with('x')
+            && text[1..].starts_with(|c: char| c.is_ascii_digit())
+            && text.contains(part)
+    };
     STARTS.iter().any(|start| text.starts_with(start)) || arm(": ")
 }
 
@@ -191,7 +202,8 @@ fn is_wanted(arguments: &Arguments, name: &str) -> bool {
         true => name == filter,
         false => name.contains(filter),
     };
-    arguments.filter.as_deref().is_none_or(matches) && !arguments.skip.iter().any(|skip| matches(skip))
+    arguments.filter.as_deref().is_none_or(matches)
+        && !arguments.skip.iter().any(|skip| matches(skip))
 }
 
 #[cfg(test)]

@@ -109,7 +109,9 @@ impl Script {
     fn shell(&self, vm: &Vm, words: &[&str]) -> Result<()> {
         let limit = vm.limits().test.mul_f64(SHARE) * self.times();
         let mut argv: Vec<String> =
-            ["sh", "-c", "cd /modules; exec sh \"$@\" >\"$0\" 2>&1", OUTPUT].map(String::from).into();
+            ["sh", "-c", "cd /modules; exec sh \"$@\" >\"$0\" 2>&1", OUTPUT]
+                .map(String::from)
+                .into();
         argv.extend(words.iter().map(|word| word.to_string()));
         let call = vm.post(Call::Run { argv, limit_ms: limit.as_millis() as u64 });
         let answer = vm.wait_answer(call, "the script", limit + vm.limits().call)?;
@@ -190,7 +192,9 @@ impl Remarks {
                 "limit" => {
                     let seconds = value.parse().ok().filter(|seconds| *seconds > 0);
                     remarks.seconds =
-                        Some(seconds.with_context(|| format!("`# limit: {value}`: not a number of seconds"))?);
+                        Some(seconds.with_context(|| {
+                            format!("`# limit: {value}`: not a number of seconds")
+                        })?);
                 }
                 _ => continue,
             }

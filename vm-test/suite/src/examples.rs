@@ -4,8 +4,8 @@
 
 use crate::test::Test;
 use anyhow::{Context, Result, ensure};
-use cli::pool::{Ending, Pool};
 use cli::Options;
+use cli::pool::{Ending, Pool};
 use host::errors::Refused;
 use host::{Config, Vm};
 use snippets::examples::{self, Example, Kind, MODULE};

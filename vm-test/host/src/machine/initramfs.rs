@@ -30,8 +30,9 @@ pub struct Contents {
 /// test with the modules that they depend on.
 #[derive(Debug, Clone)]
 pub struct Distribution {
-    /// The contents of `/lib/modules/RELEASE`, with the output of depmod; may be empty.
-    pub directory: PathBuf,
+    /// The contents of `/lib/modules/RELEASE`, with the output of depmod. Without, `modprobe` finds
+    /// the modules under test only.
+    pub directory: Option<PathBuf>,
     /// RELEASE
     pub release: String,
 }
@@ -107,8 +108,13 @@ impl Archive {
     fn add_distribution(&mut self, distribution: &Distribution, modules: &[PathBuf]) -> Result<()> {
         let directory = format!("lib/modules/{}", distribution.release);
         self.add_parents(&format!("{directory}/{EXTRA}"))?;
-        self.copy_all(&directory, &distribution.directory)?;
-        let known = fs::read_to_string(distribution.directory.join(LIST)).unwrap_or_default();
+        let mut known = String::new();
+        if let Some(modules) = &distribution.directory {
+            self.copy_all(&directory, modules)?;
+            known = fs::read_to_string(modules.join(LIST)).unwrap_or_default();
+            // For the kernel, when it needs a module.
+            self.add("sbin/modprobe", LINK, b"/bin/busybox")?;
+        }
         let mut added = Vec::new();
         for module in modules {
             let name = module.file_name().context("a module without a name")?.to_string_lossy();
@@ -117,9 +123,7 @@ impl Archive {
             added.push((name.into_owned(), fs::read(module)?));
         }
         let list = known.clone() + &dependencies::lines(&known, &added);
-        self.add(&format!("{directory}/{LIST}"), FILE, list.as_bytes())?;
-        // For the kernel, when it needs a module.
-        self.add("sbin/modprobe", LINK, b"/bin/busybox")
+        self.add(&format!("{directory}/{LIST}"), FILE, list.as_bytes())
     }
 
     fn copy_all(&mut self, prefix: &str, directory: &Path) -> Result<()> {
