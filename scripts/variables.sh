@@ -44,10 +44,10 @@ check_variables() {
 
 # check_folder TARGET: dies if M, another module's sources, cannot be built.
 check_folder() {
-    local sources
     [[ $1 = @(shell|test|kernel) ]] || die "M= is for vm and test, not for $1"
     [[ -d $M ]] || die "M=$M is not a directory"
-    check_path "$M" "Move that directory, or name a link to it that has none of these characters."
+    check_path "$M" "Move that directory."
+    # shellcheck disable=SC2154
     case $M in
     "$top") die "M=$M is this checkout" "Leave out M= for its own modules." ;;
     / | /@(bin|boot|dev|etc|lib*([!/])|proc|run|sbin|sys|usr|var) | /usr/@(bin|include|lib*([!/])|local|sbin|share|src) | /@(dev|proc|sys)/*)
@@ -55,9 +55,8 @@ check_folder() {
         ;;
     esac
     [[ -r $M && -x $M ]] || die "M=$M cannot be read by $(user)"
-    if [[ -e $M/Kbuild ]]; then sources=$M/Kbuild; else sources=$M/Makefile; fi
-    [[ -e $sources ]] || die "M=$M has neither a Kbuild nor a Makefile" \
-        "Name the directory of the module's Kbuild. The shortest one has the line: obj-m := NAME.o, for NAME.c or NAME.rs."
+    [[ -e $M/Kbuild || -e $M/Makefile ]] || die "M=$M has neither a Kbuild nor a Makefile" \
+        "Name the directory of the module's Kbuild. The shortest Kbuild is: obj-m := NAME.o, for NAME.c or NAME.rs."
     [[ ! -e $M/modules.order ]] || die "M=$M has outputs of an earlier build, and kbuild then builds nowhere else" \
         "Remove them: run make clean there, or delete modules.order and all *.o, *.mod, *.ko and .*.cmd files."
 }

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
 #
 # The thread of each CPU counts, and the period can be changed within its bounds.
 

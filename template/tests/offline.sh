@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
 #
-# While a CPU is offline its thread does not count. It goes on when the CPU is online again.
+# While a CPU is offline its thread does not count. It continues when the CPU is online again.
 
 modprobe template_module
 count=/sys/kernel/debug/template_module/cpu1/count

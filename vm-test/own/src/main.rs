@@ -155,7 +155,10 @@ const LINES: usize = 100;
 /// The text for the user: the faults, the kernel's log of the test without registers, and the file
 /// about a hang that the judge's report names.
 fn failure(name: &str, faults: &[Fault], report: &str, console: &[String]) -> String {
-    let mut text: String = faults.iter().map(|fault| format!("- {fault}\n")).collect();
+    let mut text = String::new();
+    for fault in faults {
+        text += &format!("- {fault}\n");
+    }
     let begin = format!("vm-test: begin {name}");
     let start = console.iter().rposition(|line| line.ends_with(&begin)).map_or(0, |i| i + 1);
     let ends = [format!("vm-test: end {name}"), "the guest hangs; sysrq".into()];

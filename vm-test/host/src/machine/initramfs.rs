@@ -22,7 +22,7 @@ pub struct Contents {
     pub modules: Vec<PathBuf>,
     /// Directories, and the guest's directories to copy them to: "" is `/`.
     pub files: Vec<(PathBuf, &'static str)>,
-    /// For the guest's modprobe.
+    /// Modules that the guest's `modprobe` finds.
     pub distribution: Option<Distribution>,
 }
 

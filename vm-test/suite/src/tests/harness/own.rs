@@ -60,7 +60,7 @@ fn scripts_pass(program: &Program) -> Result<()> {
     let folder = Folder::new(
         "pass",
         &[
-            ("latin1", b"echo caf\xe9\n"),
+            ("latin1", b"echo na\xefve\n"),
             ("modprobe", b"modprobe rust_smpboot_demo period_us=1000\nrmmod rust_smpboot_demo\n"),
             ("insmod", b"insmod rust_smpboot_demo.ko\nrmmod rust_smpboot_demo\n"),
             ("warning", b"# expect-warning: out of cheese\necho '<4>out of cheese' >/dev/kmsg\n"),
@@ -76,7 +76,7 @@ fn scripts_pass(program: &Program) -> Result<()> {
     ends(&output, 0, &["1 passed"])
 }
 
-/// Each script that fails or leaves something behind fails, with its reason, and the next one gets
+/// Each script that fails or leaves something behind fails, with its reason, and the next test gets
 /// a VM of its own.
 #[program_test]
 fn scripts_fail(program: &Program) -> Result<()> {
