@@ -232,6 +232,7 @@ impl Recorded {
         let saved = Saved { base: directory.join(name), trace, dat };
         let pictures = [
             ("html", html::page(&self.view).into_bytes()),
+            ("pftrace.gz", perfetto::trace(&self.view)),
             ("json", perfetto::json(&self.view).into_bytes()),
         ];
         let trace = self.trace.clone().map(|trace| ("trace", trace));
@@ -247,7 +248,7 @@ impl Recorded {
 
 /// Removes the files of an earlier run: they would be mistaken for those of a run that fails.
 pub fn remove_saved(directory: &Path, name: &str) -> Result<()> {
-    for extension in ["html", "json", "trace", "dat", "txt"] {
+    for extension in ["html", "pftrace.gz", "json", "trace", "dat", "txt"] {
         let path = directory.join(name).with_extension(extension);
         match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -276,13 +277,14 @@ impl Saved {
 impl Display for Saved {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let base = self.base.display();
-        writeln!(f, "{base}.html   timeline: open in a browser")?;
-        write!(f, "{base}.json   for ui.perfetto.dev")?;
+        writeln!(f, "{base}.html        timeline: open in a browser")?;
+        writeln!(f, "{base}.pftrace.gz  the same with the scheduler's tracks, for ui.perfetto.dev")?;
+        write!(f, "{base}.json        for other readers of Chrome's trace format")?;
         if self.trace {
-            write!(f, "\n{base}.trace  the kernel's own trace")?;
+            write!(f, "\n{base}.trace       the kernel's own trace, as text")?;
         }
         match self.dat {
-            true => write!(f, "\n{base}.dat    the same for trace-cmd and KernelShark"),
+            true => write!(f, "\n{base}.dat         the same for trace-cmd and KernelShark"),
             false => Ok(()),
         }
     }
