@@ -278,7 +278,10 @@ impl Display for Saved {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let base = self.base.display();
         writeln!(f, "{base}.html        timeline: open in a browser")?;
-        writeln!(f, "{base}.pftrace.gz  the same with the scheduler's tracks, for ui.perfetto.dev")?;
+        writeln!(
+            f,
+            "{base}.pftrace.gz  the same with the scheduler's tracks, for ui.perfetto.dev"
+        )?;
         write!(f, "{base}.json        for other readers of Chrome's trace format")?;
         if self.trace {
             write!(f, "\n{base}.trace       the kernel's own trace, as text")?;

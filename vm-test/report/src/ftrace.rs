@@ -11,7 +11,7 @@ use std::fmt;
 /// module is loaded.
 ///
 /// The clock is `CLOCK_MONOTONIC`, as for the module. Filters limit the scheduler's events to those
-/// of the demo's threads.
+/// of the demo's threads, except for switches: with all of them, the trace has what each CPU ran.
 pub fn setup() -> Vec<(String, String)> {
     let mut files = vec![
         ("trace_clock".to_owned(), "mono".to_owned()),
@@ -28,11 +28,9 @@ pub fn setup() -> Vec<(String, String)> {
         "sched_migrate_task",
         "sched_kthread_stop",
     ] {
-        let filter = match event {
-            "sched_switch" => format!("prev_comm ~ \"{THREAD}/*\" || next_comm ~ \"{THREAD}/*\""),
-            _ => format!("comm ~ \"{THREAD}/*\""),
-        };
-        files.push((format!("events/sched/{event}/filter"), filter));
+        if event != "sched_switch" {
+            files.push((format!("events/sched/{event}/filter"), format!("comm ~ \"{THREAD}/*\"")));
+        }
         files.push((format!("events/sched/{event}/enable"), "1".to_owned()));
     }
     files
@@ -381,6 +379,7 @@ CPU:1 [LOST 2 EVENTS]
     fn the_setup_names_events_that_are_parsed() {
         let files = setup();
         assert_eq!(files[0], ("trace_clock".to_owned(), "mono".to_owned()));
-        assert!(files.iter().any(|(file, _)| file == "events/sched/sched_switch/filter"));
+        assert!(files.iter().any(|(file, _)| file == "events/sched/sched_waking/filter"));
+        assert!(files.iter().any(|(file, _)| file == "events/sched/sched_switch/enable"));
     }
 }

@@ -5,12 +5,12 @@
 //! ```text
 //! events_binary ─┐                          ┌─ html::page      one file that a browser opens
 //! trace         ─┼─ Recording ── Run ── View┤
-//! latency_hist  ─┤                          ├─ perfetto::json  one file that Perfetto opens
+//! latency_hist  ─┤                          ├─ perfetto        files that trace viewers open
 //! summary       ─┘                          └─ conformance::violations
 //! ```
 //!
 //! This crate reads and writes no files: the caller passes the contents of the guest's files and
-//! gets text. [`ftrace::setup`] and [`ftrace::Marker`] define the caller's writes in the guest.
+//! gets theirs. [`ftrace::setup`] and [`ftrace::Marker`] define the caller's writes in the guest.
 
 pub mod bench;
 mod columns;

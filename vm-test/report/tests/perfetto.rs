@@ -271,14 +271,15 @@ fn an_event_has_its_arguments() {
 
 #[test]
 fn the_scheduler_has_its_own_tracks() {
+    type Has = fn(&FtraceEvent) -> bool;
+
     let view = view();
     let trace = decoded(&view);
     let events: Vec<(u32, &FtraceEvent)> = trace.ftrace().collect();
-    let count =
-        |has: fn(&FtraceEvent) -> bool| events.iter().filter(|(_, event)| has(event)).count();
+    let count = |has: Has| events.iter().filter(|(_, event)| has(event)).count();
     let recorded =
         |name: &str| view.run.trace.events.iter().filter(|event| event.name == name).count();
-    let counts: [(&str, fn(&FtraceEvent) -> bool); 9] = [
+    let counts: [(&str, Has); 9] = [
         ("sched_switch", |event| event.sched_switch.is_some()),
         ("sched_waking", |event| event.sched_waking.is_some()),
         ("sched_wakeup", |event| event.sched_wakeup.is_some()),
@@ -309,9 +310,12 @@ fn the_scheduler_has_its_own_tracks() {
     assert_eq!(parks.pid, Some(117));
     // On the clock of our own tracks.
     let text = format!("prev_comm={}", switch.prev_comm.as_deref().unwrap());
-    let same = view.run.trace.events.iter().find(|event| {
-        event.text.starts_with(&text) && event.text.contains(" prev_state=P ")
-    });
+    let same = view
+        .run
+        .trace
+        .events
+        .iter()
+        .find(|event| event.text.starts_with(&text) && event.text.contains(" prev_state=P "));
     let shift = view.begin.min(0);
     assert_eq!(parks.timestamp, Some((same.unwrap().time - shift) as u64));
 

@@ -182,10 +182,11 @@ impl Group {
         let states = cpu.states.iter();
         let states = states
             .map(|span| Slice::new(state_name(span.what), (span.begin, span.end), value!({})));
-        let callbacks =
-            cpu.events.iter().filter(|event| !matches!(event.kind, Kind::Wake | Kind::Run)).map(
-                |event| (event.kind.name(), event.time, value!({ "number": event.number })),
-            );
+        let callbacks = cpu
+            .events
+            .iter()
+            .filter(|event| !matches!(event.kind, Kind::Wake | Kind::Run))
+            .map(|event| (event.kind.name(), event.time, value!({ "number": event.number })));
 
         let mut answers: BTreeMap<usize, Slice> = BTreeMap::new();
         for (index, event) in

@@ -15,9 +15,6 @@ use flate2::write::GzEncoder;
 use serde_json::{Map, Value};
 use std::io::Write;
 
-/// Track that has all of ours below it.
-const ROOT: i64 = 1;
-
 /// Returns the contents of the file.
 pub fn trace(view: &View) -> Vec<u8> {
     let mut encoder = GzEncoder::new(vec![], Compression::default());
@@ -71,10 +68,8 @@ impl Out {
     /// Describes the kernel, whose version gives a thread's states their meaning, and our threads.
     fn machine(&mut self, view: &View) {
         let about = &view.run.about;
-        let names = Message::default()
-            .text(1, "Linux")
-            .text(3, &about.release)
-            .text(4, &about.arch);
+        let names =
+            Message::default().text(1, "Linux").text(3, &about.release).text(4, &about.arch);
         let system = Message::default().message(1, names);
         self.packet(Message::default().message(packet::SYSTEM_INFO, system));
 

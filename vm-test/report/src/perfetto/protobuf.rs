@@ -20,7 +20,7 @@ impl Message {
     }
 
     fn key(&mut self, field: u32, wire_type: u32) {
-        self.varint(u64::from(field << 3 | wire_type));
+        self.varint(u64::from((field << 3) | wire_type));
     }
 
     /// A field of type `int32`, `int64`, `uint32`, `uint64`, `bool` or of an enum.

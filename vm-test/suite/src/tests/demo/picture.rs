@@ -60,6 +60,9 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     assert_eq!(parks.count(), CYCLES);
     assert!(html::data_of(&html::page(&recorded.view))?.contains("smpboot_park_threads"));
     assert!(perfetto::json(&recorded.view).contains("smpboot_park_threads"));
+    let switches = run.trace.events.iter().filter(|event| event.name == "sched_switch");
+    let of_others = |text: &str| !text.contains("rust_demo/");
+    assert!(switches.clone().any(|event| of_others(&event.text)), "what each CPU ran");
     let saved = recorded.save(directory, "test")?;
     let report = saved.trace_cmd_report()?;
     let events = |text: &str| {
