@@ -11,6 +11,7 @@ use nix::sys::termios::{self, SetArg, Termios};
 use nix::unistd::{getpgrp, tcgetpgrp};
 use signal_hook::iterator::Signals;
 use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
 
@@ -59,6 +60,20 @@ pub fn is_dumb() -> bool {
 
 fn is_dumb_type(term: Option<&OsStr>) -> bool {
     term.is_none_or(|term| term.is_empty() || term == "dumb")
+}
+
+/// Makes the first `path` in the text a link, where standard output is a terminal.
+pub fn linked(text: &str, path: &Path) -> String {
+    match Term::stdout().is_term() && !is_dumb() {
+        true => link(text, path),
+        false => text.to_owned(),
+    }
+}
+
+/// OSC 8: terminals that do not know it show the text.
+fn link(text: &str, path: &Path) -> String {
+    let path = path.display().to_string();
+    text.replacen(&path, &format!("\x1b]8;;file://{path}\x1b\\{path}\x1b]8;;\x1b\\"), 1)
 }
 
 /// Hides the cursor of the terminal on standard output, until [`restore`].
@@ -148,5 +163,13 @@ mod tests {
     fn a_terminal_of_an_unknown_type_is_dumb() {
         assert!([None, Some("".as_ref()), Some("dumb".as_ref())].into_iter().all(is_dumb_type));
         assert!(!is_dumb_type(Some("xterm".as_ref())));
+    }
+
+    #[test]
+    fn only_the_path_becomes_a_link() {
+        assert_eq!(
+            link("/r/demo.html  open\n/r/demo.json", Path::new("/r/demo.html")),
+            "\x1b]8;;file:///r/demo.html\x1b\\/r/demo.html\x1b]8;;\x1b\\  open\n/r/demo.json"
+        );
     }
 }

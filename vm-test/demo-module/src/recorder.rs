@@ -268,6 +268,11 @@ pub struct Saved {
 }
 
 impl Saved {
+    /// The file for a browser.
+    pub fn page(&self) -> PathBuf {
+        self.base.with_extension("html")
+    }
+
     /// The trace.dat as trace-cmd prints it.
     pub fn trace_cmd_report(&self) -> Result<String> {
         trace_dat::report(&self.base.with_extension("dat"))

@@ -9,7 +9,7 @@
 use crate::screen::Screen;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use cli::{Options, exit, progress, say};
+use cli::{Options, exit, progress, say, terminal};
 use console::style;
 use demo_module::recorder::{self, Recorded, Recorder};
 use demo_module::{AllCounts, Counts, DIRECTORY, Demo, Kind, MODULE, PERIOD, WAKE};
@@ -90,7 +90,8 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
             style("ok").green().bold()
         );
         if let Some(directory) = &machine.report {
-            say!("{}", recorded.save(directory, NAME)?);
+            let saved = recorded.save(directory, NAME)?;
+            say!("{}", terminal::linked(&saved.to_string(), &saved.page()));
         }
         return Ok(ExitCode::SUCCESS);
     }
