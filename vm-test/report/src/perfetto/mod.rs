@@ -161,7 +161,8 @@ impl Group {
         let mut tracks: Vec<Vec<Slice>> = vec![];
         for action in &view.run.actions {
             let end = action.end.unwrap_or(view.end);
-            let args = value!({ "finished": action.end.is_some() });
+            let commands = action.commands.join("\n");
+            let args = value!({ "finished": action.end.is_some(), "commands": commands });
             let slice = Slice::new(&action.label, (action.begin, end), args);
             match tracks
                 .iter_mut()
@@ -251,15 +252,19 @@ mod tests {
             .collect();
         Run {
             cpus: vec![Cpu { events, ..Cpu::new(2) }],
-            actions: vec![Action { label: "\"load\"\n".into(), begin: -4000, end: None }],
+            actions: vec![Action { label: "\"load\"\n".into(), begin: -4000, ..Action::default() }],
             ..Run::default()
         }
     }
 
     #[test]
     fn slices_nest() {
-        let action =
-            |label: &str, begin, end| Action { label: label.into(), begin, end: Some(end) };
+        let action = |label: &str, begin, end| Action {
+            label: label.into(),
+            begin,
+            end: Some(end),
+            ..Action::default()
+        };
         let mut run = run();
         run.actions =
             vec![action("a", 0, 10), action("b", 5, 15), action("c", 10, 10), action("d", 10, 12)];
