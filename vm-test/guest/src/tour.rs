@@ -324,9 +324,11 @@ mod tests {
         let possible: Vec<u32> = (0..cpus).collect();
         let machine = Machine::new(possible.clone(), (1..cpus).collect(), states, "disk");
         let mut now = Observation { loaded: true, ..Observation::default() };
-        now.cpus.extend(possible.iter().map(|cpu| {
-            (*cpu, Thread { online: *cpu == 0, pid: 30_000, ..Thread::default() })
-        }));
+        now.cpus.extend(
+            possible
+                .iter()
+                .map(|cpu| (*cpu, Thread { online: *cpu == 0, pid: 30_000, ..Thread::default() })),
+        );
         let style = Style { colors: false, ascii: true };
         let (mut player, _) = Player::new(1, &machine, &now);
         let mut all = Vec::new();

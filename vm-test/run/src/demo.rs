@@ -2,22 +2,24 @@
 
 //! `run demo`: shows the life cycle of per-CPU threads, and checks it against a model.
 //!
-//! Each action is shown as the command to type in `make vm`, followed by what the kernel logged.
-//! The model predicts the module's counters and log lines. A recording of the run becomes the
-//! pictures at the end.
+//! The tasks come from the crate `tour`. Each is shown with the commands to type in `make vm`,
+//! followed by what the kernel logged. The model predicts the module's counters and log lines. A
+//! recording of the run becomes the pictures at the end.
 
 use crate::screen::Screen;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use cli::{Options, exit, progress, say, terminal};
 use console::style;
 use demo_module::recorder::{self, Recorded, Recorder};
-use demo_module::{AllCounts, Counts, DIRECTORY, Demo, Kind, MODULE, PERIOD, WAKE};
+use demo_module::{AllCounts, Counts, DIRECTORY, Demo, Kind, MODULE, PERIOD};
 use host::Vm;
 use host::verdict::{Fault, Judge, Leaves};
 use report::run::About;
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tour::{Action, Machine, Target, Task};
 
 /// Default pause after an action on a terminal.
 const PACE: Duration = Duration::from_millis(500);
@@ -32,9 +34,9 @@ const CPUS_PER_LIMIT: u32 = 8;
 
 /// Period in µs of the timers of the small `cyclictest`, and how often each fires before the next
 /// action.
-fn timers(cpus: usize) -> (u64, u64) {
+fn timers(cpus: usize) -> (u32, u64) {
     let share = demo_module::share(cpus);
-    (5000 * share, (20 / share).max(4))
+    (5000 * share as u32, (20 / share).max(4))
 }
 
 /// The guest's command that prints the table of the live view.
@@ -118,54 +120,32 @@ impl Totals {
         about: About,
         dat: bool,
     ) -> Result<Recorded> {
-        let online = vm.cpus("online")?;
-        // The last CPU cannot go offline.
-        let cpus = if online.len() > 1 { vm.hotpluggable()? } else { Vec::new() };
+        let possible = vm.cpus("possible")?;
+        let (period_us, times) = timers(possible.len());
+        let machine = Machine::new(possible, vm.hotpluggable()?, "", "");
         let mut show = Demonstration::new(vm, self, screen, pace, about)?;
-
-        show.act(
-            "Load the module: one thread per CPU is created parked, then sets itself up",
-            &[&format!("insmod {MODULE}.ko")],
-            |show| {
-                vm.insmod(MODULE, "")?;
-                for cpu in &online {
-                    show.model.insert(*cpu, Counts::SET_UP);
-                    show.steps.extend([(*cpu, Kind::Create), (*cpu, Kind::Setup)]);
-                }
-                Ok(())
-            },
-        )?;
-        show.totals.threads = online.len();
-        show.summary()?;
-
-        show.first_wake(online[0])?;
-        show.wake("Wake all threads", "all", &online)?;
-        for (i, cpu) in cpus.iter().enumerate() {
-            show.offline(*cpu)?;
-            show.wake_later(*cpu)?;
-            if i == 0 {
+        let mut is_first = true;
+        for task in tour::story(&machine, period_us) {
+            if task.actions == [Action::Unload] {
                 show.summary()?;
             }
-            show.online(*cpu)?;
+            show.act(&task, times)?;
+            match task.actions[..] {
+                [Action::Load] => show.summary()?,
+                // Of the first pending wake only.
+                [Action::Wake(Target::Cpu(cpu))] if is_first && !show.is_online(cpu) => {
+                    show.summary()?;
+                    is_first = false;
+                }
+                [Action::Period(_), ..] => {
+                    show.top()?;
+                    if machine.cpu().is_none() {
+                        show.screen.log("This VM has no second CPU to take offline.".into());
+                    }
+                }
+                _ => {}
+            }
         }
-        show.cyclictest(&online, cpus.last().copied())?;
-        if cpus.is_empty() {
-            show.screen.log("This VM has no second CPU to take offline.".into());
-        }
-        show.wake("Wake all threads again", "all", &online)?;
-        show.summary()?;
-
-        show.recorder.unloading()?;
-        show.act(
-            "Unload the module: each thread runs cleanup() and exits",
-            &[&format!("rmmod {MODULE}")],
-            |show| {
-                show.demo.unload()?;
-                show.steps.extend(online.iter().map(|cpu| (*cpu, Kind::CleanupOnline)));
-                show.model.clear();
-                Ok(())
-            },
-        )?;
         let Demonstration { recorder, .. } = show;
         recorder.finish(dat)
     }
@@ -178,10 +158,16 @@ struct Demonstration<'a> {
     screen: Screen,
     pace: Duration,
     recorder: Recorder<'a>,
+    /// The CPUs that are online.
+    online: Vec<u32>,
+    /// The CPUs with a pending wake.
+    pending: BTreeSet<u32>,
     /// Expected counters.
     model: AllCounts,
-    /// Expected log lines of the present action.
+    /// Expected log lines of the present task.
     steps: Vec<(u32, Kind)>,
+    /// Whether the timers fire: then the model predicts neither wakes nor runs.
+    timers: bool,
     /// Number of records already printed.
     printed: usize,
 }
@@ -205,31 +191,148 @@ impl<'a> Demonstration<'a> {
             screen,
             pace,
             recorder,
+            online: vm.cpus("online")?,
+            pending: BTreeSet::new(),
             model,
             steps: Vec::new(),
+            timers: false,
             printed,
         })
     }
 
-    /// Shows an action, runs it, and compares the result with the model, which `act` updates.
-    fn act(
-        &mut self,
-        why: &str,
-        commands: &[&str],
-        act: impl FnOnce(&mut Self) -> Result<()>,
-    ) -> Result<()> {
-        self.screen.action(why, commands);
+    fn is_online(&self, cpu: u32) -> bool {
+        self.online.contains(&cpu)
+    }
+
+    /// Shows a task, runs its actions, and compares the result with the model.
+    fn act(&mut self, task: &Task, times: u64) -> Result<()> {
+        let commands: Vec<&str> = task.commands.iter().map(String::as_str).collect();
+        if task.actions == [Action::Unload] {
+            self.recorder.unloading()?;
+        }
+        self.screen.action(&task.what, &commands);
         let before = self.model.clone();
-        self.recorder.begin(why, commands)?;
-        let result = act(self).and_then(|()| self.check());
+        self.recorder.begin(&task.what, &commands)?;
+        let mut actions = task.actions.iter();
+        let result =
+            actions.try_for_each(|action| self.run(action, times)).and_then(|()| self.check());
         self.print_log();
         if result.is_ok() {
-            self.recorder.end(why)?;
+            self.recorder.end(&task.what)?;
             self.recorder.drain()?;
             self.print_changes(&before);
             self.screen.pause(&mut self.recorder, self.pace)?;
         }
         result
+    }
+
+    /// Runs an action, and predicts its effects. `times`: how often each timer fires before the
+    /// next action.
+    fn run(&mut self, action: &Action, times: u64) -> Result<()> {
+        match *action {
+            Action::Load => {
+                self.vm.insmod(MODULE, "")?;
+                for cpu in &self.online {
+                    self.model.insert(*cpu, Counts::SET_UP);
+                    self.steps.extend([(*cpu, Kind::Create), (*cpu, Kind::Setup)]);
+                }
+                self.totals.threads = self.online.len();
+            }
+            Action::Unload => {
+                self.demo.unload()?;
+                self.steps.extend(self.online.iter().map(|cpu| (*cpu, Kind::CleanupOnline)));
+                self.model.clear();
+            }
+            Action::Wake(target) => {
+                let (list, cpus) = match target {
+                    Target::All => ("all".into(), self.demo.possible().to_vec()),
+                    Target::Cpu(cpu) => (cpu.to_string(), vec![cpu]),
+                };
+                match self.totals.wakes {
+                    // Relates the module's clock to that of the kernel's trace.
+                    0 => self.recorder.loaded(cpus[0])?,
+                    _ => self.demo.wake(&list)?,
+                }
+                for cpu in cpus {
+                    let is_online = self.is_online(cpu);
+                    let counts = self.model.entry(cpu).or_default();
+                    counts.wake += 1;
+                    self.totals.wakes += 1;
+                    if is_online {
+                        counts.run += 1;
+                    } else {
+                        self.pending.insert(cpu);
+                    }
+                }
+            }
+            Action::Offline(cpu) => {
+                self.toggle(action, || self.vm.cpu(cpu).offline())?;
+                self.online.retain(|online| *online != cpu);
+                self.model.entry(cpu).or_default().park += 1;
+                self.steps.push((cpu, Kind::Park));
+                self.fire(times)?;
+            }
+            Action::Online(cpu) => {
+                self.toggle(action, || self.vm.cpu(cpu).online())?;
+                self.online.push(cpu);
+                let counts = self.model.entry(cpu).or_default();
+                counts.unpark += 1;
+                // One run for all pending wakes.
+                counts.run += u64::from(self.pending.remove(&cpu));
+                self.totals.cycles += 1;
+                self.steps.push((cpu, Kind::Unpark));
+                self.fire(2 * times)?;
+            }
+            Action::Period(0) => {
+                self.demo.stop_timers()?;
+                self.timers = false;
+                self.adopt()?;
+            }
+            Action::Period(us) => {
+                self.vm.write(PERIOD, us.to_string())?;
+                self.timers = true;
+                self.fire(2 * times)?;
+            }
+            ref other => bail!("no part of the story: {}", other.command()),
+        }
+        Ok(())
+    }
+
+    /// Among other actions of a task, a CPU's offline and online have marks of their own.
+    fn toggle(&self, action: &Action, toggle: impl FnOnce() -> Result<()>) -> Result<()> {
+        if !self.timers {
+            return toggle();
+        }
+        let what = match action {
+            Action::Offline(cpu) => format!("Take CPU {cpu} offline while its timer fires"),
+            Action::Online(cpu) => format!("Bring CPU {cpu} online: its timer starts again"),
+            other => other.command(),
+        };
+        self.recorder.action(&what, &[&action.command()], toggle)
+    }
+
+    /// Waits until each timer has fired this many times more.
+    fn fire(&mut self, times: u64) -> Result<()> {
+        if !self.timers {
+            return Ok(());
+        }
+        let now = self.demo.all_counts()?;
+        let wanted = self.online.iter().map(|cpu| (*cpu, "run", now[cpu].run + times));
+        self.demo.wait_for(wanted)?;
+        self.screen.refresh(&mut self.recorder)?;
+        self.recorder.drain()
+    }
+
+    /// Takes over the wakes and runs of the timers.
+    fn adopt(&mut self) -> Result<()> {
+        for (cpu, now) in self.demo.all_counts()? {
+            let model = self.model.entry(cpu).or_default();
+            let (wakes, runs) = (now.wake - model.wake, now.run - model.run);
+            ensure!(runs <= wakes, "cpu{cpu}: {runs} runs for {wakes} wakes");
+            (model.wake, model.run) = (now.wake, now.run);
+            self.totals.wakes += wakes;
+        }
+        Ok(())
     }
 
     fn check(&mut self) -> Result<()> {
@@ -278,134 +381,12 @@ impl<'a> Demonstration<'a> {
         Ok(())
     }
 
-    fn count_wake(&mut self, cpu: u32) {
-        let counts = self.model.entry(cpu).or_default();
-        counts.wake += 1;
-        counts.run += 1;
-        self.totals.wakes += 1;
-    }
-
-    /// Makes the recorder relate the module's clock to that of the kernel's trace.
-    fn first_wake(&mut self, cpu: u32) -> Result<()> {
-        self.act(
-            &format!("Wake the thread of CPU {cpu}: it runs"),
-            &[&format!("echo {cpu} > {WAKE}")],
-            |show| {
-                show.recorder.loaded(cpu)?;
-                show.count_wake(cpu);
-                Ok(())
-            },
-        )
-    }
-
-    fn wake(&mut self, why: &str, list: &str, cpus: &[u32]) -> Result<()> {
-        self.act(why, &[&format!("echo {list} > {WAKE}")], |show| {
-            show.demo.wake(list)?;
-            cpus.iter().for_each(|cpu| show.count_wake(*cpu));
-            Ok(())
-        })
-    }
-
-    fn offline(&mut self, cpu: u32) -> Result<()> {
-        let why = format!("Take CPU {cpu} offline: its thread is parked first");
-        self.act(&why, &[&toggle(cpu, 0)], |show| {
-            show.vm.cpu(cpu).offline()?;
-            show.model.entry(cpu).or_default().park += 1;
-            show.steps.push((cpu, Kind::Park));
-            Ok(())
-        })
-    }
-
-    fn wake_later(&mut self, cpu: u32) -> Result<()> {
-        let why =
-            format!("Wake CPU {cpu}'s thread while CPU {cpu} is offline: the wake stays pending");
-        self.act(&why, &[&format!("echo {cpu} > {WAKE}")], |show| {
-            show.demo.wake(&cpu.to_string())?;
-            show.model.entry(cpu).or_default().wake += 1;
-            show.totals.wakes += 1;
-            Ok(())
-        })
-    }
-
-    fn online(&mut self, cpu: u32) -> Result<()> {
-        let why = format!(
-            "Bring CPU {cpu} online: the same thread is unparked, and runs for the pending wake"
-        );
-        self.act(&why, &[&toggle(cpu, 1)], |show| {
-            show.vm.cpu(cpu).online()?;
-            show.cycled(cpu);
-            show.model.entry(cpu).or_default().run += 1;
-            show.steps.push((cpu, Kind::Unpark));
-            Ok(())
-        })
-    }
-
-    fn cycled(&mut self, cpu: u32) {
-        self.model.entry(cpu).or_default().unpark += 1;
-        self.totals.cycles += 1;
-    }
-
-    /// The model predicts everything except how often the timers fire.
-    fn cyclictest(&mut self, online: &[u32], toggled: Option<u32>) -> Result<()> {
-        let (period_us, times) = timers(online.len());
-        let mut why =
-            format!("Start a timer on each CPU that wakes its thread every {period_us} µs");
-        let mut commands = vec![format!("echo {period_us} > {PERIOD}")];
-        if let Some(cpu) = toggled {
-            why += &format!("; take CPU {cpu} offline and online while they fire");
-            commands.extend([toggle(cpu, 0), toggle(cpu, 1)]);
-        }
-        commands.push(format!("echo 0 > {PERIOD}"));
-        let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
-        self.act(&why, &commands, |show| {
-            let before = show.demo.all_counts()?;
-            let fired = |show: &mut Self, cpus: &[u32], times: u64| -> Result<()> {
-                let now = show.demo.all_counts()?;
-                let wanted = cpus.iter().map(|cpu| (*cpu, "run", now[cpu].run + times));
-                show.demo.wait_for(wanted)?;
-                show.screen.refresh(&mut show.recorder)?;
-                show.recorder.drain()
-            };
-            show.vm.write(PERIOD, period_us.to_string())?;
-            for _ in 0..2 {
-                fired(show, online, times)?;
-            }
-            if let Some(cpu) = toggled {
-                let why = format!("Take CPU {cpu} offline while its timer fires");
-                show.recorder.action(&why, &[&toggle(cpu, 0)], || show.vm.cpu(cpu).offline())?;
-                let others: Vec<u32> = online.iter().copied().filter(|n| *n != cpu).collect();
-                fired(show, &others, times)?;
-                let why = format!("Bring CPU {cpu} online: its timer starts again");
-                show.recorder.action(&why, &[&toggle(cpu, 1)], || show.vm.cpu(cpu).online())?;
-                show.model.entry(cpu).or_default().park += 1;
-                show.steps.extend([(cpu, Kind::Park), (cpu, Kind::Unpark)]);
-                show.cycled(cpu);
-                for _ in 0..2 {
-                    fired(show, online, times)?;
-                }
-            }
-            show.demo.stop_timers()?;
-
-            let after = show.demo.all_counts()?;
-            for (cpu, after) in &after {
-                let before = before[cpu];
-                let (wakes, runs) = (after.wake - before.wake, after.run - before.run);
-                ensure!(runs <= wakes, "cpu{cpu}: {runs} runs for {wakes} wakes");
-                let model = show.model.entry(*cpu).or_default();
-                (model.wake, model.run) = (after.wake, after.run);
-                show.totals.wakes += wakes;
-            }
-            Ok(())
-        })?;
-        let table: Vec<String> =
-            self.recorder.table(usize::MAX)?.into_iter().map(|row| row.text).collect();
+    fn top(&mut self) -> Result<()> {
+        let rows = self.recorder.table(usize::MAX)?;
+        let table: Vec<String> = rows.into_iter().map(|row| row.text).collect();
         self.screen.output(TOP, &table.join("\n"));
         Ok(())
     }
-}
-
-fn toggle(cpu: u32, online: u8) -> String {
-    format!("echo {online} > /sys/devices/system/cpu/cpu{cpu}/online")
 }
 
 #[cfg(test)]
@@ -418,8 +399,8 @@ mod tests {
         assert_eq!(timers(4), (5000, 20));
         assert_eq!(timers(64), (80_000, 4));
         for cpus in 4..=255 {
-            let (period_us, _) = timers(cpus);
-            assert!(cpus as u64 * 1_000_000 / period_us <= 4 * 1_000_000 / 5000, "{cpus}");
+            let (period_us, _) = timers(cpus as usize);
+            assert!(cpus * 1_000_000 / period_us <= 4 * 1_000_000 / 5000, "{cpus}");
         }
     }
 }

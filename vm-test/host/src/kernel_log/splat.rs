@@ -457,6 +457,9 @@ const EXPECTED: &[&str] = &[
     // The number of suppressed `no longer affine to cpu`, if there were more than ten in five
     // seconds.
     "select_fallback_rq: ",
+    // The VM has no disk for the image of a hibernation: the last lesson of the tour.
+    "PM: Cannot find swap device",
+    "PM: Cannot get swap writer",
     // The rest of a line of the kernel's torture modules that another CPU's line has interrupted.
     "onoff: ",
     // The end of that line in scftorture.
@@ -686,6 +689,12 @@ mod tests {
                         key missing - tainting kernel";
         assert_eq!(kinds(4, out_of_tree), [""; 0]);
         assert_eq!(kinds(5, unsigned), [""; 0]);
+    }
+
+    #[test]
+    fn a_hibernation_without_a_disk_is_expected() {
+        assert_eq!(kinds(3, "PM: Cannot find swap device, try swapon -a"), [""; 0]);
+        assert_eq!(kinds(3, "PM: Cannot get swap writer"), [""; 0]);
     }
 
     /// Logs of kernels, and the line of each splat in them.
