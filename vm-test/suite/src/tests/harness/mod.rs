@@ -6,3 +6,4 @@ mod checkers;
 mod own;
 pub mod program;
 mod runner;
+mod tour;

@@ -32,7 +32,7 @@ impl Program {
         Program { arguments: options.repeated() }
     }
 
-    fn command(&self, what: &str, more: &[&str]) -> Result<Command> {
+    pub fn command(&self, what: &str, more: &[&str]) -> Result<Command> {
         self.named("run", what, more)
     }
 
@@ -328,14 +328,14 @@ fn fits_a_small_terminal(program: &Program) -> Result<()> {
 }
 
 /// The output of a program to its terminal.
-struct Terminal {
+pub struct Terminal {
     pieces: mpsc::Receiver<Vec<u8>>,
     seen: Vec<u8>,
     all: Vec<u8>,
 }
 
 impl Terminal {
-    fn read(mut master: File) -> Terminal {
+    pub fn read(mut master: File) -> Terminal {
         let (sender, pieces) = mpsc::channel();
         thread::spawn(move || {
             let mut buffer = [0; 4096];
@@ -350,7 +350,7 @@ impl Terminal {
     }
 
     /// Waits until the program has written this since the last call.
-    fn wait(&mut self, text: &[u8]) -> Result<()> {
+    pub fn wait(&mut self, text: &[u8]) -> Result<()> {
         loop {
             if let Some(at) = self.seen.windows(text.len()).position(|part| part == text) {
                 self.seen.drain(..at + text.len());
@@ -370,7 +370,7 @@ impl Terminal {
         }
     }
 
-    fn rest(mut self) -> Vec<u8> {
+    pub fn rest(mut self) -> Vec<u8> {
         self.pieces.iter().for_each(|piece| self.all.extend(piece));
         self.all
     }
