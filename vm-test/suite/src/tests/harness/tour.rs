@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use nix::pty::{Winsize, openpty};
 use std::fs::File;
 use std::io::Write;
-use std::process::{Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use suite_macros::program_test;
 
 /// Answers of all lessons, some in other ways than the tour shows.
@@ -155,6 +155,15 @@ chrt -o -p 0 $(cat $d/cpu0/pid); tour
     ends(&output, 0, &["Lesson 1 is left out: no second CPU", "3 of 10 lessons are done"])
 }
 
+/// A program that does not outlive its test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait().map(drop));
+    }
+}
+
 /// On a terminal each prompt looks at what the last command did, in 80 columns of ASCII; the
 /// greeting names the tour.
 #[program_test]
@@ -162,7 +171,7 @@ fn looks_at_each_command_of_a_terminal(program: &Program) -> Result<()> {
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
     let terminal = openpty(&size, None)?;
     let mut keys = File::from(terminal.master.try_clone()?);
-    let mut child = program
+    let child = program
         .command("shell", &["--cpus", "2"])?
         .env("TERM", "vt100")
         .env("NO_COLOR", "1")
@@ -171,6 +180,7 @@ fn looks_at_each_command_of_a_terminal(program: &Program) -> Result<()> {
         .stdout(terminal.slave)
         .stderr(Stdio::null())
         .spawn()?;
+    let mut child = Ended(child);
     let mut shown = Terminal::read(File::from(terminal.master));
     shown.wait(b"tour  ")?;
     let mut answer = |line: &str, expected: &[&str]| -> Result<()> {
@@ -188,7 +198,7 @@ fn looks_at_each_command_of_a_terminal(program: &Program) -> Result<()> {
     answer("echo status $?", &["status 1"])?;
     answer("tour 8", &["every 10000 us", "period_us"])?;
     answer("poweroff", &[])?;
-    let status = child.wait()?;
+    let status = child.0.wait()?;
     let all = shown.rest();
     let text = String::from_utf8_lossy(&all);
     ensure!(status.success(), "{status}: {text}");
