@@ -7,10 +7,12 @@
 //! commands and sentences from here. This crate reads and writes no files.
 //!
 //! A [`Lesson`] has steps. A step has a [`Task`] for the learner, and a condition on what is
-//! observed: any way to do it counts. A [`Player`] follows the learner through the lessons.
+//! observed: any way to do it counts. A [`Player`] follows the learner through the lessons;
+//! a [`Guide`] also acts, at the pace of a reader.
 
 mod action;
 mod explain;
+mod guide;
 mod lesson;
 mod lessons;
 mod machine;
@@ -21,6 +23,7 @@ mod words;
 
 pub use action::{Action, Target};
 pub use explain::explain;
+pub use guide::Guide;
 pub use lesson::{Hint, Lesson, Look, Step};
 pub use lessons::LESSONS;
 pub use machine::Machine;

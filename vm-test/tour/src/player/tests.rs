@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 use super::*;
-use crate::{Action, Target, Thread};
+use crate::{Action, Guide, Target, Thread};
 use demo_format::format::Counts;
 use expect_test::expect;
+use std::time::Duration;
 
 const STATES: &str = "147: smpboot/threads:online\n186: workqueue:online\n";
 
@@ -338,4 +339,56 @@ fn a_learner_can_skip_and_choose() {
     player.go(11, machine, now);
     assert_eq!(place(&player), None);
     assert_eq!(player.done().count(), 0);
+}
+
+const PACE: Duration = Duration::from_secs(2);
+
+/// Lets a guide act, in steps of 0.1 s; returns the times of its actions, in seconds.
+fn guided(guide: &mut Guide, guest: &mut Guest, seconds: u64) -> Vec<(u64, String)> {
+    let mut acted = Vec::new();
+    for tick in 0..10 * seconds {
+        let time = Duration::from_millis(100 * tick);
+        if let Some(action) = guide.look(&guest.now, time, false) {
+            acted.push((time.as_secs(), action.command()));
+            guest.act(&action);
+        }
+        guest.tick();
+    }
+    acted
+}
+
+#[test]
+fn a_guide_plays_all_lessons_at_its_pace() {
+    let mut guest = Guest::new(4);
+    let mut guide = Guide::new(1, guest.machine.clone(), &guest.now, PACE);
+    let acted = guided(&mut guide, &mut guest, 300);
+    assert!(guide.page(&guest.now).is_none(), "{acted:?}");
+    assert_eq!(guide.said().last(), Some(&Said::Ended(LESSONS.len())));
+    for pair in acted.windows(2) {
+        assert!(pair[1].0 - pair[0].0 >= PACE.as_secs(), "{pair:?}");
+    }
+}
+
+#[test]
+fn a_guide_waits_while_an_action_runs() {
+    let guest = Guest::new(2);
+    let mut guide = Guide::new(1, guest.machine.clone(), &guest.now, PACE);
+    assert_eq!(guide.look(&guest.now, 5 * PACE, true), None);
+    assert_eq!(guide.look(&guest.now, 5 * PACE, false), None);
+    assert_eq!(guide.look(&guest.now, 6 * PACE, false), Some(Action::Load));
+    // It is not done twice.
+    assert_eq!(guide.look(&guest.now, 9 * PACE, false), None);
+}
+
+#[test]
+fn a_user_takes_over_and_gives_back() {
+    let mut guest = Guest::new(2);
+    let mut guide = Guide::new(1, guest.machine.clone(), &guest.now, PACE);
+    guide.take_over();
+    assert_eq!(guided(&mut guide, &mut guest, 60), []);
+    guest.act(&Action::Load);
+    assert_eq!(guided(&mut guide, &mut guest, 60), []);
+    assert!(matches!(guide.said(), [Said::Done(_)]), "{:?}", guide.said());
+    guide.resume();
+    assert_eq!(guide.look(&guest.now, 100 * PACE, false), Some(Action::Wake(Target::Cpu(1))));
 }
