@@ -2,8 +2,7 @@
 
 //! The ten lessons.
 //!
-//! To add a lesson, append it here; `typed_answers` and `wrong_answers` in the test suite then need
-//! its answers. Its numbers come from the observations.
+//! Numbers in the explanations come from the observations.
 
 use crate::lesson::{Hint, Kind, Lesson, Look, Needs, Step};
 use crate::words::{cpus, times};

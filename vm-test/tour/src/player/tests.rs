@@ -236,7 +236,7 @@ fn said_after(lesson: usize, actions: &[Action]) -> String {
     let mut guest = Guest::new(3);
     guest.act(&Action::Load);
     let (mut player, said) = Player::new(lesson, &guest.machine, &guest.now);
-    let mut text = lines(said);
+    let mut text = format!("lesson {lesson}\n") + &lines(said);
     for action in actions {
         guest.act(action);
         text += &lines(player.observe(&guest.machine, &guest.now));
@@ -261,44 +261,45 @@ fn something_else_is_answered_with_a_hint() {
         said_after(10, &[Offline(1), Online(1)]),
     ];
     expect![[r#"
+        lesson 1
           ! The thread of CPU 2 ran. This lesson looks at CPU 1.
             The wake set a flag and woke PID 101 on CPU 1, which called run(): wake 0 -> 1, run 0 -> 1.
           ! Offline: CPU 2. This lesson looks at CPU 1.
-
+        lesson 2
             CPU 1 is offline, its thread is parked.
           ! CPU 1 is online: its thread would run at once. Take CPU 1 offline, then wake its thread.
           ! CPU 1 is online: its thread ran at once. Take CPU 1 offline, then wake its thread.
           ! The thread of CPU 2 ran. This lesson looks at CPU 1.
-
+        lesson 3
             CPU 1 is offline: its thread cannot run yet.
           ! 1 wake so far: 3 are needed.
           ! 2 wakes so far: 3 are needed.
           ! The module was unloaded: the lesson begins again.
-
+        lesson 4
             PID 101 is still there. So are the other threads of CPU 1, such as ksoftirqd/1: see `ps | grep '/1]'`.
             PID 101 runs on CPU 1 again.
           ! The threads ran cleanup() and exited. Load the module again.
-
+        lesson 5
             CPU 1 is offline, its thread is parked.
           ! CPU 1 is online: nothing failed. Take it offline, and write to hotplug/fail before you bring it online.
             The write failed, and CPU 1 is offline. Its thread was unparked on the way up (unpark 1 -> 2), and parked again by the rollback (park 1 -> 3).
-
+        lesson 6
           ! The module was unloaded: the lesson begins again.
             3 threads, one per CPU: PIDs 103 to 105. Each ran setup() on its CPU, and sleeps.
             The reference count is 1: rmmod now fails with "Resource temporarily unavailable" (EAGAIN), and the threads go on.
           ! The file is closed. The module can be unloaded now.
-
+        lesson 7
           ! CPUs 0 and 2 are still online.
             CPU 0 executes everything. 2 threads are parked.
           ! 1 of 2 wakes are pending.
             The thread of CPU 0 ran. The wakes of CPUs 1 and 2 are pending.
           ! Still offline: CPU 2.
-
-
+        lesson 8
+        lesson 9
           ! PID 102 is the thread of CPU 2. This lesson looks at CPU 1.
-
+        lesson 10
           ! Of CPUs 1 and 2, CPU 1 went offline so far.
-    "#]].assert_eq(&text.join("\n"));
+    "#]].assert_eq(&text.concat());
 }
 
 #[test]
