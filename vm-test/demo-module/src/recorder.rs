@@ -13,7 +13,7 @@ use host::guest::calls::write;
 use host::{Vm, files};
 use report::ftrace::{self, Marker, Trace};
 use report::recording::Epoch;
-use report::run::{About, Action};
+use report::run::{About, Action, Fault, Run};
 use report::{Recording, View, conformance, html, perfetto};
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
@@ -183,15 +183,14 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// Ends the recording; fails if a thread's life cycle is illegal. `dat`: also make a
-    /// `trace.dat`, which takes a second.
-    pub fn finish(self, dat: bool) -> Result<Recorded> {
+    /// Ends the recording. `dat`: also make a `trace.dat`, which takes a second. The caller checks
+    /// the result: [`Recorded::check`].
+    pub fn finish(&self, dat: bool) -> Result<Recorded> {
         self.stop()?;
         let mut recorded = self.so_far()?;
         if self.traced && dat {
             recorded.raw = Some(Raw::take(self.vm, &recorded.view.run)?);
         }
-        ensure_legal(conformance::violations(&recorded.view))?;
         Ok(recorded)
     }
 
@@ -215,6 +214,24 @@ impl<'a> Recorder<'a> {
         let trace = recording.trace.clone();
         Ok(Recorded { view: View::new(recording.run()?), trace, raw: None })
     }
+
+    /// Ends the recording of a run that failed, with what can still be read.
+    pub fn rescue(mut self) -> Recorded {
+        // A guest that is gone refuses these calls at once.
+        let _ = self.close();
+        if let Ok((summary, latencies)) = tables(self.vm) {
+            (self.recording.summary, self.recording.latency_hist) = (summary, latencies);
+        }
+        let _ = self.stop();
+        self.so_far().unwrap_or_else(|_| {
+            // Without an aligned trace the module's events are still of use.
+            let mut recording = self.recording.clone();
+            recording.events_binary = self.read.to_bytes();
+            let about = recording.about.clone();
+            let run = recording.run().unwrap_or(Run { about, ..Run::default() });
+            Recorded { view: View::new(run), trace: None, raw: None }
+        })
+    }
 }
 
 /// A complete recording.
@@ -226,6 +243,21 @@ pub struct Recorded {
 }
 
 impl Recorded {
+    /// Fails if a thread's life cycle is illegal, or contradicts the kernel's trace.
+    pub fn check(&self) -> Result<()> {
+        ensure_legal(conformance::violations(&self.view))
+    }
+
+    /// Marks the run as failed, with its faults as text. Each violation is a fault too, shown at
+    /// its place.
+    pub fn fail(&mut self, faults: impl Iterator<Item = String>) {
+        let violations: Vec<Fault> =
+            conformance::violations(&self.view).into_iter().map(Fault::from).collect();
+        let run = &mut self.view.run;
+        run.faults.extend(faults.map(|text| Fault { text, at: None }));
+        run.faults.extend(violations);
+    }
+
     /// Writes the files of [`Saved`].
     pub fn save(&self, directory: &Path, name: &str) -> Result<Saved> {
         let (trace, dat) = (self.trace.is_some(), self.raw.is_some());
@@ -301,6 +333,26 @@ impl Display for Saved {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use demo_format::events::{Cpu, Event};
+    use demo_format::format::Kind;
+
+    #[test]
+    fn a_failed_run_keeps_its_faults() {
+        let event = |time, number, kind| Event { time, number, kind };
+        let events = vec![event(1, 0, Kind::Create), event(2, 1, Kind::Park)];
+        let run = Run { cpus: vec![Cpu { events, ..Cpu::new(3) }], ..Run::default() };
+        let mut recorded = Recorded { view: View::new(run), trace: None, raw: None };
+        assert!(recorded.check().is_err());
+        recorded.fail(["timed out".to_owned()].into_iter());
+        let faults = &recorded.view.run.faults;
+        assert_eq!(faults[0], Fault { text: "timed out".into(), at: None });
+        assert_eq!(faults[1].at, Some((3, 2)));
+        let page = html::page(&recorded.view);
+        assert!(
+            page.contains("<li>timed out</li>")
+                && page.contains("<li>cpu3: event 1 at 2 ns, park: ")
+        );
+    }
 
     #[test]
     fn only_files_of_an_earlier_run_are_removed() {

@@ -75,8 +75,7 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
     let mut faults = judge.run(&vm, NAME, Leaves::Clean, |vm| {
         let about = demo_module::about(vm, TITLE);
         vm.set_test_limit(Some(1 + config.cpus / CPUS_PER_LIMIT));
-        shown = Some(totals.show(vm, screen, pace, about, args.dat)?);
-        Ok(())
+        totals.show(vm, screen, pace, about, args.dat, &mut shown)
     });
     if vm.is_running() && faults.is_empty() {
         if let Err(e) = vm.shut_down() {
@@ -84,7 +83,7 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
         }
     }
     let seconds = start.elapsed().as_secs_f64();
-    if let (true, Some(recorded)) = (faults.is_empty(), shown) {
+    if let (true, Some(recorded)) = (faults.is_empty(), &shown) {
         let Totals { threads, cycles, wakes, steps } = totals;
         say!(
             "\n{}: {threads} threads, {cycles} offline/online cycles, {wakes} wakes in {seconds:.1} s. \
@@ -99,6 +98,10 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
     }
     say!("\n{}: the guest did not do what the model predicts", style("FAILED").red().bold());
     say!("{}", judge.report(&vm, &faults));
+    if let (Some(mut recorded), Some(directory)) = (shown, &machine.report) {
+        recorded.fail(faults.iter().map(Fault::to_string));
+        say!("{}", recorded.save(directory, NAME)?);
+    }
     Ok(ExitCode::from(exit::TEST_FAILED))
 }
 
@@ -119,35 +122,16 @@ impl Totals {
         pace: Duration,
         about: About,
         dat: bool,
-    ) -> Result<Recorded> {
-        let possible = vm.cpus("possible")?;
-        let (period_us, times) = timers(possible.len());
-        let machine = Machine::new(possible, vm.hotpluggable()?, "", "");
+        shown: &mut Option<Recorded>,
+    ) -> Result<()> {
         let mut show = Demonstration::new(vm, self, screen, pace, about)?;
-        let mut is_first = true;
-        for task in tour::story(&machine, period_us) {
-            if task.actions == [Action::Unload] {
-                show.summary()?;
-            }
-            show.act(&task, times)?;
-            match task.actions[..] {
-                [Action::Load] => show.summary()?,
-                // Of the first pending wake only.
-                [Action::Wake(Target::Cpu(cpu))] if is_first && !show.is_online(cpu) => {
-                    show.summary()?;
-                    is_first = false;
-                }
-                [Action::Period(_), ..] => {
-                    show.top()?;
-                    if machine.cpu().is_none() {
-                        show.screen.log("This VM has no second CPU to take offline.".into());
-                    }
-                }
-                _ => {}
+        match show.play().and_then(|()| show.recorder.finish(dat)) {
+            Ok(recorded) => shown.insert(recorded).check(),
+            Err(e) => {
+                *shown = Some(show.recorder.rescue());
+                Err(e)
             }
         }
-        let Demonstration { recorder, .. } = show;
-        recorder.finish(dat)
     }
 }
 
@@ -198,6 +182,36 @@ impl<'a> Demonstration<'a> {
             timers: false,
             printed,
         })
+    }
+
+    /// Shows all tasks.
+    fn play(&mut self) -> Result<()> {
+        let possible = self.vm.cpus("possible")?;
+        let (period_us, times) = timers(possible.len());
+        let machine = Machine::new(possible, self.vm.hotpluggable()?, "", "");
+        let mut is_first = true;
+        for task in tour::story(&machine, period_us) {
+            if task.actions == [Action::Unload] {
+                self.summary()?;
+            }
+            self.act(&task, times)?;
+            match task.actions[..] {
+                [Action::Load] => self.summary()?,
+                // Of the first pending wake only.
+                [Action::Wake(Target::Cpu(cpu))] if is_first && !self.is_online(cpu) => {
+                    self.summary()?;
+                    is_first = false;
+                }
+                [Action::Period(_), ..] => {
+                    self.top()?;
+                    if machine.cpu().is_none() {
+                        self.screen.log("This VM has no second CPU to take offline.".into());
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     fn is_online(&self, cpu: u32) -> bool {

@@ -349,7 +349,7 @@
   }
   function leave() { tip.hidden = hair.hidden = true; if (hovered) { hovered = null; redraw(); } }
 
-  // Escape closes an explanation of the legend; leaving it and coming back opens it again.
+  // Escape closes an explanation of the legend, until the pointer or the focus leaves it.
   for (const entry of document.querySelectorAll(".entry")) {
     entry.addEventListener("keydown", (event) => entry.classList.toggle("closed", event.key === "Escape"));
     for (const type of ["mouseleave", "focusout"]) entry.addEventListener(type, () => entry.classList.remove("closed"));
@@ -429,7 +429,7 @@
     fingers.delete(event.pointerId);
     if (drag?.measure !== null && drag) remember("replace");
     const [left] = fingers.values();
-    // The finger that is left goes on from here.
+    // The other finger continues from here.
     drag = left === undefined ? null : { x: left, y: 0, view: { ...view }, measure: null, fingers: new Map(fingers) };
     canvas.style.cursor = "";
   };
@@ -527,7 +527,7 @@
     $("more").hidden = listed >= matches.length;
   }
 
-  /** Goes to an event, and says what it is. */
+  /** Shows an event, and describes it. */
   function choose(entry) {
     selected = entry;
     if (entry.cpu) focusOn(entry.cpu.id);
@@ -541,7 +541,7 @@
     redraw();
   }
 
-  /** Goes to the next event of the module, or to the previous one. */
+  /** Shows the next event of the module, or the previous one. */
   function step(by) {
     const events = all().filter((entry) => entry.kind === "event");
     if (!events.length) return;

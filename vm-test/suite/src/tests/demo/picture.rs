@@ -40,8 +40,9 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     assert_eq!(demo.counts_of_files()?, counts);
     recorder.unloading()?;
     recorder.action("Unload the module", &["rmmod rust_smpboot_demo"], || demo.unload())?;
-    // Fails if the two do not agree.
     let recorded = recorder.finish(true)?;
+    // Fails if the two do not agree.
+    recorded.check()?;
     let run = &recorded.view.run;
 
     assert!(!run.trace.events.is_empty() && run.trace.lost == 0);
