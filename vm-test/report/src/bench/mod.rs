@@ -165,7 +165,7 @@ fn per_count(key: &Key) -> f64 {
     f64::from(key.count.max(1))
 }
 
-fn many(count: u32, what: &str) -> String {
+pub(crate) fn many(count: u32, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -428,7 +428,7 @@ class Lanes {
       g.beginPath(); g.moveTo(x, top + 1); g.lineTo(x, top + h);
       g.moveTo(x - 5, top + 3); g.lineTo(x + 5, top + 13); g.moveTo(x + 5, top + 3); g.lineTo(x - 5, top + 13);
       g.stroke();
-      this.hit(x - 5, x + 5, top, top + h, "fault", fault, cpu);
+      this.hit(x - 6, x + 6, top, top + 14, "fault", fault, cpu);
     }
   }
 
