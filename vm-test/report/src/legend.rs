@@ -49,14 +49,14 @@ impl Mark {
                 "park",
                 "M-5.5-4.5h11L0 5.5z",
                 0.0,
-                "The thread gives up its CPU, which is going offline, and waits.",
+                "The thread stops on its CPU, which is going offline, and waits.",
             ),
             Kind::Unpark => (
                 "callbacks",
                 "unpark",
                 "M-5.5 4.5h11L0-5.5z",
                 0.0,
-                "The same thread goes on: its CPU is online again.",
+                "The same thread continues: its CPU is online again.",
             ),
             Kind::CleanupOnline | Kind::CleanupOffline => (
                 "callbacks",

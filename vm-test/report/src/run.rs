@@ -58,7 +58,7 @@ pub struct About {
 pub struct Action {
     /// A sentence: `Take CPU 1 offline: its thread is parked first`.
     pub label: String,
-    /// What a user types to do the same; empty if that is unknown.
+    /// The commands to type for the same; empty if they are unknown.
     pub commands: Vec<String>,
     pub begin: Nanos,
     /// `None` if it did not end.

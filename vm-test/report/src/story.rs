@@ -267,10 +267,10 @@ mod tests {
     #[test]
     fn cards_have_the_figures_of_the_run() {
         let view = View::new(run());
-        let text: String = cards(&view)
-            .iter()
-            .map(|card| format!("{} {:?} {}\n", card.number, card.cpu, card.caption))
-            .collect();
+        let mut text = String::new();
+        for Card { number, cpu, caption, .. } in cards(&view) {
+            let _ = writeln!(text, "{number} {cpu:?} {caption}");
+        }
         expect![[r#"
             1 Some(1) In 5.00 µs: 1 create, 1 setup.
             2 Some(1) In 89.0 µs: 1 wake, 1 run; longest from wake to run: 86.0 µs.

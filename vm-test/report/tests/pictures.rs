@@ -30,7 +30,7 @@ fn pictures_of_all_sizes_are_drawn() -> anyhow::Result<()> {
     let runs = [
         ("recorded", recorded.clone()),
         ("large", made_up(4, 20_000)?),
-        ("many", made_up(32, 64_000)?),
+        ("many", made_up(32, 32_000)?),
     ];
     for (name, run) in runs {
         let page = html::page(&View::new(run));
@@ -114,6 +114,8 @@ fn made_up(cpus: u64, events: u64) -> anyhow::Result<Run> {
         seed ^= seed << 17;
         seed % below
     };
+    // CPUs that are toggled.
+    let apart = cpus / 4;
     let mut trace = String::new();
     let mut run = Run {
         about: About {
@@ -162,7 +164,7 @@ fn made_up(cpus: u64, events: u64) -> anyhow::Result<Run> {
                     "sched_switch: prev_comm=rust_demo/{id} prev_pid=0 prev_prio=120 prev_state=S ==> next_comm=a next_pid=7 next_prio=120"
                 ),
             );
-            if id > 0 && round % 500 == id * 400 / cpus {
+            if id > 0 && id % apart == 1 % apart && round % 500 == id * 400 / cpus {
                 for (kind, label, value) in
                     [(Kind::Park, "offline", 0), (Kind::Unpark, "online", 1)]
                 {

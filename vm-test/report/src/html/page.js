@@ -104,7 +104,7 @@
   // --- the story ---
 
   const cards = [...document.querySelectorAll("#story a")];
-  // Whole addresses: `#t=..` has no element, as a link that skips to one must have.
+  // Whole addresses: a link to `#t=..` alone counts as one that skips to an element of the page.
   for (const card of cards) card.setAttribute("href", card.href);
   const opening = $("caption").textContent;
   let current = -1;
@@ -499,11 +499,19 @@
     : lanes.describe(entry)[1].slice(entry.kind === "step" ? 0 : 1).join("; ");
   const words = (entry) => entry.words ??= `${entry.name} ${entry.cpu ? `cpu${entry.cpu.id}` : "host"} ${details(entry)}`.toLowerCase();
 
+  /** Whether the text has the word; a number is a whole one: `cpu1` is not in `cpu10`. */
+  function has(text, word) {
+    for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
+      if (!(/\d$/.test(word) && /\d/.test(text[at + word.length] ?? ""))) return true;
+    }
+    return false;
+  }
+
   function list() {
     const wanted = $("search").value.toLowerCase().split(/\s+/).filter(Boolean);
     const inView = $("inview").checked;
     matches = all().filter((entry) => (!inView || entry.time >= view.begin && entry.time <= view.end) &&
-      wanted.every((word) => words(entry).includes(word)));
+      wanted.every((word) => has(words(entry), word)));
     $("found").textContent = `${matches.length.toLocaleString("en")} of ${all().length.toLocaleString("en")} events`;
     $("events").tBodies[0].replaceChildren();
     listed = 0;
