@@ -17,6 +17,16 @@ use serde::Serialize;
 use std::fmt::Write;
 use std::io::{Read, Write as _};
 
+/// Draws lanes on a canvas: the class `Lanes`, with its description.
+pub const LANES_JS: &str = include_str!("html/lanes.js");
+/// The colors of the lanes, as variables.
+pub const LANES_CSS: &str = include_str!("html/lanes.css");
+
+/// Returns the marks of all kinds of events, as JSON for `new Lanes(kinds)`.
+pub fn kinds() -> String {
+    serde_json::to_string(&legend::marks()).unwrap_or_default()
+}
+
 /// A page that loads nothing; its policy keeps the browser from doing so.
 pub(crate) struct Page<'a> {
     pub title: &'a str,
@@ -44,11 +54,7 @@ impl Page<'_> {
             &[
                 ("policy", &policy),
                 ("title", &escape(self.title)),
-                (
-                    "style",
-                    &[include_str!("html/lanes.css"), include_str!("html/page.css"), self.style]
-                        .concat(),
-                ),
+                ("style", &[LANES_CSS, include_str!("html/page.css"), self.style].concat()),
                 ("about", &about.collect::<String>()),
                 ("body", &self.body),
             ],
@@ -93,7 +99,7 @@ pub fn page(view: &View) -> String {
             ("histograms", &histograms(view)),
             ("counters", &counters(&view.run)),
             ("data", &pack(&data(view, &opening))),
-            ("script", concat!(include_str!("html/lanes.js"), include_str!("html/page.js"))),
+            ("script", &[LANES_JS, include_str!("html/page.js")].concat()),
         ],
     );
     let title = if about.title.is_empty() { "Per-CPU threads" } else { &about.title };

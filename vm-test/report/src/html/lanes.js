@@ -1,21 +1,26 @@
 "use strict";
 /*
- * Draws CPUs and their threads as lanes over time, on a canvas. Knows nothing of the page around it, nor of where the data is from:
- * the report's page and the live view share it.
+ * Draws CPUs and their threads as lanes over time, on a canvas. Knows nothing of the page around
+ * it, nor of where the data is from: the report's page and the live view share it.
  *
- *   const lanes = new Lanes(kinds, { traced });                // kinds: the marks of Rust's `Kind`; traced: draw the kernel's lanes too;
- *                                                               // about: an explanation for each lane's name
- *   const cpu = Lanes.cpu(1);                                   // no data yet
- *   cpu.power.push({ begin: 0, end: null, what: "online" });    // the same for states, running, steps[0], steps[1], sched
- *   lanes.event(cpu, { time: 5, kind: "wake", number: 0 });     // the module's events, in the order of time
+ *   // `kinds`: the marks of Rust's `Kind`. `traced`: draw the lanes of the kernel's trace too.
+ *   // `about`: an explanation for each lane, by its name.
+ *   const lanes = new Lanes(kinds, { traced, about });
+ *   const cpu = Lanes.cpu(1);    // has no data yet
+ *   // The same for `states`, `running`, `sched`, and `steps[0]`, `steps[1]` (inner ones):
+ *   cpu.power.push({ begin: 0, end: null, what: "online" });
  *   cpu.faults.push({ time: 5, text: "park: the CPU was offline" });
- *   lanes.join(cpu, { wake, run, first, pending });             // two events of `cpu`; `first`: the wake that the latency counts from
- *   const { hits, counts } = lanes.draw(g, { cpus, actions }, from, to, { width, y0, y1, colors, hovered });
+ *   lanes.event(cpu, { time: 5, kind: "wake", number: 0 });    // an event of the module
+ *   // Two events of `cpu`. `first`: the wake that the latency counts from.
+ *   lanes.join(cpu, { wake, run, first, pending });
+ *   const { hits, counts } = lanes.draw(g, { cpus, actions }, from, to,
+ *     { width, y0, y1, colors, hovered });
  *
- * Times are in nanoseconds. Arrays are in the order of time and may grow between two calls of draw(). A span whose `end` is null
- * lasts until `to`. `cpu.folded` makes it two rows: the CPU, and its thread with the marks on it. draw() draws what is between y0
- * and y1 of the `lanes.height(cpus)` px; the caller translates `g`. Each of `hits` is a rectangle with what is drawn there, for
- * find() and describe(). Lanes.colors() reads the colors of lanes.css.
+ * Times are in nanoseconds. Arrays are in the order of time and may grow between two calls of
+ * draw(). A span whose `end` is null lasts until `to`. `cpu.folded` makes it two rows: the CPU,
+ * and its thread with the marks on it. draw() draws the part between y0 and y1 of the
+ * `lanes.height(cpus)` px; the caller translates `g`. Each of `hits` is a rectangle and the item
+ * drawn there, for find() and describe(). Lanes.colors() reads the colors of lanes.css.
  */
 class Lanes {
   static GUTTER = 92;
@@ -62,7 +67,7 @@ class Lanes {
 
   height(cpus) { return Lanes.HEAD + Math.max(cpus.reduce((sum, cpu) => sum + this.cpuHeight(cpu), 0), Lanes.FOLDED); }
 
-  /** Returns the colors of lanes.css by their names without dashes in front. Read them anew when the scheme changes. */
+  /** Returns the colors of lanes.css by name, without dashes. They change with the scheme. */
   static colors(element) {
     const style = getComputedStyle(element);
     return new Proxy({}, { get: (known, name) => known[name] ??= style.getPropertyValue("--" + String(name)).trim() });
@@ -238,7 +243,7 @@ class Lanes {
     g.restore();
   }
 
-  /** Draws points in time: `one(item, x)` a single point, `many(x, count)` a mark for several that would overlap. */
+  /** Draws points: `one(item, x)` a single one, `many(x, count)` several that would overlap. */
   points(items, y, h, kind, cpu, apart, one, many) {
     const end = Lanes.lower(items, this.T(this.right + 8));
     let index = Lanes.lower(items, this.T(Lanes.GUTTER - 8));
