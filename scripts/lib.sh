@@ -485,8 +485,14 @@ mirror() {
     echo "$found"
 }
 
-# The Debian release of all packages except the kernels, which are from its backports.
-suite=trixie
+# The Debian release of all packages except the kernels, that of the kernels, and the version of the
+# gcc that built them.
+case ${SUITE:-trixie} in
+trixie) suite=trixie kernels=trixie-backports gcc=14 ;;
+sid) suite=sid kernels=sid gcc=16 ;;
+experimental) suite=sid kernels=experimental gcc=16 ;;
+*) die "SUITE='$SUITE' is not one of: trixie sid experimental" ;;
+esac
 
 can_mmdebstrap() {
     command -v mmdebstrap >/dev/null || die "mmdebstrap is not installed" "As root: apt-get install mmdebstrap uidmap"
