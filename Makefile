@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # Quotes an argument as one word of the shell.
 quote = '$(subst ','\'',$(1))'
 
-.PHONY: default modules_install new demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser sign bench bench-check lint litmus doc clean distclean update help
+.PHONY: default modules_install new demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser test-dkms headers-deb sign bench bench-check lint litmus doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR; M=: a module
@@ -54,6 +54,12 @@ test-thirdparty: ## run third-party tests, while our modules are busy
 test-browser: ## check the timelines of runs in Chromium
 	@scripts/browser
 
+headers-deb: ## package the Rust metadata that Debian's header packages lack
+	@scripts/headers-deb
+
+test-dkms: ## test that package with DKMS, the demo and the module in M=
+	@scripts/dkms
+
 torture: ## run all operations at once, for 10 minutes or MINUTES=
 	@scripts/vm torture
 
@@ -96,6 +102,7 @@ help: ## print this help
 	@sed -nE 's/^([a-z_-]+):.* ## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
 	@echo "Variables of the VM's targets:"
 	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt; or debug, which checks more"
+	@echo "  SUITE=trixie     Debian release: trixie (backports), sid, experimental"
 	@echo "  ARCH=amd64       architecture of the VM: amd64, arm64"
 	@echo "  KERNEL_VERSION=  such as 7.3.4+deb13; default: the newest (see make update)"
 	@echo "  CPUS=4           CPUs of the VM: 1 to 128; arm64: to 8, debug: to 16"

@@ -487,6 +487,7 @@ mirror() {
 
 # The Debian release of all packages except the kernels, that of the kernels, and the version of the
 # gcc that built them.
+# shellcheck disable=SC2034
 case ${SUITE:-trixie} in
 trixie) suite=trixie kernels=trixie-backports gcc=14 ;;
 sid) suite=sid kernels=sid gcc=16 ;;

@@ -25,6 +25,10 @@ check_variables() {
     case $1/$kernel/$arch in
     bugs/cloud/amd64 | thirdparty/*/amd64) ;;
     bugs/*) die "planted bugs are for the default kernel, not for KERNEL=$kernel ARCH=$arch" "Leave out KERNEL= and ARCH=." ;;
+    headers-deb/debug/* | headers-deb/kcsan/* | dkms/debug/* | dkms/kcsan/*)
+        die "KERNEL=$kernel is not a kernel of Debian, and has no package of headers"
+        ;;
+    dkms/*/arm64) die "test-dkms is for ARCH=amd64 only: this machine cannot run programs for $arch" ;;
     thirdparty/*) die "test-thirdparty is for ARCH=amd64 only: the programs that it unpacks are not for $arch" ;;
     torture/*) least=2 ;; # one of them goes offline
     esac
@@ -44,7 +48,7 @@ check_variables() {
 
 # check_folder TARGET: dies if M, another module's sources, cannot be built.
 check_folder() {
-    [[ $1 = @(shell|test|kernel) ]] || die "M= is for vm and test, not for $1"
+    [[ $1 = @(shell|test|dkms|kernel) ]] || die "M= is for vm, test and test-dkms, not for $1"
     [[ -d $M ]] || die "M=$M is not a directory"
     check_path "$M" "Move that directory."
     # shellcheck disable=SC2154
