@@ -52,33 +52,12 @@ fn number(word: &str) -> Result<i32, String> {
 /// Returns the priority of a task that has `SCHED_FIFO`.
 pub fn fifo(pid: i32) -> io::Result<Option<u32>> {
     let stat = crate::files::text(&format!("/proc/{pid}/stat"))?;
-    parse(&stat).ok_or_else(|| io::Error::other("invalid stat"))
-}
-
-/// The name, in parentheses, may have any characters.
-fn parse(stat: &str) -> Option<Option<u32>> {
-    let (_, after_name) = stat.rsplit_once(") ")?;
-    // The fields 40 and 41 of proc_pid_stat(5); the first one here is 3.
-    let mut fields = after_name.split(' ').skip(40 - 3);
-    let priority: u32 = fields.next()?.parse().ok()?;
-    let policy: c_int = fields.next()?.trim().parse().ok()?;
-    Some((policy == SCHED_FIFO).then_some(priority))
+    tour::fifo(&stat).ok_or_else(|| io::Error::other("invalid stat"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn policy_and_priority_are_fields_of_stat() {
-        let fields = |priority, policy| {
-            let zeros = "0 ".repeat(36);
-            format!("121 (a ) b) S {zeros}{priority} {policy} 0 0 0\n")
-        };
-        assert_eq!(parse(&fields(50, 1)), Some(Some(50)));
-        assert_eq!(parse(&fields(0, 0)), Some(None));
-        assert_eq!(parse("121 (x) S 0"), None);
-    }
 
     #[test]
     fn this_process_has_the_default_policy() {

@@ -63,7 +63,7 @@ fn run() -> io::Result<()> {
 nix::ioctl_read_bad!(get_size, nix::libc::TIOCGWINSZ, nix::libc::winsize);
 
 /// Returns the rows and columns of a terminal.
-fn size(terminal: &io::Stdout) -> (usize, usize) {
+pub fn size(terminal: &io::Stdout) -> (usize, usize) {
     let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the kernel writes such a structure, and the terminal is open.
     let got = unsafe { get_size(terminal.as_raw_fd(), &mut size) };

@@ -23,7 +23,7 @@ pub const NAME: &str = "tour";
 /// The place in the tour. The prompt of the shell looks whether it exists.
 const PLACE: &str = "/tmp/tour";
 
-/// Columns of the text.
+/// Columns of the text; fewer on a narrower terminal.
 const WIDTH: usize = 80;
 
 /// Bound of the time for threads to run after a command. They usually have run before this program
@@ -160,9 +160,9 @@ impl Tour {
                 Said::Done(line) => ("Done: ", line.clone()),
                 Said::Hint(line) => ("Not yet: ", line.clone()),
                 Said::Ended(lesson) => ("", format!("Lesson {lesson} is done.")),
-                Said::Skipped(lesson, why) => ("", format!("Lesson {lesson} is left out: {why}.")),
+                Said::Skipped(lesson, why) => ("", format!("Lesson {lesson} is skipped: {why}.")),
             };
-            for line in tour::wrap(&format!("{mark}{line}"), WIDTH) {
+            for line in tour::wrap(&format!("{mark}{line}"), self.style.width) {
                 text += &self.style.bold_start(&line, mark.trim_end());
                 text.push('\n');
             }
@@ -204,7 +204,7 @@ fn lines(page: &Page, all: bool, style: Style) -> Vec<String> {
     if all {
         let title = format!("Lesson {} of {}: {}", page.lesson, LESSONS.len(), page.title);
         lines.push(style.bold_start(&title, &title));
-        lines.extend(tour::wrap(page.text, WIDTH));
+        lines.extend(tour::wrap(page.text, style.width));
         lines.push(String::new());
     }
     let step = match page.step {
@@ -212,7 +212,7 @@ fn lines(page: &Page, all: bool, style: Style) -> Vec<String> {
         step => format!("Step {step} of {}", page.steps),
     };
     lines.extend(
-        tour::wrap(&format!("{step}: {}", page.task.what), WIDTH)
+        tour::wrap(&format!("{step}: {}", page.task.what), style.width)
             .iter()
             .map(|line| style.bold_start(line, &step)),
     );
@@ -224,13 +224,17 @@ fn lines(page: &Page, all: bool, style: Style) -> Vec<String> {
 struct Style {
     colors: bool,
     ascii: bool,
+    width: usize,
 }
 
 impl Style {
     fn new() -> Style {
         let colors = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let out = io::stdout();
+        let is_terminal = out.is_terminal();
         Style {
-            colors: colors && io::stdout().is_terminal(),
+            colors: colors && is_terminal,
+            width: if is_terminal { WIDTH.min(top::size(&out).1) } else { WIDTH },
             ascii: env::var_os("RUST_SMPBOOT_ASCII").is_some(),
         }
     }
@@ -329,7 +333,7 @@ mod tests {
                 .iter()
                 .map(|cpu| (*cpu, Thread { online: *cpu == 0, pid: 30_000, ..Thread::default() })),
         );
-        let style = Style { colors: false, ascii: true };
+        let style = Style { colors: false, ascii: true, width: WIDTH };
         let (mut player, _) = Player::new(1, &machine, &now);
         let mut all = Vec::new();
         while let Some(page) = player.page(&machine, &now) {

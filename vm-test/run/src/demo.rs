@@ -86,9 +86,12 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
     if let (true, Some(recorded)) = (faults.is_empty(), &shown) {
         let Totals { threads, cycles, wakes, steps } = totals;
         say!(
-            "\n{}: {threads} threads, {cycles} offline/online cycles, {wakes} wakes in {seconds:.1} s. \
-             All counters and all {steps} log lines match the model.",
-            style("ok").green().bold()
+            "\n{}: {}, {}, {} in {seconds:.1} s. All counters and all {} match the model.",
+            style("ok").green().bold(),
+            tour::times(threads as u64, "thread"),
+            tour::times(cycles as u64, "offline/online cycle"),
+            tour::times(wakes, "wake"),
+            tour::times(steps as u64, "log line"),
         );
         if let Some(directory) = &machine.report {
             let saved = recorded.save(directory, NAME)?;

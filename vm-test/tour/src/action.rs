@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a user can do.
+//! The actions of a user.
 
 use demo_format::format::{EVENTS, MODULE, PERIOD, WAKE};
 
-/// Whose threads to wake.
+/// The threads to wake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     Cpu(u32),
@@ -42,7 +42,7 @@ pub enum Action {
 const DESCRIPTOR: u32 = 3;
 
 impl Action {
-    /// Returns the command, as one types it in the guest.
+    /// Returns the command, as a user types it in the guest.
     pub fn command(&self) -> String {
         if let Some((path, data)) = self.write() {
             return format!("echo {data} > {path}");

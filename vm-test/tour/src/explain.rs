@@ -4,8 +4,8 @@
 
 use crate::{Action, Observation, Target};
 
-/// Explains an action by what was seen before it and after it. `error`: the guest's kernel refused
-/// it, with this message.
+/// Explains an action by the observations before it and after it. `error`: the guest's kernel
+/// refused it, with this message.
 pub fn explain(
     action: &Action,
     before: &Observation,

@@ -20,7 +20,7 @@ pub struct Guide {
     asked: Option<(usize, usize)>,
     /// Begin of the present pause.
     since: Duration,
-    /// What was said last.
+    /// The last messages.
     said: Vec<Said>,
 }
 
@@ -40,7 +40,7 @@ impl Guide {
         }
     }
 
-    /// Stops to act: what the user does counts from now on.
+    /// Stops to act: the user acts from now on.
     pub fn take_over(&mut self) {
         self.by_hand = true;
         self.actions.clear();
@@ -61,18 +61,18 @@ impl Guide {
         self.player.page(&self.machine, now)
     }
 
-    /// What was said last: the explanation of the step before, or a hint.
+    /// The last messages: the explanation of the step before, or a hint.
     pub fn said(&self) -> &[Said] {
         &self.said
     }
 
-    /// Goes on to the next step, without a look at the state.
+    /// Continues with the next step, without a look at the state.
     pub fn skip(&mut self, now: &Observation) {
         self.said = self.player.skip(&self.machine, now);
         self.asked = None;
     }
 
-    /// Goes to the lesson with this number.
+    /// Continues with the lesson that has this number.
     pub fn go(&mut self, lesson: usize, now: &Observation) {
         self.said = self.player.go(lesson, &self.machine, now);
         self.asked = None;

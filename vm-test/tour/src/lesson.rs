@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a lesson is made of.
+//! The parts of a lesson.
 
 use crate::{Machine, Observation, Task, Thread};
 use demo_format::format::Counts;
@@ -8,13 +8,13 @@ use demo_format::format::Counts;
 /// A lesson.
 pub struct Lesson {
     pub title: &'static str,
-    /// What it is about.
+    /// Its subject, in a few sentences.
     pub text: &'static str,
     pub needs: Needs,
     pub steps: &'static [Step],
 }
 
-/// What a machine needs for a lesson.
+/// Properties of a machine that a lesson needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     Nothing,
@@ -47,7 +47,7 @@ pub struct Step {
     pub task: fn(&Look<'_>) -> Task,
     /// Whether it is done. Any way to do it counts.
     pub done: fn(&Look<'_>) -> bool,
-    /// Explains what was seen when it is done.
+    /// Explains the observations when it is done.
     pub explain: fn(&Look<'_>) -> String,
     /// Helps if something else was seen.
     pub hint: fn(&Look<'_>) -> Option<Hint>,
@@ -58,7 +58,7 @@ pub struct Step {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Usual,
-    /// Takes a CPU offline, or brings it online; left out if no CPU can be taken offline.
+    /// Takes a CPU offline, or brings it online; skipped if no CPU can be taken offline.
     Toggles,
     /// Unloads the module. During other steps that starts the lesson again.
     Unloads,
@@ -81,7 +81,7 @@ impl Hint {
     }
 }
 
-/// What a step looks at.
+/// The observations that a step compares.
 #[derive(Clone, Copy)]
 pub struct Look<'a> {
     pub machine: &'a Machine,

@@ -173,7 +173,7 @@ pub static LESSONS: [Lesson; 10] = [
     },
     Lesson {
         title: "The same thread, with the same PID",
-        text: "A thread lives from registration to unregistration, whatever happens to its CPU. \
+        text: "A thread exists from registration to unregistration, also while its CPU is offline. \
                `ps` shows the threads of all clients.",
         needs: Needs::SecondCpu,
         steps: &[
@@ -291,7 +291,7 @@ pub static LESSONS: [Lesson; 10] = [
     },
     Lesson {
         title: "rmmod with an open file",
-        text: "The code of the module must not go while it is used. An open file of the module \
+        text: "The code of the module must not be removed while it is used. An open file of the module \
                holds a reference, which /sys/module/rust_smpboot_demo/refcnt counts.",
         needs: Needs::Nothing,
         steps: &[
@@ -301,7 +301,7 @@ pub static LESSONS: [Lesson; 10] = [
                 explain: |look| {
                     format!(
                         "The reference count is {}: rmmod now fails with \"Resource temporarily \
-                         unavailable\" (EAGAIN), and the threads go on.",
+                         unavailable\" (EAGAIN), and the threads continue.",
                         look.now.open_files
                     )
                 },
@@ -316,7 +316,7 @@ pub static LESSONS: [Lesson; 10] = [
                 done: |look| !look.now.loaded,
                 explain: |look| {
                     format!(
-                        "Without an open file the module could go. Before that, each of the {} \
+                        "Without an open file the module could be removed. Before that, each of the {} \
                          threads ran cleanup() and exited.",
                         look.before.cpus.values().filter(|thread| thread.pid != 0).count()
                     )
@@ -446,7 +446,7 @@ pub static LESSONS: [Lesson; 10] = [
                     let other = look.now.online().next().unwrap_or(0);
                     format!(
                         "The timer of CPU {cpu} stopped in park(), after {} in this step. That of \
-                         CPU {other} goes on: {}.",
+                         CPU {other} still fires: {}.",
                         times(look.grown(look.cpu(), |c| c.wake), "wake"),
                         times(look.grown(other, |c| c.wake), "wake"),
                         cpu = look.cpu(),
@@ -613,25 +613,27 @@ pub static LESSONS: [Lesson; 10] = [
     },
 ];
 
-/// The first step of each lesson, for a learner who comes with another state.
+/// The first step of each lesson, which makes the state that the lesson begins with.
 pub static PREPARATION: Step = Step {
     task: |look| {
-        let mut actions = Vec::new();
-        if look.now.open_files > 0 {
-            actions.push(Action::Close);
-        }
-        if look.now.period_us > 0 {
-            actions.push(Action::Period(0));
-        }
-        actions.extend(look.now.offline().map(Action::Online));
-        if !look.now.loaded {
-            actions.insert(0, Action::Load);
-        }
-        if actions == [Action::Load] {
+        let now = look.now;
+        let wanted = [
+            (!now.loaded, Action::Load),
+            (now.open_files > 0, Action::Close),
+            (now.period_us > 0, Action::Period(0)),
+        ];
+        let actions: Vec<Action> =
+            wanted.into_iter().filter(|(is_wanted, _)| *is_wanted).map(|(_, act)| act).collect();
+        let offline: Vec<u32> = now.offline().collect();
+        if actions == [Action::Load] && offline.is_empty() {
             return task::load();
         }
         let what = "Begin with the module loaded, all CPUs online, no timers and no open file";
-        Task::new(what, actions)
+        let mut task = Task::new(what, actions);
+        let online = each(String::new(), &offline, 1, Action::Online);
+        task.actions.extend(online.actions);
+        task.commands.extend(online.commands);
+        task
     },
     done: |look| {
         let now = look.now;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a user can do to the CPUs and to the threads of the demo module, how it is explained, and
+//! The actions of a user on the CPUs and on the threads of the demo module, their explanations, and
 //! the lessons of the tour.
 //!
 //! The terminal view, the web view, `make demo` and the guest's `tour` have the same [`Action`]s,
@@ -27,7 +27,7 @@ pub use guide::Guide;
 pub use lesson::{Hint, Lesson, Look, Step};
 pub use lessons::LESSONS;
 pub use machine::Machine;
-pub use observation::{Observation, Thread};
+pub use observation::{Observation, Thread, fifo};
 pub use player::{Page, Player, Said};
 pub use task::{Task, story};
-pub use words::{cpus, wrap};
+pub use words::{cpus, times, wrap};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be seen of the CPUs and threads at one time.
+//! The CPUs and threads at one time, as a user can see them.
 
 use demo_format::format::Counts;
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,19 @@ impl Observation {
     }
 }
 
+/// Returns the priority of a thread with the policy `SCHED_FIFO`, by its `/proc/PID/stat`. `None`:
+/// the text is invalid.
+pub fn fifo(stat: &str) -> Option<Option<u32>> {
+    const SCHED_FIFO: u32 = 1;
+    // The name, in parentheses, may have any characters.
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    // The fields 40 and 41 of proc_pid_stat(5); the first one here is 3.
+    let mut fields = after_name.split_whitespace().skip(40 - 3);
+    let priority = fields.next()?.parse().ok()?;
+    let policy: u32 = fields.next()?.parse().ok()?;
+    Some((policy == SCHED_FIFO).then_some(priority))
+}
+
 /// The counters as a list, in the order of their declaration.
 mod counts {
     use demo_format::format::Counts;
@@ -72,5 +85,21 @@ mod counts {
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Counts<u64>, D::Error> {
         let mut values = <[u64; demo_format::format::COUNTS]>::deserialize(from)?.into_iter();
         Ok(Counts::from_fn(|_| values.next().unwrap_or_default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policy_and_priority_are_fields_of_stat() {
+        let stat = |priority, policy| {
+            format!("121 (a ) b) S {}{priority} {policy} 0 0 0\n", "0 ".repeat(36))
+        };
+        assert_eq!(fifo(&stat(50, 1)), Some(Some(50)));
+        assert_eq!(fifo(&stat(0, 0)), Some(None));
+        assert_eq!(fifo(&stat(99, 2)), Some(None));
+        assert_eq!(fifo("121 (x) S 0"), None);
     }
 }

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 mod tests;
 
-/// The place in the tour. A caller shows it each new observation, and shows the user what it says.
+/// The place in the tour. A caller gives it each new observation, and shows its
+/// messages to the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Player {
     /// Index of the lesson; behind the last one at the end.
@@ -27,16 +28,16 @@ pub struct Player {
     done: Vec<usize>,
 }
 
-/// Something to tell the user.
+/// A message for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said {
-    /// A step is done: what was seen, and why.
+    /// A step is done: an explanation with the numbers of the observation.
     Done(String),
     /// Something else happened.
     Hint(String),
     /// The lesson with this number, from 1, is done.
     Ended(usize),
-    /// The lesson with this number is left out.
+    /// The lesson with this number is skipped.
     Skipped(usize, &'static str),
 }
 
@@ -54,7 +55,7 @@ pub struct Page {
 }
 
 impl Player {
-    /// Begins with a lesson: 1 is the first. A lesson that the machine cannot show is left out.
+    /// Begins with a lesson: 1 is the first. A lesson that the machine cannot show is skipped.
     pub fn new(lesson: usize, machine: &Machine, now: &Observation) -> (Player, Vec<Said>) {
         let mut player = Player {
             lesson: lesson.saturating_sub(1).min(LESSONS.len()),
@@ -122,7 +123,7 @@ impl Player {
         said
     }
 
-    /// Goes on to the next step, or lesson, without a look at the state.
+    /// Continues with the next step, or lesson, without a look at the state.
     pub fn skip(&mut self, machine: &Machine, now: &Observation) -> Vec<Said> {
         let mut said = Vec::new();
         if let Some(lesson) = LESSONS.get(self.lesson) {
@@ -137,7 +138,7 @@ impl Player {
         said
     }
 
-    /// Goes to another lesson, by its number; what is done stays done.
+    /// Continues with another lesson, by its number. Lessons that are done stay done.
     pub fn go(&mut self, lesson: usize, machine: &Machine, now: &Observation) -> Vec<Said> {
         let done = std::mem::take(&mut self.done);
         let (player, said) = Player::new(lesson, machine, now);

@@ -11,7 +11,7 @@ pub struct Task {
     pub what: String,
     /// The actions that do it.
     pub actions: Vec<Action>,
-    /// The commands, as one types them.
+    /// The commands, as a user types them.
     pub commands: Vec<String>,
 }
 
@@ -81,7 +81,7 @@ pub fn stop_timers() -> Task {
     Task::new(what, vec![Action::Period(0)])
 }
 
-/// Timers that fire while a CPU is taken offline and brought online, if one can be.
+/// Timers. If the machine has such a CPU, it is taken offline and online while they fire.
 fn timers_and_toggle(period_us: u32, cpu: Option<u32>) -> Task {
     let Task { mut what, mut actions, .. } = timers(period_us);
     if let Some(cpu) = cpu {
@@ -92,7 +92,7 @@ fn timers_and_toggle(period_us: u32, cpu: Option<u32>) -> Task {
     Task::new(what, actions)
 }
 
-/// What `make demo` shows. `period_us`: of the timers.
+/// The tasks of `make demo`. `period_us`: of the timers.
 pub fn story(machine: &Machine, period_us: u32) -> Vec<Task> {
     let mut story = vec![load(), wake(machine.possible.first().copied().unwrap_or(0)), wake_all()];
     for cpu in &machine.hotpluggable {

@@ -17,7 +17,7 @@ pub fn cpus(cpus: &[u32]) -> String {
 }
 
 /// A number with its noun: `1 wake`, `3 wakes`.
-pub(crate) fn times(count: u64, noun: &str) -> String {
+pub fn times(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -105,7 +105,7 @@ fn line(said: Said) -> String {
         Said::Done(text) => format!("    {text}\n"),
         Said::Hint(text) => format!("  ! {text}\n"),
         Said::Ended(lesson) => format!("lesson {lesson} is done\n"),
-        Said::Skipped(lesson, why) => format!("lesson {lesson} is left out: {why}\n"),
+        Said::Skipped(lesson, why) => format!("lesson {lesson} is skipped: {why}\n"),
     }
 }
 
@@ -177,9 +177,9 @@ fn the_tour_of_two_cpus() {
             The failure was for one operation. PID 103 was unparked: unpark 1 -> 2.
         lesson 5 is done
         6.1 Open a file of the module
-            The reference count is 1: rmmod now fails with "Resource temporarily unavailable" (EAGAIN), and the threads go on.
+            The reference count is 1: rmmod now fails with "Resource temporarily unavailable" (EAGAIN), and the threads continue.
         6.2 Try to unload the module; close the file, and unload it
-            Without an open file the module could go. Before that, each of the 2 threads ran cleanup() and exited.
+            Without an open file the module could be removed. Before that, each of the 2 threads ran cleanup() and exited.
         lesson 6 is done
         7.0 Load the module: one thread per CPU is created parked, then sets itself up
             2 threads, one per CPU: PIDs 104 and 105. Each ran setup() on its CPU, and sleeps.
@@ -193,7 +193,7 @@ fn the_tour_of_two_cpus() {
         8.1 Start a timer on each CPU that wakes its thread every 10000 µs
             The timer of CPU 1 has woken its thread 5 times, every 10000 µs.
         8.2 Take CPU 1 offline while the timers fire
-            The timer of CPU 1 stopped in park(), after 0 wakes in this step. That of CPU 0 goes on: 5 wakes.
+            The timer of CPU 1 stopped in park(), after 0 wakes in this step. That of CPU 0 still fires: 5 wakes.
         8.3 Bring CPU 1 online: the same thread is unparked
             unpark() started the timer again: wake 6 -> 11.
         8.4 Stop the timers: each thread stops its own in its next run
@@ -224,9 +224,9 @@ fn each_lesson_can_be_played_on_any_machine() {
 }
 
 #[test]
-fn one_cpu_leaves_out_what_needs_a_second() {
+fn lessons_that_need_a_second_cpu_are_skipped() {
     let text = played(&mut Guest::new(1));
-    assert_eq!(text.matches("is left out: no second CPU").count(), 7, "{text}");
+    assert_eq!(text.matches("is skipped: no second CPU").count(), 7, "{text}");
     assert_eq!(text.matches("is done").count(), 3, "{text}");
     assert!(!text.contains("offline:"), "{text}");
 }
@@ -286,7 +286,7 @@ fn something_else_is_answered_with_a_hint() {
         lesson 6
           ! The module was unloaded: the lesson begins again.
             3 threads, one per CPU: PIDs 103 to 105. Each ran setup() on its CPU, and sleeps.
-            The reference count is 1: rmmod now fails with "Resource temporarily unavailable" (EAGAIN), and the threads go on.
+            The reference count is 1: rmmod now fails with "Resource temporarily unavailable" (EAGAIN), and the threads continue.
           ! The file is closed. The module can be unloaded now.
         lesson 7
           ! CPUs 0 and 2 are still online.
