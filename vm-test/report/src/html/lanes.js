@@ -219,7 +219,7 @@ class Lanes {
     g.fillText(string, x, y);
   }
 
-  /** A state is told by hatching and by a word too, never by its color alone. */
+  /** Shows a state by hatching and by a word too, never by its color alone. */
   hatch(x, y, w, h) {
     const { g, colors } = this;
     g.save();
