@@ -89,10 +89,12 @@ check_path() {
         die "'$1' contains '${BASH_REMATCH[0]}': kernel builds need paths of only letters, digits and /._+@~-" "$2"
 }
 
-# repository_of DIRECTORY: prints the nearest directory above it that is a repository, else itself.
+# repository_of DIRECTORY: prints the nearest directory above it that is a repository. Without, prints
+# the second directory of its path: sources that are no repository may have parts beside them, too.
 repository_of() {
     local directory=$1
     until [[ -z $directory || -e $directory/.git ]]; do directory=${directory%/*}; done
+    [[ -n $directory || $1 = /usr/* || ! $1 =~ ^/[^/]+/[^/]+ ]] || directory=${BASH_REMATCH[0]}
     echo "${directory:-$1}"
 }
 check_path "$top" "Move the checkout."

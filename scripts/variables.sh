@@ -15,6 +15,7 @@ check_variables() {
     one_of TCG single multi
     one_of DAT 0 1
     one_of FRESH 0 1
+    matches OPTIONS '[A-Za-z_]+=[^ ]*( +[A-Za-z_]+=[^ ]*)*' "variables for kbuild, like CONFIG_X=m"
     one_of V 0 1
     case $kernel/$arch in
     debug/amd64 | kcsan/amd64) most=16 ;; # CONFIG_NR_CPUS of scripts/debug.config
