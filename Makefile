@@ -117,7 +117,7 @@ help: ## print this help
 	@echo "  M=DIR            default, vm, test, lint: another module, with its tests/*.sh"
 	@echo "  DIR=             new: the directory to make"
 	@echo "  KDIR=DIR         demo, vm, test, torture: the kernel that was built there"
-	@echo "  OPTIONS=         with M=: variables that its Makefile sets, such as CONFIG_X=m"
+	@echo "  OPTIONS=         with M=: variables for kbuild that the module needs"
 	@echo "  FRESH=1          test with M=: a VM for each test"
 	@echo "  V=1              show all output of every step"
 	@echo "Variables of the plain build:"
