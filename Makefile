@@ -101,7 +101,7 @@ help: ## print this help
 	@echo "Targets:"
 	@sed -nE 's/^([a-z_-]+):.* ## (.*)/\1 \2/p' Makefile | while read -r t text; do printf '  %-16s %s\n' "$$t" "$$text"; done
 	@echo "Variables of the VM's targets:"
-	@echo "  KERNEL=cloud     stock kernel: cloud, generic, rt; or debug, which checks more"
+	@echo "  KERNEL=cloud     stock: cloud, generic, rt, 16k (arm64); debug checks more"
 	@echo "  SUITE=trixie     Debian release: trixie (backports), sid, experimental"
 	@echo "  ARCH=amd64       architecture of the VM: amd64, arm64"
 	@echo "  KERNEL_VERSION=  such as 7.3.4+deb13; default: the newest (see make update)"

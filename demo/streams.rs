@@ -31,7 +31,8 @@ use core::{
 };
 use kernel::{
     cpu::CpuId,
-    prelude::*, //
+    prelude::*,
+    time::Delta, //
 };
 
 /// A reader's position in each CPU's ring.
@@ -134,13 +135,17 @@ impl Format for Text {
     fn write(record: &Record, bytes: &mut RecordBytes) -> Result {
         let cpu = record.cpu.as_u32();
         match &record.found {
-            Found::Event(number, event) => writeln!(
-                bytes,
-                "{}.{:09} cpu{cpu} {number} {}",
-                event.time / 1_000_000_000,
-                event.time % 1_000_000_000,
-                event.kind.name(),
-            ),
+            Found::Event(number, event) => {
+                // Kernels for 32-bit machines lack the division of 64-bit integers.
+                let time = Delta::from_nanos(event.time as i64);
+                writeln!(
+                    bytes,
+                    "{}.{:09} cpu{cpu} {number} {}",
+                    time / Delta::from_secs(1),
+                    time.rem_nanos(1_000_000_000).as_nanos(),
+                    event.kind.name(),
+                )
+            }
             Found::Lost(number, count) => writeln!(bytes, "- cpu{cpu} {number} lost {count}"),
         }
         .map_err(|_| EIO)

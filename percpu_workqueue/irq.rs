@@ -50,6 +50,11 @@ mod lock {
             asm!("pushfq", "pop {}", "cli", out(reg) flags);
             #[cfg(CONFIG_ARM64)]
             asm!("mrs {}, daif", "msr daifset, #3", out(reg) flags);
+            #[cfg(CONFIG_ARM)]
+            asm!("mrs {}, cpsr", "cpsid i", out(reg) flags);
+            // Exchanges the bit of the mask, IE.
+            #[cfg(CONFIG_LOONGARCH)]
+            asm!("csrxchg {}, $t0, 0", inout(reg) 0usize => flags, in("$t0") 4usize);
         }
         LocalInterruptDisabled {
             flags,
@@ -66,6 +71,10 @@ mod lock {
                 asm!("push {}", "popfq", in(reg) self.flags);
                 #[cfg(CONFIG_ARM64)]
                 asm!("msr daif, {}", in(reg) self.flags);
+                #[cfg(CONFIG_ARM)]
+                asm!("msr cpsr_c, {}", in(reg) self.flags);
+                #[cfg(CONFIG_LOONGARCH)]
+                asm!("csrxchg {}, $t0, 0", inout(reg) self.flags => _, in("$t0") 4usize);
             }
         }
     }

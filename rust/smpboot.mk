@@ -21,13 +21,16 @@ smpboot-bindings := $(obj)/.smpboot/bindings_generated.rs
 
 # `bindgen_c_flags` of rust/Makefile is not available here, and libclang does not understand all of
 # GCC's options. So pass only the options that affect the layout of types. This and kernel/seam.rs
-# reject other architectures, because no test covers them.
-smpboot-target-x86   := x86_64-linux-gnu
-smpboot-target-arm64 := aarch64-linux-gnu
-smpboot-target = $(or $(smpboot-target-$(SRCARCH)),$(error rust_smpboot supports x86-64 and arm64, not ARCH=$(SRCARCH)))
+# reject architectures for which nothing builds.
+smpboot-target-x86       := x86_64-linux-gnu
+smpboot-target-arm64     := aarch64-linux-gnu
+smpboot-target-arm       := arm-linux-gnueabi
+smpboot-target-loongarch := loongarch64-linux-gnusf
+smpboot-target = $(or $(smpboot-target-$(SRCARCH)),$(error rust_smpboot supports x86-64, arm64, arm and loongarch, not ARCH=$(SRCARCH)))
 
 smpboot-c-flags = $(NOSTDINC_FLAGS) $(LINUXINCLUDE) -include $(srctree)/include/linux/compiler_types.h \
 	$(KBUILD_CPPFLAGS) $(filter -D% -m64,$(KBUILD_CFLAGS)) \
+	$(if $(CONFIG_LOONGARCH),-isystem $(shell $(CC) -print-file-name=include)) \
 	-std=gnu11 -fms-extensions -fshort-wchar -funsigned-char -fno-builtin -w \
 	--target=$(smpboot-target) -D__BINDGEN__ -DMODULE
 

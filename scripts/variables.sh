@@ -10,8 +10,8 @@ shopt -s extglob
 # prepares anything.
 check_variables() {
     local kernel=${KERNEL:-cloud} arch=${ARCH:-amd64} least=1 most
-    one_of KERNEL cloud generic rt debug kcsan
-    one_of ARCH amd64 arm64
+    one_of KERNEL cloud generic rt 16k debug kcsan
+    one_of ARCH amd64 arm64 armhf loong64
     one_of TCG single multi
     one_of DAT 0 1
     one_of FRESH 0 1
@@ -20,6 +20,12 @@ check_variables() {
     case $kernel/$arch in
     debug/amd64 | kcsan/amd64) most=16 ;; # CONFIG_NR_CPUS of scripts/debug.config
     debug/* | kcsan/*) die "KERNEL=$kernel is for ARCH=amd64 only, not for ARCH=$arch" ;;
+    */armhf | */loong64)
+        [[ $kernel = generic ]] || die "ARCH=$arch is for KERNEL=generic only, not for KERNEL=$kernel"
+        [[ $1 = kernel ]] || die "ARCH=$arch has no VM" "Build the modules with: KERNEL=generic ARCH=$arch scripts/module"
+        most=1
+        ;;
+    16k/amd64) die "KERNEL=16k is for ARCH=arm64 only, not for ARCH=$arch" ;;
     */amd64) most=128 ;; # with more, QEMU's machine "pc" does not boot when emulated
     */arm64) most=8 ;;   # QEMU's machine "virt" with a GICv2
     esac

@@ -75,7 +75,7 @@ impl<Q: QueueType> Trial<Q> {
         if random >> 38 == 0 {
             self.shared.again.add(1, Relaxed);
         }
-        match (random >> 32) % place as u64 {
+        match (random >> 32) as u32 % place as u32 {
             0 | 1 => self.queueing(item, queue.queue_work(this())),
             2 => self.queueing(item, queue.queue_work_on(cpu, this())),
             3 => self.queueing(item, queue.queue_delayed_work(this(), delay)),

@@ -181,8 +181,8 @@ pub(super) fn cpu_possible(cpu: CpuId) -> bool {
 
 // `per_cpu_ptr()` is a macro that each architecture may define. On these it adds
 // `__per_cpu_offset[cpu]`; without SMP that array does not exist.
-#[cfg(not(any(CONFIG_X86_64, CONFIG_ARM64)))]
-compile_error!("rust_smpboot supports x86-64 and arm64, not this architecture");
+#[cfg(not(any(CONFIG_X86_64, CONFIG_ARM64, CONFIG_ARM, CONFIG_LOONGARCH)))]
+compile_error!("rust_smpboot supports x86-64, arm64, arm and loongarch, not this architecture");
 #[cfg(not(CONFIG_SMP))]
 compile_error!("rust_smpboot needs a kernel with CONFIG_SMP");
 

@@ -51,7 +51,9 @@ fn main() {
     }
     for cfg in [
         "CONFIG_SMP",
+        "CONFIG_ARM",
         "CONFIG_ARM64",
+        "CONFIG_LOONGARCH",
         "CONFIG_X86_64",
         "CONFIG_PREEMPT_RT",
         "kernel_has_raw_init",

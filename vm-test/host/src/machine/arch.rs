@@ -2,6 +2,8 @@
 
 //! Differences between the guest's architectures.
 
+use super::kernel::{BuiltWith, PAGES_16K};
+
 /// An architecture of the guest.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Arch {
@@ -50,9 +52,10 @@ impl Arch {
     }
 
     /// QEMU's `-cpu` under TCG, if not the default: that of `virt` has 32 bits.
-    pub fn emulated_cpu(self) -> Option<&'static str> {
+    pub fn emulated_cpu(self, built_with: &BuiltWith) -> Option<&'static str> {
         match self {
             Arch::Amd64 => None,
+            Arch::Arm64 if built_with.has(PAGES_16K) => Some("cortex-a76"),
             Arch::Arm64 => Some("cortex-a57"),
         }
     }

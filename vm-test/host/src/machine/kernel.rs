@@ -65,6 +65,8 @@ pub struct BuiltWith(Arc<BTreeSet<String>>);
 /// A configuration option, as Kconfig calls it.
 pub type Symbol = &'static str;
 
+/// Pages of 16 KiB, which not every arm64 CPU supports.
+pub const PAGES_16K: Symbol = "ARM64_16K_PAGES";
 /// Reports invalid accesses to memory.
 pub const KASAN: Symbol = "KASAN";
 /// Reports data races.

@@ -216,7 +216,7 @@ pub fn machine_arguments(
     if config.counted.is_some() {
         add(COUNTED);
     }
-    if let (Accel::Tcg, Some(cpu)) = (accel, arch.emulated_cpu()) {
+    if let (Accel::Tcg, Some(cpu)) = (accel, arch.emulated_cpu(built_with)) {
         add(&["-cpu", cpu]);
     }
     let memory_mb = memory_mb(config, built_with).to_string();
