@@ -6,6 +6,10 @@ use crate::{Action, Machine, Observation, Page, Player, Said};
 use std::collections::VecDeque;
 use std::time::Duration;
 
+/// Bound of the time from the last action of a step to its effect. On a slow machine timers take
+/// the longest.
+const STALLS: Duration = Duration::from_secs(15);
+
 /// A [`Player`] with the pace of a reader. All times are those of the caller's clock.
 #[derive(Debug, Clone)]
 pub struct Guide {
@@ -97,8 +101,16 @@ impl Guide {
             self.asked = Some((page.lesson, page.step));
             self.actions = page.task.actions.into();
         }
-        let action = self.actions.pop_front()?;
-        self.since = time;
-        Some(action)
+        if let Some(action) = self.actions.pop_front() {
+            self.since = time;
+            return Some(action);
+        }
+        if time.saturating_sub(self.since) > STALLS.max(self.pace) {
+            let text = format!("Nothing happened within {} s: skipped.", STALLS.as_secs());
+            self.skip(now);
+            self.said.insert(0, Said::Hint(text));
+            self.since = time;
+        }
+        None
     }
 }

@@ -393,3 +393,16 @@ fn a_user_takes_over_and_gives_back() {
     guide.resume();
     assert_eq!(guide.look(&guest.now, 100 * PACE, false), Some(Action::Wake(Target::Cpu(1))));
 }
+
+#[test]
+fn a_guide_skips_a_step_without_effect() {
+    let guest = Guest::new(2);
+    let mut guide = Guide::new(1, guest.machine.clone(), &guest.now, PACE);
+    assert_eq!(guide.look(&guest.now, PACE, false), Some(Action::Load));
+    let late = PACE + Duration::from_secs(16);
+    assert_eq!(guide.look(&guest.now, late, false), None);
+    assert_eq!(guide.page(&guest.now).map(|page| page.step), Some(1));
+    assert!(matches!(guide.said(), [Said::Hint(_)]), "{:?}", guide.said());
+    let next = Action::Wake(Target::Cpu(1));
+    assert_eq!(guide.look(&guest.now, late + PACE, false), Some(next));
+}
