@@ -6,10 +6,8 @@ mod context;
 pub mod cpuhp;
 pub mod hotplug;
 mod idle;
+mod masks;
 mod sleep;
 pub(super) mod slot;
 
-pub use context::{
-    Context,
-    CpuContext, //
-};
+pub use context::Context;

@@ -16,11 +16,9 @@
 
 use super::{
     bindings,
-    cpu::{
-        hotplug,
-        CpuContext, //
-    },
+    cpu::hotplug,
     seam::{
+        alloc_percpu,
         per_cpu_ptr,
         raw_try_init, //
     }, //
@@ -28,7 +26,6 @@ use super::{
 use core::{
     alloc::Layout,
     marker::PhantomData,
-    mem::ManuallyDrop,
     ptr::NonNull, //
 };
 use kernel::{
@@ -61,21 +58,10 @@ impl RawPerCpu {
     #[inline]
     pub(super) fn new_zeroed(layout: Layout) -> Result<Self> {
         // The allocator refuses a size of 0 with a warning.
-        let size = layout.size().max(1);
-
-        // SAFETY: Any size and alignment are valid. The caller ensures process context.
-        let ptr = unsafe {
-            bindings::pcpu_alloc_noprof(size, layout.align(), false, bindings::GFP_KERNEL)
-        };
+        let ptr = alloc_percpu(layout.size().max(1), layout.align());
 
         // INVARIANT: Allocated just now.
         Ok(Self(NonNull::new(ptr).ok_or(ENOMEM)?))
-    }
-
-    /// Transfers the ownership to the caller, who frees the storage with `free_percpu()`.
-    #[inline(always)]
-    pub(super) fn into_base(self) -> *mut c_void {
-        ManuallyDrop::new(self).base()
     }
 
     /// Returns the per-CPU base address, `__percpu` in C, which must not be dereferenced.
@@ -90,6 +76,44 @@ impl Drop for RawPerCpu {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. The memory is not used after its owner was dropped.
         unsafe { bindings::free_percpu(self.base()) };
+    }
+}
+
+/// A possible CPU.
+///
+/// # Invariants
+/// The CPU is possible.
+#[derive(Clone, Copy)]
+pub(super) struct PossibleCpu(CpuId);
+
+impl PossibleCpu {
+    #[inline(always)]
+    pub(super) fn new(cpu: CpuId) -> Option<Self> {
+        // INVARIANT: Tested just now.
+        hotplug::is_possible(cpu).then_some(Self(cpu))
+    }
+
+    #[inline(always)]
+    pub(super) fn get(self) -> CpuId {
+        self.0
+    }
+}
+
+/// A context that belongs to one CPU: see [`PerCpu::of`](PerCpu::of).
+///
+/// # Safety
+///
+/// The CPU must be possible.
+pub unsafe trait CpuContext {
+    /// Returns the CPU.
+    fn cpu(&self) -> CpuId;
+}
+
+// SAFETY: By the type invariant.
+unsafe impl CpuContext for PossibleCpu {
+    #[inline(always)]
+    fn cpu(&self) -> CpuId {
+        self.get()
     }
 }
 
@@ -171,8 +195,7 @@ impl<T> PerCpu<T> {
         per_cpu_ptr(self.raw.base().cast(), cpu)
     }
 
-    /// Returns the value of the CPU of a callback, online or not. Callbacks have a
-    /// [`Context`](super::cpu::Context) or an [`AtomicContext`](crate::smpboot::AtomicContext).
+    /// Returns the value of the CPU of a callback, online or not.
     #[inline]
     pub fn of(&self, cx: &impl CpuContext) -> &T {
         // SAFETY: The CPU is possible, by the requirements of the trait, so it has a `T`, by the
@@ -186,7 +209,7 @@ impl<T> PerCpu<T> {
     /// is bound to its CPU, it may run on another CPU by the time it uses the value.
     #[inline]
     pub fn get(&self, cpu: CpuId) -> Option<&T> {
-        let cpu = hotplug::PossibleCpu::new(cpu)?;
+        let cpu = PossibleCpu::new(cpu)?;
         Some(self.of(&cpu))
     }
 

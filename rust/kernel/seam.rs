@@ -186,6 +186,14 @@ compile_error!("rust_smpboot supports x86-64, arm64, arm and loongarch, not this
 #[cfg(not(CONFIG_SMP))]
 compile_error!("rust_smpboot needs a kernel with CONFIG_SMP");
 
+/// Allocates zeroed per-CPU storage of at least one byte. Process context. Returns null if the
+/// allocator cannot.
+#[inline]
+pub(super) fn alloc_percpu(size: usize, align: usize) -> *mut c_void {
+    // SAFETY: Any size and alignment are valid. The caller ensures process context.
+    unsafe { bindings::pcpu_alloc_noprof(size, align, false, bindings::GFP_KERNEL) }
+}
+
 /// Returns the address of `cpu`'s copy of `ptr`, like `per_cpu_ptr()` in C. For a CPU that is not
 /// possible the address is invalid.
 #[allow(

@@ -2,9 +2,9 @@
 
 //! The context of a callback, as a type.
 
-use super::{
-    super::bindings,
-    hotplug::PossibleCpu, //
+use super::super::{
+    bindings,
+    percpu::CpuContext, //
 };
 use core::marker::PhantomData;
 use kernel::{
@@ -17,13 +17,17 @@ use kernel::{
 ///
 /// The callback must not take the CPU hotplug lock: a task that takes the CPU offline may be
 /// waiting for this callback with the lock held. So it must not call functions that take the lock,
-/// directly or indirectly: registering and unregistering (this library's functions return
-/// `EDEADLK`), static keys, allocating and destroying workqueues, `stop_machine()`, creating slab
-/// caches. Nor may it wait for a task that may wait for that lock: for example, dropping a
+/// directly or indirectly: registering and unregistering, static keys, allocating and destroying
+/// workqueues, `stop_machine()`, creating slab caches. Nor may it wait for a task that may wait for
+/// that lock.
+///
+/// This library's functions that register and unregister return `EDEADLK` there. Dropping a
 /// [`Tree`](super::super::debugfs::Tree) waits for the operations on its files.
 ///
 /// For the same reason a callback must return soon, or test [`should_park`](Self::should_park) and
-/// [`should_stop`](Self::should_stop) whenever it waits. [`sleep`](Self::sleep) tests both.
+/// [`should_stop`](Self::should_stop) whenever it waits.
+///
+/// [`sleep`](Self::sleep) tests both.
 ///
 /// # Examples
 ///
@@ -70,24 +74,6 @@ pub struct Context<'a> {
     cpu: CpuId,
     _callback: PhantomData<&'a ()>,
     _this_task: NotThreadSafe,
-}
-
-/// A context that belongs to one CPU: see [`PerCpu::of`](crate::smpboot::PerCpu::of).
-///
-/// # Safety
-///
-/// The CPU must be possible.
-pub unsafe trait CpuContext {
-    /// Returns the CPU.
-    fn cpu(&self) -> CpuId;
-}
-
-// SAFETY: By the type invariant.
-unsafe impl CpuContext for PossibleCpu {
-    #[inline(always)]
-    fn cpu(&self) -> CpuId {
-        self.get()
-    }
 }
 
 // SAFETY: A thread exists only for possible CPUs.

@@ -3,7 +3,7 @@
 //! The context of `should_run`, as a type.
 
 use super::super::{
-    cpu::CpuContext,
+    percpu::CpuContext,
     seam::Flag, //
 };
 use kernel::{

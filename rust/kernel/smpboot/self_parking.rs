@@ -5,11 +5,9 @@
 use super::{
     super::{
         bindings,
-        cpu::{
-            cpuhp,
-            hotplug::PossibleCpu, //
-        },
-        module_scope::ModuleScope, //
+        cpu::cpuhp,
+        module_scope::ModuleScope,
+        percpu::PossibleCpu, //
     },
     registration::Registration,
     table::ThreadSlot,

@@ -9,8 +9,7 @@ use super::{
             cpuhp,
             hotplug::{
                 self,
-                CpusReadGuard,
-                PossibleCpu, //
+                CpusReadGuard, //
             },
             slot::{
                 Claim,
@@ -24,7 +23,10 @@ use super::{
             ModuleScope,
             REGISTERED, //
         },
-        percpu::RawPerCpu,
+        percpu::{
+            PossibleCpu,
+            RawPerCpu, //
+        },
         seam::{
             per_cpu_ptr,
             smp_mb,
@@ -44,6 +46,7 @@ use core::{
         Cell,
         UnsafeCell, //
     },
+    mem::ManuallyDrop,
     ptr::null_mut, //
 };
 use kernel::{
@@ -222,12 +225,17 @@ impl Entry<Threads> {
     }
 }
 
+/// Transfers the ownership to the caller, who frees the storage with `free_percpu()`.
+fn into_base(storage: RawPerCpu) -> *mut c_void {
+    ManuallyDrop::new(storage).base()
+}
+
 impl Claim<Threads> {
     /// Registers the threads. On error, the entry is free, or the scope ends the registration.
     #[inline(never)]
     pub(super) fn register(self, parking: Option<InstallParking>) -> Result {
         let this = self.entry();
-        let storage = RawPerCpu::new_zeroed(this.layout).map_or(null_mut(), RawPerCpu::into_base);
+        let storage = RawPerCpu::new_zeroed(this.layout).map_or(null_mut(), into_base);
         this.storage.set(storage);
         if storage.is_null() {
             self.free();

@@ -5,14 +5,12 @@
 use super::{
     super::{
         bindings,
-        cpu::hotplug::{
-            self,
-            PossibleCpu, //
-        },
+        cpu::hotplug,
         module_scope::{
             REGISTERED,
             REGISTERING, //
         },
+        percpu::PossibleCpu,
         seam::{
             read_once,
             smp_mb,
