@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # Quotes an argument as one word of the shell.
 quote = '$(subst ','\'',$(1))'
 
-.PHONY: default modules_install new demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser test-dkms headers-deb sign bench bench-check lint litmus doc clean distclean update help
+.PHONY: default modules_install new demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser test-dkms headers-deb sign bench bench-check lint litmus upstream doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR; M=: a module
@@ -77,6 +77,9 @@ lint: ## rustfmt, clippy, shellcheck, quotes of the code, plain words
 
 litmus: ## check the barriers by the kernel's memory model; needs herd7
 	@scripts/litmus
+
+upstream: ## make the series for the kernel; build, boot and lint it
+	@scripts/upstream
 
 doc: ## make the documentation, in build/doc
 	@scripts/doc

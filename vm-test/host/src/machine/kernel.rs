@@ -97,6 +97,8 @@ pub const PM_DEBUG: Symbol = "PM_DEBUG";
 pub const KUNIT: Symbol = "KUNIT";
 /// Stops a CPU at a hotplug state.
 pub const STATE_CONTROL: Symbol = "CPU_HOTPLUG_STATE_CONTROL";
+/// CPUs that the scheduler leaves alone, by `isolcpus=`.
+pub const ISOLATION: Symbol = "CPU_ISOLATION";
 
 impl BuiltWith {
     fn parse(config: &str) -> BuiltWith {

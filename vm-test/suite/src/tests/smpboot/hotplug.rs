@@ -6,7 +6,7 @@ use super::rollback;
 use anyhow::{Context, Result, ensure};
 use cli::note;
 use demo_module::{Counts, Demo, Kind};
-use host::machine::kernel::STATE_CONTROL;
+use host::machine::kernel::{ISOLATION, STATE_CONTROL};
 use host::verdict::Leaves;
 use host::{Config, Vm};
 use suite_macros::vm_test;
@@ -130,6 +130,23 @@ fn first_online_after_maxcpus(vm: &Vm) -> Result<()> {
         assert_eq!(vm.comm(demo.pid(cpu)?)?, format!("rust_demo/{cpu}"));
         assert_eq!(vm.affinity(demo.pid(cpu)?)?, [cpu]);
     }
+    demo.unload()
+}
+
+/// Isolated CPUs have threads, too, bound to them, which follow hotplug.
+#[vm_test(needs = &[ISOLATION], machine = Config::smp(4).word("isolcpus=2,3"))]
+fn isolated_cpus_have_threads(vm: &Vm) -> Result<()> {
+    assert_eq!(vm.read("/sys/devices/system/cpu/isolated")?.trim(), "2-3");
+    let demo = Demo::load(vm)?;
+    let mut wanted = demo.all_counts()?;
+    for cpu in [2, 3] {
+        assert_eq!(vm.affinity(demo.pid(cpu)?)?, [cpu]);
+        demo.wake(&cpu.to_string())?;
+        vm.cpu(cpu).offline()?;
+        vm.cpu(cpu).online()?;
+        wanted.insert(cpu, Counts { wake: 1, run: 1, park: 1, unpark: 1, ..Counts::SET_UP });
+    }
+    demo.settles_at(&wanted)?;
     demo.unload()
 }
 

@@ -1,0 +1,14 @@
+use super::hotplug::is_possible;
+use crate::{
+    bindings,
+    cpu::{
+        nr_cpu_ids,
+        CpuId, //
+    },
+    cpumask::{
+        Cpumask,
+        CpumaskVar, //
+    },
+    error::to_result,
+    prelude::*, //
+};

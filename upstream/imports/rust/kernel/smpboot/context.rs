@@ -1,0 +1,7 @@
+use crate::{
+    bindings,
+    cpu::CpuId,
+    percpu::CpuContext,
+    types::NotThreadSafe, //
+};
+use core::marker::PhantomData;

@@ -1,0 +1,7 @@
+use super::Context;
+use crate::{
+    bindings,
+    prelude::*,
+    task::Task,
+    time::Delta, //
+};

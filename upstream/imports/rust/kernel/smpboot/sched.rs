@@ -1,0 +1,6 @@
+use super::Context;
+use crate::{
+    bindings,
+    prelude::*,
+    task::Task, //
+};
