@@ -143,7 +143,9 @@ pub(crate) fn legend(traced: bool) -> String {
             stroke => format!("fill:none;stroke:var(--{color});stroke-width:{stroke}"),
         };
         let hatch = match *color {
-            "offline" | "parked" => "<path class=\"hatch\" d=\"M-8 5l10-10M-2 5l10-10\"/>",
+            "offline" | "parked" | "step-failed" => {
+                "<path class=\"hatch\" d=\"M-8 5l10-10M-2 5l10-10\"/>"
+            }
             _ => "",
         };
         let shape = format!(

@@ -59,7 +59,8 @@ pub fn opening(view: &View) -> Option<Opening> {
     let cycles = view.cpus.iter().flat_map(Cycle::all);
     let cycle = cycles.min_by_key(|cycle| cycle.going.begin)?;
     let run = cycle.kept.map(|(_, run)| run);
-    let end = run.into_iter().chain([cycle.online()?.end]).max()?;
+    let online = cycle.online().map_or(cycle.offline.end, |online| online.end);
+    let end = run.map_or(online, |run| run.max(online));
     let caption = cycle.caption();
     Some(Opening { cpu: cycle.cpu.id, begin: cycle.going.begin, end, caption })
 }
@@ -303,6 +304,18 @@ mod tests {
             "CPU 1 took 13.7 ms to go offline; its thread was parked 6.10 ms in. \
              It was woken while offline, and ran 11.6 ms later: 100 µs after its unpark."
         );
+    }
+
+    #[test]
+    fn a_run_that_ends_offline_has_an_opening() {
+        let mut run = run();
+        run.actions.truncate(4);
+        run.cpus[0].events.truncate(5);
+        run.actions.push(action("The end", &[], 118_000_000, 119_000_000));
+        let opening = opening(&View::new(run)).unwrap();
+        assert_eq!((opening.begin, opening.end), (100_000_000, 119_000_000));
+        let caption = "CPU 1 took 13.7 ms to go offline; its thread was parked 6.10 ms in.";
+        assert_eq!(opening.caption, caption);
     }
 
     #[test]

@@ -525,7 +525,8 @@ class Lanes {
     });
     const color = (s) => colors[s.ret ? "step-failed" : s.function.startsWith("smpboot_") ? "step-smpboot" : "step"];
     // Inner steps are drawn below outer ones; gaps between them show that they are several.
-    this.spans(cpu.steps[0], y.cpuhp, 12, "step", cpu, color, { label: (s) => s.function });
-    this.spans(cpu.steps[1], y.cpuhp + 13, 12, "step", cpu, color, { label: (s) => s.function });
+    const more = { label: (s) => s.function, hatched: (s) => s.ret };
+    this.spans(cpu.steps[0], y.cpuhp, 12, "step", cpu, color, more);
+    this.spans(cpu.steps[1], y.cpuhp + 13, 12, "step", cpu, color, more);
   }
 }

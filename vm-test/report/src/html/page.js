@@ -19,6 +19,10 @@
     return columns.length ? columns[0][1].map((_, row) => Object.fromEntries(columns.map(([name, values]) => [name, values[row]]))) : [];
   }
 
+  if (!window.DecompressionStream) {
+    $("thinned").textContent = "The timeline needs a browser of 2023 or later (DecompressionStream).";
+    return;
+  }
   const run = JSON.parse(await unpack($("run").textContent));
   const about = {};
   for (const [name, text] of run.lanes) about[name] = text;
