@@ -306,9 +306,12 @@ fn something_else_is_answered_with_a_hint() {
 fn a_hint_is_given_once() {
     let mut guest = Guest::new(3);
     guest.act(&Action::Load);
-    let (mut player, _) = Player::new(1, &guest.machine, &guest.now);
-    guest.act(&Action::Wake(Target::Cpu(2)));
-    assert_eq!(player.observe(&guest.machine, &guest.now).len(), 1);
+    let (mut player, _) = Player::new(3, &guest.machine, &guest.now);
+    guest.act(&Action::Offline(1));
+    player.observe(&guest.machine, &guest.now);
+    guest.act(&Action::Wake(Target::Cpu(1)));
+    let said = player.observe(&guest.machine, &guest.now);
+    assert!(matches!(said.as_slice(), [Said::Hint(_)]), "{said:?}");
     for _ in 0..3 {
         assert_eq!(player.observe(&guest.machine, &guest.now), []);
     }
