@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # Quotes an argument as one word of the shell.
 quote = '$(subst ','\'',$(1))'
 
-.PHONY: default modules_install new demo vm test test-long test-matrix torture test-bugs test-thirdparty test-browser test-dkms headers-deb sign bench bench-check lint litmus upstream doc clean distclean update help
+.PHONY: default modules_install new demo play vm test test-long test-matrix torture test-bugs test-thirdparty test-browser test-dkms headers-deb sign bench bench-check lint litmus upstream doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR; M=: a module
@@ -28,6 +28,9 @@ new: ## make the repository of a new module: DIR=
 
 demo: ## watch per-CPU threads follow CPU hotplug, in a VM
 	@scripts/vm demo
+
+play: ## take CPUs offline and online by hand, and watch their threads
+	@scripts/vm play
 
 vm: ## open a shell in that VM
 	@scripts/vm shell

@@ -7,10 +7,11 @@ use anyhow::Result;
 use console::Term;
 use host::vm;
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
-use nix::sys::termios::{self, SetArg, Termios};
+use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
 use nix::unistd::{getpgrp, tcgetpgrp};
 use signal_hook::iterator::Signals;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::{io, thread};
@@ -18,25 +19,55 @@ use std::{io, thread};
 /// Changes that this program has made.
 struct Changed {
     cursor_hidden: bool,
-    /// The settings before [`raw`].
-    before_raw: Option<Termios>,
+    /// The settings before [`raw`] or [`screen`].
+    before: Option<(Termios, Keys)>,
+    /// Whether [`screen`] took all of the terminal.
+    screen: bool,
+    /// Whether the program is being stopped: the terminal is the shell's.
+    stopping: bool,
     /// The program was stopped and continued since [`take_resumed`].
     resumed: bool,
 }
 
-static CHANGED: Mutex<Changed> =
-    Mutex::new(Changed { cursor_hidden: false, before_raw: None, resumed: false });
+/// The keys that the program gets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    All,
+    /// All but those for signals: Ctrl-C, Ctrl-Z.
+    NoSignals,
+}
+
+static CHANGED: Mutex<Changed> = Mutex::new(Changed {
+    cursor_hidden: false,
+    before: None,
+    screen: false,
+    stopping: false,
+    resumed: false,
+});
+
+/// Takes the alternate screen, hides the cursor, and reports clicks and the wheel.
+const TAKE: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?1006h";
+const GIVE_BACK: &[u8] = b"\x1b[?1006l\x1b[?1000l\x1b[0m\x1b[?25h\x1b[?1049l";
 
 fn changed() -> MutexGuard<'static, Changed> {
     CHANGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Writes control sequences, as far as possible.
+fn control(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
 impl Changed {
     fn undo(&self) {
+        if self.screen {
+            control(GIVE_BACK);
+        }
         if self.cursor_hidden {
             let _ = Term::stdout().show_cursor();
         }
-        if let Some(before) = &self.before_raw {
+        if let Some((before, _)) = &self.before {
             let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, before);
         }
     }
@@ -45,11 +76,21 @@ impl Changed {
         if self.cursor_hidden {
             let _ = Term::stdout().hide_cursor();
         }
-        if let Some(before) = &self.before_raw {
+        if let Some((before, keys)) = &self.before {
             let mut raw = before.clone();
             termios::cfmakeraw(&mut raw);
+            raw.local_flags.set(LocalFlags::ISIG, *keys == Keys::NoSignals);
             let _ = termios::tcsetattr(io::stdin(), SetArg::TCSANOW, &raw);
         }
+        if self.screen {
+            control(TAKE);
+        }
+    }
+
+    fn take_keys(&mut self, keys: Keys) -> Result<()> {
+        self.before = Some((termios::tcgetattr(io::stdin())?, keys));
+        self.redo();
+        Ok(())
     }
 }
 
@@ -85,10 +126,26 @@ pub fn hide_cursor() {
 
 /// Passes on every key of the terminal on standard input, Ctrl-C too, until [`restore`].
 pub fn raw() -> Result<()> {
+    changed().take_keys(Keys::All)
+}
+
+/// Takes all of the terminal, with the mouse and every key that stands for no signal, until
+/// [`restore`]. The program draws by [`draw`].
+pub fn screen() -> Result<()> {
     let mut changed = changed();
-    changed.before_raw = Some(termios::tcgetattr(io::stdin())?);
-    changed.redo();
-    Ok(())
+    changed.screen = true;
+    changed.take_keys(Keys::NoSignals)
+}
+
+/// Writes to the screen of [`screen`]; returns whether it could: not while the terminal is another
+/// program's.
+pub fn draw(bytes: &[u8]) -> io::Result<bool> {
+    let changed = changed();
+    if !changed.screen || changed.stopping || !is_foreground() {
+        return Ok(false);
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map(|()| true)
 }
 
 /// Restores the terminal.
@@ -96,7 +153,8 @@ pub fn restore() {
     let mut changed = changed();
     changed.undo();
     changed.cursor_hidden = false;
-    changed.before_raw = None;
+    changed.before = None;
+    changed.screen = false;
 }
 
 /// Whether the program was stopped and continued since the last call.
@@ -134,7 +192,11 @@ pub fn handle_signals() -> Result<()> {
 
 /// Ctrl-Z: stops the VMs by QEMU's command, which also stops their clocks, then this process.
 fn stop() {
-    changed().undo();
+    {
+        let mut changed = changed();
+        changed.undo();
+        changed.stopping = true;
+    }
     vm::qmp_to_all("stop");
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
     // SAFETY: the default action runs no code of this process.
@@ -151,6 +213,7 @@ fn continued() {
     let mut changed = changed();
     changed.resumed = true;
     if is_foreground() {
+        changed.stopping = false;
         changed.redo();
     }
 }

@@ -203,16 +203,37 @@ impl<'a> Recorder<'a> {
         Ok(())
     }
 
-    /// The recording so far, not judged. Of a guest that does not respond it lacks the trace.
+    /// The recording so far, not judged.
     pub fn so_far(&self) -> Result<Recorded> {
+        self.take()?.parse()
+    }
+
+    /// Does without the kernel's trace, which does not fit the events: some were not read.
+    pub fn forget_trace(&mut self) -> Result<()> {
+        self.stop()?;
+        self.traced = false;
+        Ok(())
+    }
+
+    /// Reads what the recording has so far. Of a guest that does not respond it lacks the trace.
+    pub fn take(&self) -> Result<Taken> {
         let mut recording = self.recording.clone();
         recording.events_binary = self.read.to_bytes();
         if self.traced && self.vm.no_answer().is_none() && self.vm.is_running() {
             recording.trace = Some(self.vm.read_bytes(&format!("{TRACING}/trace"))?);
             recording.actions.clear(); // the trace has them
         }
-        let trace = recording.trace.clone();
-        Ok(Recorded { view: View::new(recording.run()?), trace, raw: None })
+        Ok(Taken(recording))
+    }
+}
+
+/// A recording that is not parsed yet. Needs no guest any more.
+pub struct Taken(Recording);
+
+impl Taken {
+    pub fn parse(self) -> Result<Recorded> {
+        let trace = self.0.trace.clone();
+        Ok(Recorded { view: View::new(self.0.run()?), trace, raw: None })
     }
 
     /// Ends the recording of a run that failed, with what can still be read.

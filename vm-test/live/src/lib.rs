@@ -10,6 +10,7 @@
 
 mod history;
 mod player;
+mod reports;
 mod session;
 mod state;
 

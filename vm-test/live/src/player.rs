@@ -3,27 +3,28 @@
 //! The thread that has the VM.
 
 use crate::history::{History, push};
+use crate::reports::{Job, Reports};
 use crate::session::{Command, Opened, Shared, Terminal, since};
 use crate::state::{Entry, Mark, Power, Span, State, Status};
 use anyhow::{Context, Result, ensure};
 use demo_format::files;
-use demo_format::format::{self, Counts, Kind, MODULE, PERIOD, SUMMARY};
+use demo_format::format::{self, Counts, EVENTS, Kind, MODULE, PERIOD, SUMMARY};
 use demo_format::life;
 use demo_format::{Nanos, events};
-use demo_module::recorder::{self, Recorded, Recorder};
+use demo_module::recorder::{self, Recorder, Taken};
 use host::Vm;
 use host::errors::Refused;
 use host::guest::calls::read;
-use host::guest::text;
+use host::guest::{Handle, text};
 use host::verdict::{Judge, Leaves};
 use host::vm::Limits;
+use nix::errno::Errno;
 use report::run::{self, About};
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
-use tour::{Action, explain};
-use wire::{Call, Value};
+use tour::{Action, Machine, explain};
+use wire::{Access, Call, Value};
 
 /// Time between two reads of the events.
 const TICK: Duration = Duration::from_millis(30);
@@ -34,10 +35,13 @@ const SETTLE: Nanos = 100_000_000;
 /// Number of lines of the log.
 const LOG: usize = 200;
 /// Number of events that a recording keeps: more make a report slow.
-const EVENTS: usize = 200_000;
+const KEPT: usize = 200_000;
 /// Size of all buffers of the kernel's trace together, in KiB: its text is read when the module is
 /// unloaded.
 const TRACE_KB: u32 = 4096;
+const HOTPLUG_STATES: &str = "/sys/devices/system/cpu/hotplug/states";
+/// Number of references to the module: its open files.
+const REFERENCES: &str = "/sys/module/rust_smpboot_demo/refcnt";
 /// Where the core parks and unparks the threads.
 const SMPBOOT: &str = "smpboot/threads:online";
 
@@ -53,6 +57,9 @@ pub(crate) struct Player<'a> {
     recorded: usize,
     /// What was illegal in them.
     illegal: Vec<String>,
+    reports: Reports,
+    /// A file of the module that the user has open.
+    opened: Option<Handle<'a>>,
     /// The CPUs that failures were set for.
     failing: BTreeSet<u32>,
     /// When the state of the threads was read last.
@@ -92,6 +99,8 @@ impl<'a> Player<'a> {
             recording: None,
             recorded: 0,
             illegal: Vec::new(),
+            reports: Reports::new(),
+            opened: None,
             failing: BTreeSet::new(),
             looked: Nanos::MIN,
             logged: 0,
@@ -111,7 +120,10 @@ impl<'a> Player<'a> {
         let ok = faults.is_empty();
         let mut lines: Vec<String> = match ok {
             true => vec![player.conforms()],
-            false => faults.iter().map(|fault| sentence_of(&fault.to_string())).collect(),
+            false => faults
+                .iter()
+                .flat_map(|fault| fault.to_string().lines().map(sentence_of).collect::<Vec<_>>())
+                .collect(),
         };
         lines.extend(
             judge.hang_file().map(|file| format!("Registers and backtraces: {}", file.display())),
@@ -130,15 +142,19 @@ impl<'a> Player<'a> {
         if let Some(directory) = self.vm.reports() {
             recorder::remove_saved(directory, self.name)?;
         }
-        let hotpluggable = self.vm.hotpluggable()?;
-        for cpu in self.vm.cpus("possible")? {
-            let shown = self.state.cpus.entry(cpu).or_default();
-            shown.hotpluggable = hotpluggable.contains(&cpu);
+        let (possible, hotpluggable) = (self.vm.cpus("possible")?, self.vm.hotpluggable()?);
+        for cpu in &possible {
+            let shown = self.state.cpus.entry(*cpu).or_default();
+            shown.hotpluggable = hotpluggable.contains(cpu);
         }
+        // Kernels without hotplug, or without power management, lack these.
+        let [states, power] =
+            [HOTPLUG_STATES, "/sys/power/state"].map(|path| self.vm.read(path).unwrap_or_default());
+        self.state.machine = Machine::new(possible, hotpluggable, &states, &power).into();
         self.state.sentence = "The module is not loaded yet.".into();
         // The judge has read the log so far.
         self.logged = self.vm.records().len();
-        self.look()?;
+        self.look(true)?;
         self.publish();
         Ok(())
     }
@@ -190,21 +206,25 @@ impl<'a> Player<'a> {
             self.state.lost = self.state.lost.max(lost);
             if kept > *limit {
                 self.illegal.extend(violations(recorder));
-                recorder.forget(EVENTS / 2 / self.state.cpus.len().max(1));
+                recorder.forget(KEPT / 2 / self.state.cpus.len().max(1));
                 history.forgot(recorder.events());
             }
         }
+        self.reported(false);
         if all || self.now() > self.looked + LOOK {
-            self.look()?;
+            self.look(all)?;
         }
         Ok(())
     }
 
-    /// Reads the CPUs, the threads and the kernel log.
-    fn look(&mut self) -> Result<()> {
+    /// Reads the CPUs, the threads and the kernel log. `all`: also what changes rarely.
+    fn look(&mut self, all: bool) -> Result<()> {
         let mut calls = vec![read("/sys/devices/system/cpu/online")];
+        let threads = self.state.cpus.iter().filter(|(_, cpu)| all && cpu.pid != 0);
+        let threads: Vec<(u32, i32)> = threads.map(|(id, cpu)| (*id, cpu.pid)).collect();
         if self.state.loaded {
-            calls.extend([read(SUMMARY.path), read(PERIOD.path)]);
+            calls.extend([read(SUMMARY.path), read(PERIOD.path), read(REFERENCES)]);
+            calls.extend(threads.iter().map(|(_, pid)| read(&format!("/proc/{pid}/stat"))));
         }
         let mut values = self.vm.batch(calls)?.into_iter().map(text);
         let mut next = || values.next().context("no answer")?;
@@ -217,6 +237,12 @@ impl<'a> Player<'a> {
         if self.state.loaded {
             self.threads(&next()?)?;
             self.state.period_us = next()?.parse().context("period_us")?;
+            let references: u32 = next()?.parse().context("refcnt")?;
+            self.state.open_files = references.saturating_sub(self.recording.is_some().into());
+            for (id, _) in threads {
+                let fifo = fifo(&next()?).context("stat of a thread")?;
+                self.state.cpus.entry(id).or_default().fifo = fifo;
+            }
         }
         if let Some(Recording { history, .. }) = &mut self.recording {
             history.latencies(&mut self.state);
@@ -264,7 +290,12 @@ impl<'a> Player<'a> {
                 Action::Offline(_) => (Power::Online, Power::GoingOffline),
                 _ => (Power::Offline, Power::ComingOnline),
             };
-            if let Some(shown) = self.state.cpus.get_mut(cpu).filter(|c| c.power == changing.0) {
+            if let Some(shown) = self
+                .state
+                .cpus
+                .get_mut(cpu)
+                .filter(|cpu| cpu.hotpluggable && cpu.power == changing.0)
+            {
                 set_power(shown, changing.1, begin);
             }
         }
@@ -282,10 +313,11 @@ impl<'a> Player<'a> {
             self.state.log.push_back(Entry::Error(error.clone()));
         }
         self.settle(action, begin)?;
+        self.state.actions += 1;
         let after = self.state.observation();
         self.state.sentence = match action {
             Action::Offline(cpu) if !self.state.cpus.get(cpu).is_some_and(|c| c.hotpluggable) => {
-                format!("CPU {cpu} cannot be taken offline: this kernel gives it no file `online`.")
+                never_offline(*cpu)
             }
             action => explain(action, &before, &after, error.as_deref()),
         };
@@ -314,7 +346,8 @@ impl<'a> Player<'a> {
         if let Some(Recording { recorder, history, .. }) = &mut self.recording {
             recorder.end(&label)?;
             let (begin, end) = (history.module(begin), Some(history.module(end)));
-            recorder.add_action(run::Action { commands: vec![label.clone()], label, begin, end });
+            let commands = vec![label.clone()];
+            recorder.add_action(run::Action { label, commands, begin, end });
         }
         match (action, &result) {
             (Action::Load, Ok(())) => self.loaded()?,
@@ -335,12 +368,31 @@ impl<'a> Player<'a> {
         match action {
             Action::Load => self.vm.insmod(MODULE, ""),
             Action::Unload => self.vm.rmmod(MODULE),
+            Action::Open => {
+                self.opened = Some(self.vm.open(EVENTS.path, Access::ReadNow)?);
+                Ok(())
+            }
+            Action::Close => {
+                self.opened = None;
+                Ok(())
+            }
+            Action::Policy { .. } => {
+                let words = action.program().context("an action without a program")?;
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                self.vm.run(&words).map(drop)
+            }
             action => {
                 if let Action::FailAt(cpu, _) = action {
                     self.failing.insert(*cpu);
                 }
                 let (path, data) = action.write().context("an action without a file")?;
-                self.vm.write(&path, data)
+                let result = self.vm.write(&path, data);
+                let errno = result.as_ref().err().and_then(|e| e.downcast_ref::<Refused>());
+                match errno.map(|refused| refused.errno) {
+                    // There is no disk for the image: the kernel resumes at once.
+                    Some(Errno::ENODEV) if *action == Action::Hibernate => Ok(()),
+                    _ => result,
+                }
             }
         }
     }
@@ -376,18 +428,13 @@ impl<'a> Player<'a> {
         self.cleanups();
         for cpu in self.state.cpus.values_mut() {
             cpu.thread.clear();
-            (cpu.pid, cpu.counts, cpu.pending) = (0, Counts::NONE, false);
+            (cpu.pid, cpu.counts, cpu.pending, cpu.fifo) = (0, Counts::NONE, false, None);
         }
-        self.state.period_us = 0;
+        (self.state.period_us, self.state.open_files) = (0, 0);
         let Some(Recording { recorder, .. }) = self.recording.take() else { return Ok(()) };
         self.publish();
         recorder.stop()?;
-        let recorded = recorder.so_far()?;
-        let faults = report::conformance::violations(&recorded.view);
-        self.illegal.extend(faults.iter().map(ToString::to_string));
-        if let Some(directory) = self.vm.reports() {
-            self.write(&recorded, directory)?;
-        }
+        self.report(recorder.take()?, true);
         self.recorded += 1;
         Ok(())
     }
@@ -433,7 +480,11 @@ impl<'a> Player<'a> {
     /// Finds a hotplug state beyond that of the threads which can fail: then the kernel rolls back,
     /// and the thread is unparked again, or parked again.
     fn fail_next(&mut self, cpu: u32, asked: Nanos) -> Result<()> {
-        let states = self.vm.read("/sys/devices/system/cpu/hotplug/states")?;
+        if !self.state.cpus.get(&cpu).is_some_and(|cpu| cpu.hotpluggable) {
+            self.state.sentence = never_offline(cpu);
+            return Ok(());
+        }
+        let states = self.vm.read(HOTPLUG_STATES)?;
         let states: Vec<(i32, &str)> = states
             .lines()
             .filter_map(|line| {
@@ -463,27 +514,36 @@ impl<'a> Player<'a> {
 
     /// Writes the report so far.
     fn save(&mut self) -> Result<()> {
-        if let (Some(Recording { recorder, .. }), Some(directory)) =
-            (&self.recording, self.vm.reports())
-        {
-            let recorded = recorder.so_far()?;
-            self.write(&recorded, directory)?;
-        }
+        let Some(Recording { recorder, .. }) = &self.recording else { return Ok(()) };
+        let taken = recorder.take()?;
+        self.report(taken, false);
         Ok(())
     }
 
     /// Writes the present recording: `play.html`, `play-2.html`, ...
-    fn write(&mut self, recorded: &Recorded, directory: &Path) -> Result<()> {
+    fn report(&mut self, taken: Taken, judge: bool) {
         let name = match self.recorded {
             0 => self.name.into(),
             n => format!("{}-{}", self.name, n + 1),
         };
-        recorded.save(directory, &name)?;
-        let path = directory.join(name).with_extension("html");
-        if !self.state.reports.contains(&path) {
-            self.state.reports.push(path);
+        let files = self.vm.reports().map(|directory| (directory.to_owned(), name));
+        self.reports.add(Job { taken, files, judge });
+        self.state.saving = true;
+    }
+
+    /// Notes what has become of reports. `wait`: waits for all.
+    fn reported(&mut self, wait: bool) {
+        while let Some(done) = self.reports.next(wait) {
+            self.illegal.extend(done.illegal);
+            match done.report {
+                Ok(Some(path)) if !self.state.reports.contains(&path) => {
+                    self.state.reports.push(path);
+                }
+                Ok(_) => {}
+                Err(e) => self.state.log.push_back(Entry::Error(format!("no report: {e:#}"))),
+            }
         }
-        Ok(())
+        self.state.saving = self.reports.are_waiting();
     }
 
     // A shell.
@@ -523,6 +583,9 @@ impl<'a> Player<'a> {
         let loaded = self.vm.modules()?.iter().any(|name| name == MODULE);
         let known = self.recording.as_ref().map(|recording| recording.pid);
         if known.is_some() && (!loaded || known != Some(self.first_pid()?)) {
+            if let Some(Recording { recorder, .. }) = &mut self.recording {
+                recorder.forget_trace()?;
+            }
             self.unloaded()?;
         }
         self.state.loaded = loaded;
@@ -559,6 +622,12 @@ impl<'a> Player<'a> {
         for cpu in std::mem::take(&mut self.failing) {
             self.vm.cpu(cpu).fail_at(-1)?;
         }
+        if self.opened.is_some() {
+            self.act(&Action::Close, self.now())?;
+        }
+        if self.state.period_us != 0 {
+            self.act(&Action::Period(0), self.now())?;
+        }
         let cpus = self.state.cpus.iter();
         let offline = cpus.filter(|(_, cpu)| cpu.hotpluggable && cpu.power != Power::Online);
         for cpu in offline.map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -568,6 +637,7 @@ impl<'a> Player<'a> {
             self.act(&Action::Unload, self.now())?;
         }
         self.publish();
+        self.reported(true);
         ensure!(
             self.illegal.is_empty(),
             "illegal sequence of callbacks:\n{}",
@@ -581,8 +651,10 @@ impl<'a> Player<'a> {
         self.state.running = None;
         self.state.sentence = sentence_of(&format!("{error:#}"));
         self.publish();
-        let saved = self.save().err();
-        self.state.log.extend(saved.map(|e| Entry::Error(format!("no report: {e:#}"))));
+        if let Err(e) = self.save() {
+            self.state.log.push_back(Entry::Error(format!("no report: {e:#}")));
+        }
+        self.reported(true);
         self.recording = None;
     }
 
@@ -598,7 +670,7 @@ impl<'a> Player<'a> {
 
 impl<'a> Recording<'a> {
     fn new(recorder: Recorder<'a>) -> Self {
-        Self { recorder, history: History::default(), limit: EVENTS as u64, pid: 0 }
+        Self { recorder, history: History::default(), limit: KEPT as u64, pid: 0 }
     }
 }
 
@@ -607,10 +679,23 @@ fn set_power(cpu: &mut crate::state::Cpu, power: Power, now: Nanos) {
     push(&mut cpu.powers, Span { from: now, state: power });
 }
 
+fn never_offline(cpu: u32) -> String {
+    format!("CPU {cpu} cannot be taken offline: this kernel gives it no file `online`.")
+}
+
 /// What is illegal in the events.
 fn violations(recorder: &Recorder<'_>) -> Vec<String> {
     let cpus = recorder.events().cpus();
     cpus.flat_map(life::check_cpu).map(|violation| violation.to_string()).collect()
+}
+
+/// The priority in `/proc/PID/stat`, if the policy is `SCHED_FIFO`.
+fn fifo(stat: &str) -> Option<Option<u32>> {
+    let (_, fields) = stat.rsplit_once(") ")?;
+    // Fields 40 and 41; the state is the third one.
+    let mut fields = fields.split(' ').skip(40 - 3);
+    let (priority, policy) = (fields.next()?.parse().ok()?, fields.next()?);
+    Some((policy == "1").then_some(priority))
 }
 
 /// Makes a sentence of an error.

@@ -7,7 +7,8 @@ use demo_format::format::{Counts, Kind};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use tour::{Action, Observation};
+use std::sync::Arc;
+use tour::{Action, Machine, Observation};
 
 /// The state of the session at one time. All times are nanoseconds on one clock, which starts with
 /// the session.
@@ -15,13 +16,19 @@ use tour::{Action, Observation};
 pub struct State {
     pub now: Nanos,
     pub status: Status,
+    /// What decides which lessons of the tour there are.
+    pub machine: Arc<Machine>,
     /// Whether the module is loaded.
     pub loaded: bool,
     /// Period of the timers in microseconds; 0: no timers.
     pub period_us: u32,
+    /// Number of the module's files that are open, without the session's own.
+    pub open_files: u32,
     pub cpus: BTreeMap<u32, Cpu>,
     /// The action that runs at present.
     pub running: Option<Action>,
+    /// Number of actions so far.
+    pub actions: u64,
     /// From the user's command to its answer, of the last action.
     pub last_took: Nanos,
     /// What just happened, and why.
@@ -31,6 +38,8 @@ pub struct State {
     /// Number of events so far, and of events that were lost.
     pub events: u64,
     pub lost: u64,
+    /// Whether a report is being written.
+    pub saving: bool,
     /// The reports that were written.
     pub reports: Vec<PathBuf>,
 }
@@ -53,6 +62,8 @@ pub struct Cpu {
     /// As in `cpuN/state`: `none`, `parked`, `sleeping`, `running`; empty if not loaded.
     pub thread: String,
     pub pid: i32,
+    /// The thread's priority, if it has the scheduling policy `SCHED_FIFO`.
+    pub fifo: Option<u32>,
     pub counts: Counts<u64>,
     /// Whether a wake is pending.
     pub pending: bool,
@@ -119,13 +130,13 @@ impl State {
             pid: cpu.pid,
             counts: cpu.counts,
             pending: cpu.pending,
-            ..tour::Thread::default()
+            fifo: cpu.fifo,
         };
         Observation {
             loaded: self.loaded,
             period_us: self.period_us,
+            open_files: self.open_files,
             cpus: self.cpus.iter().map(|(id, cpu)| (*id, thread(cpu))).collect(),
-            ..Observation::default()
         }
     }
 }

@@ -6,6 +6,7 @@
 //! followed by what the kernel logged. The model predicts the module's counters and log lines. A
 //! recording of the run becomes the pictures at the end.
 
+use crate::play::{self, Mode};
 use crate::screen::Screen;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
@@ -21,8 +22,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tour::{Action, Machine, Target, Task};
 
-/// Default pause after an action on a terminal.
-const PACE: Duration = Duration::from_millis(500);
+/// Default pause after a step of the tour, to read what has happened.
+const PACE: Duration = Duration::from_secs(4);
 
 /// Name of the files in the directory for reports.
 const NAME: &str = "demo";
@@ -58,6 +59,10 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
         Some(pace) => Some(Duration::try_from_secs_f64(pace).context("--pace")?),
         None => None,
     };
+    // A trace.dat is of a run that this program does alone.
+    if play::is_possible() && !args.dat {
+        return play::run(options, Mode::Tour(pace.unwrap_or(PACE)));
+    }
     let machine = options.machine()?;
     if let Some(directory) = &machine.report {
         recorder::remove_saved(directory, NAME)?;

@@ -6,6 +6,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod demo;
+mod play;
 mod screen;
 mod shell;
 
@@ -29,6 +30,11 @@ enum Command {
         #[command(flatten)]
         args: demo::DemoArgs,
     },
+    /// Take CPUs offline and online by hand, and watch their threads
+    Play {
+        #[command(flatten)]
+        options: Options,
+    },
     /// Open a shell in the VM, on this terminal
     Shell {
         #[command(flatten)]
@@ -40,6 +46,7 @@ fn main() -> ExitCode {
     let command = Cli::parse().command;
     cli::exit_code(|| match command {
         Command::Demo { options, args } => demo::run(&options, &args),
+        Command::Play { options } => play::run(&options, play::Mode::Free),
         Command::Shell { options } => shell::run(&options),
     })
 }

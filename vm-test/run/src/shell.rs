@@ -19,7 +19,7 @@ use std::time::Duration;
 use wire::{Answer, Call, Exit, Value};
 
 /// Ctrl-], as in telnet, for a guest that does not respond.
-const ESCAPE: u8 = 0x1d;
+pub const ESCAPE: u8 = 0x1d;
 
 /// Variables about this terminal for the guest's programs.
 const VARS: [&str; 3] = ["TERM", "NO_COLOR", "RUST_SMPBOOT_ASCII"];
@@ -101,11 +101,16 @@ fn session(vm: &Vm, console: &str, script: Option<Vec<u8>>) -> Result<Result<Ans
     }
 
     let (rows, columns) = Term::stdout().size();
-    let mut vars: BTreeMap<String, String> = [("TERM".into(), "vt100".into())].into();
-    vars.extend(VARS.iter().filter_map(|name| Some((name.to_string(), std::env::var(name).ok()?))));
-    let vars = vars.into_iter().collect();
+    let vars = vars();
     let tty = format!("/dev/{console}");
     Ok(vm.try_call(Call::Shell { tty, rows, columns, vars, script }))
+}
+
+/// The environment of the guest's shell.
+pub fn vars() -> Vec<(String, String)> {
+    let mut vars: BTreeMap<String, String> = [("TERM".into(), "vt100".into())].into();
+    vars.extend(VARS.iter().filter_map(|name| Some((name.to_string(), std::env::var(name).ok()?))));
+    vars.into_iter().collect()
 }
 
 /// The splats since this line of the console. Only the kernel's own lines count, not a script's.

@@ -4,6 +4,7 @@
 
 mod checkers;
 mod own;
+mod play;
 pub mod program;
 mod runner;
 mod tour;

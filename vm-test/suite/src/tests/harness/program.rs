@@ -13,8 +13,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{iter, thread};
 use suite_macros::program_test;
 
 /// Limit in seconds of runs that are stopped; each is stopped for longer.
@@ -47,6 +47,15 @@ impl Program {
         // A process group of its own can be stopped as a job.
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         Ok(command)
+    }
+
+    /// The same as a line for a shell.
+    pub fn command_line(&self, what: &str, more: &[&str]) -> Result<String> {
+        let command = self.command(what, more)?;
+        let words = iter::once(command.get_program()).chain(command.get_args());
+        let quoted =
+            words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''")));
+        Ok(quoted.collect::<Vec<_>>().join(" "))
     }
 
     /// Runs a script in the guest.

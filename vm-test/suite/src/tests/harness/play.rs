@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `run play` in a shell on a terminal: keys, the mouse, sizes, signals, and how it ends.
+
+use super::program::{Program, ends};
+use anyhow::{Context, Result, bail, ensure};
+use cli::exit;
+use nix::pty::{Winsize, openpty};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+use suite_macros::program_test;
+
+/// A shell on a terminal, and what the terminal shows.
+struct Screen {
+    shell: Child,
+    keys: File,
+    pieces: mpsc::Receiver<Vec<u8>>,
+    shown: vt100::Parser,
+    /// Path of the terminal.
+    path: PathBuf,
+}
+
+impl Screen {
+    fn new(rows: u16, columns: u16) -> Result<Screen> {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let terminal = openpty(&size, None)?;
+        let path = nix::unistd::ttyname(&terminal.slave)?;
+        let stdio = || Ok::<Stdio, std::io::Error>(terminal.slave.try_clone()?.into());
+        // With the terminal as its own, the shell has jobs.
+        let shell = Command::new("setsid")
+            .args(["--ctty", "bash", "--norc", "--noprofile", "-i"])
+            .env("TERM", "xterm-256color")
+            .env("PS1", "ready> ")
+            .env_remove("NO_COLOR")
+            .env_remove("RUST_SMPBOOT_ASCII")
+            .stdin(stdio()?)
+            .stdout(stdio()?)
+            .stderr(stdio()?)
+            .spawn()
+            .context("setsid")?;
+        drop(terminal.slave);
+        let keys = File::from(terminal.master);
+        let mut output = keys.try_clone()?;
+        let (sender, pieces) = mpsc::channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            // An error: no process has the terminal open any more.
+            while let Ok(n @ 1..) = output.read(&mut buffer) {
+                if sender.send(buffer[..n].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Screen { shell, keys, pieces, shown: vt100::Parser::new(rows, columns, 0), path })
+    }
+
+    /// Starts the view in the shell; its report goes to this directory.
+    fn play(&mut self, program: &Program, report: &str) -> Result<()> {
+        self.wait("the shell", |screen| screen.contents().contains("ready> "))?;
+        let line = program.command_line("play", &["--report", report])?;
+        self.press(&format!("{line}\r"))?;
+        self.wait("the threads", |screen| {
+            screen.contents().contains("4/4 CPUs online") && count(screen, "sleeping") == 4
+        })
+    }
+
+    fn press(&mut self, keys: &str) -> Result<()> {
+        Ok(self.keys.write_all(keys.as_bytes())?)
+    }
+
+    /// Waits until the terminal shows what is wanted.
+    fn wait(&mut self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> Result<()> {
+        while !wanted(self.shown.screen()) {
+            match self.pieces.recv_timeout(Duration::from_secs(120)) {
+                Ok(piece) => self.shown.process(&piece),
+                Err(_) => bail!("not shown: {what}, but\n{}", self.shown.screen().contents()),
+            }
+        }
+        Ok(())
+    }
+
+    fn waits_for(&mut self, text: &str) -> Result<()> {
+        self.wait(text, |screen| screen.contents().contains(text))
+    }
+
+    fn resize(&mut self, rows: u16, columns: u16) -> Result<()> {
+        self.shown.set_size(rows, columns);
+        let (rows, columns) = (rows.to_string(), columns.to_string());
+        let path = self.path.as_os_str();
+        let status = Command::new("stty")
+            .arg("-F")
+            .arg(path)
+            .args(["rows", &rows, "cols", &columns])
+            .status()?;
+        ensure!(status.success(), "stty: {status}");
+        Ok(())
+    }
+
+    /// Waits for the shell's prompt, on a terminal that is as it was.
+    fn is_the_shells(&mut self) -> Result<()> {
+        self.wait("the prompt", |screen| {
+            let contents = screen.contents();
+            let last = contents.trim_end().lines().last().unwrap_or_default();
+            last.starts_with("ready>") && !screen.alternate_screen() && !screen.hide_cursor()
+        })?;
+        let screen = self.shown.screen();
+        let none = vt100::MouseProtocolMode::None;
+        ensure!(screen.mouse_protocol_mode() == none, "the mouse is still reported");
+        self.press("stty -a | tr ' ;' '\\n' | grep -c '^\\(icanon\\|echo\\|isig\\)$'\r")?;
+        self.wait("settings of the terminal", |screen| {
+            screen.contents().lines().any(|line| line.trim() == "3")
+        })
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        let _ = self.shell.kill();
+        let _ = self.shell.wait();
+    }
+}
+
+fn count(screen: &vt100::Screen, word: &str) -> usize {
+    screen.contents().lines().filter(|line| line.contains(word)).count()
+}
+
+/// Whether the CPU's first row has this word.
+fn is(screen: &vt100::Screen, cpu: u32, word: &str) -> bool {
+    let contents = screen.contents();
+    let mut rows = contents.lines().map(|line| line.trim_start_matches(['▌', ' ']));
+    rows.any(|row| row.starts_with(&format!("{cpu} {word}")))
+}
+
+/// A session by hand: each key does what the help says, and the session is judged and reported.
+#[program_test]
+fn plays_by_hand(program: &Program) -> Result<()> {
+    let report = std::env::temp_dir().join(format!("vm-test-play-{}", std::process::id()));
+    let mut screen = Screen::new(24, 80)?;
+    screen.play(program, &report.to_string_lossy())?;
+    ensure!(screen.shown.screen().alternate_screen(), "not on a screen of its own");
+
+    screen.press("1")?;
+    screen
+        .wait("CPU 1 offline", |screen| is(screen, 1, "offline") && count(screen, "parked") > 0)?;
+    screen.waits_for("~ # echo 0 > /sys/devices/system/cpu/cpu1/online")?;
+    screen.press("w")?;
+    screen.waits_for("wake pending")?;
+
+    // A larger terminal has the latencies.
+    screen.resize(40, 120)?;
+    screen.wait("the wide view", |screen| {
+        let last = screen.contents().lines().nth(39).unwrap_or_default().to_owned();
+        last.starts_with("space on/off") && is(screen, 1, "offline")
+    })?;
+
+    // Ctrl-Z
+    screen.press("\x1a")?;
+    screen.waits_for("Stopped")?;
+    screen.is_the_shells()?;
+    screen.press("clear; fg\r")?;
+    screen.wait("the view again", |screen| {
+        screen.alternate_screen() && screen.hide_cursor() && is(screen, 1, "offline")
+    })?;
+
+    screen.press(" ")?;
+    screen.wait("CPU 1 online", |screen| is(screen, 1, "online"))?;
+    screen.waits_for("The same thread was unparked")?;
+    screen.press("?")?;
+    screen.waits_for("Keys")?;
+    screen.press("\x1b")?;
+    screen.wait("the lanes", |screen| !screen.contents().contains("Keys"))?;
+
+    // A click on CPU 2.
+    let contents = screen.shown.screen().contents();
+    let row = contents.lines().position(|line| line.trim_start().starts_with("2 online"));
+    let row = row.context("no CPU 2")? + 1;
+    screen.press(&format!("\x1b[<0;40;{row}M\x1b[<0;40;{row}m"))?;
+    screen.wait("CPU 2 offline", |screen| is(screen, 2, "offline"))?;
+
+    screen.press("q")?;
+    screen.waits_for("all lives conform.")?;
+    screen.waits_for("play.html")?;
+    screen.is_the_shells()?;
+    let page = std::fs::read_to_string(report.join("play.html"))?;
+    ensure!(page.contains("A session by hand"), "the report lacks its title");
+    Ok(std::fs::remove_dir_all(report)?)
+}
+
+/// Ctrl-C ends the view at once, and restores the terminal.
+#[program_test(long)]
+fn ends_a_view_by_ctrl_c(program: &Program) -> Result<()> {
+    let report = std::env::temp_dir().join(format!("vm-test-ctrl-c-{}", std::process::id()));
+    let mut screen = Screen::new(24, 80)?;
+    screen.play(program, &report.to_string_lossy())?;
+    screen.press("\x03")?;
+    screen.is_the_shells()?;
+    screen.press("clear; ! jobs | grep .\r")?;
+    screen.is_the_shells()?;
+    Ok(std::fs::remove_dir_all(report)?)
+}
+
+/// Without a terminal the program says what to do instead.
+#[program_test]
+fn plays_on_a_terminal_only(program: &Program) -> Result<()> {
+    let output = program.command("play", &[])?.output()?;
+    ends(&output, exit::HARNESS_FAILED, &["`make demo` prints lines"])
+}
