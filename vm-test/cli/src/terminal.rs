@@ -18,7 +18,6 @@ use std::{io, thread};
 
 /// Changes that this program has made.
 struct Changed {
-    cursor_hidden: bool,
     /// The settings before [`raw`] or [`screen`].
     before: Option<(Termios, Keys)>,
     /// Whether [`screen`] took all of the terminal.
@@ -37,13 +36,8 @@ enum Keys {
     NoSignals,
 }
 
-static CHANGED: Mutex<Changed> = Mutex::new(Changed {
-    cursor_hidden: false,
-    before: None,
-    screen: false,
-    stopping: false,
-    resumed: false,
-});
+static CHANGED: Mutex<Changed> =
+    Mutex::new(Changed { before: None, screen: false, stopping: false, resumed: false });
 
 /// Takes the alternate screen, hides the cursor, and reports clicks and the wheel.
 const TAKE: &[u8] = b"\x1b[?1049h\x1b[?25l\x1b[?1000h\x1b[?1006h";
@@ -64,18 +58,12 @@ impl Changed {
         if self.screen {
             control(GIVE_BACK);
         }
-        if self.cursor_hidden {
-            let _ = Term::stdout().show_cursor();
-        }
         if let Some((before, _)) = &self.before {
             let _ = termios::tcsetattr(io::stdin(), SetArg::TCSADRAIN, before);
         }
     }
 
     fn redo(&self) {
-        if self.cursor_hidden {
-            let _ = Term::stdout().hide_cursor();
-        }
         if let Some((before, keys)) = &self.before {
             let mut raw = before.clone();
             termios::cfmakeraw(&mut raw);
@@ -117,13 +105,6 @@ fn link(text: &str, path: &Path) -> String {
     text.replacen(&path, &format!("\x1b]8;;file://{path}\x1b\\{path}\x1b]8;;\x1b\\"), 1)
 }
 
-/// Hides the cursor of the terminal on standard output, until [`restore`].
-pub fn hide_cursor() {
-    let mut changed = changed();
-    changed.cursor_hidden = true;
-    changed.redo();
-}
-
 /// Passes on every key of the terminal on standard input, Ctrl-C too, until [`restore`].
 pub fn raw() -> Result<()> {
     changed().take_keys(Keys::All)
@@ -152,7 +133,6 @@ pub fn draw(bytes: &[u8]) -> io::Result<bool> {
 pub fn restore() {
     let mut changed = changed();
     changed.undo();
-    changed.cursor_hidden = false;
     changed.before = None;
     changed.screen = false;
 }

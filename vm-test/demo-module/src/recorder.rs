@@ -225,16 +225,6 @@ impl<'a> Recorder<'a> {
         }
         Ok(Taken(recording))
     }
-}
-
-/// A recording that is not parsed yet. Needs no guest any more.
-pub struct Taken(Recording);
-
-impl Taken {
-    pub fn parse(self) -> Result<Recorded> {
-        let trace = self.0.trace.clone();
-        Ok(Recorded { view: View::new(self.0.run()?), trace, raw: None })
-    }
 
     /// Ends the recording of a run that failed, with what can still be read.
     pub fn rescue(mut self) -> Recorded {
@@ -252,6 +242,16 @@ impl Taken {
             let run = recording.run().unwrap_or(Run { about, ..Run::default() });
             Recorded { view: View::new(run), trace: None, raw: None }
         })
+    }
+}
+
+/// A recording that is not parsed yet. Needs no guest any more.
+pub struct Taken(Recording);
+
+impl Taken {
+    pub fn parse(self) -> Result<Recorded> {
+        let trace = self.0.trace.clone();
+        Ok(Recorded { view: View::new(self.0.run()?), trace, raw: None })
     }
 }
 

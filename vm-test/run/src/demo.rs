@@ -2,12 +2,14 @@
 
 //! `run demo`: shows the life cycle of per-CPU threads, and checks it against a model.
 //!
-//! The tasks come from the crate `tour`. Each is shown with the commands to type in `make vm`,
+//! On a terminal this is the live view with the tour of the crate `tour`. Elsewhere it prints lines,
+//! and checks more:
+//!
+//! The tasks come from the crate `tour`, too. Each is shown with the commands to type in `make vm`,
 //! followed by what the kernel logged. The model predicts the module's counters and log lines. A
 //! recording of the run becomes the pictures at the end.
 
 use crate::play::{self, Mode};
-use crate::screen::Screen;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use cli::{Options, exit, progress, say, terminal};
@@ -21,6 +23,7 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tour::{Action, Machine, Target, Task};
+use wire::Call;
 
 /// Default pause after a step of the tour, to read what has happened.
 const PACE: Duration = Duration::from_secs(4);
@@ -45,7 +48,7 @@ const TOP: &str = "smpboot-top | cat";
 
 #[derive(Args)]
 pub struct DemoArgs {
-    /// Pause after each action in seconds; default: 0.5 on a terminal, else 0
+    /// Pause after each step in seconds; default: 4 on a terminal, else 0
     #[arg(long, value_name = "SECONDS")]
     pace: Option<f64>,
     /// Also write a trace.dat for trace-cmd and KernelShark
@@ -59,7 +62,7 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
         Some(pace) => Some(Duration::try_from_secs_f64(pace).context("--pace")?),
         None => None,
     };
-    // A trace.dat is of a run that this program does alone.
+    // A trace.dat is of a run that is checked by the model.
     if play::is_possible() && !args.dat {
         return play::run(options, Mode::Tour(pace.unwrap_or(PACE)));
     }
@@ -71,8 +74,7 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
     let config = options.config(&machine)?;
     let vm = progress::boot(&machine, &config)?;
     say!("{}", style(format!("{config}, up in {:.1} s\n", vm.boot_time().as_secs_f64())).dim());
-    let screen = Screen::new();
-    let pace = pace.unwrap_or(if screen.is_live() { PACE } else { Duration::ZERO });
+    let pace = pace.unwrap_or(Duration::ZERO);
 
     let mut totals = Totals::default();
     let mut shown = None;
@@ -80,7 +82,7 @@ pub fn run(options: &Options, args: &DemoArgs) -> Result<ExitCode> {
     let mut faults = judge.run(&vm, NAME, Leaves::Clean, |vm| {
         let about = demo_module::about(vm, TITLE);
         vm.set_test_limit(Some(1 + config.cpus / CPUS_PER_LIMIT));
-        totals.show(vm, screen, pace, about, args.dat, &mut shown)
+        totals.show(vm, pace, about, args.dat, &mut shown)
     });
     if vm.is_running() && faults.is_empty() {
         if let Err(e) = vm.shut_down() {
@@ -126,13 +128,12 @@ impl Totals {
     fn show(
         &mut self,
         vm: &Vm,
-        screen: Screen,
         pace: Duration,
         about: About,
         dat: bool,
         shown: &mut Option<Recorded>,
     ) -> Result<()> {
-        let mut show = Demonstration::new(vm, self, screen, pace, about)?;
+        let mut show = Demonstration::new(vm, self, pace, about)?;
         match show.play().and_then(|()| show.recorder.finish(dat)) {
             Ok(recorded) => shown.insert(recorded).check(),
             Err(e) => {
@@ -147,7 +148,6 @@ struct Demonstration<'a> {
     vm: &'a Vm,
     demo: Demo<'a>,
     totals: &'a mut Totals,
-    screen: Screen,
     pace: Duration,
     recorder: Recorder<'a>,
     /// The CPUs that are online.
@@ -168,7 +168,6 @@ impl<'a> Demonstration<'a> {
     fn new(
         vm: &'a Vm,
         totals: &'a mut Totals,
-        screen: Screen,
         pace: Duration,
         about: About,
     ) -> Result<Demonstration<'a>> {
@@ -180,7 +179,6 @@ impl<'a> Demonstration<'a> {
             vm,
             demo,
             totals,
-            screen,
             pace,
             recorder,
             online: vm.cpus("online")?,
@@ -213,7 +211,7 @@ impl<'a> Demonstration<'a> {
                 [Action::Period(_), ..] => {
                     self.top()?;
                     if machine.cpu().is_none() {
-                        self.screen.log("This VM has no second CPU to take offline.".into());
+                        say!("This VM has no second CPU to take offline.");
                     }
                 }
                 _ => {}
@@ -232,7 +230,8 @@ impl<'a> Demonstration<'a> {
         if task.actions == [Action::Unload] {
             self.recorder.unloading()?;
         }
-        self.screen.action(&task.what, &commands);
+        say!("\n{}", style(format!("# {}", task.what)).cyan());
+        commands.iter().for_each(|command| say!("{} {command}", style("~ #").green()));
         let before = self.model.clone();
         self.recorder.begin(&task.what, &commands)?;
         let mut actions = task.actions.iter();
@@ -243,7 +242,7 @@ impl<'a> Demonstration<'a> {
             self.recorder.end(&task.what)?;
             self.recorder.drain()?;
             self.print_changes(&before);
-            self.screen.pause(&mut self.recorder, self.pace)?;
+            self.pause()?;
         }
         result
     }
@@ -341,7 +340,6 @@ impl<'a> Demonstration<'a> {
         let now = self.demo.all_counts()?;
         let wanted = self.online.iter().map(|cpu| (*cpu, "run", now[cpu].run + times));
         self.demo.wait_for(wanted)?;
-        self.screen.refresh(&mut self.recorder)?;
         self.recorder.drain()
     }
 
@@ -372,10 +370,10 @@ impl<'a> Demonstration<'a> {
         for record in &records[self.printed..] {
             let (seconds, us) = (record.time_us / 1_000_000, record.time_us % 1_000_000);
             let stamp = style(format!("[{seconds:5}.{us:06}]")).dim();
-            self.screen.log(match record.text.strip_prefix(MODULE) {
-                Some(text) => format!("{stamp} {MODULE}{}", style(text).bold()),
-                None => format!("{stamp} {}", record.text),
-            });
+            match record.text.strip_prefix(MODULE) {
+                Some(text) => say!("{stamp} {MODULE}{}", style(text).bold()),
+                None => say!("{stamp} {}", record.text),
+            }
         }
         self.printed = records.len();
     }
@@ -391,24 +389,37 @@ impl<'a> Demonstration<'a> {
                 .map(|((name, new), _)| format!("{name} {new}"))
                 .collect();
             if !changes.is_empty() {
-                self.screen
-                    .log(style(format!("cpu{cpu}: {}", changes.join(", "))).green().to_string());
+                say!("{}", style(format!("cpu{cpu}: {}", changes.join(", "))).green());
             }
         }
     }
 
     fn summary(&mut self) -> Result<()> {
         let summary = self.demo.summary()?;
-        self.screen.output(&format!("cat {DIRECTORY}/summary"), &summary);
+        output(&format!("cat {DIRECTORY}/summary"), &summary);
         Ok(())
+    }
+
+    /// Pauses, so that the user can read.
+    fn pause(&self) -> Result<()> {
+        let us = self.pace.as_micros() as u64;
+        if us == 0 {
+            return Ok(());
+        }
+        self.vm.outside_test_limit(|| self.vm.call(Call::Pause { us }).map(drop))
     }
 
     fn top(&mut self) -> Result<()> {
         let rows = self.recorder.table(usize::MAX)?;
         let table: Vec<String> = rows.into_iter().map(|row| row.text).collect();
-        self.screen.output(TOP, &table.join("\n"));
+        output(TOP, &table.join("\n"));
         Ok(())
     }
+}
+
+/// Prints a command and its output.
+fn output(command: &str, output: &str) {
+    say!("\n{} {command}\n{output}", style("~ #").green());
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@
 
 mod demo;
 mod play;
-mod screen;
 mod shell;
 
 use clap::{Parser, Subcommand};

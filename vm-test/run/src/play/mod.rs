@@ -163,9 +163,8 @@ fn verdict(state: &State) -> ExitCode {
         }
     }
     for path in &state.reports {
-        // A link, where the terminal has them.
-        let path = path.display();
-        say!("\x1b]8;;file://{path}\x1b\\{path}\x1b]8;;\x1b\\   timeline: open in a browser");
+        let text = format!("{}   timeline: open in a browser", path.display());
+        say!("{}", terminal::linked(&text, path));
     }
     ExitCode::from(if ok { 0 } else { exit::TEST_FAILED })
 }

@@ -5,6 +5,7 @@
 use super::look::Look;
 use super::screen::draw;
 use super::view::{Overlay, Request, View};
+use ::tour::{Action, Guide, Machine, Target};
 use demo_format::Nanos;
 use demo_format::format::{Counts, Kind, State as Life};
 use expect_test::{Expect, expect};
@@ -14,7 +15,8 @@ use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::{
     KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
-use tour::{Action, Target};
+use std::sync::Arc;
+use std::time::Duration;
 
 const S: Nanos = 1_000_000_000;
 /// The time of all drawings.
@@ -243,7 +245,7 @@ fn many_cpus_have_one_row_each() {
              rust_smpboot  15/16 CPUs online · no timers · 31 events · command 13.6 ms
              CPUs 0 to 13 of 16        -10.0 s                                           now
                0 online    sleeping    █████◇─────────┴●─────────●──────────────────────────
-            ▌  1 offline   pending     █████─◇─────────┴●─────────●───▒▼▒░░░░░ offline!░░░░░
+            ▌  1 offline   pending     █████─◇─────────┴●─────────●───▒▼▒░░░░ offline !░░░░░
                2 online    sleeping    █████──◇──────────●─────────●────────────────────────
                3 online    sleeping    █████───◇◆─────────●─────────●───────────────────────
                4 online    sleeping    █████────◇◆─────────●─────────●──────────────────────
@@ -361,7 +363,7 @@ fn help_has_each_key_and_its_command() {
          │   $       a shell in the guest                                             │
          │   up down choose a CPU; also j, k, page up, page down, wheel               │
          │   z       freeze; left, right: scroll; + -: zoom                           │
-         │   e  o    explain this CPU; write the report now                           │
+         │   e o T   explain this CPU; write the report now; the tour                 │
          │   q       end the session: verdict and report                              │
          │   ◇ create  ◆ setup  ┴ wake  ● run  ▼ park  ▲ unpark  × cleanup  ! pending │
          ╰─ Esc back ─────────────────────────────────────────────────────────────────╯
@@ -486,6 +488,78 @@ fn a_small_terminal_is_told_so() {
             }
         }
     }
+}
+
+/// The tour of two CPUs, with the pace of a test.
+fn toured(state: &mut State) -> View {
+    let mut view = View::new(UNICODE);
+    let machine = Machine::new(vec![0, 1], vec![1], "", "");
+    state.machine = Arc::new(machine.clone());
+    view.guide = Some(Guide::new(1, machine, &state.observation(), Duration::ZERO));
+    view
+}
+
+#[test]
+fn the_tour_has_its_page_below_the_lanes() {
+    let mut state = state(2);
+    state.cpus.insert(1, online(1));
+    for cpu in state.cpus.values_mut() {
+        (cpu.counts.run, cpu.pending) = (3, false);
+    }
+    let mut view = toured(&mut state);
+    expect![[r#"
+         rust_smpboot  2/2 CPUs online · no timers · 31 events · command 13.6 ms
+                                   -10.0 s                                           now
+        ▌  0 online                █████████████████████████████████████████████████████
+        ▌    sleeping                   ◇─────────┴●─────────●──────────────────────────
+
+           1 online                █████████████████████████████████████████████████████
+             sleeping                   ─◇─────────┴●─────────●─────────────────────────
+
+         CPU 0 · p50 87.1 µs, p99 1.24 ms, max 4.26 ms · PID 115 · wake 3, run 3, park 0
+         Lesson 1 of 10: Park is a part of offline  step 1 of 3
+         Some work belongs to one CPU, and has a kernel thread on each CPU. The kernel
+         parks such a thread before its CPU stops: the thread keeps its state, and does
+         not run.
+         ▶ Wake the thread of CPU 1: it runs
+           ~ # echo 1 > /sys/kernel/debug/rust_smpboot_demo/wake
+         ~ # insmod rust_smpboot_demo.ko
+         [    4.852975] rust_smpboot_demo: cpu0: create
+         ~ # echo 0 > /sys/devices/system/cpu/cpu1/online
+         [    4.969725] rust_smpboot_demo: cpu1: park
+         ~ # echo 0 > /sys/devices/system/cpu/cpu0/online
+             ENOENT (No such file or directory)
+         ~ # echo 1 > /sys/kernel/debug/rust_smpboot_demo/wake
+
+         The tour runs. Any key takes over; n next step; T no tour; q quit
+    "#]]
+    .assert_eq(&screen(&mut view, &state, 80, 24));
+}
+
+#[test]
+fn the_tour_acts_until_a_key_takes_over() {
+    let mut state = state(2);
+    state.cpus.insert(1, online(1));
+    let mut view = toured(&mut state);
+    let wake = Some(Request::Act(Action::Wake(Target::Cpu(1))));
+    assert_eq!(view.guided(NOW, &state), wake);
+    assert_eq!(view.chosen, 1);
+    // Not while the action runs.
+    assert_eq!(view.guided(NOW + S, &state), None);
+    let text = screen(&mut view, &state, 80, 24);
+    assert!(text.contains("Any key takes over"), "{text}");
+
+    assert_eq!(view.key(key(KeyCode::Char('k')), NOW, &state), None);
+    state.actions += 1;
+    state.cpus.get_mut(&1).unwrap().counts.wake += 1;
+    assert_eq!(view.guided(NOW + 2 * S, &state), None);
+    let text = screen(&mut view, &state, 80, 24);
+    assert!(text.contains("r run T no tour"), "{text}");
+    // It goes on from there.
+    assert_eq!(view.key(key(KeyCode::Char('r')), NOW, &state), None);
+    assert!(view.guided(NOW + 3 * S, &state).is_some());
+    view.key(key(KeyCode::Char('T')), NOW, &state);
+    assert!(view.guide.is_none());
 }
 
 /// A short offline is seen, however long the window is.

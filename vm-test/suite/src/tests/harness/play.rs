@@ -21,12 +21,15 @@ struct Screen {
     keys: File,
     pieces: mpsc::Receiver<Vec<u8>>,
     shown: vt100::Parser,
+    /// All that was written.
+    all: Vec<u8>,
     /// Path of the terminal.
     path: PathBuf,
 }
 
 impl Screen {
-    fn new(rows: u16, columns: u16) -> Result<Screen> {
+    /// `vars`: variables for the program.
+    fn new(rows: u16, columns: u16, vars: &[(&str, &str)]) -> Result<Screen> {
         let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let terminal = openpty(&size, None)?;
         let path = nix::unistd::ttyname(&terminal.slave)?;
@@ -38,6 +41,7 @@ impl Screen {
             .env("PS1", "ready> ")
             .env_remove("NO_COLOR")
             .env_remove("RUST_SMPBOOT_ASCII")
+            .envs(vars.iter().copied())
             .stdin(stdio()?)
             .stdout(stdio()?)
             .stderr(stdio()?)
@@ -56,14 +60,20 @@ impl Screen {
                 }
             }
         });
-        Ok(Screen { shell, keys, pieces, shown: vt100::Parser::new(rows, columns, 0), path })
+        let shown = vt100::Parser::new(rows, columns, 0);
+        Ok(Screen { shell, keys, pieces, shown, all: Vec::new(), path })
     }
 
-    /// Starts the view in the shell; its report goes to this directory.
-    fn play(&mut self, program: &Program, report: &str) -> Result<()> {
+    /// Types a command of the program.
+    fn start(&mut self, program: &Program, what: &str, more: &[&str]) -> Result<()> {
         self.wait("the shell", |screen| screen.contents().contains("ready> "))?;
-        let line = program.command_line("play", &["--report", report])?;
-        self.press(&format!("{line}\r"))?;
+        let line = program.command_line(what, more)?;
+        self.press(&format!("{line}\r"))
+    }
+
+    /// Starts the view; its report goes to this directory.
+    fn play(&mut self, program: &Program, report: &str) -> Result<()> {
+        self.start(program, "play", &["--report", report])?;
         self.wait("the threads", |screen| {
             screen.contents().contains("4/4 CPUs online") && count(screen, "sleeping") == 4
         })
@@ -77,7 +87,10 @@ impl Screen {
     fn wait(&mut self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> Result<()> {
         while !wanted(self.shown.screen()) {
             match self.pieces.recv_timeout(Duration::from_secs(120)) {
-                Ok(piece) => self.shown.process(&piece),
+                Ok(piece) => {
+                    self.shown.process(&piece);
+                    self.all.extend(piece);
+                }
                 Err(_) => bail!("not shown: {what}, but\n{}", self.shown.screen().contents()),
             }
         }
@@ -140,7 +153,7 @@ fn is(screen: &vt100::Screen, cpu: u32, word: &str) -> bool {
 #[program_test]
 fn plays_by_hand(program: &Program) -> Result<()> {
     let report = std::env::temp_dir().join(format!("vm-test-play-{}", std::process::id()));
-    let mut screen = Screen::new(24, 80)?;
+    let mut screen = Screen::new(24, 80, &[])?;
     screen.play(program, &report.to_string_lossy())?;
     ensure!(screen.shown.screen().alternate_screen(), "not on a screen of its own");
 
@@ -195,13 +208,41 @@ fn plays_by_hand(program: &Program) -> Result<()> {
 #[program_test(long)]
 fn ends_a_view_by_ctrl_c(program: &Program) -> Result<()> {
     let report = std::env::temp_dir().join(format!("vm-test-ctrl-c-{}", std::process::id()));
-    let mut screen = Screen::new(24, 80)?;
+    let mut screen = Screen::new(24, 80, &[])?;
     screen.play(program, &report.to_string_lossy())?;
     screen.press("\x03")?;
     screen.is_the_shells()?;
     screen.press("clear; ! jobs | grep .\r")?;
     screen.is_the_shells()?;
     Ok(std::fs::remove_dir_all(report)?)
+}
+
+/// The demo on a terminal is a tour that acts by itself, until a key takes over.
+///
+/// It fits into 24 rows and 80 columns, without colors and UTF-8. There are more CPUs than rows.
+#[program_test(long)]
+fn fits_a_small_terminal(program: &Program) -> Result<()> {
+    let vars = [("NO_COLOR", "1"), ("RUST_SMPBOOT_ASCII", "1")];
+    let mut screen = Screen::new(24, 80, &vars)?;
+    screen.start(program, "demo", &["--cpus", "20", "--pace", "0.2"])?;
+    screen.waits_for("Lesson 1 of 10")?;
+    screen.waits_for("CPUs 0 to 9 of 20")?;
+    // The first lesson takes CPU 1 offline and online without a key.
+    screen.waits_for("Lesson 2 of 10")?;
+    screen.press("k")?;
+    screen.wait("the user's keys", |screen| count(screen, "space on/off") == 1)?;
+    screen.press("\x1a")?;
+    screen.waits_for("Stopped")?;
+    screen.is_the_shells()?;
+    screen.press("clear; fg\r")?;
+    screen.wait("the view again", |screen| screen.alternate_screen() && screen.hide_cursor())?;
+    screen.press("q")?;
+    screen.waits_for("all lives conform.")?;
+    screen.is_the_shells()?;
+    let text = String::from_utf8_lossy(&screen.all);
+    ensure!(text.is_ascii(), "not ASCII: {text}");
+    ensure!(!text.contains("\x1b[38;") && !text.contains("\x1b[48;"), "colors: {text}");
+    Ok(())
 }
 
 /// Without a terminal the program says what to do instead.

@@ -4,7 +4,6 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use cli::{Options, exit};
-use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsString;
@@ -93,10 +92,6 @@ pub fn ends(output: &Output, status: u8, parts: &[&str]) -> Result<()> {
     }
     ensure!(!text.contains("panicked"), "the runner panicked: {text}");
     Ok(())
-}
-
-fn signal(child: &Child, signal: Signal) -> Result<()> {
-    Ok(kill(Pid::from_raw(child.id() as i32), signal)?)
 }
 
 /// Processes whose parent is this process.
@@ -291,48 +286,6 @@ fn counts_no_time_of_the_pace(program: &Program) -> Result<()> {
     ends(&output, 0, &["ok"])?;
     let took = start.elapsed();
     ensure!(took > Duration::from_secs(LIMIT + 10), "the demo took {took:?}, less than the pauses");
-    Ok(())
-}
-
-/// The live view fits into 24 rows and 80 columns, without colors and UTF-8, and Ctrl-Z restores
-/// the cursor.
-///
-/// There are more CPUs than rows.
-#[program_test(long)]
-fn fits_a_small_terminal(program: &Program) -> Result<()> {
-    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let terminal = openpty(&size, None)?;
-    let mut child = program
-        .command("demo", &["--cpus", "20", "--pace", "0"])?
-        .env("TERM", "xterm")
-        .env("NO_COLOR", "1")
-        .env("RUST_SMPBOOT_ASCII", "1")
-        .stdout(terminal.slave)
-        .stderr(Stdio::null())
-        .spawn()?;
-    let mut shown = Terminal::read(File::from(terminal.master));
-    shown.wait(b"insmod")?;
-    shown.seen.clear();
-    // Ctrl-Z gives the cursor back, `fg` hides it again.
-    signal(&child, Signal::SIGTSTP)?;
-    shown.wait(b"\x1b[?25h")?;
-    // A shell, too, continues only jobs that have stopped.
-    let stat = format!("/proc/{}/stat", child.id());
-    wait_for("the stop", || Ok(fs::read_to_string(&stat)?.contains(") T ").then_some(())))?;
-    signal(&child, Signal::SIGCONT)?;
-    shown.wait(b"\x1b[?25l")?;
-    let status = child.wait()?;
-    let all = shown.rest();
-    let text = String::from_utf8_lossy(&all);
-    ensure!(status.success(), "{status}: {text}");
-    ensure!(all.is_ascii(), "not ASCII: {text}");
-    ensure!(!text.contains("\x1b[3") && !text.contains("\x1b[1m"), "colors: {text}");
-    ensure!(text.contains("more CPUs do not fit into this terminal"), "no count: {text}");
-    let lines = |text: &str| text.matches('\n').count();
-    for frame in text.split("\x1b[J") {
-        ensure!(lines(frame) < 24, "a frame of {} lines: {frame}", lines(frame));
-    }
-    ensure!(text.contains("max") && text.contains("latency"), "no column: {text}");
     Ok(())
 }
 
