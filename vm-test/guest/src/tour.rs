@@ -254,12 +254,12 @@ impl Style {
 const CPUS: &str = "/sys/devices/system/cpu";
 
 fn machine() -> io::Result<Machine> {
-    let possible = cpu_list("possible")?;
+    let present = cpu_list("present")?;
     let has_switch = |cpu: &u32| Path::new(&format!("{CPUS}/cpu{cpu}/online")).exists();
-    let hotpluggable = possible.iter().copied().filter(has_switch).collect();
+    let hotpluggable = present.iter().copied().filter(has_switch).collect();
     let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let states = text(&format!("{CPUS}/hotplug/states"));
-    Ok(Machine::new(possible, hotpluggable, &states, &text("/sys/power/state")))
+    Ok(Machine::new(present, hotpluggable, &states, &text("/sys/power/state")))
 }
 
 /// Reads a file of a CPU list, such as `0-3,7`.
@@ -281,7 +281,7 @@ fn number<T: FromStr>(text: &str) -> io::Result<T> {
 fn observe() -> anyhow::Result<Observation> {
     let online = cpu_list("online")?;
     let mut now = Observation::default();
-    for cpu in cpu_list("possible")? {
+    for cpu in cpu_list("present")? {
         now.cpus.insert(cpu, Thread { online: online.contains(&cpu), ..Thread::default() });
     }
     let Ok(summary) = fs::read_to_string(SUMMARY.path) else {
@@ -293,7 +293,7 @@ fn observe() -> anyhow::Result<Observation> {
     threads(&files::summary(&summary)?, &mut now)?;
 
     // The last events: a wake without a run after it is pending.
-    let events = top::events(now.cpus.len() as u32)?;
+    let events = top::events(cpu_list("possible")?.len() as u32)?;
     for (cpu, thread) in &mut now.cpus {
         let events = events.cpu(*cpu).map(|cpu| cpu.events.as_slice()).unwrap_or_default();
         let last = events.iter().rev().find(|event| matches!(event.kind, Kind::Wake | Kind::Run));
@@ -308,9 +308,10 @@ fn observe() -> anyhow::Result<Observation> {
 fn threads(summary: &Table, now: &mut Observation) -> anyhow::Result<()> {
     for row in &summary.rows {
         let word = |name: &str| -> anyhow::Result<&str> { Ok(&row[summary.column(name)?]) };
-        let cpu = number(word("cpu")?)?;
+        let cpu: u32 = number(word("cpu")?)?;
         let counts = Counts::read(|name| -> anyhow::Result<u64> { Ok(number(word(name)?)?) })?;
-        let thread = now.cpus.entry(cpu).or_default();
+        // A possible CPU that is not present cannot be brought online.
+        let Some(thread) = now.cpus.get_mut(&cpu) else { continue };
         thread.state = word("state")?.into();
         thread.pid = number(word("pid")?)?;
         thread.counts = counts;
