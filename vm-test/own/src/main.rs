@@ -23,6 +23,7 @@ use host::verdict::Fault;
 use junit::Report;
 use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
 use script::Script;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -136,7 +137,8 @@ impl Suite {
         let result = match self.pool.run(script, &|vm| script.run(vm, &self.modules)) {
             Ending::Passed => Ok(()),
             Ending::Failed { faults, report, vm } => {
-                let text = failure(name, &faults, &report, &vm.console(0..usize::MAX));
+                let is_mine = |line: &str| self.frames.in_modules(line).is_some();
+                let text = failure(name, &faults, &report, &vm.console(0..usize::MAX), is_mine);
                 Err(format!("{}to repeat: {} T={name}\n", self.frames.explain(&text), self.repeat))
             }
             Ending::NoVm(e) => {
@@ -152,9 +154,18 @@ impl Suite {
 /// Number of lines of the log in a report.
 const LINES: usize = 100;
 
+/// Number of the module's lines of backtraces in a report.
+const FRAMES: usize = 10;
+
 /// The text for the user: the faults, the kernel's log of the test without registers, and the file
-/// about a hang that the judge's report names.
-fn failure(name: &str, faults: &[Fault], report: &str, console: &[String]) -> String {
+/// about a hang that the judge's report names, with its lines that are about the modules.
+fn failure(
+    name: &str,
+    faults: &[Fault],
+    report: &str,
+    console: &[String],
+    is_mine: impl Fn(&str) -> bool,
+) -> String {
     let mut text = String::new();
     for fault in faults {
         text += &format!("- {fault}\n");
@@ -174,9 +185,16 @@ fn failure(name: &str, faults: &[Fault], report: &str, console: &[String]) -> St
     if let Some(more) = lines.len().checked_sub(LINES + 1) {
         text += &format!("... and {} more lines\n", more + 1);
     }
-    report.lines().filter(|line| line.starts_with("registers and ")).for_each(|line| {
+    let hang = report.lines().find(|line| line.starts_with("registers and "));
+    if let Some((line, file)) = hang.and_then(|line| Some((line, line.split_once(": ")?.1))) {
+        let backtraces = fs::read_to_string(file).unwrap_or_default();
+        let frames: Vec<&str> =
+            backtraces.lines().filter(|line| is_mine(line)).take(FRAMES).collect();
+        if !frames.is_empty() {
+            text += &format!("where the module's code was running:\n{}\n", frames.join("\n"));
+        }
         text += &format!("{line}\n");
-    });
+    }
     text
 }
 
@@ -231,6 +249,7 @@ mod tests {
             &[Fault::Failed("it hung".into())],
             "- it hung\nthe last 40 lines of the log:\nregisters and backtraces of the hang: b.txt\n",
             &console.map(String::from),
+            |line| line.contains("[mine]"),
         );
         assert_eq!(
             text,
@@ -242,8 +261,8 @@ mod tests {
     #[test]
     fn a_long_log_is_cut() {
         let console = vec![String::from("line"); LINES + 3];
-        assert!(failure("a", &[], "", &console).ends_with("... and 3 more lines\n"));
-        assert!(!failure("a", &[], "", &console[..LINES]).contains("..."));
-        assert_eq!(failure("a", &[], "", &[]), "");
+        assert!(failure("a", &[], "", &console, |_| true).ends_with("... and 3 more lines\n"));
+        assert!(!failure("a", &[], "", &console[..LINES], |_| true).contains("..."));
+        assert_eq!(failure("a", &[], "", &[], |_| true), "");
     }
 }

@@ -115,13 +115,13 @@ impl Script {
         argv.extend(words.iter().map(|word| word.to_string()));
         let call = vm.post(Call::Run { argv, limit_ms: limit.as_millis() as u64 });
         let answer = vm.wait_answer(call, "the script", limit + vm.limits().call)?;
-        let ended = match answer {
+        let ended = match &answer {
             Ok(Value::Program { status: Exit::Code(0), .. }) => return Ok(()),
             Ok(Value::Program { status: Exit::Code(code), .. }) => format!("exit status {code}"),
             Ok(Value::Program { status: Exit::Signal(signal), .. }) => {
                 format!("killed by signal {signal}")
             }
-            Err(errno) if errno == Errno::ETIME as i32 => {
+            Err(errno) if *errno == Errno::ETIME as i32 => {
                 format!(
                     "timed out after {:.0} s (a line `# limit: SECONDS` in the script allows more)",
                     limit.as_secs_f64()
@@ -130,6 +130,10 @@ impl Script {
             other => bail!("the guest cannot run a shell: {other:?}"),
         };
         let output = vm.read_bytes(OUTPUT)?;
+        if answer == Err(Errno::ETIME as i32) {
+            // Without an answer, the judge asks for backtraces: it may hang in the kernel.
+            let _ = vm.wait_answer(call, "the script", Duration::ZERO);
+        }
         let output = String::from_utf8_lossy(&output);
         let lines: Vec<&str> = output.lines().collect();
         match lines.len() {
