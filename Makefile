@@ -54,8 +54,9 @@ test-matrix: ## run the tests on each of Debian's kernels, or on VERSIONS=
 test-thirdparty: ## run third-party tests, while our modules are busy
 	@scripts/vm thirdparty
 
-test-browser: ## check the timelines of runs in Chromium
+test-browser: ## check timelines, and a session by hand, in Chromium
 	@scripts/browser
+	@scripts/browser-live
 
 headers-deb: ## package the Rust metadata that Debian's header packages lack
 	@scripts/headers-deb
@@ -114,6 +115,7 @@ help: ## print this help
 	@echo "  CPUS=4           CPUs of the VM: 1 to 128; arm64: to 8, debug: to 16"
 	@echo "  PACE=            demo: seconds for each action; default on a terminal: 0.5"
 	@echo "  DAT=1            demo: also write a trace.dat, for trace-cmd and kernelshark"
+	@echo "  WEB=1            play: in a browser; or WEB=PORT, the port on 127.0.0.1"
 	@echo "  MINUTES= SEED=   torture: duration; seed of a run to repeat"
 	@echo "  LTP=             test-thirdparty: checkout of the Linux Test Project"
 	@echo "  HERD7=           litmus: path of herd7, if it is not in PATH"

@@ -41,6 +41,7 @@ check_variables() {
     esac
     number CPUS $least $most '' " for KERNEL=$kernel ARCH=$arch"
     number PACE 0 3600 decimals ' (seconds)'
+    number WEB 0 65535 '' ' (1: any free port)'
     number MINUTES 0.1 100000 decimals
     number SEED 0 4294967295
     number BOOTS 1 99

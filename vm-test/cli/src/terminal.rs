@@ -148,6 +148,15 @@ pub fn is_foreground() -> bool {
     tcgetpgrp(io::stdout()).map_or(true, |foreground| foreground == getpgrp())
 }
 
+type Act = Box<dyn FnOnce() + Send>;
+
+static BEFORE_END: Mutex<Option<Act>> = Mutex::new(None);
+
+/// Runs this at the first signal that would end the program. The next signal ends it.
+pub fn before_end(act: impl FnOnce() + Send + 'static) {
+    *BEFORE_END.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(act));
+}
+
 /// Handles the signals that end, stop and continue the program, in a thread of its own.
 pub fn handle_signals() -> Result<()> {
     const ENDING: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
@@ -158,10 +167,16 @@ pub fn handle_signals() -> Result<()> {
             match Signal::try_from(number) {
                 Ok(Signal::SIGTSTP) => stop(),
                 Ok(Signal::SIGCONT) => continued(),
-                // QEMU exits with this process.
                 Ok(signal) => {
-                    restore();
-                    std::process::exit(exit::by_signal(signal));
+                    let act = BEFORE_END.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    match act {
+                        Some(act) => act(),
+                        // QEMU exits with this process.
+                        None => {
+                            restore();
+                            std::process::exit(exit::by_signal(signal));
+                        }
+                    }
                 }
                 Err(_) => {}
             }

@@ -165,7 +165,10 @@ impl<'a> Player<'a> {
             match commands.recv_timeout(TICK) {
                 Ok(Command::Act(action, asked)) => self.act(&action, asked)?,
                 Ok(Command::FailNext(cpu, asked)) => self.fail_next(cpu, asked)?,
-                Ok(Command::Save) => self.save()?,
+                Ok(Command::Save) => {
+                    self.save()?;
+                    self.state.saves += 1;
+                }
                 Ok(Command::Shell(terminal, opened)) => {
                     let shell = self.shell(*terminal, |shell| {
                         let _ = opened.send(shell);

@@ -147,7 +147,8 @@ impl Session {
         state.clone()
     }
 
-    /// Writes the report so far. [`State::reports`] names it when it is written.
+    /// Writes the report so far. [`State::saves`] counts the requests, and [`State::reports`] names
+    /// it when it is written.
     pub fn save(&self) {
         self.send(Command::Save);
     }

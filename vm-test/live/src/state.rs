@@ -42,6 +42,8 @@ pub struct State {
     pub saving: bool,
     /// The reports that were written.
     pub reports: Vec<PathBuf>,
+    /// Number of requests for a report so far. It is written when `saving` is false.
+    pub saves: u64,
 }
 
 /// Whether the session goes on.

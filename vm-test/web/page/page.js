@@ -11,20 +11,22 @@
   const BEHIND = 120;
   /** From CPU numbers like these on, lanes are compact. */
   const MANY = 8;
-  const PERIODS = [[0, "off"], [1000000, "1 s"], [100000, "100 ms"], [20000, "20 ms"], [5000, "5 ms"]];
+  /** Periods of the timers in µs for up to 4 CPUs; with more, an emulator needs longer ones. */
+  const PERIODS = [0, 1000000, 100000, 20000, 5000];
   const motion = matchMedia("(prefers-reduced-motion: reduce)");
 
   // --- the state ---
 
   /** What the server has sent, by its names. */
   const state = { cpus: new Map() };
-  let lanes = null, chosen = null, socket = null, open = false;
+  let lanes = null, chosen = null, socket = null, open = false, updates = 0;
   /** The difference between the session's clock and the page's, in ns. */
   let ahead = -Infinity;
   const clock = () => performance.now() * 1e6;
 
   function receive(message) {
     if (message.error) return say(message.error);
+    updates++;
     if (message.full) {
       if (message.kinds) lanes = new Lanes(message.kinds);
       ahead = -Infinity;
@@ -40,7 +42,7 @@
       const { powers, lives, marks, ...rest } = news;
       Object.assign(cpu, rest);
       if (powers) spans(cpu.lane.power, powers, (what) => what.replace("-", "_"));
-      if (lives) spans(cpu.lane.states, lives, (what) => ["none", "stopped"].includes(what) ? "" : what);
+      if (lives) spans(cpu.lane.states, lives, (what) => ["none", "stopped"].includes(what) ? null : what);
       if (marks) events(cpu, marks);
     }
     if (full) build();
@@ -53,7 +55,7 @@
     for (const [begin, what] of items) {
       const last = list.at(-1);
       if (last && last.end === null) last.end = Math.max(begin, last.begin);
-      list.push({ begin, end: null, what: name(what) });
+      if (name(what)) list.push({ begin, end: null, what: name(what) });
     }
   }
 
@@ -125,6 +127,9 @@
       row.addEventListener("focusin", () => choose(cpu));
       row.addEventListener("pointerdown", () => choose(cpu));
       canvas.addEventListener("pointermove", (event) => hover(cpu, event));
+      canvas.addEventListener("click", (event) => {
+        if (event.offsetX < Lanes.GUTTER) fold(cpu, !cpu.lane.folded);
+      });
       canvas.addEventListener("pointerleave", () => $("tip").hidden = true);
       Object.assign(cpu, { row, toggle, wake, text, canvas, seen: true, hits: [] });
       visibility.observe(canvas);
@@ -188,19 +193,20 @@
     if ("status" in names) verdict();
     if (["loaded", "running", "status"].some((name) => name in names)) controls();
     if (chosen && String(chosen.id) in cpus) thread();
-    const count = cpuList().filter((cpu) => cpu.power === "online").length;
-    text($("online"), `${count} of ${state.cpus.size} online · ${state.events.toLocaleString("en")} events` + (state.lost ? `, ${state.lost} lost` : ""));
+    const online = cpuList().filter((cpu) => cpu.power === "online").length;
+    text($("online"), `${online} of ${state.cpus.size} online · ${count(state.events, "event")}` + (state.lost ? `, ${state.lost} lost` : ""));
   }
   function text(element, value) {
     if (element.textContent !== value) element.textContent = value;
   }
 
+  const count = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
   const POWER = { online: "online", "going-offline": "going offline", offline: "offline", "coming-online": "coming online" };
   function row(cpu) {
     const on = isOn(cpu);
     if (cpu.toggle.getAttribute("aria-checked") !== String(on)) cpu.toggle.setAttribute("aria-checked", on);
     const thread = !state.loaded ? "no thread" : `thread ${cpu.thread || "unknown"}`;
-    text(cpu.text, `${POWER[cpu.power]} · ${thread}` + (cpu.pending ? " · wake pending" : "") + (state.loaded ? ` · ${cpu.runs} runs, ${cpu.wakes} wakes` : ""));
+    text(cpu.text, `${POWER[cpu.power]} · ${thread}` + (cpu.pending ? " · wake pending" : "") + (state.loaded ? ` · ${count(cpu.runs, "run")}, ${count(cpu.wakes, "wake")}` : ""));
     const label = `CPU ${cpu.id}, the last ${$("span").value} seconds: ${POWER[cpu.power]}, ${thread}`;
     if (cpu.canvas.getAttribute("aria-label") !== label) cpu.canvas.setAttribute("aria-label", label);
   }
@@ -223,12 +229,13 @@
       cpu.wake.disabled = !(usable && state.loaded);
       row(cpu);
     }
+    if (chosen) thread();
   }
 
   function period() {
-    const known = PERIODS.some(([us]) => us === state.period_us) ? PERIODS : [...PERIODS, [state.period_us, Lanes.duration(state.period_us * 1000)]];
-    if ($("period").length !== known.length) {
-      $("period").replaceChildren(...known.map(([us, name]) => new Option(name, us)));
+    const known = new Set([...PERIODS.map((us) => us * Math.ceil(state.cpus.size / 4)), state.period_us]);
+    if ($("period").length !== known.size) {
+      $("period").replaceChildren(...[...known].map((us) => new Option(us ? Lanes.duration(us * 1000).replace(/\.0+ /, " ") : "off", us)));
     }
     $("period").value = state.period_us;
   }
@@ -252,6 +259,9 @@
     $("verdict").className = `card ${end.ok ? "ok" : "failed"}`;
     text($("verdict-title"), end.ok ? "Session ended: passed" : "Session ended: FAILED");
     text($("verdict-lines"), end.lines.join("\n"));
+    $("verdict-reports").replaceChildren(...state.reports.map((name) => {
+      return Object.assign(document.createElement("a"), { href: `report/${name}`, target: "_blank", textContent: name });
+    }));
     say(`The session has ended: ${end.ok ? "passed" : "failed"}.`);
   }
 
@@ -283,8 +293,10 @@
       if (item.className === now) item.setAttribute("aria-current", "step"); else item.removeAttribute("aria-current");
     }
     const { latency } = cpu;
-    text($("figures"), `${cpu.wakes} wakes, ${cpu.runs} runs, ${cpu.parks} parks` +
+    text($("figures"), `${count(cpu.wakes, "wake")}, ${count(cpu.runs, "run")}, ${count(cpu.parks, "park")}` +
       (latency ? `. Wake to run: p50 ${Lanes.duration(latency.p50)}, p99 ${Lanes.duration(latency.p99)}, max ${Lanes.duration(latency.max)}` : ""));
+    text($("fail"), `Fail its next ${isOn(cpu) ? "offline" : "online"}`);
+    $("fail").disabled = cpu.toggle.disabled;
     text($("why"), WHY[now] + (cpu.pending && now !== "none" ? " A wake is pending." : ""));
   }
 
@@ -315,6 +327,7 @@
   $("period").onchange = () => act({ do: "period", us: Number($("period").value) });
   $("end").onclick = () => $("ending").showModal();
   $("ending").onclose = () => { if ($("ending").returnValue === "end") act({ do: "end" }); };
+  $("fail").onclick = () => act({ do: "fail-next", cpu: chosen.id });
   $("copy").onclick = async () => {
     const commands = state.log.flatMap((entry) => entry.Command ?? []);
     await navigator.clipboard.writeText(commands.map((line) => line + "\n").join(""));
@@ -326,11 +339,11 @@
     if (!other) return say("The browser has blocked the window of ui.perfetto.dev. Allow popups for this page.");
     say("Sends the session so far to Perfetto.");
     try {
-      const answer = await fetch("report/json");
+      const answer = await fetch("report/pftrace.gz");
       if (!answer.ok) throw new Error(await answer.text());
       const buffer = await answer.arrayBuffer();
       await ready(other);
-      other.postMessage({ perfetto: { buffer, title: "rust_smpboot: live session", fileName: "play.json" } }, PERFETTO);
+      other.postMessage({ perfetto: { buffer, title: "rust_smpboot: live session", fileName: "play.pftrace.gz" } }, PERFETTO);
       say("Perfetto has the session so far.");
     } catch (error) {
       say(`Perfetto has no trace: ${error.message}`);
@@ -349,13 +362,13 @@
 
   // --- the picture ---
 
-  let colors = Lanes.colors(document.documentElement), paused = null, frames = 0, steps = 0;
+  let colors = Lanes.colors(document.documentElement), paused = null, frames = 0;
   const axis = $("axis");
 
   /** The end of the picture, in ns of the session's clock. */
   function end() {
     if (paused !== null) return paused - (1 - $("back-by").value / 1000) * Math.max(paused - first(), 0);
-    const now = ended() || !open ? state.now : Math.min(clock() + ahead, state.now + 1e9) - BEHIND * 1e6;
+    const now = ended() || !open ? state.now : clock() + ahead - BEHIND * 1e6;
     return motion.matches ? Math.floor(now / 1e9) * 1e9 : now;
   }
   const first = () => Math.min(...cpuList().map(({ lane }) => lane.events[0]?.time ?? state.now));
@@ -368,13 +381,12 @@
   };
   $("back-by").oninput = () => drawn = "";
   $("span").onchange = () => { cpuList().forEach(row); drawn = ""; };
-  function compact(folded) {
-    for (const cpu of cpuList()) {
-      cpu.lane.folded = folded;
-      cpu.row.classList.toggle("folded", folded);
-    }
+  function fold(cpu, folded) {
+    cpu.lane.folded = folded;
+    cpu.row.classList.toggle("folded", folded);
     drawn = "";
   }
+  const compact = (folded) => cpuList().forEach((cpu) => fold(cpu, folded));
   $("compact").onchange = () => compact($("compact").checked);
 
   function context(canvas, width, height) {
@@ -400,7 +412,7 @@
     drawn = what;
     if (paused !== null) text($("back-text"), `${((state.now - to) / 1e9).toFixed(1)} s ago`);
     const width = axis.clientWidth;
-    lanes.draw(context(axis, width, Lanes.HEAD), { cpus: [] }, from, to, { width, colors });
+    lanes.draw(context(axis, width, Lanes.AXIS), { cpus: [] }, from, to, { width, colors });
     for (const cpu of cpuList()) {
       if (!cpu.seen) continue;
       const width = cpu.canvas.clientWidth, height = cpu.canvas.clientHeight;
@@ -434,5 +446,5 @@
   requestAnimationFrame(frame);
 
   // For tests and for the browser's console.
-  window.live = { state, get frames() { return frames; }, get end() { return end(); } };
+  window.live = { state, get frames() { return frames; }, get updates() { return updates; }, get end() { return end(); } };
 })();

@@ -106,6 +106,7 @@ fn names(state: &State) -> Map<String, Value> {
         "log": log,
         "events": state.events,
         "lost": state.lost,
+        "reports": state.reports.iter().filter_map(|path| path.file_name()?.to_str()).collect::<Vec<_>>(),
     }))
 }
 

@@ -13,6 +13,7 @@ use axum::extract::{FromRequestParts, Request as HttpRequest, State};
 use axum::http::{HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use live::Status;
+use report::html;
 use serde_json::json;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
@@ -38,11 +39,17 @@ const MESSAGE: usize = 1024;
 /// Number of messages that a page may send at once, and per second.
 const MESSAGES: u32 = 20;
 
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
 /// Files of the page: name, type, content.
-const FILES: [(&str, &str, &str); 3] = [
-    ("", "text/html; charset=utf-8", include_str!("../page/index.html")),
-    ("page.css", "text/css; charset=utf-8", include_str!("../page/page.css")),
-    ("page.js", "text/javascript; charset=utf-8", include_str!("../page/page.js")),
+const FILES: [(&str, &str, &str); 5] = [
+    ("", HTML, include_str!("../page/index.html")),
+    ("lanes.css", CSS, html::LANES_CSS),
+    ("lanes.js", JS, html::LANES_JS),
+    ("page.css", CSS, include_str!("../page/page.css")),
+    ("page.js", JS, include_str!("../page/page.js")),
 ];
 
 /// The policy of the page: it loads only files of this server, and connects to nothing else.
@@ -73,7 +80,10 @@ impl Server {
             // Ends with the last receiver.
             while !newest.is_closed() {
                 let seen = newest.borrow().clone();
-                newest.send_replace(watched.changed(&seen, Duration::from_secs(1)));
+                let state = watched.changed(&seen, Duration::from_secs(1));
+                if !Arc::ptr_eq(&seen, &state) {
+                    newest.send_replace(state);
+                }
             }
         });
         let shared = Arc::new(Shared {
@@ -148,7 +158,7 @@ async fn answer(shared: Arc<Shared>, request: HttpRequest) -> Response<Body> {
     }
 }
 
-/// Returns a report: `html` or `json` is that of the newest one, after it was saved. Other names are
+/// Returns a report: `html` or `pftrace.gz` is that of the newest one, after it was saved. Other names are
 /// of earlier ones.
 async fn report(shared: &Arc<Shared>, name: &str) -> Response<Body> {
     let session = shared.session.clone();
@@ -170,8 +180,7 @@ async fn report(shared: &Arc<Shared>, name: &str) -> Response<Body> {
 
 /// Reads the file of a report, with its type and its policy. Reads no file that is not of a report.
 fn read(paths: &[PathBuf], name: &str) -> Result<Option<(&'static str, &'static str, Vec<u8>)>> {
-    let types =
-        [("html", "text/html; charset=utf-8", REPORT_POLICY), ("json", "application/json", POLICY)];
+    let types = [("html", HTML, REPORT_POLICY), ("pftrace.gz", "application/gzip", POLICY)];
     for (extension, kind, policy) in types {
         let files = paths.iter().rev().map(|path| path.with_extension(extension));
         let mut wanted = files.filter(|file| {
@@ -205,6 +214,7 @@ impl Page {
         let mut shown = states.borrow_and_update().clone();
         let mut message = protocol::full(&shown);
         message["about"] = self.shared.about.clone().into();
+        message["kinds"] = serde_json::from_str(&html::kinds()).unwrap_or_default();
         let mut budget = Budget::default();
         if !send(&mut socket, &message).await {
             return;
@@ -382,8 +392,10 @@ mod tests {
 
     /// Whether the server has closed the connection.
     fn is_closed(client: &mut Client<TcpStream>) -> bool {
+        let start = Instant::now();
         loop {
             match client.read() {
+                Ok(_) if start.elapsed() > LIMIT => return false,
                 Ok(Sent::Close(_)) => return true,
                 Ok(_) => {}
                 Err(tungstenite::Error::Io(e)) => {
@@ -446,7 +458,11 @@ mod tests {
 
     #[test]
     fn the_server_listens_on_this_machine_only() {
-        assert!(start(&Fake::new(1)).address().ip().is_loopback());
+        let server = start(&Fake::new(1));
+        let port = server.address().port();
+        assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok());
+        // Also of this machine, but another address.
+        assert!(TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).is_err());
     }
 
     #[test]
@@ -540,7 +556,7 @@ mod tests {
     fn only_files_of_reports_are_served() {
         let directory = std::env::temp_dir().join(format!("vm-test-web-{}", std::process::id()));
         std::fs::create_dir_all(&directory).unwrap();
-        for name in ["play.html", "play.json", "secret.html"] {
+        for name in ["play.html", "play.pftrace.gz", "secret.html"] {
             std::fs::write(directory.join(name), format!("<p>{name}")).unwrap();
         }
         let session = Fake::new(1);
@@ -548,7 +564,7 @@ mod tests {
         assert_eq!(server.get("report/html").0, 404);
         session.set_report(directory.join("play.html"));
         for (name, file) in
-            [("html", "play.html"), ("json", "play.json"), ("play.html", "play.html")]
+            [("html", "play.html"), ("pftrace.gz", "play.pftrace.gz"), ("play.html", "play.html")]
         {
             let (status, answer) = server.get(&format!("report/{name}"));
             assert_eq!(status, 200, "{name}");

@@ -2,11 +2,11 @@
 
 //! What the server needs of a session. Tests of the server have one without a VM.
 
-use anyhow::Result;
-use live::State;
+use anyhow::{Result, ensure};
+use live::{State, Status};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tour::Action;
 
 /// A session that the server shows.
@@ -28,6 +28,43 @@ pub trait Session: Send + Sync + 'static {
 
     /// Requests the end of the session: the state will have the verdict.
     fn end(&self);
+}
+
+/// Longest time to write a report.
+const SAVED: Duration = Duration::from_secs(60);
+
+impl Session for live::Session {
+    fn state(&self) -> Arc<State> {
+        self.state()
+    }
+
+    fn changed(&self, seen: &Arc<State>, limit: Duration) -> Arc<State> {
+        self.changed(seen, limit)
+    }
+
+    fn act(&self, action: Action) {
+        self.act(action);
+    }
+
+    fn fail_next(&self, cpu: u32) {
+        self.fail_next(cpu);
+    }
+
+    fn save(&self) -> Result<Vec<PathBuf>> {
+        let (start, before) = (Instant::now(), self.state());
+        let mut state = before.clone();
+        self.save();
+        // The end of a session writes the last report.
+        while (state.saves == before.saves || state.saving) && state.status == Status::Running {
+            ensure!(start.elapsed() < SAVED, "not written within {} s", SAVED.as_secs());
+            state = self.changed(&state, Duration::from_secs(1));
+        }
+        Ok(state.reports.clone())
+    }
+
+    fn end(&self) {
+        self.end();
+    }
 }
 
 /// A session without a VM, for tests.
