@@ -190,6 +190,7 @@
     if ("running" in names || "last_took" in names) {
       $("running").textContent = state.running ? `Runs: ${state.running}` : state.last_took ? `Answered in ${Lanes.duration(state.last_took)}.` : "";
     }
+    if ("tour" in names) tour();
     if ("status" in names) verdict();
     if (["loaded", "running", "status"].some((name) => name in names)) controls();
     if (chosen && String(chosen.id) in cpus) thread();
@@ -211,17 +212,42 @@
     if (cpu.canvas.getAttribute("aria-label") !== label) cpu.canvas.setAttribute("aria-label", label);
   }
 
-  /** Says a sentence. Screen readers get the newest of 2 s. */
+  /** Screen readers get the newest sentences every 2 s. */
   let announcing = 0;
+  function announce() {
+    announcing ||= setTimeout(() => {
+      announcing = 0;
+      const { said = [], page } = state.tour ?? {};
+      text($("announced"), [$("sentence").textContent, ...said, page?.task ?? ""].join(" "));
+    }, 2000);
+  }
   function say(sentence) {
     text($("sentence"), sentence);
-    announcing ||= setTimeout(() => { announcing = 0; text($("announced"), $("sentence").textContent); }, 2000);
+    announce();
+  }
+
+  function tour() {
+    $("tour").hidden = !state.tour;
+    if (!state.tour) return;
+    const { page, lessons, said } = state.tour;
+    if ($("tour-lesson").length !== lessons) $("tour-lesson").replaceChildren(...Array.from({ length: lessons }, (_, n) => new Option(n + 1, n + 1)));
+    $("tour-lesson").value = page?.lesson ?? lessons;
+    text($("tour-title"), page ? page.title : "The tour is done");
+    text($("tour-text"), page?.text ?? "");
+    $("tour-said").replaceChildren(...said.map((line) => Object.assign(document.createElement("p"), { textContent: line })));
+    $("tour-step").hidden = !page;
+    if (page) {
+      text($("tour-task"), `${page.step ? `Step ${page.step} of ${page.steps}: ` : ""}${page.task}`);
+      text($("tour-commands"), page.commands.map((command) => `# ${command}`).join("\n"));
+    }
+    announce();
   }
 
   function controls() {
     const usable = open && state.status === "Running", idle = usable && !state.running;
     text($("load"), state.loaded ? "Unload module" : "Load module");
     $("load").disabled = $("end").disabled = !idle;
+    $("begin-tour").disabled = $("tour-do").disabled = $("tour-next").disabled = !usable;
     $("wake-all").disabled = $("period").disabled = !(usable && state.loaded);
     for (const cpu of cpuList()) {
       cpu.toggle.disabled = !usable || !cpu.hotpluggable;
@@ -325,6 +351,11 @@
   $("load").onclick = () => act({ do: state.loaded ? "unload" : "load" });
   $("wake-all").onclick = () => act({ do: "wake" });
   $("period").onchange = () => act({ do: "period", us: Number($("period").value) });
+  $("begin-tour").onclick = () => act({ do: "tour", lesson: 1 });
+  $("tour-lesson").onchange = () => act({ do: "tour", lesson: Number($("tour-lesson").value) });
+  $("tour-do").onclick = () => act({ do: "tour-do" });
+  $("tour-next").onclick = () => act({ do: "tour-next" });
+  $("tour-end").onclick = () => act({ do: "tour-end" });
   $("end").onclick = () => $("ending").showModal();
   $("ending").onclose = () => { if ($("ending").returnValue === "end") act({ do: "end" }); };
   $("fail").onclick = () => act({ do: "fail-next", cpu: chosen.id });

@@ -13,6 +13,7 @@ mod guard;
 mod protocol;
 mod server;
 mod session;
+mod tour;
 
 use anyhow::Result;
 use clap::Parser;

@@ -12,6 +12,7 @@ use live::{Cpu, Span, State};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::VecDeque;
+use std::sync::Arc;
 use tour::{Action, Target};
 
 /// Number of lines of the log that the page shows.
@@ -40,6 +41,15 @@ pub enum Request {
     FailNext {
         cpu: u32,
     },
+    /// Begins the tour, at a lesson.
+    Tour {
+        lesson: usize,
+    },
+    /// Does the present step for the user.
+    TourDo,
+    /// Continues with the next step.
+    TourNext,
+    TourEnd,
     /// Ends the session.
     End,
 }
@@ -73,27 +83,39 @@ impl Request {
             Request::Period { us } => Action::Period(us),
             Request::FailNext { cpu } => return session.fail_next(cpu),
             Request::End => return session.end(),
+            // Of the tour: see `Tour::request`.
+            Request::Tour { .. } | Request::TourDo | Request::TourNext | Request::TourEnd => return,
         });
     }
 }
 
+/// What a page shows.
+#[derive(Debug, Clone, Default)]
+pub struct Shown {
+    pub state: Arc<State>,
+    pub tour: Value,
+}
+
 /// Returns the message with the whole state.
-pub fn full(state: &State) -> Value {
-    let mut message = names(state);
+pub fn full(shown: &Shown) -> Value {
+    let state = &shown.state;
+    let mut message = names(shown);
     message.insert("full".into(), true.into());
     add_cpus(&mut message, None, state);
     message.into()
 }
 
-/// Returns the message with everything that is new since the state `before`.
-pub fn update(before: &State, state: &State) -> Value {
-    let mut message = changed(&names(before), names(state));
+/// Returns the message with everything that is new since `before`.
+pub fn update(before: &Shown, shown: &Shown) -> Value {
+    let state = &shown.state;
+    let mut message = changed(&names(before), names(shown));
     message.insert("now".into(), state.now.into());
-    add_cpus(&mut message, Some(before), state);
+    add_cpus(&mut message, Some(&before.state), state);
     message.into()
 }
 
-fn names(state: &State) -> Map<String, Value> {
+fn names(shown: &Shown) -> Map<String, Value> {
+    let Shown { state, tour } = shown;
     let log = state.log.iter().skip(state.log.len().saturating_sub(LOG)).collect::<Vec<_>>();
     object(json!({
         "now": state.now,
@@ -106,6 +128,7 @@ fn names(state: &State) -> Map<String, Value> {
         "log": log,
         "events": state.events,
         "lost": state.lost,
+        "tour": tour,
         "reports": state.reports.iter().filter_map(|path| path.file_name()?.to_str()).collect::<Vec<_>>(),
     }))
 }
@@ -211,9 +234,13 @@ pub(crate) mod tests {
         State { now: 20, loaded: true, cpus: (0..cpus).map(cpu).collect(), ..State::default() }
     }
 
+    fn shown(state: &State) -> Shown {
+        Shown { state: Arc::new(state.clone()), tour: Value::Null }
+    }
+
     #[test]
     fn the_first_message_has_the_whole_state() {
-        let message = full(&state(2));
+        let message = full(&shown(&state(2)));
         assert_eq!(message["full"], true);
         assert_eq!(message["now"], 20);
         assert_eq!(message["status"], "Running");
@@ -238,7 +265,7 @@ pub(crate) mod tests {
         cpu.marks
             .extend([(21, Kind::Wake), (22, Kind::Run)].map(|(time, kind)| Mark { time, kind }));
         assert_eq!(
-            update(&before, &after),
+            update(&shown(&before), &shown(&after)),
             json!({
                 "now": 30,
                 "sentence": "CPU 1 is offline.",
@@ -250,7 +277,7 @@ pub(crate) mod tests {
                 } },
             })
         );
-        assert_eq!(update(&after, &after), json!({ "now": 30 }));
+        assert_eq!(update(&shown(&after), &shown(&after)), json!({ "now": 30 }));
     }
 
     #[test]
@@ -266,14 +293,14 @@ pub(crate) mod tests {
                 cpu.marks.pop_front();
             }
         }
-        let message = update(&before, &after);
+        let message = update(&shown(&before), &shown(&after));
         // The last item of the page is forgotten: it gets all.
         assert_eq!(message["cpus"]["0"]["marks"]["all"], true);
         assert_eq!(message["cpus"]["0"]["marks"]["items"].as_array().unwrap().len(), 25);
         let half = after.clone();
         after.cpus.get_mut(&0).unwrap().marks.drain(..10);
         after.cpus.get_mut(&0).unwrap().marks.push_back(Mark { time: 60, kind: Kind::Run });
-        let message = update(&half, &after);
+        let message = update(&shown(&half), &shown(&after));
         assert_eq!(message["cpus"]["0"]["marks"], json!({ "all": false, "items": [[60, "run"]] }));
         assert_eq!(marks(&mut after).len(), 16);
     }
@@ -283,7 +310,7 @@ pub(crate) mod tests {
         let before = state(1);
         let mut after = before.clone();
         after.cpus.get_mut(&0).unwrap().marks.clear();
-        let message = update(&before, &after);
+        let message = update(&shown(&before), &shown(&after));
         assert_eq!(message["cpus"]["0"]["marks"], json!({ "all": true, "items": [] }));
     }
 

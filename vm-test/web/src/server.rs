@@ -3,8 +3,9 @@
 //! The server: the page and its files, reports, and a socket for each open page.
 
 use crate::guard::Guard;
-use crate::protocol::{self, Request};
+use crate::protocol::{self, Request, Shown};
 use crate::session::Session;
+use crate::tour::Tour;
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
@@ -74,15 +75,17 @@ impl Server {
         listener.set_nonblocking(true)?;
         let guard = Guard::new(listener.local_addr()?.port())?;
         let url = guard.url();
-        let (newest, states) = watch::channel(session.state());
-        let watched = session.clone();
+        let first = Shown { state: session.state(), ..Shown::default() };
+        let (newest, states) = watch::channel(first);
+        let tour = Arc::new(Tour::default());
+        let (watched, followed) = (session.clone(), tour.clone());
         thread::spawn(move || {
             // Ends with the last receiver.
             while !newest.is_closed() {
-                let seen = newest.borrow().clone();
+                let seen = newest.borrow().state.clone();
                 let state = watched.changed(&seen, Duration::from_secs(1));
                 if !Arc::ptr_eq(&seen, &state) {
-                    newest.send_replace(state);
+                    newest.send_replace(Shown { tour: followed.look(&state), state });
                 }
             }
         });
@@ -90,6 +93,7 @@ impl Server {
             guard,
             session,
             states,
+            tour,
             about: about.into(),
             pages: AtomicUsize::new(0),
         });
@@ -107,7 +111,8 @@ impl Server {
 struct Shared {
     guard: Guard,
     session: Arc<dyn Session>,
-    states: watch::Receiver<Arc<live::State>>,
+    states: watch::Receiver<Shown>,
+    tour: Arc<Tour>,
     about: String,
     /// Number of open pages.
     pages: AtomicUsize,
@@ -237,7 +242,7 @@ impl Page {
                     Err(_) => return,
                 },
                 received = socket.recv() => match received {
-                    Some(Ok(Message::Text(text))) if budget.take() => match self.request(&text, &shown) {
+                    Some(Ok(Message::Text(text))) if budget.take() => match self.request(&text, &shown.state) {
                         Some(answer) => answer,
                         None => continue,
                     },
@@ -256,7 +261,10 @@ impl Page {
     fn request(&self, text: &str, state: &live::State) -> Option<serde_json::Value> {
         match Request::read(text, state) {
             Ok(request) if state.status == Status::Running => {
-                request.pass_on(&*self.shared.session);
+                let Shared { session, tour, .. } = &*self.shared;
+                if !tour.request(&request, state, &**session) {
+                    request.pass_on(&**session);
+                }
                 None
             }
             Ok(_) => Some(json!({ "error": "The session has ended." })),
