@@ -25,7 +25,7 @@
   const clock = () => performance.now() * 1e6;
 
   function receive(message) {
-    if (message.error) return say(message.error);
+    if (message.error) return sentence(message.error);
     updates++;
     if (message.full) {
       if (message.kinds) lanes = new Lanes(message.kinds);
@@ -34,15 +34,15 @@
     }
     const { cpus = {}, full, ...names } = message;
     Object.assign(state, names);
-    // The message that was the quickest says best how late it is.
+    // The quickest message so far has the smallest delay.
     ahead = Math.max(ahead, state.now - clock());
     for (const [id, news] of Object.entries(cpus)) {
       if (!state.cpus.has(id)) state.cpus.set(id, { id: Number(id), lane: Lanes.cpu(Number(id)), waiting: [] });
       const cpu = state.cpus.get(id);
-      const { powers, lives, marks, ...rest } = news;
+      const { powers, states, marks, ...rest } = news;
       Object.assign(cpu, rest);
       if (powers) spans(cpu.lane.power, powers, (what) => what.replace("-", "_"));
-      if (lives) spans(cpu.lane.states, lives, (what) => ["none", "stopped"].includes(what) ? null : what);
+      if (states) spans(cpu.lane.states, states, (what) => ["none", "stopped"].includes(what) ? null : what);
       if (marks) events(cpu, marks);
     }
     if (full) build();
@@ -184,7 +184,7 @@
   /** Shows what is new. */
   function show(names, cpus) {
     for (const id of Object.keys(cpus)) row(state.cpus.get(id));
-    if ("sentence" in names) say(state.sentence);
+    if ("sentence" in names) sentence(state.sentence);
     if ("log" in names) log();
     if ("period_us" in names) period();
     if ("running" in names || "last_took" in names) {
@@ -217,24 +217,24 @@
   function announce() {
     announcing ||= setTimeout(() => {
       announcing = 0;
-      const { said = [], page } = state.tour ?? {};
-      text($("announced"), [$("sentence").textContent, ...said, page?.task ?? ""].join(" "));
+      const { messages = [], page } = state.tour ?? {};
+      text($("announced"), [$("sentence").textContent, ...messages, page?.task ?? ""].join(" "));
     }, 2000);
   }
-  function say(sentence) {
-    text($("sentence"), sentence);
+  function sentence(line) {
+    text($("sentence"), line);
     announce();
   }
 
   function tour() {
     $("tour").hidden = !state.tour;
     if (!state.tour) return;
-    const { page, lessons, said } = state.tour;
+    const { page, lessons, messages } = state.tour;
     if ($("tour-lesson").length !== lessons) $("tour-lesson").replaceChildren(...Array.from({ length: lessons }, (_, n) => new Option(n + 1, n + 1)));
     $("tour-lesson").value = page?.lesson ?? lessons;
     text($("tour-title"), page ? page.title : "The tour is done");
     text($("tour-text"), page?.text ?? "");
-    $("tour-said").replaceChildren(...said.map((line) => Object.assign(document.createElement("p"), { textContent: line })));
+    $("tour-messages").replaceChildren(...messages.map((line) => Object.assign(document.createElement("p"), { textContent: line })));
     $("tour-step").hidden = !page;
     if (page) {
       text($("tour-task"), `${page.step ? `Step ${page.step} of ${page.steps}: ` : ""}${page.task}`);
@@ -288,7 +288,7 @@
     $("verdict-reports").replaceChildren(...state.reports.map((name) => {
       return Object.assign(document.createElement("a"), { href: `report/${name}`, target: "_blank", textContent: name });
     }));
-    say(`The session has ended: ${end.ok ? "passed" : "failed"}.`);
+    sentence(`The session has ended: ${end.ok ? "passed" : "failed"}.`);
   }
 
   // The states of a thread, and the callbacks between them.
@@ -362,22 +362,22 @@
   $("copy").onclick = async () => {
     const commands = state.log.flatMap((entry) => entry.Command ?? []);
     await navigator.clipboard.writeText(commands.map((line) => line + "\n").join(""));
-    say(`${commands.length} commands are on the clipboard.`);
+    sentence(`${commands.length} commands are on the clipboard.`);
   };
   $("perfetto").onclick = async () => {
     // At once: a browser opens no window later than the click.
     const other = window.open(PERFETTO);
-    if (!other) return say("The browser has blocked the window of ui.perfetto.dev. Allow popups for this page.");
-    say("Sends the session so far to Perfetto.");
+    if (!other) return sentence("The browser has blocked the window of ui.perfetto.dev. Allow popups for this page.");
+    sentence("Sends the session so far to Perfetto.");
     try {
       const answer = await fetch("report/pftrace.gz");
       if (!answer.ok) throw new Error(await answer.text());
       const buffer = await answer.arrayBuffer();
       await ready(other);
       other.postMessage({ perfetto: { buffer, title: "rust_smpboot: live session", fileName: "play.pftrace.gz" } }, PERFETTO);
-      say("Perfetto has the session so far.");
+      sentence("Perfetto has the session so far.");
     } catch (error) {
-      say(`Perfetto has no trace: ${error.message}`);
+      sentence(`Perfetto has no trace: ${error.message}`);
     }
   };
   /** Asks Perfetto until it answers that it listens. */

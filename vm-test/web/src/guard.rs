@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who may use the server: programs that know the token, and pages that the server itself has sent.
+//! Refuses requests, except of programs that know the token, and of pages that the server has sent.
 //!
 //! A page of another site can make a browser connect to 127.0.0.1. The token keeps it from asking
 //! for anything. A name that such a site resolves to 127.0.0.1 is not in [`Guard::hosts`].
@@ -40,8 +40,8 @@ impl Guard {
         ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", self.port))
     }
 
-    /// Returns the path below the token, or the status that refuses the request. `needs_origin`
-    /// tells for this path whether a page must have sent the request.
+    /// Returns the path below the token, or the status that refuses the request. `needs_origin`:
+    /// whether a page must have sent a request for this path.
     pub fn check<'a>(
         &self,
         path: &'a str,

@@ -34,7 +34,7 @@ const NAME: &str = "play";
 struct Cli {
     #[command(flatten)]
     options: Options,
-    /// Port on 127.0.0.1; default: any that is free
+    /// Port on 127.0.0.1; default: any free port
     #[arg(long, default_value_t = 0)]
     port: u16,
 }
@@ -45,6 +45,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options, port: u16) -> Result<ExitCode> {
+    // Before the boot: the port may be in use.
+    let listener = server::listen(port)?;
     let machine = options.machine()?;
     say!("{}", style(machine.banner()).dim());
     let config = options.config(&machine)?;
@@ -52,7 +54,7 @@ fn run(options: &Options, port: u16) -> Result<ExitCode> {
     let about = demo_module::about(&vm, "A session by hand");
     let line = format!("Linux {}, {config}, {}", machine.kernel.release, machine.accel.accel);
     let session = Arc::new(Session::start(vm, about, NAME)?);
-    let server = Server::start(session.clone(), &line, port)?;
+    let server = Server::start(listener, session.clone(), &line)?;
     say!("\nOpen this page; the address has a key, and works on this machine only:\n");
     say!("    {}\n", style(&server.url).bold());
     say!("Ctrl-C ends the session. Closing the page does not.");

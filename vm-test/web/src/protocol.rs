@@ -89,7 +89,7 @@ impl Request {
     }
 }
 
-/// What a page shows.
+/// The content of a page.
 #[derive(Debug, Clone, Default)]
 pub struct Shown {
     pub state: Arc<State>,
@@ -170,7 +170,7 @@ fn add_cpus(message: &mut Map<String, Value>, before: Option<&State>, state: &St
             None => cpu_names(cpu),
         };
         history(&mut names, "powers", old.map(|old| &old.powers), &cpu.powers, span);
-        history(&mut names, "lives", old.map(|old| &old.lives), &cpu.lives, span);
+        history(&mut names, "states", old.map(|old| &old.lives), &cpu.lives, span);
         history(&mut names, "marks", old.map(|old| &old.marks), &cpu.marks, |mark| {
             json!([mark.time, mark.kind])
         });
@@ -187,7 +187,7 @@ fn span<T: Serialize>(span: &Span<T>) -> Value {
     json!([span.from as Nanos, span.state])
 }
 
-/// Adds the items of a history that are not in the `old` one. `all`: they replace what the page has.
+/// Adds the items of a history that are not in the `old` one. `all`: they replace the page's.
 fn history<T: PartialEq>(
     names: &mut Map<String, Value>,
     name: &str,
@@ -248,7 +248,7 @@ pub(crate) mod tests {
         assert_eq!(cpu["power"], "online");
         assert_eq!(cpu["hotpluggable"], true);
         assert_eq!(cpu["powers"], json!({ "all": true, "items": [[0, "online"]] }));
-        assert_eq!(cpu["lives"], json!({ "all": true, "items": [[10, "active"]] }));
+        assert_eq!(cpu["states"], json!({ "all": true, "items": [[10, "active"]] }));
         assert_eq!(cpu["marks"], json!({ "all": true, "items": [[10, "setup"]] }));
     }
 

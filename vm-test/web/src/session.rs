@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the server needs of a session. Tests of the server have one without a VM.
+//! The session, as the server needs it. Tests of the server have one without a VM.
 
 use anyhow::{Result, ensure};
 use live::{State, Status};

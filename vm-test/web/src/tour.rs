@@ -51,7 +51,7 @@ impl Tour {
                 // By hand: it starts nothing.
                 guide.look(&now, time, state.running.is_some());
             }
-            let said = guide.said().iter().map(said).collect::<Vec<_>>();
+            let messages = guide.said().iter().map(text).collect::<Vec<_>>();
             let page = guide.page(&now).map(|page| {
                 json!({
                     "lesson": page.lesson,
@@ -63,16 +63,16 @@ impl Tour {
                     "commands": page.task.commands,
                 })
             });
-            json!({ "lessons": LESSONS.len(), "page": page, "said": said })
+            json!({ "lessons": LESSONS.len(), "page": page, "messages": messages })
         })
     }
 }
 
-fn said(said: &Said) -> String {
+fn text(said: &Said) -> String {
     match said {
         Said::Done(text) | Said::Hint(text) => text.clone(),
         Said::Ended(lesson) => format!("Lesson {lesson} is done."),
-        Said::Skipped(lesson, why) => format!("Lesson {lesson} is left out: {why}."),
+        Said::Skipped(lesson, why) => format!("Lesson {lesson} is skipped: {why}."),
     }
 }
 
@@ -105,7 +105,7 @@ mod tests {
         });
         let shown = tour.look(&session.state());
         assert_eq!(shown["page"]["step"], 2);
-        assert!(shown["said"][0].as_str().unwrap().contains("run 0 -> 1"), "{shown}");
+        assert!(shown["messages"][0].as_str().unwrap().contains("run 0 -> 1"), "{shown}");
 
         ask(Request::TourNext);
         assert_eq!(tour.look(&session.state())["page"]["step"], 3);
@@ -115,12 +115,15 @@ mod tests {
     }
 
     #[test]
-    fn lessons_that_the_machine_lacks_are_left_out() {
+    fn lessons_that_the_machine_cannot_show_are_skipped() {
         let (session, tour) = (Fake::new(1), Tour::default());
         session.change(|state| state.machine = Machine::new(vec![0], vec![], "", "").into());
         tour.request(&Request::Tour { lesson: 1 }, &session.state(), &*session);
         let shown = tour.look(&session.state());
-        assert!(shown["said"][0].as_str().unwrap().starts_with("Lesson 1 is left out"), "{shown}");
+        assert!(
+            shown["messages"][0].as_str().unwrap().starts_with("Lesson 1 is skipped"),
+            "{shown}"
+        );
         assert_ne!(shown["page"]["lesson"], 1);
     }
 }
