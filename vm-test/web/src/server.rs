@@ -168,7 +168,7 @@ async fn answer(shared: Arc<Shared>, request: HttpRequest) -> Response<Body> {
     }
 }
 
-/// Returns a file of a report: `html` and `pftrace.gz` are those of the newest report, which is saved
+/// Returns a file of a report: `html` and `pftrace.gz` are those of the newest one, which is saved
 /// first; other names are file names.
 async fn report(shared: &Arc<Shared>, name: &str) -> Response<Body> {
     let session = shared.session.clone();
