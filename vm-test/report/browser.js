@@ -6,7 +6,7 @@ const fs = require("node:fs");
 const { spawn } = require("node:child_process");
 const assert = require("node:assert/strict");
 
-/** Chromium, driven by its DevTools protocol: messages that end with a NUL, on file descriptors 3 and 4. */
+/** Chromium, driven by its DevTools protocol: messages end with a NUL; descriptors 3 and 4. */
 class Browser {
   constructor() {
     const executable = process.env.CHROMIUM || "/usr/bin/chromium";
@@ -52,7 +52,7 @@ class Browser {
     return new Promise((resolve, reject) => this.pending.set(id, { resolve, reject }));
   }
 
-  /** A page of its own profile, without a network except for addresses that begin with `allowed`. */
+  /** A page of its own profile, without a network except for addresses with this begin. */
   async page(colorScheme, allowed = null) {
     const { browserContextId } = await this.send("Target.createBrowserContext");
     const { targetId } = await this.send("Target.createTarget", { url: "about:blank", browserContextId });
@@ -114,7 +114,7 @@ class Page {
     return result.value;
   }
 
-  /** Of the first element with this selector whose text matches, scrolled into view; null if there is none. */
+  /** The box of the first element that matches, scrolled into view; null if there is none. */
   box(selector, text = "") {
     return this.evaluate(([selector, text]) => {
       const all = [...document.querySelectorAll(selector)];
