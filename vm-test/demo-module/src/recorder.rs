@@ -228,7 +228,7 @@ impl<'a> Recorder<'a> {
 
     /// Ends the recording of a run that failed, with what can still be read.
     pub fn rescue(mut self) -> Recorded {
-        // A guest that is gone refuses these calls at once.
+        // A guest that does not respond refuses these calls at once.
         let _ = self.close();
         if let Ok((summary, latencies)) = tables(self.vm) {
             (self.recording.summary, self.recording.latency_hist) = (summary, latencies);

@@ -75,3 +75,29 @@ fn of_a_run(vm: &Vm) -> Result<()> {
     }
     Ok(())
 }
+
+/// The recording of a run that fails midway has its events so far, and the kernel's trace.
+#[vm_test]
+fn of_a_failed_run(vm: &Vm) -> Result<()> {
+    let mut recorder = Recorder::start(vm, demo_module::about(vm, "A run that fails"))?;
+    let demo = recorder.action("Load the module", &[], || Demo::load(vm))?;
+    recorder.loaded(0)?;
+    let cpu = vm.hotpluggable()?[0];
+    recorder.begin("Take a CPU offline", &[])?;
+    vm.cpu(cpu).offline()?;
+    let mut recorded = recorder.rescue();
+    vm.cpu(cpu).online()?;
+    demo.unload()?;
+
+    recorded.check()?;
+    recorded.fail(["the guest did something else".to_owned()].into_iter());
+    let run = &recorded.view.run;
+    let events = run.cpus.iter().flat_map(|cpu| &cpu.events);
+    assert_eq!(events.filter(|event| event.kind == Kind::Park).count(), 1);
+    assert!(!run.trace.events.is_empty());
+    assert_eq!(run.actions.last().map(|action| action.end), Some(None));
+    let page = html::page(&recorded.view);
+    assert!(page.contains("<title>FAILED: A run that fails</title>"));
+    assert!(page.contains("<li>the guest did something else</li>"));
+    Ok(())
+}
