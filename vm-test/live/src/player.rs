@@ -118,6 +118,10 @@ impl<'a> Player<'a> {
             result
         });
         let ok = faults.is_empty();
+        if !ok {
+            player.reports.add(Job::Fail(faults.iter().map(ToString::to_string).collect()));
+            player.reported(true);
+        }
         let mut lines: Vec<String> = match ok {
             true => vec![player.conforms()],
             false => faults
@@ -530,7 +534,7 @@ impl<'a> Player<'a> {
             n => format!("{}-{}", self.name, n + 1),
         };
         let files = self.vm.reports().map(|directory| (directory.to_owned(), name));
-        self.reports.add(Job { taken, files, judge });
+        self.reports.add(Job::Write { taken, files, judge });
         self.state.saving = true;
     }
 

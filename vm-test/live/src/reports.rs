@@ -3,19 +3,21 @@
 //! Writes reports in a thread of its own: that may take seconds, and the session goes on.
 
 use anyhow::Result;
-use demo_module::recorder::Taken;
+use demo_module::recorder::{Recorded, Taken};
 use report::conformance;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread;
+use std::{iter, thread};
 
-/// A recording to write.
-pub struct Job {
-    pub taken: Taken,
-    /// Directory and name of the files: `None` if none are to be written.
-    pub files: Option<(PathBuf, String)>,
-    /// Whether the recording is complete, and is to be judged.
-    pub judge: bool,
+/// Directory and name of a report's files: `None` if none are to be written.
+pub type Files = Option<(PathBuf, String)>;
+
+/// Something to write.
+pub enum Job {
+    /// `judge`: the recording is complete, and is to be judged.
+    Write { taken: Taken, files: Files, judge: bool },
+    /// Marks the last report as that of a session that failed.
+    Fail(Vec<String>),
 }
 
 /// What has become of a job.
@@ -38,8 +40,9 @@ impl Reports {
         let (jobs, received) = mpsc::channel();
         let (sender, done) = mpsc::channel();
         thread::spawn(move || {
+            let mut last = None;
             for job in received {
-                if sender.send(run(job)).is_err() {
+                if sender.send(run(job, &mut last)).is_err() {
                     return;
                 }
             }
@@ -67,18 +70,38 @@ impl Reports {
     }
 }
 
-fn run(job: Job) -> Done {
-    let recorded = match job.taken.parse() {
-        Ok(recorded) => recorded,
-        Err(e) => return Done { report: Err(e), illegal: Vec::new() },
-    };
-    let illegal = match job.judge {
-        true => conformance::violations(&recorded.view).iter().map(ToString::to_string).collect(),
-        false => Vec::new(),
-    };
-    let write = |(directory, name): (PathBuf, String)| {
-        recorded.save(&directory, &name)?;
-        Ok(directory.join(name).with_extension("html"))
-    };
-    Done { report: job.files.map(write).transpose(), illegal }
+fn run(job: Job, last: &mut Option<(Recorded, Files)>) -> Done {
+    match job {
+        Job::Write { taken, files, judge } => {
+            let mut recorded = match taken.parse() {
+                Ok(recorded) => recorded,
+                Err(e) => return Done { report: Err(e), illegal: Vec::new() },
+            };
+            let mut illegal = Vec::new();
+            if judge {
+                let violations = conformance::violations(&recorded.view);
+                illegal.extend(violations.iter().map(ToString::to_string));
+            }
+            if !illegal.is_empty() {
+                recorded.fail(iter::empty());
+            }
+            let report = write(&recorded, &files);
+            *last = Some((recorded, files));
+            Done { report, illegal }
+        }
+        Job::Fail(faults) => {
+            let Some((mut recorded, files)) = last.take() else {
+                return Done { report: Ok(None), illegal: Vec::new() };
+            };
+            recorded.view.run.faults.clear();
+            recorded.fail(faults.into_iter());
+            Done { report: write(&recorded, &files), illegal: Vec::new() }
+        }
+    }
+}
+
+fn write(recorded: &Recorded, files: &Files) -> Result<Option<PathBuf>> {
+    let Some((directory, name)) = files else { return Ok(None) };
+    recorded.save(directory, name)?;
+    Ok(Some(directory.join(name).with_extension("html")))
 }
