@@ -207,3 +207,110 @@ impl Clock {
         module + self.offset
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use demo_format::format::Record;
+
+    const MS: Nanos = 1_000_000;
+
+    /// Events of CPU 1, one per millisecond.
+    fn events(kinds: &[Kind]) -> events::Events {
+        let mut events = events::Events::default();
+        for (number, kind) in kinds.iter().enumerate() {
+            let (number, time) = (number as u64, number as u64 * MS as u64);
+            let record = Record { time, number, cpu: 1, kind: *kind as u32 };
+            events.add(&record.to_bytes()).unwrap();
+        }
+        events
+    }
+
+    /// The state after these events, and what was illegal.
+    fn after(kinds: &[Kind]) -> (Cpu, Vec<String>) {
+        let (mut history, mut state) = (History::default(), State::default());
+        let illegal = history.add(&events(kinds), 1000 * MS, &mut state);
+        history.latencies(&mut state);
+        (state.cpus.remove(&1).unwrap(), illegal)
+    }
+
+    use Kind::*;
+
+    #[test]
+    fn events_become_marks_states_and_latencies() {
+        let (cpu, illegal) = after(&[Create, Setup, Wake, Run, Park, Wake]);
+        assert!(illegal.is_empty() && cpu.pending);
+        let marks: Vec<_> = cpu.marks.iter().map(|mark| mark.kind).collect();
+        assert_eq!(marks, [Create, Setup, Wake, Run, Park, Wake]);
+        // The newest was recorded just before it was read.
+        assert_eq!(cpu.marks.back().map(|mark| mark.time), Some(1000 * MS));
+        let states: Vec<_> = cpu.lives.iter().map(|life| life.state.name()).collect();
+        assert_eq!(states, ["created", "active", "parked"]);
+        assert_eq!(cpu.latency.map(|latency| latency.max), Some(MS as u64));
+    }
+
+    #[test]
+    fn a_wake_that_was_pending_is_no_latency() {
+        let (cpu, _) = after(&[Create, Setup, Park, Wake, Unpark, Run]);
+        assert_eq!((cpu.latency, cpu.pending), (None, false));
+    }
+
+    #[test]
+    fn an_illegal_event_is_reported_once() {
+        let (_, illegal) = after(&[Create, Setup, Unpark, Run]);
+        assert_eq!(illegal, ["cpu1: illegal unpark: the thread was active"]);
+        assert_eq!(after(&[Create, Create]).1.len(), 1);
+    }
+
+    #[test]
+    fn after_lost_events_anything_is_legal() {
+        let (mut history, mut state) = (History::default(), State::default());
+        let mut events = events(&[Create, Setup, Wake]);
+        assert!(history.add(&events, 1000 * MS, &mut state).is_empty());
+        let lost = Record { time: 7, number: 3, cpu: 1, kind: Record::LOST };
+        let unpark = Record { time: 50, number: 10, cpu: 1, kind: Unpark as u32 };
+        events.add(&[lost.to_bytes(), unpark.to_bytes()].concat()).unwrap();
+        assert!(history.add(&events, 1010 * MS, &mut state).is_empty());
+        assert_eq!(state.cpus[&1].lives.back().map(|life| life.state.name()), Some("active"));
+        assert!(!state.cpus[&1].pending, "the wake may have been answered");
+    }
+
+    #[test]
+    fn forgotten_events_are_no_gap() {
+        let (mut history, mut state) = (History::default(), State::default());
+        let mut events = events(&[Create, Setup, Park]);
+        history.add(&events, 1000 * MS, &mut state);
+        events.forget(1);
+        history.forgot(&events);
+        let run = Record { time: 50, number: 3, cpu: 1, kind: Run as u32 };
+        events.add(&run.to_bytes()).unwrap();
+        let illegal = history.add(&events, 1010 * MS, &mut state);
+        assert_eq!(illegal, ["cpu1: illegal run: the thread was parked"]);
+        assert_eq!(state.events, 4);
+    }
+
+    #[test]
+    fn the_lanes_have_an_end() {
+        let (mut history, mut state) = (History::default(), State::default());
+        let kinds = [&[Create, Setup][..], &[Wake, Run].repeat(MARKS)].concat();
+        history.add(&events(&kinds), 0, &mut state);
+        assert_eq!(state.cpus[&1].marks.len(), MARKS);
+        assert_eq!(state.events, 2 + 2 * MARKS as u64);
+    }
+
+    #[test]
+    fn the_clock_takes_the_smallest_distance_of_late() {
+        let mut clock = Clock::default();
+        clock.seen(10, 110);
+        clock.seen(20, 115);
+        assert_eq!(clock.offset, 95);
+        // A delayed read changes nothing.
+        clock.seen(30, 500);
+        assert_eq!(clock.session(30), 125);
+        // The session's clock went on while the guest was stopped.
+        for second in 1..=5 {
+            clock.seen(30 + second * 1_000_000_000, second * 1_000_000_000 + 700);
+        }
+        assert_eq!(clock.offset, 670);
+    }
+}
