@@ -110,6 +110,11 @@ impl Options {
         machine.config(self.cpus)
     }
 
+    /// The directory for logs and pictures, if there is one.
+    pub fn report(&self) -> Option<&Path> {
+        self.report.as_deref()
+    }
+
     /// Arguments of another program with the same kernel, modules and accelerator.
     pub fn repeated(&self) -> Vec<OsString> {
         let words = ["--arch".into(), self.arch.name().into()];

@@ -7,4 +7,5 @@ mod own;
 mod play;
 pub mod program;
 mod runner;
+mod terminal_picture;
 mod tour;

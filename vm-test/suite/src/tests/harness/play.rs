@@ -3,6 +3,7 @@
 //! `run play` in a shell on a terminal: keys, the mouse, sizes, signals, and how it ends.
 
 use super::program::{Program, ends};
+use super::terminal_picture;
 use anyhow::{Context, Result, bail, ensure};
 use cli::exit;
 use nix::pty::{Winsize, openpty};
@@ -101,6 +102,12 @@ impl Screen {
         self.wait(text, |screen| screen.contents().contains(text))
     }
 
+    /// Waits for more events.
+    fn later(&mut self, more: u64) -> Result<()> {
+        let now = events(self.shown.screen()).unwrap_or_default();
+        self.wait("events", |screen| events(screen).is_some_and(|events| events >= now + more))
+    }
+
     fn resize(&mut self, rows: u16, columns: u16) -> Result<()> {
         self.shown.set_size(rows, columns);
         let (rows, columns) = (rows.to_string(), columns.to_string());
@@ -140,6 +147,13 @@ impl Drop for Screen {
 
 fn count(screen: &vt100::Screen, word: &str) -> usize {
     screen.contents().lines().filter(|line| line.contains(word)).count()
+}
+
+/// The number of events that the first row shows.
+fn events(screen: &vt100::Screen) -> Option<u64> {
+    let contents = screen.contents();
+    let before = contents.lines().next()?.split(" events").next()?;
+    before.rsplit(' ').next()?.replace(',', "").parse().ok()
 }
 
 /// Whether the CPU's first row has this word.
@@ -201,6 +215,38 @@ fn plays_by_hand(program: &Program) -> Result<()> {
     screen.is_the_shells()?;
     let page = std::fs::read_to_string(report.join("play.html"))?;
     ensure!(page.contains("A session by hand"), "the report lacks its title");
+    Ok(std::fs::remove_dir_all(report)?)
+}
+
+/// Draws README's picture of the view: with timers, after an offline and online of CPU 1, and a wake
+/// of CPU 2 that is pending. It is `play.svg` in the directory for reports.
+#[program_test(long)]
+fn draws_its_picture(program: &Program) -> Result<()> {
+    let report = std::env::temp_dir().join(format!("vm-test-picture-{}", std::process::id()));
+    let mut screen = Screen::new(26, 100, &[])?;
+    screen.play(program, &report.to_string_lossy())?;
+    screen.press("t")?;
+    screen.later(100)?;
+    for (keys, shown, cpu) in [("1", "offline", 1), ("w", "offline", 1), ("1", "online", 1)] {
+        screen.press(keys)?;
+        screen.wait(keys, |screen| is(screen, cpu, shown))?;
+        screen.later(100)?;
+    }
+    screen.press("2")?;
+    screen.wait("CPU 2 offline", |screen| is(screen, 2, "offline"))?;
+    screen.later(50)?;
+    screen.press("w")?;
+    screen.waits_for("wake pending")?;
+    screen.later(50)?;
+    let picture = terminal_picture::svg(screen.shown.screen());
+    ensure!(picture.contains("parked") && picture.contains("wake pending"), "{picture}");
+    if let Some(directory) = &program.report {
+        std::fs::create_dir_all(directory)?;
+        std::fs::write(directory.join("play.svg"), picture)?;
+    }
+    screen.press("q")?;
+    screen.waits_for("all lives conform.")?;
+    screen.is_the_shells()?;
     Ok(std::fs::remove_dir_all(report)?)
 }
 

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -24,11 +25,13 @@ const STOP: Duration = Duration::from_secs(LIMIT + 5);
 /// The program, with the options for the same kernel and modules.
 pub struct Program {
     arguments: Vec<OsString>,
+    /// The directory for pictures.
+    pub report: Option<PathBuf>,
 }
 
 impl Program {
     pub fn new(options: &Options) -> Program {
-        Program { arguments: options.repeated() }
+        Program { arguments: options.repeated(), report: options.report().map(Into::into) }
     }
 
     pub fn command(&self, what: &str, more: &[&str]) -> Result<Command> {
