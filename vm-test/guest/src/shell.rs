@@ -42,14 +42,14 @@ impl Agent {
         // socket pair, and a kernel may lack networking.)
         env::set_current_dir("/modules").map_err(errno)?;
 
-        // Job control needs a session with the terminal as its controlling one.
         let mut shell = Command::new(BUSYBOX);
-        shell.args(["setsid", "-c", BUSYBOX, "sh"]);
         match script {
-            None => shell.arg("-l"),
+            // Job control needs a session with the terminal as its controlling one.
+            None => shell.args(["setsid", "-c", BUSYBOX, "sh", "-l"]),
+            // The end of such a session would discard output that is not sent yet.
             Some(script) => {
                 fs::write(SCRIPT, script).map_err(errno)?;
-                shell.arg(SCRIPT)
+                shell.args(["sh", SCRIPT])
             }
         };
         let shell = shell
@@ -73,7 +73,7 @@ impl Agent {
                 Err(e) => return Err(e),
             }
         };
-        // Waits until the output is sent, before the machine ends. The end of the session hung up
+        // Waits until the output is sent, before the machine ends. The end of a session has hung up
         // `terminal`.
         tcdrain(open()?)?;
         Ok(Value::Program { status, output: Vec::new() })

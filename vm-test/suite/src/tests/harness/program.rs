@@ -195,6 +195,13 @@ fn ends_with_the_status_of_the_script(program: &Program) -> Result<()> {
     ends(&program.script(b"echo out # \xfc\nexit 7")?, 7, &["out"])
 }
 
+/// The last output of a script is printed, too.
+#[program_test]
+fn prints_all_output_of_the_script(program: &Program) -> Result<()> {
+    // Less than the kernel buffers for a terminal: the script ends before it is sent.
+    ends(&program.script("seq -s ' ' 900")?, 0, &[" 898 899 900"])
+}
+
 /// A script that powers off the guest ends the program with a status of its own.
 #[program_test]
 fn ends_when_the_script_powers_off(program: &Program) -> Result<()> {
