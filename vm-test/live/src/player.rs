@@ -23,7 +23,7 @@ use report::run::{self, About};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
-use tour::{Action, Machine, explain};
+use tour::{Action, Machine, Task, explain};
 use wire::{Access, Call, Value};
 
 /// Time between two reads of the events.
@@ -336,13 +336,14 @@ impl<'a> Player<'a> {
 
     /// Runs the action between its marks in the recording.
     fn marked(&mut self, action: &Action, asked: Nanos) -> Result<()> {
-        let label = action.command();
+        let Task { what: label, commands, .. } = tour::task_of(action, &self.state.observation());
         if *action == Action::Load && !self.state.loaded {
             self.record()?;
         }
         let begin = self.now();
         if let Some(Recording { recorder, .. }) = &mut self.recording {
-            recorder.begin(&label, &[&label])?;
+            let commands: Vec<&str> = commands.iter().map(String::as_str).collect();
+            recorder.begin(&label, &commands)?;
             if *action == Action::Unload {
                 recorder.unloading()?;
             }
@@ -353,7 +354,6 @@ impl<'a> Player<'a> {
         if let Some(Recording { recorder, history, .. }) = &mut self.recording {
             recorder.end(&label)?;
             let (begin, end) = (history.module(begin), Some(history.module(end)));
-            let commands = vec![label.clone()];
             recorder.add_action(run::Action { label, commands, begin, end });
         }
         match (action, &result) {

@@ -29,5 +29,5 @@ pub use lessons::LESSONS;
 pub use machine::Machine;
 pub use observation::{Observation, Thread, fifo};
 pub use player::{Page, Player, Said};
-pub use task::{Task, story};
+pub use task::{Task, of as task_of, story};
 pub use words::{cpus, times, wrap};

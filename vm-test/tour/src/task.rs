@@ -2,7 +2,7 @@
 
 //! Things to do, as sentences with their commands; the story of `make demo`.
 
-use crate::{Action, Machine, Target};
+use crate::{Action, Machine, Observation, Target};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,43 @@ pub fn stop_timers() -> Task {
     Task::new(what, vec![Action::Period(0)])
 }
 
+/// The task of one action, given what is observed before it.
+pub fn of(action: &Action, now: &Observation) -> Task {
+    match *action {
+        Action::Load => load(),
+        Action::Unload => unload(),
+        Action::Wake(Target::All) => wake_all(),
+        Action::Wake(Target::Cpu(cpu)) if now.thread(cpu).online => wake(cpu),
+        Action::Wake(Target::Cpu(cpu)) => wake_offline(cpu),
+        Action::Offline(cpu) => offline(cpu),
+        Action::Online(cpu) if now.thread(cpu).pending => online_pending(cpu),
+        Action::Online(cpu) => online(cpu),
+        Action::Period(0) => stop_timers(),
+        Action::Period(us) => timers(us),
+        Action::FailAt(cpu, -1) => Task::new(
+            format!("Let the next hotplug operation of CPU {cpu} succeed again"),
+            vec![action.clone()],
+        ),
+        Action::FailAt(cpu, state) => Task::new(
+            format!("Let the next hotplug operation of CPU {cpu} fail at state {state}"),
+            vec![action.clone()],
+        ),
+        Action::Open => Task::new("Keep the file of events open", vec![Action::Open]),
+        Action::Close => Task::new("Close the file of events", vec![Action::Close]),
+        Action::Policy { pid, fifo } => {
+            let policy = match fifo {
+                Some(priority) => format!("SCHED_FIFO with priority {priority}"),
+                None => "the default policy".into(),
+            };
+            Task::new(format!("Run the thread with PID {pid} under {policy}"), vec![action.clone()])
+        }
+        Action::Hibernate => Task::new(
+            "Hibernate: the kernel takes all CPUs but one offline, and wakes up again",
+            vec![Action::Hibernate],
+        ),
+    }
+}
+
 /// Timers. If the machine has such a CPU, it is taken offline and online while they fire.
 fn timers_and_toggle(period_us: u32, cpu: Option<u32>) -> Task {
     let Task { mut what, mut actions, .. } = timers(period_us);
@@ -116,6 +153,23 @@ mod tests {
             format!("{}\n{}", task.what, commands.concat())
         });
         lines.collect()
+    }
+
+    #[test]
+    fn one_action_is_described_by_what_is_observed() {
+        let mut now = Observation::default();
+        let what = |action: Action, now: &Observation| {
+            let task = of(&action, now);
+            assert_eq!(task.commands, [action.command()]);
+            task.what
+        };
+        let (wake, up) = (Action::Wake(Target::Cpu(1)), Action::Online(1));
+        now.cpus.insert(1, crate::Thread { pending: true, ..Default::default() });
+        assert!(what(wake.clone(), &now).ends_with("the wake stays pending"));
+        assert!(what(up.clone(), &now).ends_with("runs for the pending wake"));
+        now.cpus.insert(1, crate::Thread { online: true, ..Default::default() });
+        assert_eq!(what(wake, &now), "Wake the thread of CPU 1: it runs");
+        assert!(what(up, &now).ends_with("is unparked"));
     }
 
     #[test]
