@@ -89,8 +89,8 @@ check_path() {
         die "'$1' contains '${BASH_REMATCH[0]}': kernel builds need paths of only letters, digits and /._+@~-" "$2"
 }
 
-# repository_of DIRECTORY: prints the nearest directory above it that is a repository. Without, prints
-# the second directory of its path: sources that are no repository may have parts beside them, too.
+# repository_of DIRECTORY: prints the nearest directory above it that is a repository. If there is
+# none, prints the second directory of its path: sources may have parts beside them.
 repository_of() {
     local directory=$1
     until [[ -z $directory || -e $directory/.git ]]; do directory=${directory%/*}; done
