@@ -7,7 +7,7 @@ use anyhow::Result;
 use console::Term;
 use host::vm;
 use nix::sys::signal::{self, SaFlags, SigAction, SigHandler, SigSet, Signal};
-use nix::sys::termios::{self, LocalFlags, SetArg, Termios};
+use nix::sys::termios::{self, FlushArg, LocalFlags, SetArg, Termios};
 use nix::unistd::{getpgrp, tcgetpgrp};
 use signal_hook::iterator::Signals;
 use std::ffi::OsStr;
@@ -111,11 +111,12 @@ pub fn raw() -> Result<()> {
 }
 
 /// Takes all of the terminal, with the mouse and every key that stands for no signal, until
-/// [`restore`]. The program draws by [`draw`].
+/// [`restore`]. The program draws by [`draw`]. Keys that were pressed before are not for it.
 pub fn screen() -> Result<()> {
     let mut changed = changed();
     changed.screen = true;
-    changed.take_keys(Keys::NoSignals)
+    changed.take_keys(Keys::NoSignals)?;
+    Ok(termios::tcflush(io::stdin(), FlushArg::TCIFLUSH)?)
 }
 
 /// Writes to the screen of [`screen`]; returns whether it could: not while the terminal is another

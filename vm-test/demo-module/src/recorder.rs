@@ -234,24 +234,37 @@ impl<'a> Recorder<'a> {
             (self.recording.summary, self.recording.latency_hist) = (summary, latencies);
         }
         let _ = self.stop();
-        self.so_far().unwrap_or_else(|_| {
-            // Without an aligned trace the module's events are still of use.
-            let mut recording = self.recording.clone();
-            recording.events_binary = self.read.to_bytes();
-            let about = recording.about.clone();
-            let run = recording.run().unwrap_or(Run { about, ..Run::default() });
-            Recorded { view: View::new(run), trace: None, raw: None }
+        self.rest().parse_rest()
+    }
+
+    /// What [`take`](Self::take) can still read of a run that failed.
+    pub fn rest(&self) -> Taken {
+        self.take().unwrap_or_else(|_| {
+            let events_binary = self.read.to_bytes();
+            Taken(Recording { events_binary, ..self.recording.clone() })
         })
     }
 }
 
 /// A recording that is not parsed yet. Needs no guest any more.
+#[derive(Clone)]
 pub struct Taken(Recording);
 
 impl Taken {
     pub fn parse(self) -> Result<Recorded> {
         let trace = self.0.trace.clone();
         Ok(Recorded { view: View::new(self.0.run()?), trace, raw: None })
+    }
+
+    /// As [`parse`](Self::parse), of a run that failed. Without a trace that fits them, the
+    /// module's events are still of use.
+    pub fn parse_rest(self) -> Recorded {
+        let untraced = Recording { trace: None, ..self.0.clone() };
+        self.parse().unwrap_or_else(|_| {
+            let about = untraced.about.clone();
+            let run = untraced.run().unwrap_or(Run { about, ..Run::default() });
+            Recorded { view: View::new(run), trace: None, raw: None }
+        })
     }
 }
 
@@ -373,6 +386,20 @@ mod tests {
             page.contains("<li>timed out</li>")
                 && page.contains("<li>cpu3: event 1 at 2 ns, park: ")
         );
+    }
+
+    #[test]
+    fn a_run_that_failed_does_without_a_trace_that_does_not_fit() {
+        let recording = Recording {
+            about: About { title: "A crash".into(), ..About::default() },
+            trace: Some(b"no trace".to_vec()),
+            ..Recording::default()
+        };
+        let taken = Taken(recording);
+        assert!(taken.clone().parse().is_err());
+        let recorded = taken.parse_rest();
+        assert_eq!(recorded.view.run.about.title, "A crash");
+        assert!(recorded.trace.is_none());
     }
 
     #[test]

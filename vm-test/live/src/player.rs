@@ -6,7 +6,7 @@ use crate::history::{History, push};
 use crate::reports::{Job, Reports};
 use crate::session::{Command, Opened, Shared, Terminal, since};
 use crate::state::{Entry, Mark, Power, Span, State, Status};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use demo_format::files;
 use demo_format::format::{self, Counts, EVENTS, Kind, MODULE, PERIOD, SUMMARY};
 use demo_format::life;
@@ -58,6 +58,8 @@ pub(crate) struct Player<'a> {
     /// What was illegal in them.
     illegal: Vec<String>,
     reports: Reports,
+    /// The modules that were loaded before the session.
+    modules: Vec<String>,
     /// A file of the module that the user has open.
     opened: Option<Handle<'a>>,
     /// The CPUs that failures were set for.
@@ -100,6 +102,7 @@ impl<'a> Player<'a> {
             recorded: 0,
             illegal: Vec::new(),
             reports: Reports::new(),
+            modules: Vec::new(),
             opened: None,
             failing: BTreeSet::new(),
             looked: Nanos::MIN,
@@ -146,6 +149,7 @@ impl<'a> Player<'a> {
         if let Some(directory) = self.vm.reports() {
             recorder::remove_saved(directory, self.name)?;
         }
+        self.modules = self.vm.modules()?;
         let (possible, hotpluggable) = (self.vm.cpus("possible")?, self.vm.hotpluggable()?);
         for cpu in &possible {
             let shown = self.state.cpus.entry(*cpu).or_default();
@@ -579,7 +583,10 @@ impl<'a> Player<'a> {
         let result = self.vm.call(Call::Shell { tty, rows, columns, vars, script: None });
         self.vm.set_limits(limits);
         self.vm.echo_console(Box::new(|_| {}));
-        let value = result?;
+        let value = match (result, self.vm.ended()) {
+            (Err(_), Some(how)) => bail!("the guest {how} while a shell was open"),
+            (result, _) => result?,
+        };
         ensure!(matches!(value, Value::Program { .. }), "unexpected answer to a shell");
         self.state.sentence = "The shell has ended.".into();
         self.after_shell()
@@ -593,6 +600,7 @@ impl<'a> Player<'a> {
             if let Some(Recording { recorder, .. }) = &mut self.recording {
                 recorder.forget_trace()?;
             }
+            self.log()?;
             self.unloaded()?;
         }
         self.state.loaded = loaded;
@@ -643,6 +651,11 @@ impl<'a> Player<'a> {
         if self.state.loaded {
             self.act(&Action::Unload, self.now())?;
         }
+        // From a shell. The newest first: it may use the others.
+        for module in self.vm.modules()?.iter().filter(|name| !self.modules.contains(name)) {
+            self.state.log.push_back(Entry::Command(format!("rmmod {module}")));
+            self.vm.rmmod(module)?;
+        }
         self.publish();
         self.reported(true);
         ensure!(
@@ -658,11 +671,10 @@ impl<'a> Player<'a> {
         self.state.running = None;
         self.state.sentence = sentence_of(&format!("{error:#}"));
         self.publish();
-        if let Err(e) = self.save() {
-            self.state.log.push_back(Entry::Error(format!("no report: {e:#}")));
+        if let Some(Recording { recorder, .. }) = self.recording.take() {
+            self.report(recorder.rest(), false);
         }
         self.reported(true);
-        self.recording = None;
     }
 
     fn conforms(&self) -> String {

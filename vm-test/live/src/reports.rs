@@ -73,9 +73,12 @@ impl Reports {
 fn run(job: Job, last: &mut Option<(Recorded, Files)>) -> Done {
     match job {
         Job::Write { taken, files, judge } => {
-            let mut recorded = match taken.parse() {
+            let mut recorded = match taken.clone().parse() {
                 Ok(recorded) => recorded,
-                Err(e) => return Done { report: Err(e), illegal: Vec::new() },
+                Err(e) => {
+                    *last = Some((taken.parse_rest(), files));
+                    return Done { report: Err(e), illegal: Vec::new() };
+                }
             };
             let mut illegal = Vec::new();
             if judge {

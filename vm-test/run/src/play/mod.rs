@@ -14,17 +14,20 @@ mod view;
 
 use ::tour::{Action, Guide, Machine};
 use anyhow::{Result, bail};
-use cli::{Options, exit, output, progress, say, terminal};
+use cli::{Options, exit, note, output, progress, say, terminal};
 use console::style;
 use host::clock;
 use live::{Session, State, Status};
 use look::Look;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::{Terminal, TerminalOptions, Viewport};
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::panic;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use view::{Request, View};
@@ -74,15 +77,21 @@ pub fn run(options: &Options, mode: Mode) -> Result<ExitCode> {
         }
     }
     restore_at_panic();
+    // Ctrl-C, or the terminal is closed: what was recorded is not lost.
+    terminal::before_end(|| SIGNALED.store(true, Relaxed));
     terminal::screen()?;
     let result = play(&session, view);
     terminal::restore();
-    let leave = result?;
-    if leave {
+    if result? {
         session.kill();
+    } else if SIGNALED.load(Relaxed) {
+        note!("The session ends, with a report. Ctrl-C: do not wait.");
     }
     Ok(verdict(&session.finish()))
 }
+
+/// Whether a signal was received that is to end the program.
+static SIGNALED: AtomicBool = AtomicBool::new(false);
 
 /// Draws the session until it ends; returns whether the user does not want to wait for the end.
 fn play(session: &Session, mut view: View) -> Result<bool> {
@@ -93,6 +102,9 @@ fn play(session: &Session, mut view: View) -> Result<bool> {
         let start = clock::now();
         let state = session.state();
         if let (Status::Ended { ok: true, .. }, true) = (&state.status, view.ending) {
+            return Ok(false);
+        }
+        if SIGNALED.load(Relaxed) {
             return Ok(false);
         }
         if let Some(request) = view.guided(session.now(), &state) {
@@ -106,13 +118,23 @@ fn play(session: &Session, mut view: View) -> Result<bool> {
             Ok(true) => {}
             // The next drawing begins anew.
             Ok(false) => screen.clear()?,
-            Err(e) => output::failed(&e),
+            // The terminal was closed.
+            Err(_) => return Ok(false),
         }
+        let mut wait = Duration::ZERO;
         loop {
-            let left = FRAME.saturating_sub(clock::now() - start);
-            if !event::poll(left)? {
-                break;
+            // crossterm would read a closed terminal for ever.
+            if !is_open(wait) {
+                return Ok(false);
             }
+            if !event::poll(Duration::ZERO)? {
+                wait = FRAME.saturating_sub(clock::now() - start);
+                if wait.is_zero() {
+                    break;
+                }
+                continue;
+            }
+            wait = Duration::ZERO;
             let state = session.state();
             let request = match event::read()? {
                 Event::Key(key) if key.kind != KeyEventKind::Release => {
@@ -124,7 +146,7 @@ fn play(session: &Session, mut view: View) -> Result<bool> {
             match request {
                 Some(Request::Shell) => {
                     terminal::restore();
-                    let shell = shell::run(session);
+                    let shell = shell::run(session, view.is_busy(&state));
                     terminal::restore();
                     terminal::screen()?;
                     screen.clear()?;
@@ -136,6 +158,15 @@ fn play(session: &Session, mut view: View) -> Result<bool> {
             }
         }
     }
+}
+
+/// Waits for keys; returns whether the terminal is still there.
+fn is_open(wait: Duration) -> bool {
+    let stdin = io::stdin();
+    let mut wanted = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    let _ = poll(&mut wanted, PollTimeout::try_from(wait).unwrap_or(PollTimeout::ZERO));
+    let gone = PollFlags::POLLHUP | PollFlags::POLLERR;
+    !wanted[0].revents().is_some_and(|events| events.intersects(gone))
 }
 
 fn perform(request: Request, session: &Session) {

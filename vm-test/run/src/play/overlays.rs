@@ -11,41 +11,49 @@ use live::{Power, State, Status};
 use ratatui::text::{Line, Span, Text};
 use tour::Action;
 
-/// Columns inside of the frame.
+/// Columns inside of the frame; fewer on a narrower screen.
 const WIDTH: usize = 74;
 
 /// The text that is in front, if there is one.
 pub fn text(view: &View, state: &State) -> Option<Text<'static>> {
     let look = view.look;
+    // Beside the frame: two columns for it, one for a space.
+    let width = WIDTH.min(usize::from(view.rows.0.width).saturating_sub(3));
     if let Status::Ended { ok, lines } = &state.status {
         let title = if *ok { "The session has ended" } else { "The session has FAILED" };
         let mut text: Vec<Line<'static>> =
-            lines.iter().flat_map(|line| lines_of(line, look)).collect();
+            lines.iter().flat_map(|line| lines_of(line, width, look)).collect();
         text.extend(
             state.reports.iter().map(|path| Line::from(format!("Report: {}", path.display()))),
         );
-        return Some(framed(title, text, "q quit", look));
+        return Some(framed(title, text, "q quit", width, look));
     }
     Some(match view.overlay? {
-        Overlay::Help => framed("Keys", help(view, state), "Esc back", look),
+        Overlay::Help => framed("Keys", help(view, state), "Esc back", width, look),
         Overlay::Explain => {
             let cpu = view.cpu(state);
-            framed(&format!("CPU {cpu}"), explained(cpu, state, look), "Esc back", look)
+            framed(
+                &format!("CPU {cpu}"),
+                explained(cpu, state, width, look),
+                "Esc back",
+                width,
+                look,
+            )
         }
-        Overlay::Report => framed("Report", report(state, look), "Esc back", look),
+        Overlay::Report => framed("Report", report(state, width, look), "Esc back", width, look),
     })
 }
 
-fn report(state: &State, look: Look) -> Vec<Line<'static>> {
+fn report(state: &State, width: usize, look: Look) -> Vec<Line<'static>> {
     let mut lines = match state.reports.last() {
-        _ if state.saving => lines_of("The report is being written.", look),
-        Some(path) => lines_of("The report so far was written. Open it in a browser:", look)
+        _ if state.saving => lines_of("The report is being written.", width, look),
+        Some(path) => lines_of("The report so far was written. Open it in a browser:", width, look)
             .into_iter()
             .chain([Line::from(format!("file://{}", path.display()))])
             .collect(),
-        None => lines_of("There is nothing to report: load the module with i.", look),
+        None => lines_of("There is nothing to report: load the module with i.", width, look),
     };
-    lines.extend(lines_of("At the end of the session it is written again.", look));
+    lines.extend(lines_of("At the end of the session it is written again.", width, look));
     lines
 }
 
@@ -105,10 +113,10 @@ fn row(key: &str, what: &str, look: Look) -> Line<'static> {
 }
 
 /// What a CPU and its thread do at present, and what comes next.
-fn explained(id: u32, state: &State, look: Look) -> Vec<Line<'static>> {
+fn explained(id: u32, state: &State, width: usize, look: Look) -> Vec<Line<'static>> {
     let Some(cpu) = state.cpus.get(&id) else { return Vec::new() };
     let mut lines = vec![chain(cpu, look), Line::default()];
-    let mut add = |text: &str| lines.extend(lines_of(text, look));
+    let mut add = |text: &str| lines.extend(lines_of(text, width, look));
     match cpu.power {
         _ if !cpu.hotpluggable => add(&format!(
             "CPU {id} is online, and stays so: this kernel gives it no file `online`."
@@ -180,8 +188,8 @@ fn chain(cpu: &live::Cpu, look: Look) -> Line<'static> {
 }
 
 /// The lines of a text in the frame.
-fn lines_of(text: &str, look: Look) -> Vec<Line<'static>> {
-    wrapped(text, WIDTH, look).into_iter().map(Line::from).collect()
+fn lines_of(text: &str, width: usize, look: Look) -> Vec<Line<'static>> {
+    wrapped(text, width, look).into_iter().map(Line::from).collect()
 }
 
 /// Breaks a text into lines.
@@ -203,7 +211,13 @@ pub fn wrapped(text: &str, width: usize, look: Look) -> Vec<String> {
 }
 
 /// Puts a frame around lines.
-fn framed(title: &str, lines: Vec<Line<'static>>, keys: &str, look: Look) -> Text<'static> {
+fn framed(
+    title: &str,
+    lines: Vec<Line<'static>>,
+    keys: &str,
+    width: usize,
+    look: Look,
+) -> Text<'static> {
     let [top_left, top_right, bottom_left, bottom_right, side, edge] = if look.ascii {
         ["+", "+", "+", "+", "|", "-"]
     } else {
@@ -211,13 +225,13 @@ fn framed(title: &str, lines: Vec<Line<'static>>, keys: &str, look: Look) -> Tex
     };
     let border = |left: &str, text: &str, right: &str| {
         let text = format!(" {text} ");
-        let rest = edge.repeat(WIDTH + 1 - text.chars().count());
+        let rest = edge.repeat(width + 1 - text.chars().count());
         Line::from(format!("{left}{edge}{text}{rest}{right}"))
     };
     let mut text = vec![border(top_left, title, top_right)];
     for line in lines {
         let mut spans = vec![Span::raw(format!("{side} "))];
-        let mut room = WIDTH;
+        let mut room = width;
         for span in line.spans {
             let content: String = span.content.chars().take(room).collect();
             room -= content.chars().count();

@@ -108,7 +108,7 @@ impl View {
         if self.ending || state.status != Status::Running {
             return None;
         }
-        let is_busy = state.running.is_some() || !self.asked(state).is_empty();
+        let is_busy = self.is_busy(state);
         let guide = self.guide.as_mut()?;
         let time = Duration::from_nanos(now.max(0) as u64);
         let action = guide.look(&state.observation(), time, is_busy)?;
@@ -131,6 +131,11 @@ impl View {
     fn asked(&mut self, state: &State) -> &VecDeque<(u64, Action)> {
         self.asked.retain(|(number, _)| *number > state.actions);
         &self.asked
+    }
+
+    /// Whether there are actions that the session has not run yet.
+    pub fn is_busy(&mut self, state: &State) -> bool {
+        state.running.is_some() || !self.asked(state).is_empty()
     }
 
     /// Remembers an action, for keys that are pressed before it is done.

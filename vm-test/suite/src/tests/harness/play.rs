@@ -250,16 +250,36 @@ fn draws_its_picture(program: &Program) -> Result<()> {
     Ok(std::fs::remove_dir_all(report)?)
 }
 
-/// Ctrl-C ends the view at once, and restores the terminal.
+/// Ctrl-C ends the view, and restores the terminal; the session is judged and reported.
 #[program_test(long)]
 fn ends_a_view_by_ctrl_c(program: &Program) -> Result<()> {
     let report = std::env::temp_dir().join(format!("vm-test-ctrl-c-{}", std::process::id()));
     let mut screen = Screen::new(24, 80, &[])?;
     screen.play(program, &report.to_string_lossy())?;
     screen.press("\x03")?;
+    screen.waits_for("all lives conform.")?;
     screen.is_the_shells()?;
+    ensure!(report.join("play.html").exists(), "no report");
     screen.press("clear; ! jobs | grep .\r")?;
     screen.is_the_shells()?;
+    Ok(std::fs::remove_dir_all(report)?)
+}
+
+/// A guest that crashes ends the session in words, with a report that is marked as failed.
+#[program_test(long)]
+fn reports_a_crash(program: &Program) -> Result<()> {
+    let report = std::env::temp_dir().join(format!("vm-test-crash-{}", std::process::id()));
+    let mut screen = Screen::new(24, 80, &[])?;
+    screen.play(program, &report.to_string_lossy())?;
+    screen.press("$")?;
+    screen.waits_for("/modules # ")?;
+    screen.press("echo c >/proc/sysrq-trigger\r")?;
+    screen.waits_for("The session has FAILED")?;
+    screen.press("q")?;
+    screen.waits_for("play.html")?;
+    screen.is_the_shells()?;
+    let page = std::fs::read_to_string(report.join("play.html"))?;
+    ensure!(page.contains("FAILED: A session by hand"), "the report is not marked");
     Ok(std::fs::remove_dir_all(report)?)
 }
 
