@@ -2,7 +2,7 @@
 
 //! Sentences on what just happened, and why.
 
-use crate::{Action, Observation, Target};
+use crate::{Action, Observation, Target, times};
 
 /// Explains an action by the observations before it and after it. `error`: the guest's kernel
 /// refused it, with this message.
@@ -18,8 +18,8 @@ pub fn explain(
     let pending = |cpu: u32| before.cpus.get(&cpu).is_some_and(|thread| thread.pending);
     match *action {
         Action::Load => {
-            let n = after.online().count();
-            format!("{n} threads were created parked, one per CPU. Each ran setup() on its CPU.")
+            let threads = times(after.online().count() as u64, "thread");
+            format!("Created parked: {threads}, one per CPU. Each ran setup() on its CPU.")
         }
         Action::Unload => "Each thread ran cleanup() and exited.".into(),
         Action::Offline(cpu) => format!(

@@ -9,7 +9,7 @@ use super::tour;
 use super::view::View;
 use demo_format::Nanos;
 use demo_format::histogram::time;
-use live::{Cpu, Entry, Power, State};
+use live::{Cpu, Entry, Power, State, Status};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Style};
@@ -135,7 +135,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &mut View, state: &State, now: Nanos) {
     frame.render_widget(Paragraph::new(text).style(style).wrap(Wrap { trim: true }), sentence);
     frame.render_widget(Paragraph::new(page), page_area);
     frame.render_widget(log_lines(state, log.height, look), log);
-    frame.render_widget(keys_line(view), keys);
+    frame.render_widget(keys_line(view, state), keys);
 
     if let Some(text) = overlays::text(view, state) {
         let height = (text.lines.len() as u16).min(area.height - 1);
@@ -154,7 +154,7 @@ pub fn draw(frame: &mut Frame<'_>, view: &mut View, state: &State, now: Nanos) {
 
 /// Whether the session has ended with a fault.
 fn is_fault(state: &State) -> bool {
-    matches!(state.status, live::Status::Ended { ok: false, .. })
+    matches!(state.status, Status::Ended { ok: false, .. })
 }
 
 fn head_line(view: &View, state: &State) -> Line<'static> {
@@ -291,7 +291,10 @@ fn log_lines(state: &State, height: u16, look: Look) -> Paragraph<'static> {
 }
 
 /// The keys, or what happens without them.
-fn keys_line(view: &View) -> Line<'static> {
+fn keys_line(view: &View, state: &State) -> Line<'static> {
+    if state.status != Status::Running {
+        return Line::styled(" q quit", view.look.bold());
+    }
     if view.ending {
         let text = "The session ends: CPUs go online, the module is unloaded. q: do not wait";
         return Line::styled(text, view.look.bold());
