@@ -22,7 +22,8 @@ check_variables() {
     debug/* | kcsan/*) die "KERNEL=$kernel is for ARCH=amd64 only, not for ARCH=$arch" ;;
     */armhf | */loong64)
         [[ $kernel = generic ]] || die "ARCH=$arch is for KERNEL=generic only, not for KERNEL=$kernel"
-        [[ $1 = kernel ]] || die "ARCH=$arch has no VM" "Build the modules with: KERNEL=generic ARCH=$arch scripts/module"
+        [[ $1 = kernel ]] || die "ARCH=$arch has no VM" "Build the modules with: SUITE=sid KERNEL=generic ARCH=$arch scripts/module"
+        [[ ${SUITE:-trixie} != trixie ]] || die "ARCH=$arch needs SUITE=sid or experimental: trixie-backports has no kernel for it"
         most=1
         ;;
     16k/amd64) die "KERNEL=16k is for ARCH=arm64 only, not for ARCH=$arch" ;;
