@@ -28,7 +28,7 @@ static struct task_struct *thread;
 static unsigned long before;
 static DECLARE_COMPLETION(done);
 
-/* Each time that the thread goes to sleep, it has injected once */
+/* The thread sleeps after each injection */
 static unsigned long idle_inject_test_runs(void)
 {
 	return READ_ONCE(thread->nvcsw) - before;
@@ -114,7 +114,7 @@ static struct task_struct *idle_inject_test_thread(unsigned int cpu)
 	return found;
 }
 
-/* Injects, if update() is to say so, and checks that nothing happens after the stop */
+/* Injects, if update() allows it, and checks that nothing happens after the stop */
 static void idle_inject_test_inject(struct kunit *test, bool answer, unsigned long *runs, u64 *ns)
 {
 	struct idle_inject_device *ii_dev = idle_inject_test_device(test);
