@@ -10,15 +10,15 @@ fi
 cat <<END
 Per-CPU threads that follow CPU hotplug. The modules are in /modules. Try:
 
-  tour                                             ten lessons: it explains what you do
-  insmod rust_smpboot_demo.ko                      one thread per CPU
+  tour                                          ten lessons, step by step
+  insmod rust_smpboot_demo.ko                   one thread per CPU
   d=/sys/kernel/debug/rust_smpboot_demo
-  cat \$d/summary                                   table of all CPUs
-  smpboot-top                                      live table with latencies
-  echo 1 > \$d/wake                                 wake CPU 1's thread; also 0-2,3 or all
-  echo 0 > /sys/devices/system/cpu/cpu1/online     take CPU 1 offline: its thread is parked
-  echo 1 > /sys/devices/system/cpu/cpu1/online     bring it online: its thread is unparked
-  dmesg | tail                                     the threads' callbacks
+  cat \$d/summary                                table of all CPUs
+  smpboot-top                                   live table with latencies
+  echo 1 > \$d/wake                              wake CPU 1's thread; or 0-2,3
+  echo 0 > /sys/devices/system/cpu/cpu1/online  CPU 1 offline: its thread parks
+  echo 1 > /sys/devices/system/cpu/cpu1/online  online: its thread is unparked
+  dmesg | tail                                  the threads' callbacks
   rmmod rust_smpboot_demo
 
 END

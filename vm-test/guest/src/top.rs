@@ -38,7 +38,8 @@ fn run() -> io::Result<()> {
         return Ok(());
     }
     let colors = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    write!(out, "\x1b[2J")?;
+    // Not before there is a table: it would clear the message that there is none.
+    let mut clear = "\x1b[2J";
     loop {
         let (height, width) = size(&out);
         let rows = match rows(width) {
@@ -48,7 +49,8 @@ fn run() -> io::Result<()> {
                 return Ok(());
             }
         };
-        let mut screen = String::from("\x1b[H");
+        let mut screen = format!("{clear}\x1b[H");
+        clear = "";
         for row in table::fitting(&rows, height.saturating_sub(2)) {
             screen += &shown(row.shown(colors));
             screen += "\x1b[K\r\n";

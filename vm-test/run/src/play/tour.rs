@@ -39,9 +39,14 @@ pub fn text(view: &View, state: &State, width: usize) -> Vec<Line<'static>> {
         return lines;
     };
     let of = LESSONS.len();
+    let place = match step {
+        // Before the lesson: its thread or its CPU must be there.
+        0 => " first".into(),
+        step => format!(" step {step} of {steps}"),
+    };
     lines.push(Line::from(vec![
         Span::styled(format!(" Lesson {lesson} of {of}: {title} "), look.key()),
-        format!(" step {step} of {steps}").into(),
+        place.into(),
     ]));
     if step <= 1 {
         add(&mut lines, "", text, look.plain());
