@@ -15,7 +15,7 @@ mod view;
 use ::tour::{Action, Guide, Machine};
 use anyhow::{Result, bail};
 use cli::{Options, exit, note, output, progress, say, terminal};
-use console::style;
+use console::{Term, style};
 use host::clock;
 use live::{Session, State, Status};
 use look::Look;
@@ -45,7 +45,9 @@ pub enum Mode {
 
 /// Whether the view can be drawn here.
 pub fn is_possible() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal() && !terminal::is_dumb()
+    let out = Term::stdout();
+    // A serial line may have no size.
+    io::stdin().is_terminal() && out.size_checked().is_some() && !terminal::is_dumb()
 }
 
 pub fn run(options: &Options, mode: Mode) -> Result<ExitCode> {
