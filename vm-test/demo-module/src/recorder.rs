@@ -287,9 +287,8 @@ impl Recorded {
     pub fn fail(&mut self, faults: impl Iterator<Item = String>) {
         let violations: Vec<Fault> =
             conformance::violations(&self.view).into_iter().map(Fault::from).collect();
-        let run = &mut self.view.run;
-        run.faults.extend(faults.map(|text| Fault { text, at: None }));
-        run.faults.extend(violations);
+        let faults = faults.map(|text| Fault { text, at: None });
+        self.view.run.faults = faults.chain(violations).collect();
     }
 
     /// Writes the files of [`Saved`].
@@ -377,7 +376,10 @@ mod tests {
         let run = Run { cpus: vec![Cpu { events, ..Cpu::new(3) }], ..Run::default() };
         let mut recorded = Recorded { view: View::new(run), trace: None, raw: None };
         assert!(recorded.check().is_err());
-        recorded.fail(["timed out".to_owned()].into_iter());
+        for faults in [vec![], vec!["timed out".to_owned()]] {
+            recorded.fail(faults.into_iter());
+        }
+        assert_eq!(recorded.view.run.faults.len(), 2);
         let faults = &recorded.view.run.faults;
         assert_eq!(faults[0], Fault { text: "timed out".into(), at: None });
         assert_eq!(faults[1].at, Some((3, 2)));

@@ -7,18 +7,23 @@ use demo_module::recorder::{Recorded, Taken};
 use report::conformance;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::{iter, thread};
+use std::thread;
 
-/// Directory and name of a report's files: `None` if none are to be written.
-pub type Files = Option<(PathBuf, String)>;
-
-/// Something to write.
 pub enum Job {
-    /// `judge`: the recording is complete, and is to be judged.
-    Write { taken: Taken, files: Files, judge: bool },
-    /// Marks the last report as that of a session that failed.
+    /// Writes a recording.
+    Write {
+        taken: Taken,
+        /// Directory and name of the files: `None` if none are to be written.
+        files: Option<Files>,
+        /// Whether the recording is complete, and is to be judged.
+        judge: bool,
+    },
+    /// Marks the last report as that of a failed session, with its faults.
     Fail(Vec<String>),
 }
+
+/// Directory and name.
+type Files = (PathBuf, String);
 
 /// What has become of a job.
 pub struct Done {
@@ -73,38 +78,34 @@ impl Reports {
 fn run(job: Job, last: &mut Option<(Recorded, Files)>) -> Done {
     match job {
         Job::Write { taken, files, judge } => {
-            let mut recorded = match taken.clone().parse() {
+            let mut recorded = match taken.parse() {
                 Ok(recorded) => recorded,
-                Err(e) => {
-                    *last = Some((taken.parse_rest(), files));
-                    return Done { report: Err(e), illegal: Vec::new() };
-                }
+                Err(e) => return Done { report: Err(e), illegal: Vec::new() },
             };
-            let mut illegal = Vec::new();
-            if judge {
-                let violations = conformance::violations(&recorded.view);
-                illegal.extend(violations.iter().map(ToString::to_string));
-            }
+            let illegal: Vec<String> = match judge {
+                true => {
+                    conformance::violations(&recorded.view).iter().map(ToString::to_string).collect()
+                }
+                false => Vec::new(),
+            };
             if !illegal.is_empty() {
-                recorded.fail(iter::empty());
+                recorded.fail(std::iter::empty());
             }
-            let report = write(&recorded, &files);
-            *last = Some((recorded, files));
+            let report = files.as_ref().map(|files| write(&recorded, files)).transpose();
+            *last = files.map(|files| (recorded, files));
             Done { report, illegal }
         }
         Job::Fail(faults) => {
-            let Some((mut recorded, files)) = last.take() else {
-                return Done { report: Ok(None), illegal: Vec::new() };
-            };
-            recorded.view.run.faults.clear();
-            recorded.fail(faults.into_iter());
-            Done { report: write(&recorded, &files), illegal: Vec::new() }
+            let report = last.as_mut().map(|(recorded, files)| {
+                recorded.fail(faults.into_iter());
+                write(recorded, files)
+            });
+            Done { report: report.transpose(), illegal: Vec::new() }
         }
     }
 }
 
-fn write(recorded: &Recorded, files: &Files) -> Result<Option<PathBuf>> {
-    let Some((directory, name)) = files else { return Ok(None) };
+fn write(recorded: &Recorded, (directory, name): &Files) -> Result<PathBuf> {
     recorded.save(directory, name)?;
-    Ok(Some(directory.join(name).with_extension("html")))
+    Ok(directory.join(name).with_extension("html"))
 }
