@@ -385,8 +385,7 @@ mod tests {
         assert_eq!(faults[1].at, Some((3, 2)));
         let page = html::page(&recorded.view);
         assert!(
-            page.contains("<li>timed out</li>")
-                && page.contains("<li>cpu3: event 1 at 2 ns, park: ")
+            page.contains("<li>timed out</li>") && page.contains(">cpu3: event 1 at 2 ns, park: ")
         );
     }
 

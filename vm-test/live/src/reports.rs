@@ -83,9 +83,10 @@ fn run(job: Job, last: &mut Option<(Recorded, Files)>) -> Done {
                 Err(e) => return Done { report: Err(e), illegal: Vec::new() },
             };
             let illegal: Vec<String> = match judge {
-                true => {
-                    conformance::violations(&recorded.view).iter().map(ToString::to_string).collect()
-                }
+                true => conformance::violations(&recorded.view)
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
                 false => Vec::new(),
             };
             if !illegal.is_empty() {

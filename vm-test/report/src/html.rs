@@ -189,7 +189,10 @@ pub fn data_of(page: &str) -> Result<String> {
     Ok(json)
 }
 
-/// Lists the faults of a failed run.
+/// Time that is shown to either side of a fault, in ns.
+const AROUND_FAULT: Nanos = 1_000_000;
+
+/// Lists the faults of a failed run, with links to those whose places in the timeline are known.
 fn faults(run: &Run) -> String {
     if run.faults.is_empty() {
         return String::new();
@@ -197,7 +200,15 @@ fn faults(run: &Run) -> String {
     let mut html =
         "<section class=\"failed\" aria-label=\"Faults\">\n<h2>FAILED</h2>\n<ul>\n".to_owned();
     for fault in &run.faults {
-        let _ = writeln!(html, "<li>{}</li>", escape(&fault.text));
+        let text = escape(&fault.text);
+        let _ = match fault.at {
+            Some((cpu, time)) => {
+                let [from, to] =
+                    [time - AROUND_FAULT, time + AROUND_FAULT].map(|time| time as f64 / 1e9);
+                writeln!(html, "<li><a href=\"#t={from:.9},{to:.9}&amp;cpu={cpu}\">{text}</a></li>")
+            }
+            None => writeln!(html, "<li>{text}</li>"),
+        };
     }
     html + "</ul>\n</section>\n"
 }
@@ -509,7 +520,10 @@ mod tests {
         let page = page(&View::new(run));
         assert!(page.contains("<title>FAILED: Threads</title>"));
         assert!(page.contains("<h1>FAILED: Threads</h1>"));
-        assert!(page.contains("<li>cpu0: event 3: &quot;&lt;&quot;</li>\n<li>a warning</li>"));
+        assert!(page.contains(
+            "<li><a href=\"#t=-0.000999993,0.001000007&amp;cpu=0\">cpu0: event 3: &quot;&lt;&quot;</a>\
+             </li>\n<li>a warning</li>"
+        ));
         let at = json!([{ "cpu": 0, "time": 7, "text": "cpu0: event 3: \"<\"" }]);
         assert_eq!(data_in(&page)["faults"], at);
     }
