@@ -143,7 +143,7 @@ impl Events {
         self.cpus.values().map(|(_, cpu)| cpu)
     }
 
-    /// Forgets the oldest events of each CPU but this number, as if they had been overwritten before
+    /// Forgets all but the newest events of each CPU, as if they had been overwritten before
     /// they were read.
     pub fn forget(&mut self, keep: usize) {
         for (_, cpu) in self.cpus.values_mut() {

@@ -237,7 +237,7 @@ impl<'a> Recorder<'a> {
         self.rest().parse_rest()
     }
 
-    /// What [`take`](Self::take) can still read of a run that failed.
+    /// Takes the parts that [`take`](Self::take) can still read of a run that failed.
     pub fn rest(&self) -> Taken {
         self.take().unwrap_or_else(|_| {
             let events_binary = self.read.to_bytes();
@@ -256,8 +256,8 @@ impl Taken {
         Ok(Recorded { view: View::new(self.0.run()?), trace, raw: None })
     }
 
-    /// As [`parse`](Self::parse), of a run that failed. Without a trace that fits them, the
-    /// module's events are still of use.
+    /// Parses like [`parse`](Self::parse), for a run that failed. Without a trace that fits them,
+    /// the module's events are still of use.
     pub fn parse_rest(self) -> Recorded {
         let untraced = Recording { trace: None, ..self.0.clone() };
         self.parse().unwrap_or_else(|_| {

@@ -118,7 +118,7 @@ impl Thread {
         use format::State;
         let before = self.state;
         let after = match (before, event.kind) {
-            // After a gap, the first callback tells the state.
+            // After a gap, the first callback shows the state.
             (None, Kind::Wake) => None,
             (None, kind) if self.next > 0 => State::ALL.iter().find_map(|state| state.after(kind)),
             (state, kind) => match state.unwrap_or(State::None).after(kind) {
@@ -307,7 +307,7 @@ mod tests {
         // A delayed read changes nothing.
         clock.seen(30, 500);
         assert_eq!(clock.session(30), 125);
-        // The session's clock went on while the guest was stopped.
+        // The session's clock ran on while the guest was stopped.
         for second in 1..=5 {
             clock.seen(30 + second * 1_000_000_000, second * 1_000_000_000 + 700);
         }

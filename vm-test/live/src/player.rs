@@ -28,7 +28,7 @@ use wire::{Access, Call, Value};
 
 /// Time between two reads of the events.
 const TICK: Duration = Duration::from_millis(30);
-/// Time between two reads of what the events do not tell.
+/// Time between two reads of the state that the events do not have.
 const LOOK: Nanos = 100_000_000;
 /// Time that a woken thread is waited for, before the action is explained.
 const SETTLE: Nanos = 100_000_000;
@@ -55,7 +55,7 @@ pub(crate) struct Player<'a> {
     recording: Option<Recording<'a>>,
     /// Number of recordings that have ended.
     recorded: usize,
-    /// What was illegal in them.
+    /// Violations in them.
     illegal: Vec<String>,
     reports: Reports,
     /// The modules that were loaded before the session.
@@ -450,7 +450,8 @@ impl<'a> Player<'a> {
         Ok(())
     }
 
-    /// Adds the marks of `cleanup`, which the kernel log alone has: the module's files are gone.
+    /// Adds the marks of `cleanup`, which only the kernel log has: the module's files no longer
+    /// exist.
     fn cleanups(&mut self) {
         let now = self.now();
         let records = self.vm.records();
@@ -683,7 +684,7 @@ impl<'a> Player<'a> {
             0 => String::new(),
             lost => format!(" ({lost} more were overwritten before they were read)"),
         };
-        format!("{events} events{lost}, all lives conform.")
+        format!("{events} events{lost}, all life cycles conform.")
     }
 }
 
@@ -702,7 +703,7 @@ fn never_offline(cpu: u32) -> String {
     format!("CPU {cpu} cannot be taken offline: this kernel gives it no file `online`.")
 }
 
-/// What is illegal in the events.
+/// Violations in the events.
 fn violations(recorder: &Recorder<'_>) -> Vec<String> {
     let cpus = recorder.events().cpus();
     cpus.flat_map(life::check_cpu).map(|violation| violation.to_string()).collect()

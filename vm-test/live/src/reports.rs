@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Writes reports in a thread of its own: that may take seconds, and the session goes on.
+//! Writes reports in a thread of its own: that may take seconds, and the session continues.
 
 use anyhow::Result;
 use demo_module::recorder::{Recorded, Taken};
@@ -25,11 +25,11 @@ pub enum Job {
 /// Directory and name.
 type Files = (PathBuf, String);
 
-/// What has become of a job.
+/// The result of a job.
 pub struct Done {
     /// The report, if it was written.
     pub report: Result<Option<PathBuf>>,
-    /// What is illegal in the recording.
+    /// Violations in the recording.
     pub illegal: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tour::Action;
 
-/// What a view asks for.
+/// A request of a view.
 pub(crate) enum Command {
     /// An action, and when the user wanted it.
     Act(Action, Nanos),
@@ -179,7 +179,7 @@ impl Session {
 
     fn send(&self, command: Command) {
         if let Some(commands) = &self.commands {
-            // Fails after the end: the state says so.
+            // Fails after the end: the state shows that.
             let _ = commands.send(command);
         }
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the views draw.
+//! The state that views draw.
 
 use demo_format::Nanos;
 use demo_format::format::{Counts, Kind};
@@ -16,7 +16,7 @@ use tour::{Action, Machine, Observation};
 pub struct State {
     pub now: Nanos,
     pub status: Status,
-    /// What decides which lessons of the tour there are.
+    /// The machine: it decides which lessons the tour has.
     pub machine: Arc<Machine>,
     /// Whether the module is loaded.
     pub loaded: bool,
@@ -29,9 +29,9 @@ pub struct State {
     pub running: Option<Action>,
     /// Number of actions so far.
     pub actions: u64,
-    /// From the user's command to its answer, of the last action.
+    /// Time from the user's command to its answer, of the last action.
     pub last_took: Nanos,
-    /// What just happened, and why.
+    /// A sentence on the last action, and why it has this effect.
     pub sentence: String,
     /// Commands and log lines, the newest last.
     pub log: VecDeque<Entry>,
@@ -46,7 +46,7 @@ pub struct State {
     pub saves: u64,
 }
 
-/// Whether the session goes on.
+/// Whether the session continues.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub enum Status {
     #[default]
@@ -61,7 +61,7 @@ pub struct Cpu {
     /// Whether the CPU can be taken offline.
     pub hotpluggable: bool,
     pub power: Power,
-    /// As in `cpuN/state`: `none`, `parked`, `sleeping`, `running`; empty if not loaded.
+    /// The text of `cpuN/state`: `none`, `parked`, `sleeping`, `running`; empty if not loaded.
     pub thread: String,
     pub pid: i32,
     /// The thread's priority, if it has the scheduling policy `SCHED_FIFO`.
@@ -115,7 +115,7 @@ pub struct Mark {
 /// A line of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Entry {
-    /// A command, as one types it.
+    /// A command, as you type it.
     Command(String),
     /// A line of the kernel log, with its time in seconds.
     Kernel(String),

@@ -2,8 +2,8 @@
 
 //! `run demo`: shows the life cycle of per-CPU threads, and checks it against a model.
 //!
-//! On a terminal this is the live view with the tour of the crate `tour`. Elsewhere it prints lines,
-//! and checks more:
+//! On a terminal this is the live view with the tour of the crate `tour`. Elsewhere it prints
+//! lines, and checks more.
 //!
 //! The tasks come from the crate `tour`, too. Each is shown with the commands to type in `make vm`,
 //! followed by what the kernel logged. The model predicts the module's counters and log lines. A

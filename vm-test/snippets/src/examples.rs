@@ -118,7 +118,7 @@ fn files(source: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
             if !name.starts_with('.') && !OTHERS.contains(&&*name) {
                 files.extend(self::files(source, &path)?);
             }
-        } else if name.ends_with(".md") || (name.ends_with(".rs") && is_of_the_kernel(&path)) {
+        } else if name.ends_with(".md") || (name.ends_with(".rs") && is_of_a_module(&path)) {
             files.push(path);
         }
     }
@@ -126,10 +126,11 @@ fn files(source: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Returns whether the file is a kernel source: not a program of the host, and not bindgen's
-/// output.
-fn is_of_the_kernel(path: &Path) -> bool {
-    (!path.starts_with("vm-test") || path.starts_with("vm-test/modules"))
+/// Returns whether the file is a source of a module: not a program of the host, not bindgen's
+/// output, and not a part of the kernel's own tree (`make upstream` runs the examples there).
+fn is_of_a_module(path: &Path) -> bool {
+    !path.starts_with("upstream")
+        && (!path.starts_with("vm-test") || path.starts_with("vm-test/modules"))
         && !path.to_string_lossy().ends_with("_generated.rs")
 }
 

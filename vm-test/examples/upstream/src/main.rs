@@ -24,7 +24,7 @@ const KUNIT: &str = "/sys/kernel/debug/kunit";
 const KNOWN_SPLAT: [&str; 2] = ["is on stack", "lib/debugobjects.c"];
 /// The KUnit tests run before the agent: some take CPUs offline, emulated and with all checks.
 const BOOT_LIMIT: Duration = Duration::from_secs(300);
-/// For the log and the metadata of kmemleak; half of it is used on such a kernel.
+/// Memory for the log and the metadata of kmemleak; half of it is used on such a kernel.
 const MEMORY_MB: u32 = 1024;
 /// Rounds of the sample that are judged together: a leak is reported after these.
 const ROUNDS_PER_CHECK: u32 = 50;

@@ -9,7 +9,7 @@ use demo_format::Nanos;
 use demo_format::format::THREAD;
 use std::collections::BTreeMap;
 
-/// Returns an `FtraceEventBundle` for each CPU. Events that Perfetto's schema lacks are left out.
+/// Returns an `FtraceEventBundle` for each CPU. Events that Perfetto's schema lacks are skipped.
 pub fn bundles(trace: &Trace, shift: Nanos) -> Vec<Message> {
     let mut bundles: BTreeMap<u32, Message> = BTreeMap::new();
     for event in &trace.events {

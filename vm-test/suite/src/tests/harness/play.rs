@@ -72,7 +72,7 @@ impl Screen {
         self.press(&format!("{line}\r"))
     }
 
-    /// Starts the view; its report goes to this directory.
+    /// Starts the view; its report is written to this directory.
     fn play(&mut self, program: &Program, report: &str) -> Result<()> {
         self.start(program, "play", &["--report", report])?;
         self.wait("the threads", |screen| {
@@ -84,7 +84,7 @@ impl Screen {
         Ok(self.keys.write_all(keys.as_bytes())?)
     }
 
-    /// Waits until the terminal shows what is wanted.
+    /// Waits until the terminal shows this.
     fn wait(&mut self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> Result<()> {
         while !wanted(self.shown.screen()) {
             match self.pieces.recv_timeout(Duration::from_secs(120)) {
@@ -163,7 +163,7 @@ fn is(screen: &vt100::Screen, cpu: u32, word: &str) -> bool {
     rows.any(|row| row.starts_with(&format!("{cpu} {word}")))
 }
 
-/// A session by hand: each key does what the help says, and the session is judged and reported.
+/// In a session by hand each key has its effect, and the session is judged and reported.
 #[program_test]
 fn plays_by_hand(program: &Program) -> Result<()> {
     let report = std::env::temp_dir().join(format!("vm-test-play-{}", std::process::id()));
@@ -210,7 +210,7 @@ fn plays_by_hand(program: &Program) -> Result<()> {
     screen.wait("CPU 2 offline", |screen| is(screen, 2, "offline"))?;
 
     screen.press("q")?;
-    screen.waits_for("all lives conform.")?;
+    screen.waits_for("all life cycles conform.")?;
     screen.waits_for("play.html")?;
     screen.is_the_shells()?;
     let page = std::fs::read_to_string(report.join("play.html"))?;
@@ -218,8 +218,8 @@ fn plays_by_hand(program: &Program) -> Result<()> {
     Ok(std::fs::remove_dir_all(report)?)
 }
 
-/// Draws README's picture of the view: with timers, after an offline and online of CPU 1, and a wake
-/// of CPU 2 that is pending. It is `play.svg` in the directory for reports.
+/// Draws README's picture of the view: with timers, after an offline and online of CPU 1, and with
+/// a pending wake of CPU 2. It is `play.svg` in the directory for reports.
 #[program_test(long)]
 fn draws_its_picture(program: &Program) -> Result<()> {
     let report = std::env::temp_dir().join(format!("vm-test-picture-{}", std::process::id()));
@@ -245,7 +245,7 @@ fn draws_its_picture(program: &Program) -> Result<()> {
         std::fs::write(directory.join("play.svg"), picture)?;
     }
     screen.press("q")?;
-    screen.waits_for("all lives conform.")?;
+    screen.waits_for("all life cycles conform.")?;
     screen.is_the_shells()?;
     Ok(std::fs::remove_dir_all(report)?)
 }
@@ -257,7 +257,7 @@ fn ends_a_view_by_ctrl_c(program: &Program) -> Result<()> {
     let mut screen = Screen::new(24, 80, &[])?;
     screen.play(program, &report.to_string_lossy())?;
     screen.press("\x03")?;
-    screen.waits_for("all lives conform.")?;
+    screen.waits_for("all life cycles conform.")?;
     screen.is_the_shells()?;
     ensure!(report.join("play.html").exists(), "no report");
     screen.press("clear; ! jobs | grep .\r")?;
@@ -303,7 +303,7 @@ fn fits_a_small_terminal(program: &Program) -> Result<()> {
     screen.press("clear; fg\r")?;
     screen.wait("the view again", |screen| screen.alternate_screen() && screen.hide_cursor())?;
     screen.press("q")?;
-    screen.waits_for("all lives conform.")?;
+    screen.waits_for("all life cycles conform.")?;
     screen.is_the_shells()?;
     let text = String::from_utf8_lossy(&screen.all);
     ensure!(text.is_ascii(), "not ASCII: {text}");
@@ -311,7 +311,7 @@ fn fits_a_small_terminal(program: &Program) -> Result<()> {
     Ok(())
 }
 
-/// Without a terminal the program says what to do instead.
+/// Without a terminal the program names the command to use instead.
 #[program_test]
 fn plays_on_a_terminal_only(program: &Program) -> Result<()> {
     let output = program.command("play", &[])?.output()?;

@@ -45,7 +45,7 @@ pub fn svg(screen: &Screen) -> String {
     svg + "</svg>\n"
 }
 
-/// What cells of one run have in common.
+/// The look that all cells of a run have.
 fn look(cell: &Cell) -> (Color, Color, bool, bool) {
     (cell.fgcolor(), cell.bgcolor(), cell.bold(), cell.inverse())
 }
