@@ -2,7 +2,7 @@
 
 //! Standard output and standard error. `println!` would panic on a closed pipe or a full disk.
 
-use crate::{exit, note, terminal};
+use crate::{exit, terminal};
 use demo_format::ascii;
 use nix::sys::signal::Signal;
 use std::fmt::Arguments;
