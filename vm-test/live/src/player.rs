@@ -23,7 +23,7 @@ use report::run::{self, About};
 use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
-use tour::{Action, Machine, Task, explain};
+use tour::{Action, Machine, SAMPLES, Task, explain};
 use wire::{Access, Call, Value};
 
 /// Time between two reads of the events.
@@ -150,6 +150,10 @@ impl<'a> Player<'a> {
             recorder::remove_saved(directory, self.name)?;
         }
         self.modules = self.vm.modules()?;
+        let files = self.vm.list("/modules")?;
+        let is_here = |name: &str| files.iter().any(|file| file.strip_suffix(".ko") == Some(name));
+        let here = SAMPLES.iter().filter(|sample| is_here(sample.name));
+        self.state.samples = here.map(|sample| (sample, false)).collect();
         let (possible, hotpluggable) = (self.vm.cpus("possible")?, self.vm.hotpluggable()?);
         for cpu in &possible {
             let shown = self.state.cpus.entry(*cpu).or_default();
@@ -230,7 +234,7 @@ impl<'a> Player<'a> {
 
     /// Reads the CPUs, the threads and the kernel log. `all`: also what changes rarely.
     fn look(&mut self, all: bool) -> Result<()> {
-        let mut calls = vec![read("/sys/devices/system/cpu/online")];
+        let mut calls = vec![read("/sys/devices/system/cpu/online"), read("/proc/modules")];
         let threads = self.state.cpus.iter().filter(|(_, cpu)| all && cpu.pid != 0);
         let threads: Vec<(u32, i32)> = threads.map(|(id, cpu)| (*id, cpu.pid)).collect();
         if self.state.loaded {
@@ -244,6 +248,12 @@ impl<'a> Player<'a> {
         for (id, cpu) in &mut self.state.cpus {
             let power = if online.contains(id) { Power::Online } else { Power::Offline };
             set_power(cpu, power, self.looked);
+        }
+        let table = next()?;
+        let modules = host::guest::parse_modules(&table);
+        let modules: BTreeSet<&str> = modules.collect();
+        for (sample, loaded) in &mut self.state.samples {
+            *loaded = modules.contains(sample.name);
         }
         if self.state.loaded {
             self.threads(&next()?)?;
@@ -387,6 +397,8 @@ impl<'a> Player<'a> {
                 self.opened = None;
                 Ok(())
             }
+            Action::Sample { name, load: true } => self.vm.insmod(name, ""),
+            Action::Sample { name, load: false } => self.vm.rmmod(name),
             Action::Policy { .. } => {
                 let words = action.program().context("an action without a program")?;
                 let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -637,6 +649,11 @@ impl<'a> Player<'a> {
     fn finish(&mut self) -> Result<()> {
         for cpu in std::mem::take(&mut self.failing) {
             self.vm.cpu(cpu).fail_at(-1)?;
+        }
+        let samples = self.state.samples.iter();
+        let loaded = samples.filter(|(_, loaded)| *loaded).map(|(sample, _)| sample.name);
+        for name in loaded.collect::<Vec<_>>() {
+            self.act(&Action::Sample { name, load: false }, self.now())?;
         }
         if self.opened.is_some() {
             self.act(&Action::Close, self.now())?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
-use tour::{Action, Machine, Observation};
+use tour::{Action, Machine, Observation, Sample};
 
 /// The state of the session at one time. All times are nanoseconds on one clock, which starts with
 /// the session.
@@ -24,6 +24,8 @@ pub struct State {
     pub period_us: u32,
     /// Number of the module's files that are open, without the session's own.
     pub open_files: u32,
+    /// The samples that are in the guest, and whether each is loaded.
+    pub samples: Vec<(&'static Sample, bool)>,
     pub cpus: BTreeMap<u32, Cpu>,
     /// The action that runs at present.
     pub running: Option<Action>,

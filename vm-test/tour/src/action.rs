@@ -36,6 +36,11 @@ pub enum Action {
     },
     /// Hibernates. The VM has no disk for the image, so the kernel wakes up again at once.
     Hibernate,
+    /// Loads or unloads a module of [`SAMPLES`](crate::SAMPLES).
+    Sample {
+        name: &'static str,
+        load: bool,
+    },
 }
 
 /// The file descriptor of [`Action::Open`] in a shell.
@@ -68,7 +73,7 @@ impl Action {
             Action::FailAt(cpu, state) => Some((sysfs(cpu, "hotplug/fail"), state.to_string())),
             Action::Hibernate => Some(("/sys/power/state".into(), "disk".into())),
             Action::Load | Action::Unload | Action::Open | Action::Close => None,
-            Action::Policy { .. } => None,
+            Action::Policy { .. } | Action::Sample { .. } => None,
         }
     }
 
@@ -79,6 +84,8 @@ impl Action {
             Action::Unload => format!("rmmod {MODULE}"),
             Action::Policy { pid, fifo: Some(priority) } => format!("chrt -f -p {priority} {pid}"),
             Action::Policy { pid, fifo: None } => format!("chrt -o -p 0 {pid}"),
+            Action::Sample { name, load: true } => format!("insmod {name}.ko"),
+            Action::Sample { name, load: false } => format!("rmmod {name}"),
             _ => return None,
         };
         Some(line.split(' ').map(str::to_string).collect())
@@ -105,6 +112,8 @@ mod tests {
             (Action::Policy { pid: 121, fifo: Some(50) }, "chrt -f -p 50 121"),
             (Action::Policy { pid: 121, fifo: None }, "chrt -o -p 0 121"),
             (Action::Hibernate, "echo disk > /sys/power/state"),
+            (Action::Sample { name: "rust_rcuc", load: true }, "insmod rust_rcuc.ko"),
+            (Action::Sample { name: "rust_rcuc", load: false }, "rmmod rust_rcuc"),
         ] {
             assert_eq!(action.command(), command);
         }

@@ -2,7 +2,7 @@
 
 //! Sentences on what just happened, and why.
 
-use crate::{Action, Observation, Target, times};
+use crate::{Action, Observation, Sample, Target, times};
 
 /// Explains an action by the observations before it and after it. `error`: the guest's kernel
 /// refused it, with this message.
@@ -49,5 +49,14 @@ pub fn explain(
         }
         Action::Policy { pid, fifo: None } => format!("PID {pid} has the default policy."),
         Action::Hibernate => "All CPUs but one were offline, and are online again.".into(),
+        Action::Sample { name, load: true } => {
+            let shows = Sample::named(name).map_or("", |sample| sample.shows);
+            format!(
+                "{name} shows: {shows}. Its threads are parked and unparked with those of the demo."
+            )
+        }
+        Action::Sample { name, load: false } => {
+            format!("{name} is unloaded: its threads have exited.")
+        }
     }
 }

@@ -18,6 +18,7 @@ mod lessons;
 mod machine;
 mod observation;
 mod player;
+mod sample;
 mod task;
 mod words;
 
@@ -29,5 +30,6 @@ pub use lessons::LESSONS;
 pub use machine::Machine;
 pub use observation::{Observation, Thread, fifo};
 pub use player::{Page, Player, Said};
+pub use sample::{SAMPLES, Sample};
 pub use task::{Task, of as task_of, story};
 pub use words::{cpus, times, wrap};

@@ -115,6 +115,12 @@ pub fn of(action: &Action, now: &Observation) -> Task {
             "Hibernate: the kernel takes all CPUs but one offline, and wakes up again",
             vec![Action::Hibernate],
         ),
+        Action::Sample { name, load: true } => {
+            Task::new(format!("Load {name}, which has threads of its own"), vec![action.clone()])
+        }
+        Action::Sample { name, load: false } => {
+            Task::new(format!("Unload {name}"), vec![action.clone()])
+        }
     }
 }
 

@@ -25,6 +25,7 @@ mod tasks;
 
 pub use cpus::{Cpu, parse_cpu_list};
 pub use files::{Handle, MAX_READ, text};
+pub use modules::parse_modules;
 pub use tasks::Task;
 
 use crate::Vm;

@@ -20,11 +20,16 @@ impl Vm {
     /// Names of the loaded modules.
     pub fn modules(&self) -> Result<Vec<String>> {
         let table = self.read("/proc/modules")?;
-        Ok(table.lines().filter_map(|line| line.split(' ').next()).map(String::from).collect())
+        Ok(parse_modules(&table).map(String::from).collect())
     }
 
     /// The kernel's taint bits.
     pub fn taint(&self) -> Result<u64> {
         Ok(self.read("/proc/sys/kernel/tainted")?.parse()?)
     }
+}
+
+/// Names in the text of `/proc/modules`.
+pub fn parse_modules(table: &str) -> impl Iterator<Item = &str> {
+    table.lines().filter_map(|line| line.split(' ').next())
 }

@@ -40,6 +40,13 @@ pub fn text(view: &View, state: &State) -> Option<Text<'static>> {
                 look,
             )
         }
+        Overlay::Samples => framed(
+            "Samples",
+            samples(view, state, width),
+            "space load or unload   0-9 CPU on, off   Esc back",
+            width,
+            look,
+        ),
         Overlay::Report => framed("Report", report(state, width, look), "Esc back", width, look),
     })
 }
@@ -54,6 +61,25 @@ fn report(state: &State, width: usize, look: Look) -> Vec<Line<'static>> {
         None => lines_of("There is nothing to report: load the module with i.", width, look),
     };
     lines.extend(lines_of("At the end of the session it is written again.", width, look));
+    lines
+}
+
+/// The modules beside the demo, what each shows, and the command for the chosen one.
+fn samples(view: &View, state: &State, width: usize) -> Vec<Line<'static>> {
+    let look = view.look;
+    if state.samples.is_empty() {
+        return lines_of("There is no sample in this guest.", width, look);
+    }
+    let line = |(n, (sample, loaded)): (usize, &(&tour::Sample, bool))| {
+        let mark = if n == view.sample { look.selected() } else { " " };
+        let word = if *loaded { "loaded" } else { "" };
+        let text = format!("{mark}{:<22}{word:<7}{}", sample.name, sample.shows);
+        Line::styled(look.text(&text), if *loaded { look.bold() } else { look.plain() })
+    };
+    let mut lines: Vec<Line<'static>> = state.samples.iter().enumerate().map(line).collect();
+    if let Some(action) = view.toggle_sample(state) {
+        lines.push(Line::styled(format!("  ~ # {}", action.command()), look.dim()));
+    }
     lines
 }
 
@@ -89,7 +115,7 @@ fn help(view: &View, state: &State) -> Vec<Line<'static>> {
     for (key, what) in [
         ("up down", "choose a CPU; also j, k, page up, page down, wheel"),
         ("z", "freeze; left, right: scroll; + -: zoom"),
-        ("e o T", "explain this CPU; write the report now; the tour"),
+        ("e o s T", "explain this CPU; write the report now; samples; the tour"),
         ("q", "end the session: verdict and report"),
     ] {
         lines.push(row(key, what, look));

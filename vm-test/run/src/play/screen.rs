@@ -6,7 +6,7 @@ use super::lanes::{self, Window};
 use super::look::Look;
 use super::overlays;
 use super::tour;
-use super::view::View;
+use super::view::{Overlay, View};
 use demo_format::Nanos;
 use demo_format::histogram::time;
 use live::{Cpu, Entry, Power, State, Status};
@@ -140,12 +140,13 @@ pub fn draw(frame: &mut Frame<'_>, view: &mut View, state: &State, now: Nanos) {
     if let Some(text) = overlays::text(view, state) {
         let height = (text.lines.len() as u16).min(area.height - 1);
         let width = text.width().min(usize::from(area.width)) as u16;
-        let place = Rect {
-            x: area.x + (area.width - width) / 2,
-            y: area.y + (area.height - height) / 2,
-            width,
-            height,
+        let middle = (area.height - height) / 2;
+        let y = match view.overlay {
+            // What becomes of its keys is below.
+            Some(Overlay::Samples) => middle.min(details.y.saturating_sub(height)),
+            _ => middle,
         };
+        let place = Rect { x: area.x + (area.width - width) / 2, y: area.y + y, width, height };
         let around = Rect { x: place.x.saturating_sub(1), width: place.width + 2, ..place };
         frame.render_widget(Clear, around.intersection(area));
         frame.render_widget(Paragraph::new(text), place);

@@ -5,7 +5,7 @@
 use super::look::Look;
 use super::screen::draw;
 use super::view::{Overlay, Request, View};
-use ::tour::{Action, Guide, Machine, Target};
+use ::tour::{Action, Guide, Machine, SAMPLES, Target};
 use demo_format::Nanos;
 use demo_format::format::{Counts, Kind, State as Life};
 use expect_test::{Expect, expect};
@@ -91,6 +91,12 @@ fn state(cpus: u32) -> State {
         .into(),
         ..State::default()
     }
+}
+
+/// All samples are in the guest, and the second one is loaded.
+fn with_samples(state: State) -> State {
+    let samples = SAMPLES.iter().enumerate().map(|(n, sample)| (sample, n == 1));
+    State { samples: samples.collect(), ..state }
 }
 
 fn screen(view: &mut View, state: &State, width: u16, height: u16) -> String {
@@ -313,11 +319,11 @@ fn ascii_terminals_get_ascii() {
             space on/off w wake t timers i module f fail e explain z freeze ? help q quit
         "#]],
     );
-    for overlay in [Overlay::Help, Overlay::Explain, Overlay::Report] {
+    for overlay in [Overlay::Help, Overlay::Explain, Overlay::Report, Overlay::Samples] {
         for size in [(80, 24), (200, 60)] {
             let mut view = View::new(look);
             view.overlay = Some(overlay);
-            let text = screen(&mut view, &state(64), size.0, size.1);
+            let text = screen(&mut view, &with_samples(state(64)), size.0, size.1);
             assert!(text.is_ascii(), "{text}");
         }
     }
@@ -363,7 +369,7 @@ fn help_has_each_key_and_its_command() {
          │   $       a shell in the guest                                             │
          │   up down choose a CPU; also j, k, page up, page down, wheel               │
          │   z       freeze; left, right: scroll; + -: zoom                           │
-         │   e o T   explain this CPU; write the report now; the tour                 │
+         │   e o s T explain this CPU; write the report now; samples; the tour        │
          │   q       end the session: verdict and report                              │
          │   ◇ create  ◆ setup  ┴ wake  ● run  ▼ park  ▲ unpark  × cleanup  ! pending │
          ╰─ Esc back ─────────────────────────────────────────────────────────────────╯
@@ -405,6 +411,64 @@ fn a_cpu_is_explained() {
         space on/off w wake t timers i module f fail e explain z freeze ? help q quit
     "#]]
     .assert_eq(&screen(&mut view, &state(4), 80, 24));
+}
+
+/// The sentence on the last action and the newest lines of the log stay visible.
+#[test]
+fn the_samples_are_listed() {
+    let mut view = View::new(UNICODE);
+    view.overlay = Some(Overlay::Samples);
+    let mut state = with_samples(state(4));
+    state.sentence = "insmod rust_cpuhp.ko failed: EBUSY (Device or resource busy).".into();
+    expect![[r#"
+         rust_smpboot  3/4 CPUs online · no timers · 31 events · command 13.6 ms
+                                   -10.0 s                                           now
+        ▌  0 online                █████████████████████████████████████████████████████
+        ▌    sleeping                   ◇─────────┴●─────────●──────────────────────────
+
+         ╭─ Samples ──────────────────────────────────────────────────────────────────╮
+         │ ▌rust_ksoftirqd               interrupts leave work to a thread            │
+         │  rust_rcuc             loaded park moves a queue to another CPU            │
+         │  rust_cpu_stop                self-parking threads                         │
+         │  rust_cpuhp                   state that only its thread changes           │
+         │  rust_idle_inject             FIFO threads that a timer wakes              │
+         │  rust_percpu_workqueue        queues whose items wait, move or are refused │
+         │   ~ # insmod rust_ksoftirqd.ko                                             │
+         ╰─ space load or unload   0-9 CPU on, off   Esc back ────────────────────────╯
+         CPU 0 · p50 87.1 µs, p99 1.24 ms, max 4.26 ms · PID 115 · wake 3, run 2, park 0
+        insmod rust_cpuhp.ko failed: EBUSY (Device or resource busy).
+
+         [    4.852975] rust_smpboot_demo: cpu0: create
+         ~ # echo 0 > /sys/devices/system/cpu/cpu1/online
+         [    4.969725] rust_smpboot_demo: cpu1: park
+         ~ # echo 0 > /sys/devices/system/cpu/cpu0/online
+             ENOENT (No such file or directory)
+         ~ # echo 1 > /sys/kernel/debug/rust_smpboot_demo/wake
+        space on/off w wake t timers i module f fail e explain z freeze ? help q quit
+    "#]]
+    .assert_eq(&screen(&mut view, &state, 80, 24));
+}
+
+#[test]
+fn keys_load_and_unload_samples() {
+    let (state, mut view) = (with_samples(state(4)), View::new(UNICODE));
+    let mut press = |code| view.key(key(code), NOW, &state);
+    let act = |name, load| Some(Request::Act(Action::Sample { name, load }));
+    assert_eq!(press(KeyCode::Char('s')), None);
+    assert_eq!(press(KeyCode::Up), None);
+    assert_eq!(press(KeyCode::Enter), act("rust_ksoftirqd", true));
+    // Again, before the session has done it.
+    assert_eq!(press(KeyCode::Char(' ')), act("rust_ksoftirqd", false));
+    assert_eq!(press(KeyCode::Down), None);
+    assert_eq!(press(KeyCode::Char(' ')), act("rust_rcuc", false));
+    // CPUs go offline and online meanwhile.
+    assert_eq!(press(KeyCode::Char('2')), Some(Request::Act(Action::Offline(2))));
+    for _ in 0..9 {
+        assert_eq!(press(KeyCode::Char('j')), None);
+    }
+    assert_eq!(press(KeyCode::Enter), act("rust_percpu_workqueue", true));
+    assert_eq!(press(KeyCode::Char('s')), None);
+    assert_eq!(press(KeyCode::Char(' ')), Some(Request::Act(Action::Online(2))));
 }
 
 #[test]
@@ -481,10 +545,11 @@ fn a_small_terminal_is_told_so() {
     assert!(text.contains("This terminal has 40x8 characters."), "{text}");
     for (width, height) in [(1, 1), (60, 12), (61, 13), (300, 100)] {
         for cpus in [1, 2, 4, 16, 64, 128] {
-            for overlay in [None, Some(Overlay::Help), Some(Overlay::Explain)] {
+            let overlays = [Overlay::Help, Overlay::Explain, Overlay::Samples].map(Some);
+            for overlay in [None].into_iter().chain(overlays) {
                 let mut view = View::new(UNICODE);
                 view.overlay = overlay;
-                screen(&mut view, &state(cpus), width, height);
+                screen(&mut view, &with_samples(state(cpus)), width, height);
             }
         }
     }
@@ -614,7 +679,7 @@ fn keys_ask_for_actions() {
 #[test]
 fn escape_closes_what_is_open() {
     let (state, mut view) = (state(4), View::new(UNICODE));
-    for open in ['?', 'e', 'o'] {
+    for open in ['?', 'e', 's', 'o'] {
         view.key(key(KeyCode::Char(open)), NOW, &state);
         assert!(view.overlay.is_some());
         assert_eq!(view.key(key(KeyCode::Esc), NOW, &state), None);

@@ -38,6 +38,7 @@ pub enum Overlay {
     Help,
     Explain,
     Report,
+    Samples,
 }
 
 pub struct View {
@@ -47,6 +48,8 @@ pub struct View {
     /// The first CPU on the screen, as an index.
     pub top: usize,
     pub overlay: Option<Overlay>,
+    /// The chosen sample, as an index.
+    pub sample: usize,
     /// Index of [`WINDOWS`].
     window: usize,
     /// The end of the window, if it does not move.
@@ -69,6 +72,7 @@ impl View {
             chosen: 0,
             top: 0,
             overlay: None,
+            sample: 0,
             window,
             frozen: None,
             asked: VecDeque::new(),
@@ -185,6 +189,18 @@ impl View {
         }
     }
 
+    /// What loads or unloads the chosen sample.
+    pub fn toggle_sample(&self, state: &State) -> Option<Action> {
+        let (sample, mut loaded) = *state.samples.get(self.sample)?;
+        for (_, action) in self.asked.iter().filter(|(number, _)| *number > state.actions) {
+            match action {
+                Action::Sample { name, load } if *name == sample.name => loaded = *load,
+                _ => {}
+            }
+        }
+        Some(Action::Sample { name: sample.name, load: !loaded })
+    }
+
     fn pressed(&mut self, key: KeyEvent, now: Nanos, state: &State) -> Option<Request> {
         if key.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
             return None;
@@ -213,6 +229,24 @@ impl View {
                 _ => guide.take_over(),
             }
         }
+        if self.overlay == Some(Overlay::Samples) && !self.ending {
+            match key.code {
+                KeyCode::Up | KeyCode::Char('k') => {
+                    self.sample = self.sample.saturating_sub(1);
+                    return None;
+                }
+                KeyCode::Down | KeyCode::Char('j') => {
+                    let last = state.samples.len().saturating_sub(1);
+                    self.sample = (self.sample + 1).min(last);
+                    return None;
+                }
+                KeyCode::Enter | KeyCode::Char(' ') => {
+                    return self.toggle_sample(state).map(Request::Act);
+                }
+                // The others do what they do without it: CPUs go offline, threads are woken.
+                _ => {}
+            }
+        }
         match key.code {
             KeyCode::Char('T') => self.begin_tour(state),
             KeyCode::Char('q') if self.ending => return Some(Request::Leave),
@@ -226,6 +260,7 @@ impl View {
                 self.toggle_overlay(Overlay::Help)
             }
             KeyCode::Char('e') => self.toggle_overlay(Overlay::Explain),
+            KeyCode::Char('s') => self.toggle_overlay(Overlay::Samples),
             KeyCode::Char('o') => {
                 self.overlay = Some(Overlay::Report);
                 return Some(Request::Save);

@@ -96,6 +96,8 @@ impl Guest {
                     self.act(&Action::Online(cpu));
                 }
             }
+            // No lesson needs these.
+            Action::Sample { .. } => {}
         }
     }
 }

@@ -202,6 +202,15 @@ fn plays_by_hand(program: &Program) -> Result<()> {
     screen.press("\x1b")?;
     screen.wait("the lanes", |screen| !screen.contents().contains("Keys"))?;
 
+    // A sample, which the end of the session unloads.
+    screen.press("sj")?;
+    screen.waits_for("~ # insmod rust_rcuc.ko")?;
+    screen.press(" ")?;
+    screen.waits_for("rust_rcuc shows: park moves a queue to another CPU.")?;
+    screen.waits_for("loaded park moves")?;
+    screen.press("\x1b")?;
+    screen.wait("the lanes", |screen| !screen.contents().contains("Samples"))?;
+
     // A click on CPU 2.
     let contents = screen.shown.screen().contents();
     let row = contents.lines().position(|line| line.trim_start().starts_with("2 online"));
