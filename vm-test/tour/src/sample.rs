@@ -7,7 +7,7 @@
 pub struct Sample {
     /// The module's name.
     pub name: &'static str,
-    /// What it shows, in one line: as in `samples/README.md`.
+    /// Its idea, in one line: as in `samples/README.md`.
     pub shows: &'static str,
 }
 

@@ -189,7 +189,7 @@ impl View {
         }
     }
 
-    /// What loads or unloads the chosen sample.
+    /// Returns what loads or unloads the chosen sample.
     pub fn toggle_sample(&self, state: &State) -> Option<Action> {
         let (sample, mut loaded) = *state.samples.get(self.sample)?;
         for (_, action) in self.asked.iter().filter(|(number, _)| *number > state.actions) {

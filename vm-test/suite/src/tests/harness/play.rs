@@ -224,6 +224,7 @@ fn plays_by_hand(program: &Program) -> Result<()> {
     screen.is_the_shells()?;
     let page = std::fs::read_to_string(report.join("play.html"))?;
     ensure!(page.contains("A session by hand"), "the report lacks its title");
+    ensure!(page.contains("Unload rust_rcuc"), "the sample was not unloaded before the demo");
     Ok(std::fs::remove_dir_all(report)?)
 }
 
