@@ -4,7 +4,8 @@
 //!
 //! The numbers are those of the fields in `protos/perfetto/trace/perfetto_trace.proto` of
 //! Perfetto's repository. Beside our tracks, the trace has the kernel's scheduler events, from
-//! which Perfetto draws its own tracks. These have the resolution of the kernel's trace, a microsecond.
+//! which Perfetto draws its own tracks. These have the resolution of the kernel's trace, a
+//! microsecond.
 
 use super::protobuf::Message;
 use super::{Event, FlowEnd, Group, Phase, groups, kernel, shift};

@@ -79,7 +79,7 @@ fn row(parts: &[Part], look: Look) -> Cells {
     parts.iter().map(|part| look.part(*part)).collect()
 }
 
-/// Writes words into long parts, between the marks: a state is not told by color alone.
+/// Writes words into long parts, between the marks: color is not the only sign of a state.
 fn words(cells: &mut Cells, parts: &[Part], marked: &[usize]) {
     let mut begin = 0;
     for run in parts.chunk_by(|a, b| a == b) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Characters and colors. Colors repeat what characters and words say.
+//! Characters and colors. Characters and words have all information that colors have.
 
 use demo_format::ascii;
 use demo_format::format::{Kind, State};
 use live::Power;
 use ratatui::style::{Color, Modifier, Style};
 
-/// What the user's terminal can show.
+/// The abilities of the user's terminal.
 #[derive(Debug, Clone, Copy)]
 pub struct Look {
     pub ascii: bool,

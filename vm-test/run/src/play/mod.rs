@@ -125,7 +125,7 @@ fn play(session: &Session, mut view: View) -> Result<bool> {
         }
         let mut wait = Duration::ZERO;
         loop {
-            // crossterm would read a closed terminal for ever.
+            // crossterm would read a closed terminal forever.
             if !is_open(wait) {
                 return Ok(false);
             }

@@ -138,7 +138,7 @@ fn row(key: &str, what: &str, look: Look) -> Line<'static> {
         .into()
 }
 
-/// What a CPU and its thread do at present, and what comes next.
+/// The present state of a CPU and its thread, and the next one.
 fn explained(id: u32, state: &State, width: usize, look: Look) -> Vec<Line<'static>> {
     let Some(cpu) = state.cpus.get(&id) else { return Vec::new() };
     let mut lines = vec![chain(cpu, look), Line::default()];
@@ -173,7 +173,7 @@ fn explained(id: u32, state: &State, width: usize, look: Look) -> Vec<Line<'stat
         _ => add("It has no thread yet: the kernel creates one when the CPU first comes online."),
     }
     if lanes::is_pending(cpu) {
-        add("It was woken meanwhile: the wake is pending, and run() is called after the unpark.");
+        add("It was woken since: the wake is pending, and run() is called after the unpark.");
     }
     let counts = cpu.counts;
     add(&format!(

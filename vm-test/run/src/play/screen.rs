@@ -216,9 +216,9 @@ fn cpu_words(
 ) -> [Line<'static>; 2] {
     let (word, color) = match cpu.power {
         Power::Online => ("online", Color::Green),
-        Power::GoingOffline => ("going off", Color::Yellow),
+        Power::GoingOffline => ("teardown", Color::Yellow),
         Power::Offline => ("offline", Color::DarkGray),
-        Power::ComingOnline => ("coming on", Color::Yellow),
+        Power::ComingOnline => ("bringup", Color::Yellow),
     };
     let pending = lanes::is_pending(cpu);
     let number = format!("{id:>3} ");

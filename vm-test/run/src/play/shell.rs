@@ -20,7 +20,7 @@ const LOOK: u16 = 50;
 /// Passes on keys until the shell ends. `busy`: there are actions that the session runs before.
 pub fn run(session: &Session, busy: bool) -> Result<()> {
     if busy {
-        say!("The guest first does what was asked for before.");
+        say!("The guest first finishes the actions before this one.");
     }
     say!("`exit` or Ctrl-D ends the shell; Ctrl-] ends the guest, if it does not respond.\n");
     let (rows, columns) = Term::stdout().size();

@@ -329,7 +329,7 @@ fn ascii_terminals_get_ascii() {
     }
 }
 
-/// Nothing is told by color alone: the text is the same without colors.
+/// Color is never the only sign: the text is the same without colors.
 #[test]
 fn without_colors_the_text_is_the_same() {
     for cpus in [1, 4, 16] {
@@ -461,7 +461,7 @@ fn keys_load_and_unload_samples() {
     assert_eq!(press(KeyCode::Char(' ')), act("rust_ksoftirqd", false));
     assert_eq!(press(KeyCode::Down), None);
     assert_eq!(press(KeyCode::Char(' ')), act("rust_rcuc", false));
-    // CPUs go offline and online meanwhile.
+    // CPUs go offline and online during this.
     assert_eq!(press(KeyCode::Char('2')), Some(Request::Act(Action::Offline(2))));
     for _ in 0..9 {
         assert_eq!(press(KeyCode::Char('j')), None);
@@ -504,7 +504,8 @@ fn a_frozen_window_scrolls_back() {
 #[test]
 fn the_end_has_the_verdict() {
     let mut state = state(4);
-    state.status = Status::Ended { ok: true, lines: vec!["31 events, all lives conform.".into()] };
+    state.status =
+        Status::Ended { ok: true, lines: vec!["31 events, all life cycles conform.".into()] };
     state.reports = vec!["/x/build/report/play.html".into()];
     expect![[r#"
          rust_smpboot  3/4 CPUs online · no timers · 31 events · command 13.6 ms
@@ -620,7 +621,7 @@ fn the_tour_acts_until_a_key_takes_over() {
     assert_eq!(view.guided(NOW + 2 * S, &state), None);
     let text = screen(&mut view, &state, 80, 24);
     assert!(text.contains("r run T no tour"), "{text}");
-    // It goes on from there.
+    // It continues from there.
     assert_eq!(view.key(key(KeyCode::Char('r')), NOW, &state), None);
     assert!(view.guided(NOW + 3 * S, &state).is_some());
     view.key(key(KeyCode::Char('T')), NOW, &state);

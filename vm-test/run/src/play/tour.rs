@@ -28,7 +28,7 @@ pub fn text(view: &View, state: &State, width: usize) -> Vec<Line<'static>> {
                 add(&mut lines, look.done(), &format!("Lesson {lesson} is done."), look.good());
             }
             Said::Skipped(lesson, why) => {
-                add(&mut lines, "! ", &format!("Lesson {lesson} is left out: {why}."), look.bold());
+                add(&mut lines, "! ", &format!("Lesson {lesson} is skipped: {why}."), look.bold());
             }
         }
     }

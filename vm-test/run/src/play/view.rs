@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the user looks at, and what keys and clicks ask for.
+//! The user's view, and the requests of keys and clicks.
 
 use super::look::Look;
 use demo_format::Nanos;
@@ -19,7 +19,7 @@ const PERIODS: [u32; 5] = [0, 100_000, 20_000, 5_000, 1_000];
 /// Lengths of the window in ms, for `+` and `-`.
 const WINDOWS: [Nanos; 8] = [100, 250, 1_000, 2_500, 5_000, 10_000, 20_000, 60_000];
 
-/// What the view wants of the session.
+/// A request of the view to the session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
     Act(Action),
@@ -169,7 +169,7 @@ impl View {
         expected
     }
 
-    /// What a key does to the CPU.
+    /// Returns the action of a key for this CPU.
     pub fn action(&self, key: char, cpu: u32, state: &State) -> Option<Action> {
         let (online, loaded, period_us) = self.expected(cpu, state);
         match key {
