@@ -701,7 +701,7 @@ impl<'a> Player<'a> {
             0 => String::new(),
             lost => format!(" ({lost} more were overwritten before they were read)"),
         };
-        format!("{events} events{lost}, all life cycles conform.")
+        format!("{events} events{lost}, all lives conform.")
     }
 }
 

@@ -397,7 +397,7 @@ fn a_cpu_is_explained() {
          │ CPU 1 is offline. Online again (space), the kernel unparks its thread.     │
          │ Its thread, PID 116, is parked: it exists, with its state, and runs        │
          │ nothing.                                                                   │
-         │ It was woken meanwhile: the wake is pending, and run() is called after the │
+         │ It was woken since: the wake is pending, and run() is called after the     │
          │ unpark.                                                                    │
          │ So far: setup 1, wake 3, run 2, park 1, unpark 0, cleanup 0.               │
          │ There are fewer runs than wakes: one run answers all wakes before it.      │
@@ -504,8 +504,7 @@ fn a_frozen_window_scrolls_back() {
 #[test]
 fn the_end_has_the_verdict() {
     let mut state = state(4);
-    state.status =
-        Status::Ended { ok: true, lines: vec!["31 events, all life cycles conform.".into()] };
+    state.status = Status::Ended { ok: true, lines: vec!["31 events, all lives conform.".into()] };
     state.reports = vec!["/x/build/report/play.html".into()];
     expect![[r#"
          rust_smpboot  3/4 CPUs online · no timers · 31 events · command 13.6 ms

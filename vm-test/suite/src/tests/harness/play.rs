@@ -219,7 +219,7 @@ fn plays_by_hand(program: &Program) -> Result<()> {
     screen.wait("CPU 2 offline", |screen| is(screen, 2, "offline"))?;
 
     screen.press("q")?;
-    screen.waits_for("all life cycles conform.")?;
+    screen.waits_for("all lives conform.")?;
     screen.waits_for("play.html")?;
     screen.is_the_shells()?;
     let page = std::fs::read_to_string(report.join("play.html"))?;
@@ -255,7 +255,7 @@ fn draws_its_picture(program: &Program) -> Result<()> {
         std::fs::write(directory.join("play.svg"), picture)?;
     }
     screen.press("q")?;
-    screen.waits_for("all life cycles conform.")?;
+    screen.waits_for("all lives conform.")?;
     screen.is_the_shells()?;
     Ok(std::fs::remove_dir_all(report)?)
 }
@@ -267,7 +267,7 @@ fn ends_a_view_by_ctrl_c(program: &Program) -> Result<()> {
     let mut screen = Screen::new(24, 80, &[])?;
     screen.play(program, &report.to_string_lossy())?;
     screen.press("\x03")?;
-    screen.waits_for("all life cycles conform.")?;
+    screen.waits_for("all lives conform.")?;
     screen.is_the_shells()?;
     ensure!(report.join("play.html").exists(), "no report");
     screen.press("clear; ! jobs | grep .\r")?;
@@ -313,7 +313,7 @@ fn fits_a_small_terminal(program: &Program) -> Result<()> {
     screen.press("clear; fg\r")?;
     screen.wait("the view again", |screen| screen.alternate_screen() && screen.hide_cursor())?;
     screen.press("q")?;
-    screen.waits_for("all life cycles conform.")?;
+    screen.waits_for("all lives conform.")?;
     screen.is_the_shells()?;
     let text = String::from_utf8_lossy(&screen.all);
     ensure!(text.is_ascii(), "not ASCII: {text}");
