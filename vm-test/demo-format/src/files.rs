@@ -3,9 +3,12 @@
 //! Parsers of the module's text files: the summary and the latencies of a CPU.
 
 use crate::excerpt;
-use crate::format::{BUCKETS, bucket_begin, bucket_end};
+use crate::format::{BUCKETS, Counts, bucket_begin, bucket_end};
 use crate::histogram::Histogram;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
+use std::collections::BTreeMap;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 /// A table of words.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +80,32 @@ pub fn summary(text: &str) -> Result<Table> {
     Ok(Table { columns, rows })
 }
 
+/// A thread, as a line of `summary` has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thread {
+    /// `none`, `parked`, `sleeping` or `running`.
+    pub state: String,
+    /// 0: no thread.
+    pub pid: i32,
+    pub counts: Counts<u64>,
+}
+
+/// Parses the threads of `summary`, by CPU.
+pub fn threads(text: &str) -> Result<BTreeMap<u32, Thread>> {
+    let table = summary(text)?;
+    let thread = |row: &Vec<String>| {
+        let word = |name: &str| Ok::<&str, Error>(&row[table.column(name)?]);
+        let counts = Counts::read(|name| number(name, word(name)?))?;
+        let (state, pid) = (word("state")?.to_owned(), number("pid", word("pid")?)?);
+        Ok((number("cpu", word("cpu")?)?, Thread { state, pid, counts }))
+    };
+    table.rows.iter().map(thread).collect()
+}
+
+fn number<T: FromStr<Err = ParseIntError>>(name: &str, word: &str) -> Result<T> {
+    word.parse().with_context(|| format!("summary: {name} is not a number"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,5 +159,26 @@ mod tests {
             summary("a b\n1\n").unwrap_err().to_string(),
             "summary: line 2 has 1 words instead of 2"
         );
+    }
+
+    #[test]
+    fn threads_have_state_pid_and_counters() {
+        let text = "cpu online state pid create setup should_run run park unpark cleanup wake\n\
+                    2 no parked 72 1 1 3 9 4 3 0 8\n";
+        let threads = threads(text).unwrap();
+        let counts = Counts::read(|name| {
+            Ok::<u64, ()>(match name {
+                "create" | "setup" => 1,
+                "should_run" | "unpark" => 3,
+                "run" => 9,
+                "park" => 4,
+                "wake" => 8,
+                _ => 0,
+            })
+        });
+        let wanted = Thread { state: "parked".into(), pid: 72, counts: counts.unwrap() };
+        assert_eq!(threads, BTreeMap::from([(2, wanted)]));
+        let refused = super::threads(&text.replace("72", "x")).unwrap_err();
+        assert_eq!(refused.to_string(), "summary: pid is not a number");
     }
 }

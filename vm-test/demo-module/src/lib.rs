@@ -120,16 +120,8 @@ impl<'a> Demo<'a> {
 
     /// Reads the counters from `summary`, one file for all CPUs.
     pub fn all_counts(&self) -> Result<AllCounts> {
-        let table = files::summary(&self.summary()?)?;
-        let number = |row: &[String], name: &str| -> Result<u64> {
-            row[table.column(name)?]
-                .parse()
-                .with_context(|| format!("summary: {name} is not a number"))
-        };
-        let counts = |row: &Vec<String>| {
-            Ok((number(row, "cpu")? as u32, Counts::read(|name| number(row, name))?))
-        };
-        table.rows.iter().map(counts).collect()
+        let threads = files::threads(&self.summary()?)?;
+        Ok(threads.into_iter().map(|(cpu, thread)| (cpu, thread.counts)).collect())
     }
 
     /// Reads the counters from the files of each CPU.

@@ -6,8 +6,8 @@
 use crate::chrt;
 use crate::top;
 use demo_format::ascii;
-use demo_format::files::{self, Table};
-use demo_format::format::{Counts, Kind, MODULE, PERIOD, SUMMARY};
+use demo_format::files;
+use demo_format::format::{Kind, MODULE, PERIOD, SUMMARY};
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -290,7 +290,11 @@ fn observe() -> anyhow::Result<Observation> {
     now.loaded = true;
     now.period_us = number(&fs::read_to_string(PERIOD.path)?)?;
     now.open_files = number(&fs::read_to_string(format!("/sys/module/{MODULE}/refcnt"))?)?;
-    threads(&files::summary(&summary)?, &mut now)?;
+    for (cpu, read) in files::threads(&summary)? {
+        // A possible CPU that is not present cannot be brought online.
+        let Some(thread) = now.cpus.get_mut(&cpu) else { continue };
+        (thread.state, thread.pid, thread.counts) = (read.state, read.pid, read.counts);
+    }
 
     // The last events: a wake without a run after it is pending.
     let events = top::events(cpu_list("possible")?.len() as u32)?;
@@ -303,20 +307,6 @@ fn observe() -> anyhow::Result<Observation> {
         }
     }
     Ok(now)
-}
-
-fn threads(summary: &Table, now: &mut Observation) -> anyhow::Result<()> {
-    for row in &summary.rows {
-        let word = |name: &str| -> anyhow::Result<&str> { Ok(&row[summary.column(name)?]) };
-        let cpu: u32 = number(word("cpu")?)?;
-        let counts = Counts::read(|name| -> anyhow::Result<u64> { Ok(number(word(name)?)?) })?;
-        // A possible CPU that is not present cannot be brought online.
-        let Some(thread) = now.cpus.get_mut(&cpu) else { continue };
-        thread.state = word("state")?.into();
-        thread.pid = number(word("pid")?)?;
-        thread.counts = counts;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -261,7 +261,7 @@ impl<'a> Player<'a> {
             let references: u32 = next()?.parse().context("refcnt")?;
             self.state.open_files = references.saturating_sub(self.recording.is_some().into());
             for (id, _) in threads {
-                let fifo = fifo(&next()?).context("stat of a thread")?;
+                let fifo = tour::fifo(&next()?).context("stat of a thread")?;
                 self.state.cpus.entry(id).or_default().fifo = fifo;
             }
         }
@@ -286,17 +286,9 @@ impl<'a> Player<'a> {
 
     /// Reads the table of the threads.
     fn threads(&mut self, summary: &str) -> Result<()> {
-        let table = files::summary(summary)?;
-        let (cpu, pid, state) =
-            (table.column("cpu")?, table.column("pid")?, table.column("state")?);
-        for row in &table.rows {
-            let number = |name: &str| -> Result<u64> {
-                row[table.column(name)?].parse().with_context(|| format!("summary: {name}"))
-            };
-            let shown = self.state.cpus.entry(row[cpu].parse().context("cpu")?).or_default();
-            shown.counts = Counts::read(number)?;
-            shown.pid = row[pid].parse().context("pid")?;
-            shown.thread = row[state].clone();
+        for (id, thread) in files::threads(summary)? {
+            let shown = self.state.cpus.entry(id).or_default();
+            (shown.counts, shown.pid, shown.thread) = (thread.counts, thread.pid, thread.state);
         }
         Ok(())
     }
@@ -724,15 +716,6 @@ fn never_offline(cpu: u32) -> String {
 fn violations(recorder: &Recorder<'_>) -> Vec<String> {
     let cpus = recorder.events().cpus();
     cpus.flat_map(life::check_cpu).map(|violation| violation.to_string()).collect()
-}
-
-/// The priority in `/proc/PID/stat`, if the policy is `SCHED_FIFO`.
-fn fifo(stat: &str) -> Option<Option<u32>> {
-    let (_, fields) = stat.rsplit_once(") ")?;
-    // Fields 40 and 41; the state is the third one.
-    let mut fields = fields.split(' ').skip(40 - 3);
-    let (priority, policy) = (fields.next()?.parse().ok()?, fields.next()?);
-    Some((policy == "1").then_some(priority))
 }
 
 /// Makes a sentence of an error.
