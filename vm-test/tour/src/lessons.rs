@@ -291,7 +291,7 @@ pub static LESSONS: [Lesson; 10] = [
     },
     Lesson {
         title: "rmmod with an open file",
-        text: "The code of the module must not be removed while it is used. An open file of the module \
+        text: "The code of a module stays in memory while it is used. An open file of the module \
                holds a reference, which /sys/module/rust_smpboot_demo/refcnt counts.",
         needs: Needs::Nothing,
         steps: &[
