@@ -28,12 +28,12 @@ impl RecordBytes {
     /// Appends `bytes`. Returns `EOVERFLOW`, and appends nothing, if the record would be too long.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) -> Result {
-        let end = self.len.saturating_add(bytes.len());
-        self.bytes
-            .get_mut(self.len..end)
+        // In two steps, so that the compiler sees that the lengths agree, and adds no panic.
+        let rest = self.bytes.get_mut(self.len..).ok_or(EOVERFLOW)?;
+        rest.get_mut(..bytes.len())
             .ok_or(EOVERFLOW)?
             .copy_from_slice(bytes);
-        self.len = end;
+        self.len += bytes.len();
         Ok(())
     }
 
