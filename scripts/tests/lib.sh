@@ -5,7 +5,7 @@
 #
 # A test is a function test_CLAIM. run_tests, the last line of a file, runs all tests of the file,
 # or those whose names contain its argument. Each test runs in a subshell, in its own empty
-# directory, $tmp, with PATH, HOME and LC_ALL as its environment.
+# directory, $tmp, with PATH, HOME, LC_ALL and SUITE as its environment.
 
 set -euo pipefail
 
@@ -13,7 +13,7 @@ tests=$(CDPATH='' cd "${BASH_SOURCE[0]%/*}" && pwd -P)
 top=${tests%/*/*}
 while IFS= read -r name; do
     case $name in
-    PATH | PWD | SHLVL | _) ;;
+    PATH | PWD | SHLVL | SUITE | _) ;;
     *) unset "$name" ;;
     esac
 done < <(compgen -e)
