@@ -1,6 +1,6 @@
 //! Hazard 4: only the library uses the static of a registration.
 //~ ERROR associated function `new` is private
-//~ ERROR field `0` of struct `ThreadSlot` is private
+//~ ERROR ThreadSlot` is private
 worker!(Worker, c"worker");
 
 pub fn look() {
