@@ -23,6 +23,7 @@ use super::{
 use crate::{
     debugfs::{
         Attribute,
+        Decimal,
         Dir,
         Number,
         Table, //
@@ -117,7 +118,7 @@ impl Attribute for Period {
     type Data = Registration<Demo>;
 
     fn show(demo: &Self::Data, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", demo.period_us.load(Relaxed))
+        writeln!(f, "{}", Decimal(demo.period_us.load(Relaxed)))
     }
 
     fn store(demo: &Self::Data, input: &CStr) -> Result {

@@ -8,6 +8,7 @@ use super::format::{
     bucket_end,
     BUCKETS, //
 };
+use crate::debugfs::Decimal;
 use kernel::{
     fmt,
     sync::atomic::{
@@ -45,11 +46,12 @@ impl Histogram {
     pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (bucket, count) in self.buckets.iter().enumerate() {
             let count = count.load(Relaxed);
-            let from = bucket_begin(bucket);
+            let from = Decimal(bucket_begin(bucket));
             if count == 0 {
                 continue;
             }
-            match bucket_end(bucket) {
+            let count = Decimal(count);
+            match bucket_end(bucket).map(Decimal) {
                 Some(to) => writeln!(f, "[{from}, {to}) {count}")?,
                 None => writeln!(f, "[{from}, ...) {count}")?,
             }

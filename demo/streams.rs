@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     debugfs::{
+        Decimal,
         RecordBytes,
         Stream, //
     },
@@ -140,13 +141,17 @@ impl Format for Text {
                 let time = Delta::from_nanos(event.time as i64);
                 writeln!(
                     bytes,
-                    "{}.{:09} cpu{cpu} {number} {}",
-                    time / Delta::from_secs(1),
-                    time.rem_nanos(1_000_000_000).as_nanos(),
+                    "{}.{:09} cpu{cpu} {} {}",
+                    Decimal((time / Delta::from_secs(1)) as u64),
+                    Decimal(time.rem_nanos(1_000_000_000).as_nanos() as u64),
+                    Decimal(*number),
                     event.kind.name(),
                 )
             }
-            Found::Lost(number, count) => writeln!(bytes, "- cpu{cpu} {number} lost {count}"),
+            Found::Lost(number, count) => {
+                let (number, count) = (Decimal(*number), Decimal(*count));
+                writeln!(bytes, "- cpu{cpu} {number} lost {count}")
+            }
         }
         .map_err(|_| EIO)
     }

@@ -48,6 +48,7 @@ mod library;
 use library::{
     debugfs::{
         Attribute,
+        Decimal,
         Dir,
         Number,
         Tree, //
@@ -117,7 +118,6 @@ impl_has_hr_timer! {
 impl HrTimerCallback for Cpu {
     type Pointer<'a> = Arc<Self>;
 
-    /// Handles the interrupt.
     fn run(this: ArcBorrow<'_, Self>, _cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
         this.interrupts.add(1, Relaxed);
         let mut left = LEFT.load(Relaxed);
@@ -194,7 +194,7 @@ impl Drop for Ksoftirqd {
             cpu.handle();
         }
         for ((name, raised), run) in VECTORS.iter().zip(&RAISED).zip(&RUN) {
-            let (raised, run) = (raised.load(Relaxed), run.load(Relaxed));
+            let [raised, run] = [raised, run].map(|n| Decimal(n.load(Relaxed)));
             pr_info!("{name}: {raised} raised, {run} run\n");
         }
     }

@@ -44,6 +44,7 @@ mod library;
 use library::{
     debugfs::{
         Attribute,
+        Decimal,
         Dir,
         Tree, //
     },
@@ -144,8 +145,7 @@ impl HotplugThread for Rcuc {
 
     fn run(&self, _local: Pin<&mut ()>, cx: &Context<'_>) {
         let cpu = self.0.of(cx);
-        // `park` moves the remaining items when the CPU goes offline, and `drop` runs them at the
-        // end.
+        // `park` moves the remaining items when the CPU goes offline; `drop` runs them at the end.
         while !cx.should_park() && !cx.should_stop() {
             let Some(work) = cpu.queue.lock().pop_front() else {
                 return;
@@ -188,8 +188,8 @@ impl Drop for Rcuc {
                 cpu.retire(&work);
             }
         }
-        let [deferred, run, violations] = [&CURRENT, &RUN, &VIOLATIONS].map(|n| n.load(Relaxed));
-        pr_info!("{deferred} deferred, {run} run, {violations} violations\n");
+        let [items, run, bad] = [&CURRENT, &RUN, &VIOLATIONS].map(|n| Decimal(n.load(Relaxed)));
+        pr_info!("{items} deferred, {run} run, {bad} violations\n");
     }
 }
 
@@ -204,7 +204,7 @@ impl Attribute for Version {
         let version = CURRENT.load(Relaxed);
         udelay(Delta::from_millis(2));
         VIOLATIONS.add((RETIRED.load(Relaxed) > version).into(), Relaxed);
-        writeln!(f, "{version}")
+        writeln!(f, "{}", Decimal(version))
     }
 
     fn store(rcuc: &Self::Data, input: &CStr) -> Result {

@@ -3,6 +3,7 @@
 //! Items, and their counters.
 
 use crate::{
+    debugfs::Decimal,
     percpu_workqueue::{
         Queue,
         QueueType,
@@ -114,9 +115,9 @@ impl Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        let sum = |counter: fn(&Counts) -> &Counter| -> u64 {
+        let sum = |counter: fn(&Counts) -> &Counter| {
             let all = self.cpus.iter();
-            all.map(|(_, counts)| counter(counts).load(Relaxed)).sum()
+            Decimal(all.map(|(_, counts)| counter(counts).load(Relaxed)).sum())
         };
         pr_info!(
             "{}: {} queued, {} run, {} cancelled, {} refused, {} dropped, {} overlaps, {} strays\n",
@@ -125,9 +126,9 @@ impl Drop for Shared {
             sum(|counts| &counts.run),
             sum(|counts| &counts.cancelled),
             sum(|counts| &counts.refused),
-            self.dropped.load(Relaxed),
-            self.overlaps.load(Relaxed),
-            self.strays.load(Relaxed),
+            Decimal(self.dropped.load(Relaxed)),
+            Decimal(self.overlaps.load(Relaxed)),
+            Decimal(self.strays.load(Relaxed)),
         );
     }
 }

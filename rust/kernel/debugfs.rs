@@ -45,7 +45,10 @@ pub use attribute::{
     Attribute,
     MAX_INPUT, //
 };
-pub use number::Number;
+pub use number::{
+    Decimal,
+    Number, //
+};
 pub use record::RecordBytes;
 pub use stream::Stream;
 pub use table::{

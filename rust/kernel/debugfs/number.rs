@@ -14,6 +14,62 @@ use kernel::{
     }, //
 };
 
+/// A number that is printed by C.
+///
+/// On 32-bit architectures the kernel's `core` panics when it prints an `u64` above 999: that
+/// divides, and there the kernel has no division of 64-bit integers.
+///
+/// # Examples
+///
+/// ```
+/// use debugfs::Decimal;
+///
+/// let text = kernel::str::CString::try_from_fmt(fmt!(
+///     "{} {:6}{:<6}{:04}",
+///     Decimal(u64::MAX),
+///     Decimal(1234),
+///     Decimal(1234),
+///     Decimal(0),
+/// ))?;
+/// assert_eq!(text.to_bytes(), b"18446744073709551615   12341234  0000");
+/// ```
+#[derive(Clone, Copy)]
+pub struct Decimal(pub u64);
+
+/// Bytes of the longest number, and a NUL.
+const DIGITS: usize = 21;
+
+impl Decimal {
+    /// Returns the number of digits.
+    pub(super) fn width(self) -> usize {
+        self.digits(&mut [0; DIGITS]).len()
+    }
+
+    fn digits(self, buffer: &mut [u8; DIGITS]) -> &str {
+        let format = c"%llu".as_char_ptr();
+        // SAFETY:
+        // - The buffer is valid for writing `DIGITS` bytes.
+        // - The format ends with a NUL, and takes one `unsigned long long`, which an `u64` is.
+        let length =
+            unsafe { bindings::snprintf(buffer.as_mut_ptr(), DIGITS, format, self.0) } as usize;
+        let digits = buffer.get(..length).unwrap_or_default();
+        core::str::from_utf8(digits).unwrap_or_default()
+    }
+}
+
+impl core::fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad_integral(true, "", self.digits(&mut [0; DIGITS]))
+    }
+}
+
+// For `fmt!` and `pr_info!`. `write!` uses the one above.
+impl fmt::Display for Decimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
 /// A read-only counter: a decimal number and a newline.
 #[vtable]
 impl Attribute for Atomic<u64> {
@@ -21,7 +77,7 @@ impl Attribute for Atomic<u64> {
 
     #[inline]
     fn show(data: &Self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", data.load(Relaxed))
+        writeln!(f, "{}", Decimal(data.load(Relaxed)))
     }
 }
 
@@ -77,7 +133,7 @@ impl<const MIN: u64, const MAX: u64> Attribute for Number<MIN, MAX> {
 
     #[inline]
     fn show(number: &Atomic<u64>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", number.load(Relaxed))
+        writeln!(f, "{}", Decimal(number.load(Relaxed)))
     }
 
     #[inline]

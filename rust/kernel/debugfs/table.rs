@@ -2,6 +2,7 @@
 
 //! Tables for users: each column is as wide as its widest value.
 
+use super::Decimal;
 use kernel::{
     fmt,
     prelude::*, //
@@ -21,7 +22,7 @@ impl Cell {
     fn width(self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Number(number) => 1 + number.checked_ilog10().unwrap_or(0) as usize,
+            Self::Number(number) => Decimal(number).width(),
         }
     }
 }
@@ -105,7 +106,7 @@ impl<const COLUMNS: usize> fmt::Display for Table<COLUMNS> {
                 let space = if column == 0 { "" } else { " " };
                 match cell {
                     Cell::Text(text) => write!(f, "{space}{text:<width$}")?,
-                    Cell::Number(number) => write!(f, "{space}{number:>width$}")?,
+                    Cell::Number(number) => write!(f, "{space}{:>width$}", Decimal(*number))?,
                 }
             }
             writeln!(f)?;
