@@ -122,9 +122,3 @@ impl Context<'_> {
         unsafe { bindings::kthread_should_stop() }
     }
 }
-
-/// Does nothing. With it, no other code can implement `Copy` or `Drop` for this.
-impl Drop for Context<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {}
-}
