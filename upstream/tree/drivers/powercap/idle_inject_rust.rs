@@ -136,7 +136,10 @@ impl Device {
         self.started.store(false, Relaxed);
         // A thread that saw the device started holds its mutex. The others see it stopped.
         let threads = THREADS.as_ref();
-        for slot in self.cpus().filter_map(|cpu| threads?.slots.get(cpu)) {
+        for slot in self
+            .cpus()
+            .filter_map(|cpu| threads?.shared().slots.get(cpu))
+        {
             drop(slot.device.lock());
         }
     }
@@ -255,7 +258,7 @@ fn register(mask: &Cpumask, update: Option<Update>) -> Result<Arc<Device>> {
         cpus.push(cpu, GFP_KERNEL)?;
     }
     let device = Arc::pin_init(Device::new(cpus, update), GFP_KERNEL)?;
-    threads.claim(&device)?;
+    threads.shared().claim(&device)?;
     Ok(device)
 }
 
@@ -304,7 +307,7 @@ pub unsafe extern "C" fn idle_inject_unregister(device: *mut bindings::idle_inje
     let device = unsafe { Arc::from_raw(device.cast::<Device>().cast_const()) };
     device.stop();
     if let Some(threads) = THREADS.as_ref() {
-        threads.release(&device);
+        threads.shared().release(&device);
     }
 }
 

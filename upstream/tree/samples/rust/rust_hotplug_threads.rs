@@ -111,6 +111,7 @@ impl Drop for HotplugThreads {
     fn drop(&mut self) {
         let runs: u64 = self
             .threads
+            .shared()
             .runs
             .iter()
             .map(|(_cpu, runs)| runs.load(Relaxed))

@@ -122,8 +122,8 @@ impl<T: Callbacks> Registration<T> {
     ///
     /// # Safety
     ///
-    /// The value must be dropped, not leaked, before anything that `T` borrows ends, and before the
-    /// code of `T` is unloaded.
+    /// The value must be dropped before anything that `T` borrows ends, and before the code of `T`
+    /// is unloaded. In particular, do not leak it, for example by [`core::mem::forget`].
     pub unsafe fn new<E>(
         name: &'static CStr,
         callbacks: impl PinInit<T, E>,
@@ -131,6 +131,8 @@ impl<T: Callbacks> Registration<T> {
     where
         Error: From<E>,
     {
+        // INVARIANT: If initialization succeeds, `state` was allocated here, and `node` was added
+        // as its instance. No other code knows the state, so it has no other instance.
         try_pin_init!(&this in Self {
             callbacks <- callbacks,
             node <- Opaque::new(pin_init::zeroed()),
@@ -188,7 +190,7 @@ impl<T: Callbacks> Registration<T> {
 
     /// # Safety
     ///
-    /// Called by the hotplug core for a registered node.
+    /// Must only be called by the hotplug core, with the node of a registered `Self`.
     unsafe fn from_node<'a>(node: *mut bindings::hlist_node) -> &'a Self {
         // SAFETY: By the requirements of this function, `node` is in a `Self`, whose other fields
         // are initialized.
@@ -197,7 +199,7 @@ impl<T: Callbacks> Registration<T> {
 
     /// # Safety
     ///
-    /// Called by the hotplug core for a registered node.
+    /// Must only be called by the hotplug core, with the node of a registered `Self`.
     unsafe extern "C" fn startup(cpu: c_uint, node: *mut bindings::hlist_node) -> c_int {
         // SAFETY: By the requirements of this function.
         let this = unsafe { Self::from_node(node) };
@@ -211,7 +213,7 @@ impl<T: Callbacks> Registration<T> {
 
     /// # Safety
     ///
-    /// Called by the hotplug core for a registered node.
+    /// Must only be called by the hotplug core, with the node of a registered `Self`.
     unsafe extern "C" fn teardown(cpu: c_uint, node: *mut bindings::hlist_node) -> c_int {
         // SAFETY: By the requirements of this function.
         let this = unsafe { Self::from_node(node) };

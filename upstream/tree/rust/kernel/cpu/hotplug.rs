@@ -58,7 +58,7 @@ pub struct CpusReadGuard(NotThreadSafe);
 impl CpusReadGuard {
     /// Takes the lock: `cpus_read_lock()`. Process context; waits for a hotplug operation in
     /// progress.
-    #[allow(clippy::new_without_default, reason = "it takes a lock")]
+    #[expect(clippy::new_without_default, reason = "it takes a lock")]
     #[inline]
     pub fn new() -> Self {
         // SAFETY: The caller ensures process context, as for any sleeping function.

@@ -30,8 +30,7 @@ use crate::{
 use core::{
     alloc::Layout,
     cell::UnsafeCell,
-    mem::MaybeUninit,
-    ops::Deref, //
+    mem::MaybeUninit, //
 };
 
 /// The storage of one thread. The C core writes the first field.
@@ -44,7 +43,7 @@ struct PerThread<L> {
 
 /// One thread per CPU, registered with the kernel until the registration is dropped.
 ///
-/// Dereferences to the shared value. One type may have several registrations at a time.
+/// One type may have several registrations at a time.
 ///
 /// Dropping it stops the threads and waits until they have exited. Drop it in process context, with
 /// no hotplug lock held, and not in a callback of a hotplug thread or a hotplug state.
@@ -126,8 +125,8 @@ impl<T: HotplugThread> Registration<T> {
     ///
     /// # Safety
     ///
-    /// The value must be dropped, not leaked, before anything that `T` borrows ends, and before the
-    /// code of `T` is unloaded.
+    /// The value must be dropped before anything that `T` borrows ends, and before the code of `T`
+    /// is unloaded. In particular, do not leak it, for example by [`core::mem::forget`].
     pub unsafe fn new<E>(
         comm: &'static CStr,
         shared: impl PinInit<T, E>,
@@ -135,6 +134,8 @@ impl<T: HotplugThread> Registration<T> {
     where
         Error: From<E>,
     {
+        // INVARIANT: If initialization succeeds, `ht` is registered with the storage. It is zeroed:
+        // no `local` is initialized.
         try_pin_init!(&this in Self {
             shared <- shared,
             storage: Self::storage(comm)?,
@@ -150,6 +151,13 @@ impl<T: HotplugThread> Registration<T> {
         }? Error)
     }
 
+    /// Returns the value that the threads share.
+    #[inline]
+    pub fn shared(&self) -> &T {
+        &self.shared
+    }
+
+    /// Checks the name, and allocates the storage.
     fn storage(comm: &CStr) -> Result<RawPerCpu> {
         let layout = Layout::new::<PerThread<T::Local>>();
         const { assert_fits(Layout::new::<PerThread<T::Local>>()) };
@@ -161,6 +169,7 @@ impl<T: HotplugThread> Registration<T> {
         RawPerCpu::new_zeroed(layout)
     }
 
+    /// Returns the descriptor of the threads.
     fn table(comm: &'static CStr, storage: *mut c_void) -> bindings::smp_hotplug_thread {
         // Only `park` makes the C core call `unpark`.
         let parks = T::HAS_PARK || T::HAS_UNPARK;
@@ -222,7 +231,8 @@ impl<T: HotplugThread> Registration<T> {
     ///
     /// # Safety
     ///
-    /// Called in a callback of a thread of a `Self`, with its CPU; `'a` ends with the callback.
+    /// Must only be called in a callback of a thread of a `Self`, with its CPU. `'a` must end with
+    /// the callback.
     #[inline(always)]
     unsafe fn this<'a>(cpu: c_uint) -> (&'a Self, &'a PerThread<T::Local>, CpuId) {
         // SAFETY: The current task is a hotplug thread.
@@ -240,8 +250,8 @@ impl<T: HotplugThread> Registration<T> {
     ///
     /// # Safety
     ///
-    /// Called in a callback of a thread of a `Self`, which may sleep, with its CPU, after `setup`
-    /// and before the end of `cleanup`.
+    /// Must only be called in a callback of a thread of a `Self`, which may sleep, with its CPU,
+    /// after `setup` and before the end of `cleanup`.
     #[inline(always)]
     unsafe fn with(cpu: c_uint, f: impl FnOnce(&T, Pin<&mut T::Local>, &Context<'_>)) {
         // SAFETY: By the requirements of this function.
@@ -255,7 +265,7 @@ impl<T: HotplugThread> Registration<T> {
 
     /// # Safety
     ///
-    /// Called by the C core in a thread of a `Self`, as are all callbacks below.
+    /// Must only be called by the C core, in a thread of a `Self`, with its CPU.
     unsafe extern "C" fn should_run(cpu: c_uint) -> c_int {
         // SAFETY: By the requirements of this function.
         let (_, thread, _) = unsafe { Self::this(cpu) };
@@ -264,7 +274,7 @@ impl<T: HotplugThread> Registration<T> {
 
     /// # Safety
     ///
-    /// See `should_run`.
+    /// As for `should_run`.
     unsafe extern "C" fn run(cpu: c_uint) {
         // SAFETY: By the requirements of this function.
         let (_, thread, _) = unsafe { Self::this(cpu) };
@@ -277,7 +287,7 @@ impl<T: HotplugThread> Registration<T> {
 
     /// # Safety
     ///
-    /// See `should_run`.
+    /// As for `should_run`.
     unsafe extern "C" fn setup(cpu: c_uint) {
         // SAFETY: By the requirements of this function.
         let (this, thread, cpu) = unsafe { Self::this(cpu) };
@@ -289,7 +299,7 @@ impl<T: HotplugThread> Registration<T> {
 
     /// # Safety
     ///
-    /// See `should_run`.
+    /// As for `should_run`.
     unsafe extern "C" fn cleanup(cpu: c_uint, online: bool) {
         if T::HAS_CLEANUP {
             // SAFETY: The C core calls this only after `setup`.
@@ -303,7 +313,7 @@ impl<T: HotplugThread> Registration<T> {
 
     /// # Safety
     ///
-    /// See `should_run`.
+    /// As for `should_run`.
     unsafe extern "C" fn park(cpu: c_uint) {
         if T::HAS_PARK {
             // SAFETY: The C core calls this only after `setup`.
@@ -313,19 +323,10 @@ impl<T: HotplugThread> Registration<T> {
 
     /// # Safety
     ///
-    /// See `should_run`.
+    /// As for `should_run`.
     unsafe extern "C" fn unpark(cpu: c_uint) {
         // SAFETY: The C core calls this only after `setup`.
         unsafe { Self::with(cpu, T::unpark) };
-    }
-}
-
-impl<T: HotplugThread> Deref for Registration<T> {
-    type Target = T;
-
-    #[inline]
-    fn deref(&self) -> &T {
-        &self.shared
     }
 }
 

@@ -23,6 +23,7 @@ use crate::{
         },
         Arc, //
     },
+    task::Task,
     time::{
         delay::fsleep,
         Delta, //
@@ -157,6 +158,24 @@ impl HotplugThread for Waiter {
     fn unpark(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {
         self.0.unpark.add();
     }
+}
+
+/// Threads whose name is longer than a `comm`; `run` counts those with its first 15 bytes.
+struct LongName(Arc<Counts>);
+
+#[vtable]
+impl HotplugThread for LongName {
+    type Local = ();
+
+    fn setup(&self, _cx: &Context<'_>) -> impl PinInit<()> {
+        // SAFETY: The current task is valid, and nothing renames it.
+        if unsafe { (*Task::current_raw()).comm } == *b"kunit_long_name\0" {
+            self.0.run.add();
+        }
+        self.0.setup.add();
+    }
+
+    fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
 }
 
 fn register<T: HotplugThread>(shared: T) -> Result<Pin<KBox<Registration<T>>>> {
@@ -310,6 +329,18 @@ mod suite {
             assert_eq!(KBox::pin_init(threads, GFP_KERNEL).err(), Some(EINVAL));
         }
         assert_eq!(counts.setup.get(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn long_names_are_cut() -> Result {
+        let counts = counts()?;
+        // SAFETY: The value is dropped below. The threads' code is part of the kernel.
+        let threads = unsafe { Registration::new(c"kunit_long_name/%u", LongName(counts.clone())) };
+        let threads = KBox::pin_init(threads, GFP_KERNEL)?;
+        assert!(eventually(|| counts.setup.get() == online()));
+        assert_eq!(counts.run.get(), online());
+        drop(threads);
         Ok(())
     }
 

@@ -45,7 +45,8 @@ pub trait HotplugThread: Send + Sync {
     ///
     /// Called by the thread, on its CPU, which is still online. The CPU may stay online: a CPU-down
     /// that fails later is rolled back. The task that waits holds the hotplug lock for writing. The
-    /// callback may sleep, but should return soon.
+    /// callback may sleep, but should return soon. It must not wait for a timer that `ktimers/N`
+    /// expires, where interrupts are forced into threads: that thread may be parked already.
     fn park(&self, _local: Pin<&mut Self::Local>, _cx: &Context<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
