@@ -165,10 +165,10 @@ impl<T: Callbacks> Registration<T> {
         let (startup, teardown): (Multi, Multi) = (Self::startup, Self::teardown);
         // SAFETY: The C core calls the callbacks of a multi-instance state by their true type, as
         // `cpuhp_setup_state_multi()` relies on.
-        let (startup, teardown): (Single, Single) = unsafe {
+        let (startup, teardown) = unsafe {
             (
-                core::mem::transmute(startup),
-                core::mem::transmute(teardown),
+                core::mem::transmute::<Multi, Single>(startup),
+                core::mem::transmute::<Multi, Single>(teardown),
             )
         };
 
@@ -218,8 +218,8 @@ impl<T: Callbacks> Registration<T> {
         // SAFETY: By the requirements of this function.
         let this = unsafe { Self::from_node(node) };
         // SAFETY: The core passes the number of a possible CPU.
-        this.callbacks
-            .teardown(unsafe { CpuId::from_u32_unchecked(cpu) });
+        let cpu = unsafe { CpuId::from_u32_unchecked(cpu) };
+        this.callbacks.teardown(cpu);
         0
     }
 }

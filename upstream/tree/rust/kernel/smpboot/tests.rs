@@ -180,10 +180,8 @@ impl HotplugThread for LongName {
 
 fn register<T: HotplugThread>(shared: T) -> Result<Pin<KBox<Registration<T>>>> {
     // SAFETY: The tests drop the registration. The threads' code is part of the kernel.
-    KBox::pin_init(
-        unsafe { Registration::new(c"kunit/%u", shared) },
-        GFP_KERNEL,
-    )
+    let threads = unsafe { Registration::new(c"kunit/%u", shared) };
+    KBox::pin_init(threads, GFP_KERNEL)
 }
 
 /// A hotplug state. Its `startup` fails in call `refuse`, counted from 0.
