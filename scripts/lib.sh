@@ -232,7 +232,8 @@ explain() {
     ! grep -qiE 'No space left on device|enough free space in|Disk quota exceeded' "$log" ||
         die "$2: the file system was full (free now: $(rooms))" \
             "Free some space. The log is $log"
-    [[ -n $V ]] || tail -n 20 "$log" >&2
+    # make repeats at each of its levels that something failed.
+    [[ -n $V ]] || { grep -vE '^make(\[[0-9]+\])?: (Entering|Leaving|\*\*\* (\[|Waiting))' "$log" || :; } | tail -n 20 >&2
     ! grep -qE 'spurious network error|failed to download|Could not resolve host' "$log" ||
         die "the crate registry cannot be reached" "Check the network and cargo's settings. The log is $log"
     die "$2: failed" "The log is $log"

@@ -18,6 +18,11 @@ pub use options::Options;
 use anyhow::Result;
 use std::process::ExitCode;
 
+/// Whether `V=1` asks for all output.
+pub fn is_verbose() -> bool {
+    std::env::var("V").is_ok_and(|v| !v.is_empty() && v != "0")
+}
+
 /// Runs a program, and reports its error as one of the harness.
 pub fn exit_code(run: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
     terminal::handle_signals().and_then(|()| run()).unwrap_or_else(|e| {

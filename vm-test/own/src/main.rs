@@ -84,7 +84,7 @@ fn run(
     let config = options.config(&machine)?;
     let files = options.modules()?;
     let modules: Vec<String> = files.iter().map(|file| name_of(file)).collect();
-    let mut scripts = Script::all(&tests, &config, fresh)?;
+    let mut scripts = Script::all(&tests, &config, fresh, cli::is_verbose())?;
     if scripts.is_empty() {
         scripts.push(Script::load(modules.clone(), &config));
     }

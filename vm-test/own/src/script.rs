@@ -21,17 +21,22 @@ const TAIL: usize = 40;
 /// The share of a test's limit after which its script is killed: the rest is for the judge.
 const SHARE: f64 = 0.8;
 
+/// Longest line of a script's output in a report.
+const WIDTH: usize = 200;
+
 pub struct Script {
     name: String,
     machine: Config,
     source: Source,
     remarks: Remarks,
     fresh: bool,
+    /// Whether the shell prints each command.
+    trace: bool,
 }
 
 enum Source {
-    /// A file of the guest's `/tests`.
-    File(String),
+    /// A file of the guest's `/tests`, and the program that its first line names.
+    File(String, Option<String>),
     /// Without a script: loads and unloads these modules.
     Load(Vec<String>),
 }
@@ -48,24 +53,38 @@ struct Remarks {
 }
 
 impl Script {
-    /// The scripts in a directory, sorted, or none if there is no such directory.
-    pub fn all(directory: &Path, machine: &Config, fresh: bool) -> Result<Vec<Script>> {
+    /// The scripts in a directory, sorted, or none if there is no such directory. As for a shell's
+    /// `*.sh`, files with a leading dot are not among them.
+    pub fn all(
+        directory: &Path,
+        machine: &Config,
+        fresh: bool,
+        trace: bool,
+    ) -> Result<Vec<Script>> {
         let mut scripts = Vec::new();
         if !directory.is_dir() {
             return Ok(scripts);
         }
         for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
             let path = entry?.path();
-            if path.extension().is_none_or(|extension| extension != "sh") {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some(name) = file.strip_suffix(".sh") else { continue };
+            if name.starts_with('.') || name.is_empty() || path.is_dir() {
                 continue;
             }
-            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // Those of T=.
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "_:.-".contains(c);
+            ensure!(
+                name.chars().all(is_plain),
+                "{}: a test's name has only letters, digits and _:.-: rename it",
+                path.display()
+            );
             let text = fs::read(&path).with_context(|| path.display().to_string())?;
-            let remarks = Remarks::parse(&String::from_utf8_lossy(&text))
-                .with_context(|| path.display().to_string())?;
-            let name = file.trim_end_matches(".sh").into();
-            let source = Source::File(file);
-            scripts.push(Script { name, machine: machine.clone(), source, remarks, fresh });
+            let text = String::from_utf8_lossy(&text);
+            let remarks = Remarks::parse(&text).with_context(|| path.display().to_string())?;
+            let source = Source::File(file.clone(), interpreter(&text));
+            let (name, machine) = (name.into(), machine.clone());
+            scripts.push(Script { name, machine, source, remarks, fresh, trace });
         }
         scripts.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(scripts)
@@ -79,6 +98,7 @@ impl Script {
             source: Source::Load(modules),
             remarks: Remarks::default(),
             fresh: false,
+            trace: false,
         }
     }
 
@@ -93,9 +113,18 @@ impl Script {
         let before = vm.modules()?;
         vm.run(&["/bin/busybox", "--install", "-s", "/bin"])?;
         match &self.source {
-            Source::File(file) => self.shell(vm, &["-eu", &format!("/tests/{file}")])?,
+            Source::File(file, _) => {
+                let options = if self.trace { "-eux" } else { "-eu" };
+                self.shell(vm, &[options, &format!("/tests/{file}")])?;
+            }
             Source::Load(modules) => {
-                let load = modules.iter().map(|name| format!("modprobe {name}\n"));
+                let load = modules.iter().map(|name| {
+                    format!(
+                        "modprobe {name}\n\
+                         grep -q '^{name} ' /proc/modules || {{\n\
+                         echo 'modprobe: this kernel has {name} built in'; exit 1; }}\n"
+                    )
+                });
                 // To unload a module also unloads those that only it has used.
                 let unload = modules.iter().rev().map(|name| {
                     format!("! grep -q '^{name} ' /proc/modules || modprobe -r {name}\n")
@@ -109,7 +138,7 @@ impl Script {
     fn shell(&self, vm: &Vm, words: &[&str]) -> Result<()> {
         let limit = vm.limits().test.mul_f64(SHARE) * self.times();
         let mut argv: Vec<String> =
-            ["sh", "-c", "cd /modules; exec sh \"$@\" >\"$0\" 2>&1", OUTPUT]
+            ["sh", "-c", "exec >\"$0\" 2>&1; cd /modules; exec sh \"$@\"", OUTPUT]
                 .map(String::from)
                 .into();
         argv.extend(words.iter().map(|word| word.to_string()));
@@ -134,16 +163,46 @@ impl Script {
             // Without an answer, the judge asks for backtraces: it may hang in the kernel.
             let _ = vm.wait_answer(call, "the script", Duration::ZERO);
         }
-        let output = String::from_utf8_lossy(&output);
-        let lines: Vec<&str> = output.lines().collect();
-        match lines.len() {
-            0 => bail!("the script failed: {ended}, no output"),
-            n => bail!(
-                "the script failed: {ended}; the end of its output:\n  {}",
-                lines[n.saturating_sub(TAIL)..].join("\n  ")
-            ),
+        let shell = match &self.source {
+            Source::File(_, Some(program)) => {
+                format!(" (it asks for {program}, the guest has busybox's sh)")
+            }
+            _ => String::new(),
+        };
+        match tail(&output) {
+            lines if lines.is_empty() => bail!("the script failed: {ended}{shell}, no output"),
+            lines => bail!("the script failed: {ended}{shell}; the end of its output:\n{lines}"),
         }
     }
+}
+
+/// The program that the first line of a script names, unless it is a plain shell.
+fn interpreter(script: &str) -> Option<String> {
+    let mut words = script.lines().next()?.strip_prefix("#!")?.split_whitespace();
+    let name = |word: &str| word.rsplit('/').next().unwrap_or(word).to_string();
+    let mut program = name(words.next()?);
+    if program == "env" {
+        program = name(words.next()?);
+    }
+    (!["sh", "ash", "dash", "busybox"].contains(&&*program)).then_some(program)
+}
+
+/// The last lines of a script's output, indented, each with a limited length, and with other
+/// characters than text escaped.
+fn tail(output: &[u8]) -> String {
+    let output = String::from_utf8_lossy(output);
+    let lines: Vec<&str> = output.split_terminator('\n').collect();
+    let printable = |c: char| match c.is_control() && c != '\t' {
+        true => c.escape_default().collect::<String>(),
+        false => c.into(),
+    };
+    let line = |line: &&str| {
+        let text: String = line.chars().take(WIDTH).map(printable).collect();
+        let cut = if line.chars().nth(WIDTH).is_some() { " ..." } else { "" };
+        format!("  {text}{cut}")
+    };
+    let lines: Vec<String> = lines[lines.len().saturating_sub(TAIL)..].iter().map(line).collect();
+    lines.join("\n")
 }
 
 /// Unloads modules of the distribution that the test has loaded, as far as that is possible.
@@ -211,6 +270,24 @@ impl Remarks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn output_is_shown_as_text() {
+        assert_eq!(tail(b"a\r\n\x1b[1m\n\tb"), "  a\\r\n  \\u{1b}[1m\n  \tb");
+        assert_eq!(tail(&[b'y'; WIDTH + 1]), format!("  {} ...", "y".repeat(WIDTH)));
+        assert_eq!(tail(&b"y\n".repeat(TAIL + 1)).lines().count(), TAIL);
+        assert_eq!(tail(b""), "");
+    }
+
+    #[test]
+    fn a_first_line_may_name_another_program() {
+        let of = |script| interpreter(script);
+        for plain in ["", "echo", "#!/bin/sh -e", "#! /bin/busybox sh", "#!/usr/bin/env sh", "#!"] {
+            assert_eq!(of(plain), None, "{plain}");
+        }
+        assert_eq!(of("#!/bin/bash\n").as_deref(), Some("bash"));
+        assert_eq!(of("#!/usr/bin/env python3").as_deref(), Some("python3"));
+    }
 
     #[test]
     fn remarks_are_comments() {

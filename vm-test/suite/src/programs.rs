@@ -3,7 +3,7 @@
 //! Programs that the suite starts in its checkout, with their output in a log of `build/log`.
 
 use anyhow::{Context, Error, Result, anyhow, ensure};
-use cli::progress;
+use cli::{is_verbose, progress};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -90,11 +90,6 @@ impl Drop for Followed {
     fn drop(&mut self) {
         let _ = self.0.wait();
     }
-}
-
-/// `V=1`
-fn is_verbose() -> bool {
-    std::env::var("V").is_ok_and(|v| !v.is_empty() && v != "0")
 }
 
 #[cfg(test)]

@@ -10,21 +10,31 @@ pub(super) const LIST: &str = "modules.dep";
 /// The directory of the modules under test, below `/lib/modules/RELEASE`.
 pub(super) const EXTRA: &str = "extra";
 
-/// The lines for these modules: files' names and contents. `known` has the lines of the
-/// distribution's modules, which name all direct and indirect dependencies.
+/// All lines: those of the distribution's modules, `known`, which name all direct and indirect
+/// dependencies, and those for modules under test: files' names and contents. A module under test
+/// replaces that of the distribution with its name.
 pub(super) fn lines(known: &str, modules: &[(String, Vec<u8>)]) -> String {
-    let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for line in known.lines() {
-        if let Some((path, needed)) = line.split_once(':') {
-            let needed = needed.split_whitespace().map(String::from);
-            needs.insert(module_name(path), [path.into()].into_iter().chain(needed).collect());
-        }
-    }
     let direct: BTreeMap<String, (String, Vec<String>)> = modules
         .iter()
         .map(|(file, contents)| (module_name(file), (format!("{EXTRA}/{file}"), depends(contents))))
         .collect();
+    let mut needs: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut lines = String::new();
+    for line in known.lines() {
+        let Some((path, needed)) = line.split_once(':') else { continue };
+        let name = module_name(path);
+        if direct.contains_key(&name) {
+            continue;
+        }
+        let needed = needed.split_whitespace().map(|path| match direct.get(&module_name(path)) {
+            Some((path, _)) => path.as_str(),
+            None => path,
+        });
+        let needed: Vec<&str> = needed.collect();
+        lines += &format!("{path}: {}\n", needed.join(" "));
+        let paths = [path].into_iter().chain(needed);
+        needs.insert(name, paths.map(String::from).collect());
+    }
     for (path, needed) in direct.values() {
         let mut all = Vec::new();
         needed.iter().for_each(|name| add(name, &direct, &needs, &mut all));
@@ -81,9 +91,17 @@ mod tests {
         let modules = [module("top.ko", "mid-dle,b"), module("mid-dle.ko", "b,builtin")];
         assert_eq!(
             lines(known, &modules),
-            "extra/mid-dle.ko: kernel/b.ko.xz kernel/c-d.ko.xz\n\
+            "kernel/b.ko.xz: kernel/c-d.ko.xz\n\
+             kernel/c-d.ko.xz: \n\
+             extra/mid-dle.ko: kernel/b.ko.xz kernel/c-d.ko.xz\n\
              extra/top.ko: extra/mid-dle.ko kernel/b.ko.xz kernel/c-d.ko.xz\n"
         );
         assert_eq!(lines("", &[module("six.ko", "")]), "extra/six.ko: \n");
+        // One that the distribution has, too.
+        assert_eq!(
+            lines(known, &[module("c_d.ko", "")]),
+            "kernel/b.ko.xz: extra/c_d.ko\n\
+             extra/c_d.ko: \n"
+        );
     }
 }

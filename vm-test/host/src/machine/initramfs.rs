@@ -9,6 +9,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Files for the initramfs.
@@ -122,7 +123,7 @@ impl Archive {
             self.add(&format!("{directory}/{EXTRA}/{name}"), LINK, target.as_bytes())?;
             added.push((name.into_owned(), fs::read(module)?));
         }
-        let list = known.clone() + &dependencies::lines(&known, &added);
+        let list = dependencies::lines(&known, &added);
         self.add(&format!("{directory}/{LIST}"), FILE, list.as_bytes())
     }
 
@@ -134,11 +135,15 @@ impl Archive {
                 "" => name.to_string_lossy().into_owned(),
                 _ => format!("{prefix}/{}", name.to_string_lossy()),
             };
-            if fs::metadata(entry.path())?.is_dir() {
+            let path = entry.path();
+            if path.is_symlink() && !path.exists() {
+                // An editor's lock, for example.
+                self.add(&name, LINK, fs::read_link(&path)?.as_os_str().as_bytes())?;
+            } else if path.is_dir() {
                 self.add(&name, DIRECTORY, b"")?;
-                self.copy_all(&name, &entry.path())?;
+                self.copy_all(&name, &path)?;
             } else {
-                self.copy(&name, PROGRAM, &entry.path())?;
+                self.copy(&name, PROGRAM, &path)?;
             }
         }
         Ok(())

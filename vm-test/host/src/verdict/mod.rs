@@ -341,10 +341,40 @@ impl State {
         }
         let taint = after.taint & !self.taint & !EXPECTED_TAINT;
         if taint != 0 {
-            faults.push(Fault::Taint(format!("new bits {taint:#x}")));
+            faults.push(Fault::Taint(format!("new bits {taint:#x}{}", taint_names(taint))));
         }
         faults
     }
+}
+
+/// Names of the taint flags, in the order of the bits, as an oops of the kernel shows them.
+const TAINTS: [&str; 20] = [
+    "[P]=PROPRIETARY_MODULE",
+    "[F]=FORCED_MODULE",
+    "[S]=CPU_OUT_OF_SPEC",
+    "[R]=FORCED_RMMOD",
+    "[M]=MACHINE_CHECK",
+    "[B]=BAD_PAGE",
+    "[U]=USER",
+    "[D]=DIE",
+    "[A]=OVERRIDDEN_ACPI_TABLE",
+    "[W]=WARN",
+    "[C]=CRAP",
+    "[I]=FIRMWARE_WORKAROUND",
+    "[O]=OOT_MODULE",
+    "[E]=UNSIGNED_MODULE",
+    "[L]=SOFTLOCKUP",
+    "[K]=LIVEPATCH",
+    "[X]=AUX",
+    "[T]=RANDSTRUCT",
+    "[N]=TEST",
+    "[J]=FWCTL",
+];
+
+/// ` [W]=WARN ..`: each bit that has a name.
+fn taint_names(taint: u64) -> String {
+    let set = TAINTS.iter().enumerate().filter(|(bit, _)| taint >> bit & 1 == 1);
+    set.map(|(_, name)| format!(" {name}")).collect()
 }
 
 #[cfg(test)]
@@ -383,6 +413,6 @@ mod tests {
     fn a_taint_counts_after_a_failure_too() {
         let after = State { online: vec![0], modules: vec!["x".into()], taint: 1 << 9 };
         let faults = state().differences(&after, Leaves::Clean, false);
-        assert!(matches!(faults.as_slice(), [Fault::Taint(_)]), "{faults:?}");
+        assert_eq!(faults, [Fault::Taint("new bits 0x200 [W]=WARN".into())]);
     }
 }
