@@ -5,9 +5,10 @@
 use crate::calls::Agent;
 use crate::files::errno;
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, pipe2};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -57,7 +58,7 @@ impl Agent {
     pub fn run(&mut self, argv: Vec<String>, limit_ms: u64) -> nix::Result<Value> {
         let limit = Duration::from_millis(limit_ms);
         let (name, arguments) = argv.split_first().ok_or(Errno::EINVAL)?;
-        let (reader, writer) = nix::unistd::pipe()?;
+        let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?; // orphans keep no copy
         let mut command = Command::new(name);
         command
             .args(arguments)

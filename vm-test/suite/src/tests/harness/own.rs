@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 use cli::exit;
 use host::machine::kernel::KMEMLEAK;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output};
 use suite_macros::program_test;
 
 /// A module's directory with scripts, until this is dropped.
@@ -24,9 +25,14 @@ impl Folder {
         Ok(Folder(folder))
     }
 
-    fn judged(&self, program: &Program, more: &[&str]) -> Result<Output> {
+    fn command(&self, program: &Program, more: &[&str]) -> Result<Command> {
         let mut command = program.named("own", "test", more)?;
-        Ok(command.arg("--report").arg(&self.0).arg("--folder").arg(&self.0).output()?)
+        command.arg("--report").arg(&self.0).arg("--folder").arg(&self.0);
+        Ok(command)
+    }
+
+    fn judged(&self, program: &Program, more: &[&str]) -> Result<Output> {
+        Ok(self.command(program, more)?.output()?)
     }
 
     /// The XML for CI.
@@ -53,13 +59,15 @@ fn about<'a>(output: &'a str, test: &str) -> Result<&'a str> {
     Ok(start.split_once("to repeat:").map_or(start, |(part, _)| part))
 }
 
-/// Scripts that leave the guest as it was pass: without `set -e`, in no encoding, with a warning or
-/// a taint that they announce.
+/// Scripts that leave the guest as it was pass: without `set -e`, in no encoding, with a program
+/// that they leave running, with a warning or a taint that they announce. Files of editors are no
+/// tests.
 #[program_test]
 fn scripts_pass(program: &Program) -> Result<()> {
     let folder = Folder::new(
         "pass",
         &[
+            ("background", b"sleep 1000 &\n"),
             ("latin1", b"echo na\xefve\n"),
             ("modprobe", b"modprobe rust_smpboot_demo period_us=1000\nrmmod rust_smpboot_demo\n"),
             ("insmod", b"insmod rust_smpboot_demo.ko\nrmmod rust_smpboot_demo\n"),
@@ -67,11 +75,12 @@ fn scripts_pass(program: &Program) -> Result<()> {
             ("zsplat", b"# expect-splat: WARNING\necho '<4>WARNING: at a/b.c:1' >/dev/kmsg\n"),
         ],
     )?;
+    symlink("user@host.1:2", folder.0.join("tests/.#latin1.sh"))?;
     let output = folder.judged(program, &[])?;
-    ends(&output, 0, &["test latin1   ... ok", "5 passed; 0 failed"])?;
+    ends(&output, 0, &["test latin1     ... ok", "6 passed; 0 failed"])?;
     ensure!(text(&output).matches("booted").count() == 1, "more than one VM: {}", text(&output));
     let xml = folder.xml()?;
-    ensure!(xml.contains(r#"tests="5" failures="0""#), "{xml}");
+    ensure!(xml.contains(r#"tests="6" failures="0""#), "{xml}");
     let output = folder.judged(program, &["--fresh", "modprobe"])?;
     ends(&output, 0, &["1 passed"])
 }
@@ -117,12 +126,14 @@ fn scripts_fail(program: &Program) -> Result<()> {
     Ok(())
 }
 
-/// A script that does not end is killed at its limit, and its output is shown. The VM survives.
+/// A script that does not end is killed at its limit, and its output is shown, with the commands if
+/// V=1. The VM survives.
 #[program_test]
 fn scripts_that_do_not_end_are_killed(program: &Program) -> Result<()> {
     let folder = Folder::new("hang", &[("hang", b"echo here\nwhile :; do sleep 1; done\n")])?;
-    let output = folder.judged(program, &["--limit", "10"])?;
-    ends(&output, exit::TEST_FAILED, &["timed out after 8 s", "\n  here\n"])
+    let mut command = folder.command(program, &["--limit", "10"])?;
+    let output = command.env("V", "1").output()?;
+    ends(&output, exit::TEST_FAILED, &["timed out after 8 s", "\n  + echo here\n  here\n"])
 }
 
 /// A directory without scripts has one test, which loads and unloads all modules.
@@ -133,12 +144,15 @@ fn modules_without_scripts_are_loaded(program: &Program) -> Result<()> {
     ends(&folder.judged(program, &["--list"])?, 0, &["load\n"])
 }
 
-/// A remark that the judge does not understand is an error of the harness, before the VM boots.
+/// A remark that the judge does not understand, and a name that `T=` cannot have, are errors of the
+/// harness, before the VM boots.
 #[program_test]
 fn remarks_are_checked(program: &Program) -> Result<()> {
     let folder = Folder::new("remark", &[("soon", b"# limit: soon\n")])?;
     let output = folder.judged(program, &[])?;
-    ends(&output, exit::HARNESS_FAILED, &["soon.sh", "`# limit: soon`: not a number of seconds"])
+    ends(&output, exit::HARNESS_FAILED, &["soon.sh", "`# limit: soon`: not a number of seconds"])?;
+    let output = Folder::new("name", &[("a b", b"true\n")])?.judged(program, &[])?;
+    ends(&output, exit::HARNESS_FAILED, &["a b.sh: a test's name has only letters"])
 }
 
 /// On the debug kernel a leak fails the script.
