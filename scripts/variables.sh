@@ -43,6 +43,7 @@ check_variables() {
     number CPUS $least $most '' " for KERNEL=$kernel ARCH=$arch"
     number PACE 0 3600 decimals ' (seconds)'
     number WEB 0 65535 '' ' (1: any free port)'
+    number GDB 1 65535 '' ' (a port on 127.0.0.1)'
     number MINUTES 0.1 100000 decimals
     number SEED 0 4294967295
     number BOOTS 1 99
@@ -50,6 +51,8 @@ check_variables() {
     matches T '[0-9A-Za-z_:.-]+' "a part of a test's name: letters, digits and _:.-"
     [[ -z ${HERD7:-} ]] || type -P -- "$HERD7" >/dev/null || die "HERD7='$HERD7' is not a program"
     [[ -z ${DIR:-} || $1 != new ]] || check_path "$DIR" "Choose another DIR."
+    [[ -z ${GDB:-} || $1 = @(shell|play|gdb|module|kernel) || $1/${M:-} = test/?* ]] ||
+        die "GDB= is for vm, play, test with M=, and gdb, not for $1"
     [[ -z ${M:-} ]] || check_folder "$1"
     [[ -z ${KDIR:-} ]] || check_own_kernel "$1"
     [[ -z ${LTP:-} || -d $LTP ]] || die "LTP='$LTP' is not a directory"
@@ -57,7 +60,7 @@ check_variables() {
 
 # check_folder TARGET: dies if M, another module's sources, cannot be built.
 check_folder() {
-    [[ $1 = @(shell|test|dkms|kernel) ]] || die "M= is for vm, test and test-dkms, not for $1"
+    [[ $1 = @(shell|test|dkms|kernel|gdb) ]] || die "M= is for vm, test and test-dkms, not for $1"
     [[ -d $M ]] || die "M=$M is not a directory"
     check_path "$M" "Move that directory."
     # shellcheck disable=SC2154

@@ -7,6 +7,7 @@
 
 pub mod exit;
 pub mod frames;
+mod gdb;
 mod options;
 pub mod output;
 pub mod pool;

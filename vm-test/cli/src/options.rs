@@ -2,7 +2,7 @@
 
 //! Options of all commands, and the machine that they describe.
 
-use crate::progress;
+use crate::{gdb, progress};
 use anyhow::{Context, Result};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -57,6 +57,9 @@ pub struct Options {
     /// Upper bound of the limits of a call, of silence and of a test, for tests of the limits
     #[arg(long, value_name = "SECONDS", hide = true)]
     limit: Option<u64>,
+    /// Lets gdb attach to the VM, at the port of 127.0.0.1 that is this directory's name
+    #[arg(long, value_name = "DIR/PORT")]
+    gdb: Option<PathBuf>,
     /// Directory for pictures of runs, and for logs of failed tests
     #[arg(long, value_name = "DIR")]
     report: Option<PathBuf>,
@@ -102,6 +105,9 @@ impl Options {
             AccelOption::Kvm => Choice::kvm("asked for"),
             AccelOption::Auto => accel::choose(&machine, self.cache.as_deref()),
         };
+        // After the trial of KVM, which boots a VM of its own.
+        machine.debugger =
+            self.gdb.as_deref().map(|directory| gdb::debugger(directory, self)).transpose()?;
         Ok(machine)
     }
 

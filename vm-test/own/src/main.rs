@@ -80,7 +80,8 @@ fn run(
 ) -> Result<ExitCode> {
     let tests = folder.join("tests");
     options.tests = tests.is_dir().then(|| tests.clone());
-    let machine = options.machine()?;
+    let mut machine = options.machine()?;
+    machine.wait_for_debugger();
     let config = options.config(&machine)?;
     let files = options.modules()?;
     let modules: Vec<String> = files.iter().map(|file| name_of(file)).collect();

@@ -28,8 +28,11 @@ const VARS: [&str; 3] = ["TERM", "NO_COLOR", "RUST_SMPBOOT_ASCII"];
 const LAST_LINES: [&str; 3] = ["reboot: Power down", "reboot: Restarting system", HALTED];
 
 pub fn run(options: &Options) -> Result<ExitCode> {
-    let machine = options.machine()?;
+    let mut machine = options.machine()?;
     say!("{}", machine.banner());
+    if !io::stdin().is_terminal() {
+        machine.wait_for_debugger();
+    }
     let vm = progress::boot(&machine, &options.config(&machine)?)?;
     let script = match io::stdin().is_terminal() {
         true => None,

@@ -76,6 +76,14 @@ impl Arch {
         }
     }
 
+    /// The number of this architecture in ELF files.
+    pub fn elf_machine(self) -> u16 {
+        match self {
+            Arch::Amd64 => 62,
+            Arch::Arm64 => 183,
+        }
+    }
+
     /// The prefix of binutils for this architecture.
     pub fn tools(self) -> &'static str {
         match self {

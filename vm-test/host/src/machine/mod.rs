@@ -15,6 +15,7 @@ pub use event::{Event, Observer};
 pub use kernel::Kernel;
 pub use qemu::{Accel, Config};
 
+use crate::Vm;
 use anyhow::{Context, Result, bail, ensure};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -42,6 +43,17 @@ impl Choice {
     }
 }
 
+/// A debugger that can attach to the VM.
+#[derive(Clone)]
+pub struct Debugger {
+    /// The port of 127.0.0.1 at which QEMU waits for it.
+    pub port: u16,
+    /// Whether the guest stops after its boot, until the debugger continues it.
+    pub waits: bool,
+    /// Prepares what the debugger needs to know of the guest.
+    pub prepare: Arc<dyn Fn(&Vm) -> Result<()> + Send + Sync>,
+}
+
 /// Properties that all VMs of a run share. Those that differ are in [`Config`].
 #[derive(Clone)]
 pub struct Machine {
@@ -61,6 +73,8 @@ pub struct Machine {
     pub limit: Option<Duration>,
     /// Gets the progress of each VM.
     pub observer: Observer,
+    /// For one VM at a time.
+    pub debugger: Option<Debugger>,
 }
 
 impl Machine {
@@ -75,6 +89,7 @@ impl Machine {
             report: None,
             limit: None,
             observer: Arc::new(|_| {}),
+            debugger: None,
         })
     }
 
@@ -97,6 +112,13 @@ impl Machine {
             self.kernel.release
         );
         Ok(Config::smp(cpus))
+    }
+
+    /// Stops the guest after its boot until the debugger continues it, if there is one.
+    pub fn wait_for_debugger(&mut self) {
+        if let Some(debugger) = &mut self.debugger {
+            debugger.waits = true;
+        }
     }
 
     pub(crate) fn observe(&self, event: Event<'_>) {

@@ -231,6 +231,7 @@ pub(crate) fn arguments(
     config: &Config,
     kernel: &Kernel,
     sockets: &Sockets,
+    gdb: Option<u16>,
 ) -> Vec<String> {
     let mut args = machine_arguments(arch, accel, config, &kernel.built_with);
     let mut add = |words: &[&str]| args.extend(words.iter().map(|w| w.to_string()));
@@ -248,6 +249,9 @@ pub(crate) fn arguments(
     add(&["-serial", "chardev:console", "-mon", "chardev=qmp,mode=control"]);
     add(&["-device", "virtio-serial-pci"]);
     add(&["-device", &format!("virtserialport,chardev=agent,name={PORT_NAME}")]);
+    if let Some(port) = gdb {
+        add(&["-gdb", &format!("tcp:127.0.0.1:{port}")]);
+    }
     args
 }
 
@@ -269,7 +273,7 @@ mod tests {
             max_cpus: 8192,
             compressed: None,
         };
-        arguments(arch, accel, config, &kernel, &SOCKETS).join(" ")
+        arguments(arch, accel, config, &kernel, &SOCKETS, None).join(" ")
     }
 
     #[test]

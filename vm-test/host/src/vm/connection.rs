@@ -62,7 +62,8 @@ impl Connection {
         }
     }
 
-    /// The clock of this VM's limits. Stands still while this program or QEMU is stopped.
+    /// The clock of this VM's limits. Stands still while this program, QEMU, or the guest in a
+    /// debugger is stopped.
     pub fn now(&self) -> Duration {
         self.process.now()
     }
@@ -107,6 +108,14 @@ impl Connection {
         let _ = writeln!(self.process.qmp, "{request}");
         let limit = self.limits.call;
         self.wait(&format!("QMP {command}"), limit, |connection| connection.qmp_answers.remove(&id))
+    }
+
+    /// Waits until the debugger continues QEMU, without a limit: this clock stands still.
+    pub fn wait_continued(&mut self) -> Result<(), NoAnswer> {
+        let limit = self.limits.call;
+        self.wait("stop for the debugger", limit, |connection| {
+            (!connection.process.is_paused()).then_some(())
+        })
     }
 
     pub fn type_on_console(&mut self, text: &[u8]) {
@@ -276,7 +285,10 @@ impl Connection {
             self.qmp_answers.insert(id, value);
         } else if let Some(event) = value["event"].as_str() {
             let reason = value["data"]["reason"].as_str().unwrap_or_default();
-            self.console.note(&format!("QEMU: {event} {reason}"));
+            // A breakpoint may stop it a thousand times a second.
+            if !(self.process.has_debugger() && matches!(event, "STOP" | "RESUME")) {
+                self.console.note(&format!("QEMU: {event} {reason}"));
+            }
             match (event, reason) {
                 ("SHUTDOWN", "guest-shutdown") => self.ended = Some("powered off"),
                 ("SHUTDOWN", "guest-reset") => self.ended = Some("rebooted"),
@@ -317,7 +329,9 @@ fn is_halt(line: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::process::Pauses;
     use super::*;
+    use crate::machine::qemu::Sockets;
     use nix::sys::signal::{Signal, kill};
     use std::fs::File;
     use std::thread;
@@ -326,9 +340,14 @@ mod tests {
 
     /// A shell in QEMU's place; `$AGENT` and `$CONSOLE` are its ends of the sockets.
     fn stand_in(script: &str) -> Connection {
+        stand_in_with(script, Pauses::OfHost)
+    }
+
+    fn stand_in_with(script: &str, pauses: Pauses) -> Connection {
         let initrd = File::open("/dev/null").unwrap().into();
-        let process = Process::start("bash", &initrd, |sockets| {
-            let ends = format!("AGENT={} CONSOLE={}; ", sockets.agent, sockets.console);
+        let process = Process::start("bash", &initrd, pauses, |sockets| {
+            let Sockets { agent, console, qmp, .. } = sockets;
+            let ends = format!("AGENT={agent} CONSOLE={console} QMP={qmp}; ");
             vec!["-c".into(), format!("{ends}{script}")]
         });
         let second = Duration::from_secs(1);
@@ -426,6 +445,25 @@ mod tests {
         });
         assert_eq!(connection.call(Call::Kmsg), Ok(Ok(Value::Unit)));
         continued.join().unwrap();
+    }
+
+    /// A debugger stops the guest for longer than all limits.
+    const STOPPED: &str = r#"
+        echo '{"event": "STOP"}' >&$QMP
+        sleep 2
+        echo '{"event": "RESUME"}' >&$QMP
+        printf '\4\0\0\0\2\1\0\0' >&$AGENT
+        exec sleep 60"#;
+
+    #[test]
+    fn no_limit_counts_the_time_in_a_debugger() {
+        let mut connection = stand_in_with(STOPPED, Pauses::OfDebugger);
+        connection.test_deadline = Some(connection.now() + Duration::from_secs(1));
+        assert_eq!(connection.call(Call::Kmsg), Ok(Ok(Value::Unit)));
+        // Without a debugger, a stopped guest hangs.
+        let mut connection = stand_in(STOPPED);
+        let got = connection.call(Call::Kmsg);
+        assert!(matches!(got, Err(NoAnswer::Silent { .. })), "{got:?}");
     }
 
     #[test]

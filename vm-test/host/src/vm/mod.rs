@@ -17,7 +17,7 @@ use crate::machine::{Config, Event, Machine, qemu};
 use anyhow::{Result, anyhow, ensure};
 use connection::Connection;
 use nix::errno::Errno;
-use process::Process;
+use process::{Pauses, Process};
 use serde_json::Value as Json;
 use std::cell::{Cell, Ref, RefCell};
 use std::fmt::Write;
@@ -78,6 +78,7 @@ impl Vm {
     pub fn boot_with(machine: &Machine, config: &Config, limits: Limits) -> Result<Vm> {
         machine.observe(Event::Booting { config });
         let vm = Vm::boot_quietly(machine, config, limits);
+        let vm = vm.and_then(|vm| vm.let_debugger_attach().map(|()| vm));
         match &vm {
             Ok(vm) => {
                 machine.observe(Event::Booted { config, took: vm.boot_time });
@@ -92,8 +93,11 @@ impl Vm {
     }
 
     fn boot_quietly(machine: &Machine, config: &Config, limits: Limits) -> Result<Vm> {
-        let process = Process::start(machine.arch.qemu(), &machine.initramfs, |sockets| {
-            qemu::arguments(machine.arch, machine.accel.accel, config, &machine.kernel, sockets)
+        let Machine { arch, accel, kernel, debugger, .. } = machine;
+        let port = debugger.as_ref().map(|debugger| debugger.port);
+        let pauses = if debugger.is_some() { Pauses::OfDebugger } else { Pauses::OfHost };
+        let process = Process::start(arch.qemu(), &machine.initramfs, pauses, |sockets| {
+            qemu::arguments(*arch, accel.accel, config, kernel, sockets, port)
         })?;
         let mut connection = Connection::new(process, limits);
         let start = connection.now();
@@ -125,6 +129,16 @@ impl Vm {
             config: config.clone(),
             boot_time,
         })
+    }
+
+    fn let_debugger_attach(&self) -> Result<()> {
+        let Some(debugger) = &self.machine.debugger else { return Ok(()) };
+        (debugger.prepare)(self)?;
+        if debugger.waits {
+            self.qmp("stop", Json::Null)?;
+            self.connection.borrow_mut().wait_continued()?;
+        }
+        Ok(())
     }
 
     /// The machine that was booted.

@@ -38,6 +38,7 @@ pub enum Event {
 
 pub struct Process {
     pid: Running,
+    pauses: Pauses,
     stops: Stops,
     pub events: Receiver<Event>,
     pub console: UnixStream,
@@ -55,7 +56,16 @@ impl Running {
     }
 }
 
-/// Time during which QEMU was stopped by a signal.
+/// Who pauses the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pauses {
+    /// This program, by QMP. Their time counts, as in a hang.
+    OfHost,
+    /// A debugger. Their time does not count.
+    OfDebugger,
+}
+
+/// Time during which QEMU was stopped by a signal, or the guest by a debugger.
 #[derive(Clone, Default)]
 struct Stops(Arc<Mutex<Stopped>>);
 
@@ -63,6 +73,8 @@ struct Stops(Arc<Mutex<Stopped>>);
 struct Stopped {
     earlier: Duration,
     since: Option<Duration>,
+    by_signal: bool,
+    by_debugger: bool,
 }
 
 impl Stops {
@@ -70,13 +82,12 @@ impl Stops {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn stopped(&self) {
-        self.lock().since.get_or_insert_with(clock::now);
-    }
-
-    fn continued(&self) {
+    fn change(&self, change: impl FnOnce(&mut Stopped)) {
         let mut stopped = self.lock();
-        if let Some(since) = stopped.since.take() {
+        change(&mut stopped);
+        if stopped.by_signal || stopped.by_debugger {
+            stopped.since.get_or_insert_with(clock::now);
+        } else if let Some(since) = stopped.since.take() {
             stopped.earlier += clock::now() - since;
         }
     }
@@ -106,6 +117,7 @@ impl Process {
     pub fn start(
         program: &str,
         initrd: &OwnedFd,
+        pauses: Pauses,
         arguments: impl FnOnce(&Sockets) -> Vec<String>,
     ) -> Result<Process> {
         let (console, console_end) = UnixStream::pair()?;
@@ -138,15 +150,26 @@ impl Process {
         let (started, wait_started) = mpsc::channel();
         thread::spawn({
             let (pid, stops) = (pid.clone(), stops.clone());
-            move || supervise(command, theirs, readers, (pid, stops), started, sender)
+            move || supervise(command, theirs, readers, (pid, pauses, stops), started, sender)
         });
         wait_started.recv()?.with_context(|| format!("cannot start {program}"))?;
-        Ok(Process { pid, stops, events, console, qmp, agent })
+        Ok(Process { pid, pauses, stops, events, console, qmp, agent })
     }
 
-    /// The clock of limits, without the time while QEMU is stopped by a signal.
+    /// The clock of limits, without the time while QEMU is stopped by a signal, or the guest by a
+    /// debugger.
     pub fn now(&self) -> Duration {
         clock::now() - self.stops.total()
+    }
+
+    /// Whether a debugger may attach.
+    pub fn has_debugger(&self) -> bool {
+        self.pauses == Pauses::OfDebugger
+    }
+
+    /// Whether the guest is stopped for the debugger.
+    pub fn is_paused(&self) -> bool {
+        self.stops.lock().by_debugger
     }
 
     #[cfg(test)]
@@ -207,7 +230,7 @@ fn supervise(
     mut command: Command,
     their_ends: [UnixStream; 3],
     readers: Readers,
-    (pid, stops): (Running, Stops),
+    (pid, pauses, stops): (Running, Pauses, Stops),
     started: Sender<io::Result<()>>,
     events: Sender<Event>,
 ) {
@@ -223,8 +246,10 @@ fn supervise(
     *pid.lock() = Some(id);
     let _ = started.send(Ok(()));
 
-    if let Ok(socket) = readers.qmp.try_clone() {
-        qmp_sockets().push((id, socket));
+    // A guest that a debugger has stopped is the debugger's to continue.
+    match readers.qmp.try_clone() {
+        Ok(socket) if pauses == Pauses::OfHost => qmp_sockets().push((id, socket)),
+        _ => {}
     }
     let stderr = child.stderr.take();
     let stderr = thread::spawn(move || {
@@ -237,7 +262,10 @@ fn supervise(
     let (console, qmp, agent) = (events.clone(), events.clone(), events.clone());
     let threads = [
         thread::spawn(move || read_console(readers.console, console)),
-        thread::spawn(move || read_qmp(readers.qmp, qmp)),
+        thread::spawn({
+            let stops = (pauses == Pauses::OfDebugger).then(|| stops.clone());
+            move || read_qmp(readers.qmp, stops, qmp)
+        }),
         thread::spawn(move || read_agent(readers.agent, agent)),
     ];
     wait_exited(id, &stops);
@@ -261,8 +289,8 @@ fn wait_exited(id: Pid, stops: &Stops) {
             _ => return,
         }
         match waitid(Id::Pid(id), WaitPidFlag::WNOHANG | stop) {
-            Ok(WaitStatus::Stopped(..)) => stops.stopped(),
-            Ok(WaitStatus::Continued(_)) => stops.continued(),
+            Ok(WaitStatus::Stopped(..)) => stops.change(|stopped| stopped.by_signal = true),
+            Ok(WaitStatus::Continued(_)) => stops.change(|stopped| stopped.by_signal = false),
             _ => {}
         }
     }
@@ -285,10 +313,20 @@ fn read_console(mut from: UnixStream, to: Sender<Event>) {
     }
 }
 
-fn read_qmp(from: UnixStream, to: Sender<Event>) {
+/// Passes the events on, and applies those of a debugger at once.
+fn read_qmp(from: UnixStream, of_debugger: Option<Stops>, to: Sender<Event>) {
     for line in BufReader::new(from).lines().map_while(Result::ok) {
-        let event = match serde_json::from_str(&line) {
-            Ok(value) => Event::Qmp(value),
+        let event = match serde_json::from_str::<serde_json::Value>(&line) {
+            Ok(value) => {
+                if let Some(stops) = &of_debugger {
+                    match value["event"].as_str() {
+                        Some("STOP") => stops.change(|stopped| stopped.by_debugger = true),
+                        Some("RESUME") => stops.change(|stopped| stopped.by_debugger = false),
+                        _ => {}
+                    }
+                }
+                Event::Qmp(value)
+            }
             Err(e) => Event::Garbled(e.into()),
         };
         if to.send(event).is_err() {

@@ -1,0 +1,161 @@
+"""Attaches gdb to the VM, and keeps the symbols of the modules that are loaded in the guest.
+
+The command `symbols` reads the guest's list of modules again.
+"""
+
+import os
+
+import gdb
+
+BYTES_OF_POINTER = 8
+
+
+def read(address, size):
+    return bytes(gdb.selected_inferior().read_memory(address, size))
+
+
+def pointer(address):
+    return int.from_bytes(read(address, BYTES_OF_POINTER), "little")
+
+
+def string(address):
+    text = b""
+    while not text.endswith(b"\0"):
+        text += read(address + len(text), 1)
+    return text[:-1].decode(errors="replace")
+
+
+def offset(struct, field):
+    for member in gdb.lookup_type("struct " + struct).fields():
+        if member.name == field:
+            return member.bitpos // 8
+    raise gdb.error(f"struct {struct} has no {field}")
+
+
+class Layout:
+    """Offsets in the kernel's structures: the debug info of a module has them, too."""
+
+    def __init__(self):
+        self.name = offset("module", "name")
+        self.list = offset("module", "list")
+        self.sections = offset("module", "sect_attrs")
+        # The first member of struct module_sect_attrs is a struct attribute_group.
+        self.attributes = offset("attribute_group", "bin_attrs")
+        self.section_name = offset("bin_attribute", "attr") + offset("attribute", "name")
+        self.section_address = offset("bin_attribute", "private")
+
+
+def layout():
+    try:
+        for file in FILES.values():
+            gdb.execute(f"symbol-file {file}", to_string=True)
+            try:
+                return Layout()
+            except gdb.error:
+                pass  # without debug info
+    finally:
+        gdb.execute("symbol-file", to_string=True)
+    return None
+
+
+class Module:
+    def __init__(self, address):
+        self.name = string(address + LAYOUT.name)
+        self.sections = {}
+        group = pointer(address + LAYOUT.sections)
+        # None during the first part of the load.
+        attribute = pointer(group + LAYOUT.attributes) if group else 0
+        while attribute and (section := pointer(attribute)):
+            name = string(pointer(section + LAYOUT.section_name))
+            self.sections[name] = pointer(section + LAYOUT.section_address)
+            attribute += BYTES_OF_POINTER
+
+
+def modules():
+    entry = pointer(ADDRESSES["modules"])
+    while entry != ADDRESSES["modules"]:
+        yield Module(entry - LAYOUT.list)
+        entry = pointer(entry)
+
+
+# Name and sections of each module whose symbols gdb has.
+loaded = {}
+
+
+def forget(name):
+    sections = loaded.pop(name, None)
+    if sections:
+        gdb.execute(f"remove-symbol-file -a {min(sections.values()):#x}", to_string=True)
+
+
+def load(module):
+    file = FILES.get(module.name)
+    if not file or not module.sections or loaded.get(module.name) == module.sections:
+        return
+    forget(module.name)
+    places = " ".join(f"-s {name} {at:#x}" for name, at in module.sections.items())
+    gdb.execute(f"add-symbol-file {file} {places}", to_string=True)
+    loaded[module.name] = module.sections
+    gdb.write(f"symbols of {module.name}\n")
+
+
+def load_all():
+    present = list(modules())
+    for name in set(loaded) - {module.name for module in present}:
+        forget(name)
+    for module in present:
+        load(module)
+
+
+def first_argument():
+    frame = gdb.newest_frame()
+    register = "x0" if "aarch64" in frame.architecture().name() else "rdi"
+    return int(frame.read_register(register)) % 2**64
+
+
+class AtLoad(gdb.Breakpoint):
+    """Before the module's init function."""
+
+    def stop(self):
+        load(Module(first_argument()))
+        return False
+
+
+class AtUnload(gdb.Breakpoint):
+    """After the module's exit function."""
+
+    def stop(self):
+        forget(Module(first_argument()).name)
+        return False
+
+
+class Symbols(gdb.Command):
+    """Reads the guest's list of modules again, and their symbols."""
+
+    def __init__(self):
+        super().__init__("symbols", gdb.COMMAND_FILES)
+
+    def invoke(self, argument, from_tty):
+        load_all()
+
+
+FILES = {
+    file.removesuffix(".ko").replace("-", "_"): f"{DIRECTORY}/modules/{file}"
+    for file in sorted(os.listdir(f"{DIRECTORY}/modules"))
+}
+gdb.execute("set confirm off")
+gdb.execute("set pagination off")
+gdb.execute("set breakpoint pending on")
+LAYOUT = layout()
+gdb.execute(f"file {DIRECTORY}/kernel", to_string=True)
+gdb.execute(f"target remote 127.0.0.1:{PORT}")
+if LAYOUT is None:
+    gdb.write("No module has debug info: gdb cannot find their symbols.\n")
+elif "modules" not in ADDRESSES:
+    gdb.write("The kernel lacks CONFIG_KALLSYMS_ALL: gdb cannot find the symbols of modules.\n")
+else:
+    load_all()
+    Symbols()
+    for function, breakpoint in (("do_init_module", AtLoad), ("free_module", AtUnload)):
+        if function in ADDRESSES:
+            breakpoint(f"*{ADDRESSES[function]:#x}", internal=True)
