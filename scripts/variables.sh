@@ -60,7 +60,7 @@ check_variables() {
 
 # check_folder TARGET: dies if M, another module's sources, cannot be built.
 check_folder() {
-    [[ $1 = @(shell|test|dkms|kernel|gdb) ]] || die "M= is for vm, test and test-dkms, not for $1"
+    [[ $1 = @(shell|test|dkms|kernel|gdb|editor) ]] || die "M= is for vm, test and test-dkms, not for $1"
     [[ -d $M ]] || die "M=$M is not a directory"
     check_path "$M" "Move that directory."
     # shellcheck disable=SC2154
