@@ -4,8 +4,10 @@ The command `symbols` reads the guest's list of modules again.
 """
 
 import os
+import struct
 
 import gdb
+import gdb.unwinder
 
 BYTES_OF_POINTER = 8
 
@@ -129,6 +131,99 @@ class AtUnload(gdb.Breakpoint):
         return False
 
 
+class Frame:
+    """The identity of a frame, for gdb."""
+
+    def __init__(self, sp):
+        self.sp = sp
+
+
+class Orc(gdb.unwinder.Unwinder):
+    """Unwinds functions of an x86 kernel without debug info, by its ORC tables.
+
+    They are in the guest's memory; arch/x86/include/asm/orc_types.h describes them.
+    """
+
+    REGISTERS = dict(enumerate("rax rdx rsp rbp rdi r10 r13 - rsp rbp".split(), 1))
+    SP, BP, PREVIOUS_SP, SP_INDIRECT, BP_INDIRECT = 3, 4, 8, 9, 10
+    END_OF_STACK, CALL, REGS, REGS_PARTIAL = 1, 2, 3, 4
+    # struct pt_regs
+    SAVED = "r15 r14 r13 r12 rbp rbx r11 r10 r9 r8 rax rcx rdx rsi rdi - rip - - rsp".split()
+
+    def __init__(self):
+        super().__init__("orc")
+        self.start = ADDRESSES["__start_orc_unwind_ip"]
+        self.count = (ADDRESSES["__stop_orc_unwind_ip"] - self.start) // 4
+
+    def is_known(self):
+        """Whether the tables have this format: a function begins with its return address."""
+        return self.entry(ADDRESSES["do_init_module"]) == (8, 0, self.SP | self.CALL << 8)
+
+    def address(self, i):
+        at = self.start + 4 * i
+        return at + int.from_bytes(read(at, 4), "little", signed=True)
+
+    def entry(self, pc):
+        first, last = 0, self.count - 1
+        while first < last:
+            middle = (first + last + 1) // 2
+            first, last = (middle, last) if self.address(middle) <= pc else (first, middle - 1)
+        return struct.unpack("<hhH", read(ADDRESSES["__start_orc_unwind"] + 6 * first, 6))
+
+    def __call__(self, frame):
+        try:
+            return self.unwind(frame)
+        except gdb.MemoryError:
+            return None
+
+    def unwind(self, frame):
+        def register(name):
+            return int(frame.read_register(name)) % 2**64
+
+        pc = register("rip")
+        if not ADDRESSES["_text"] <= pc < ADDRESSES["_end"]:
+            return None
+        # A return address may be behind the end of its function.
+        sp_offset, bp_offset, word = self.entry(pc - (frame.level() > 0))
+        sp_from, bp_from, kind = word & 15, word >> 4 & 15, word >> 8 & 7
+        if kind == self.END_OF_STACK:
+            # Without a caller, and unlike the frame that it called.
+            return frame.create_unwind_info(Frame(register("rsp") + 1))
+        if sp_from not in self.REGISTERS or sp_from == self.PREVIOUS_SP:
+            return None
+        sp = register(self.REGISTERS[sp_from])
+        if sp_from == self.SP_INDIRECT:
+            sp = pointer(sp) + sp_offset
+        else:
+            sp += sp_offset
+            sp = pointer(sp) if sp_from == self.BP_INDIRECT else sp
+        info = frame.create_unwind_info(Frame(sp))
+
+        def saved(name, value):
+            info.add_saved_register(name, gdb.Value(value))
+
+        if kind == self.REGS:
+            for i, name in enumerate(self.SAVED):
+                if name != "-":
+                    saved(name, pointer(sp + 8 * i))
+            return info
+        if kind == self.REGS_PARTIAL:
+            saved("rip", pointer(sp))
+            saved("rsp", pointer(sp + 24))
+        elif kind == self.CALL:
+            saved("rip", pointer(sp - 8))
+            saved("rsp", sp)
+        else:
+            return None
+        if bp_from == self.PREVIOUS_SP:
+            saved("rbp", pointer(sp + bp_offset))
+        elif bp_from == self.BP:
+            saved("rbp", pointer(register("rbp") + bp_offset))
+        else:
+            saved("rbp", register("rbp"))
+        return info
+
+
 class Symbols(gdb.Command):
     """Reads the guest's list of modules again, and their symbols."""
 
@@ -149,6 +244,8 @@ gdb.execute("set breakpoint pending on")
 LAYOUT = layout()
 gdb.execute(f"file {DIRECTORY}/kernel", to_string=True)
 gdb.execute(f"target remote 127.0.0.1:{PORT}")
+if "__start_orc_unwind_ip" in ADDRESSES and (orc := Orc()).is_known():
+    gdb.unwinder.register_unwinder(None, orc)
 if LAYOUT is None:
     gdb.write("No module has debug info: gdb cannot find their symbols.\n")
 elif "modules" not in ADDRESSES:

@@ -23,8 +23,17 @@ use std::sync::Arc;
 
 const ATTACH: &str = include_str!("attach.py");
 
-/// Symbols that `attach.py` needs.
-const NEEDED: [&str; 3] = ["modules", "do_init_module", "free_module"];
+/// Symbols that `attach.py` uses.
+const USED: [&str; 8] = [
+    "_text",
+    "_end",
+    "modules",
+    "do_init_module",
+    "free_module",
+    "__start_orc_unwind_ip",
+    "__stop_orc_unwind_ip",
+    "__start_orc_unwind",
+];
 
 /// Reserves the directory, whose name is the port, and prepares it.
 pub fn debugger(directory: &Path, options: &Options) -> Result<Debugger> {
@@ -79,7 +88,7 @@ fn write(vm: &Vm, directory: &Path, port: u16) -> Result<()> {
     fs::write(directory.join("kernel"), symbols::elf(arch, &symbols))?;
     let mut script = String::from("# SPDX-License-Identifier: GPL-2.0\n");
     script += &format!("DIRECTORY = {:?}\nPORT = {port}\nADDRESSES = {{\n", directory.display());
-    for symbol in symbols.iter().filter(|symbol| NEEDED.contains(&symbol.name)) {
+    for symbol in symbols.iter().filter(|symbol| USED.contains(&symbol.name)) {
         script += &format!("    {:?}: {:#x},\n", symbol.name, symbol.address);
     }
     script += &format!("}}\n{ATTACH}");
@@ -88,4 +97,19 @@ fn write(vm: &Vm, directory: &Path, port: u16) -> Result<()> {
     fs::rename(directory.join("attach.py.partial"), directory.join("attach.py"))?;
     note!("vm-test: attach gdb in another terminal: make gdb GDB={port}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_in_use_is_refused() {
+        let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = other.local_addr().unwrap().port();
+        let error = check_port(port).unwrap_err().to_string();
+        assert_eq!(error, format!("GDB={port}: port {port} of 127.0.0.1 is in use: choose another"));
+        drop(other);
+        check_port(port).unwrap();
+    }
 }

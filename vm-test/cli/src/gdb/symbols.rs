@@ -17,7 +17,7 @@ pub fn of_kernel(kallsyms: &str) -> Vec<Symbol<'_>> {
     let all: Vec<Symbol<'_>> = kallsyms.lines().filter_map(symbol).collect();
     let address = |name| all.iter().find(|symbol| symbol.name == name).map(|s| s.address);
     let (start, end) = (address("_text").unwrap_or(0), address("_end").unwrap_or(u64::MAX));
-    all.into_iter().filter(|symbol| (start.max(1)..end).contains(&symbol.address)).collect()
+    all.into_iter().filter(|symbol| (start.max(1)..=end).contains(&symbol.address)).collect()
 }
 
 /// A line is `ADDRESS TYPE NAME`; for a module's symbol, `[MODULE]` follows.
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn symbols_of_the_kernel_are_those_of_its_image() {
         let names: Vec<&str> = of_kernel(KALLSYMS).iter().map(|symbol| symbol.name).collect();
-        assert_eq!(names, ["_text", "do_init_module", "modules"]);
+        assert_eq!(names, ["_text", "do_init_module", "modules", "_end"]);
     }
 
     #[test]
