@@ -125,14 +125,13 @@ impl Script {
                          echo 'modprobe: this kernel has {name} built in'; exit 1; }}\n"
                     )
                 });
-                // To unload a module also unloads those that only it has used.
-                let unload = modules.iter().rev().map(|name| {
-                    format!("! grep -q '^{name} ' /proc/modules || modprobe -r {name}\n")
-                });
-                self.shell(vm, &["-euc", &load.chain(unload).collect::<String>()])?;
+                self.shell(vm, &["-euc", &load.collect::<String>()])?;
+                unload(vm, |module| mine.contains(module))?;
             }
         }
-        unload_others(vm, &before, mine)
+        // Those of the distribution, as far as that is possible.
+        let _ = unload(vm, |module| !before.contains(module) && !mine.contains(module));
+        Ok(())
     }
 
     fn shell(&self, vm: &Vm, words: &[&str]) -> Result<()> {
@@ -205,14 +204,15 @@ fn tail(output: &[u8]) -> String {
     lines.join("\n")
 }
 
-/// Unloads modules of the distribution that the test has loaded, as far as that is possible.
-fn unload_others(vm: &Vm, before: &[String], mine: &[String]) -> Result<()> {
+/// Unloads the modules that `which` selects.
+fn unload(vm: &Vm, which: impl Fn(&String) -> bool) -> Result<()> {
     loop {
-        let others = vm.modules()?;
-        let mut others = others.iter().filter(|m| !before.contains(m) && !mine.contains(m));
+        let mut modules = vm.modules()?;
+        modules.retain(&which);
         // Those that others use are refused at first.
-        if !others.any(|module| vm.rmmod(module).is_ok()) {
-            return Ok(());
+        let refused: Vec<_> = modules.iter().filter_map(|module| vm.rmmod(module).err()).collect();
+        if refused.len() == modules.len() {
+            return refused.into_iter().next().map_or(Ok(()), Err);
         }
     }
 }

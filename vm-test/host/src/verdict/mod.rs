@@ -341,7 +341,7 @@ impl State {
         }
         let taint = after.taint & !self.taint & !EXPECTED_TAINT;
         if taint != 0 {
-            faults.push(Fault::Taint(format!("new bits {taint:#x}{}", taint_names(taint))));
+            faults.push(Fault::Taint(format!("new bits {taint:#x} {}", taint_names(taint))));
         }
         faults
     }
@@ -371,10 +371,9 @@ const TAINTS: [&str; 20] = [
     "[J]=FWCTL",
 ];
 
-/// ` [W]=WARN ..`: each bit that has a name.
 fn taint_names(taint: u64) -> String {
-    let set = TAINTS.iter().enumerate().filter(|(bit, _)| taint >> bit & 1 == 1);
-    set.map(|(_, name)| format!(" {name}")).collect()
+    let set = TAINTS.iter().enumerate().filter(|(bit, _)| (taint >> bit) & 1 == 1);
+    set.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
