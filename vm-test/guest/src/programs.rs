@@ -10,7 +10,7 @@ use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, pipe2};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -69,21 +69,25 @@ impl Agent {
         let mut child = command.spawn().map_err(errno)?;
         drop(command); // the reader would wait for its copies of the pipe's end
 
+        let group = Pid::from_raw(child.id() as i32);
+        // The program may close its output, and may leave it open in other programs.
+        let output = thread::spawn(move || {
+            let mut output = Vec::new();
+            File::from(reader).read_to_end(&mut output).map(|_| output)
+        });
+        let (died, death) = mpsc::channel();
         let (sender, ended) = mpsc::channel();
         thread::spawn(move || {
-            let mut output = Vec::new();
-            let read = File::from(reader).read_to_end(&mut output);
-            sender.send(read.map(|_| output))
+            let status = child.wait();
+            let _ = died.send(());
+            let _ = sender.send((status, output.join()));
         });
-        let output: io::Result<Vec<u8>> = match receive(&ended, limit) {
-            Ok(output) => output,
-            Err(_) => {
-                killpg(Pid::from_raw(child.id() as i32), Signal::SIGKILL)?;
-                child.wait().map_err(errno)?;
-                return Err(Errno::ETIME);
-            }
+        let Ok((status, output)) = receive(&ended, limit) else {
+            let _ = killpg(group, Signal::SIGKILL);
+            let _ = death.recv();
+            return Err(Errno::ETIME);
         };
-        let status = exit(child.wait().map_err(errno)?);
-        Ok(Value::Program { status, output: output.map_err(errno)? })
+        let output = output.map_err(|_| Errno::EIO)?;
+        Ok(Value::Program { status: exit(status.map_err(errno)?), output: output.map_err(errno)? })
     }
 }

@@ -136,9 +136,9 @@ fn scripts_that_do_not_end_are_killed(program: &Program) -> Result<()> {
     ends(&output, exit::TEST_FAILED, &["timed out after 8 s", "\n  + echo here\n  here\n"])
 }
 
-/// A directory without scripts has one test, which loads and unloads all modules.
-#[program_test(long)]
-fn modules_without_scripts_are_loaded(program: &Program) -> Result<()> {
+/// A directory without scripts has one test, which `scripts/tests/own` runs.
+#[program_test]
+fn a_directory_without_scripts_has_one_test(program: &Program) -> Result<()> {
     let folder = Folder::new("none", &[])?;
     fs::remove_dir(folder.0.join("tests"))?;
     ends(&folder.judged(program, &["--list"])?, 0, &["load\n"])
