@@ -22,9 +22,8 @@ check_variables() {
     debug/* | kcsan/*) die "KERNEL=$kernel is for ARCH=amd64 only, not for ARCH=$arch" ;;
     */armhf | */loong64)
         [[ $kernel = generic ]] || die "ARCH=$arch is for KERNEL=generic only, not for KERNEL=$kernel"
-        [[ $1 = kernel ]] || die "ARCH=$arch has no VM" "Build the modules with: SUITE=sid KERNEL=generic ARCH=$arch scripts/module"
         [[ ${SUITE:-trixie} != trixie ]] || die "ARCH=$arch needs SUITE=sid or experimental: trixie-backports has no kernel for it"
-        most=1
+        most=8
         ;;
     16k/amd64) die "KERNEL=16k is for ARCH=arm64 only, not for ARCH=$arch" ;;
     */amd64) most=128 ;; # with more, QEMU's machine "pc" does not boot when emulated
@@ -36,7 +35,8 @@ check_variables() {
     headers-deb/debug/* | headers-deb/kcsan/* | dkms/debug/* | dkms/kcsan/*)
         die "KERNEL=$kernel is not a kernel of Debian, and has no package of headers"
         ;;
-    dkms/*/arm64) die "test-dkms is for ARCH=amd64 only: this machine cannot run programs for $arch" ;;
+    headers-deb/*/@(armhf|loong64)) die "headers-deb is for ARCH=amd64 and arm64 only, not for ARCH=$arch" ;;
+    dkms/*/!(amd64)) die "test-dkms is for ARCH=amd64 only: this machine cannot run programs for $arch" ;;
     thirdparty/*) die "test-thirdparty is for ARCH=amd64 only: the programs that it unpacks are not for $arch" ;;
     torture/*) least=2 ;; # one of them goes offline
     esac

@@ -12,17 +12,23 @@ pub enum Arch {
     Amd64,
     /// AArch64
     Arm64,
+    /// 32-bit Arm
+    Armhf,
+    /// LoongArch
+    Loong64,
 }
 
 impl Arch {
     /// All of them.
-    pub const ALL: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
+    pub const ALL: [Arch; 4] = [Arch::Amd64, Arch::Arm64, Arch::Armhf, Arch::Loong64];
 
     /// The name in Debian and in `make ARCH=`.
     pub fn name(self) -> &'static str {
         match self {
             Arch::Amd64 => "amd64",
             Arch::Arm64 => "arm64",
+            Arch::Armhf => "armhf",
+            Arch::Loong64 => "loong64",
         }
     }
 
@@ -31,30 +37,34 @@ impl Arch {
         match self {
             Arch::Amd64 => "qemu-system-x86_64",
             Arch::Arm64 => "qemu-system-aarch64",
+            Arch::Armhf => "qemu-system-arm",
+            Arch::Loong64 => "qemu-system-loongarch64",
         }
     }
 
-    /// QEMU's `-machine`.
+    /// QEMU's `-machine`. A 32-bit kernel cannot use a PCI host above 4 GiB.
     pub fn machine(self) -> &'static str {
         match self {
             Arch::Amd64 => "pc",
-            Arch::Arm64 => "virt",
+            Arch::Arm64 | Arch::Loong64 => "virt",
+            Arch::Armhf => "virt,highmem=off",
         }
     }
 
     /// Limit of CPUs. QEMU supports 255 with `pc`, but emulated in one thread their timers leave no
-    /// time for the boot. `virt` has a GICv2, with 8 interfaces.
+    /// time for the boot. `virt` of Arm has a GICv2, with 8 interfaces.
     pub fn max_cpus(self) -> u32 {
         match self {
             Arch::Amd64 => 128,
-            Arch::Arm64 => 8,
+            Arch::Arm64 | Arch::Armhf | Arch::Loong64 => 8,
         }
     }
 
-    /// QEMU's `-cpu` under TCG, if not the default: that of `virt` has 32 bits.
+    /// QEMU's `-cpu` under TCG, if not the default.
     pub fn emulated_cpu(self, built_with: &BuiltWith) -> Option<&'static str> {
         match self {
-            Arch::Amd64 => None,
+            Arch::Amd64 | Arch::Loong64 => None,
+            Arch::Armhf => Some("cortex-a15"),
             Arch::Arm64 if built_with.has(PAGES_16K) => Some("cortex-a76"),
             Arch::Arm64 => Some("cortex-a57"),
         }
@@ -63,8 +73,8 @@ impl Arch {
     /// The serial console's device.
     pub fn console(self) -> &'static str {
         match self {
-            Arch::Amd64 => "ttyS0",
-            Arch::Arm64 => "ttyAMA0",
+            Arch::Amd64 | Arch::Loong64 => "ttyS0",
+            Arch::Arm64 | Arch::Armhf => "ttyAMA0",
         }
     }
 
@@ -73,6 +83,8 @@ impl Arch {
         match self {
             Arch::Amd64 => "x86_64-unknown-linux-gnu",
             Arch::Arm64 => "aarch64-unknown-linux-gnu",
+            Arch::Armhf => "armv7-unknown-linux-gnueabihf",
+            Arch::Loong64 => "loongarch64-unknown-linux-gnu",
         }
     }
 
@@ -89,6 +101,8 @@ impl Arch {
         match self {
             Arch::Amd64 => "x86_64-linux-gnu-",
             Arch::Arm64 => "aarch64-linux-gnu-",
+            Arch::Armhf => "arm-linux-gnueabihf-",
+            Arch::Loong64 => "loongarch64-linux-gnu-",
         }
     }
 

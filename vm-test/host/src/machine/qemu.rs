@@ -147,6 +147,9 @@ const COUNTED: &[&str] =
 /// Skips a second of comparing clocks: the emulated TSC is exact.
 const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 
+/// Without firmware the machine has no ports, and this driver probes them.
+const COMMAND_LINE_LOONG64: &[&str] = &["initcall_blacklist=i8042_init"];
+
 /// Size of the kernel log: the log of one test must fit. Small under kmemleak, which scans the log
 /// and eight times as much metadata.
 pub fn log_kb(built_with: &BuiltWith) -> u32 {
@@ -166,9 +169,12 @@ const HUNG_TASK_SECS: u32 = 10;
 pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> String {
     let mut words = vec![format!("console={}", arch.console())];
     words.extend(COMMAND_LINE.iter().map(|w| w.to_string()));
-    if arch == Arch::Amd64 {
-        words.extend(COMMAND_LINE_X86.iter().map(|w| w.to_string()));
-    }
+    let own: &[&str] = match arch {
+        Arch::Amd64 => COMMAND_LINE_X86,
+        Arch::Loong64 => COMMAND_LINE_LOONG64,
+        Arch::Arm64 | Arch::Armhf => &[],
+    };
+    words.extend(own.iter().map(|w| w.to_string()));
     let hung_task = HUNG_TASK_SECS * built_with.slowness();
     words.push(format!("sysctl.kernel.hung_task_timeout_secs={hung_task}"));
     words.push(format!("log_buf_len={}K", log_kb(built_with)));
@@ -209,7 +215,8 @@ pub fn machine_arguments(
     add(&["-machine", arch.machine()]);
     match accel {
         Accel::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
-        Accel::Tcg if config.multi => add(&["-accel", "tcg,thread=multi"]),
+        // With one thread, a loop that waits for another CPU there uses up its turn.
+        Accel::Tcg if config.multi || arch == Arch::Armhf => add(&["-accel", "tcg,thread=multi"]),
         // With several threads, a CPU can see a half patched instruction.
         Accel::Tcg => add(&["-accel", "tcg,thread=single"]),
     }
