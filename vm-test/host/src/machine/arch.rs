@@ -51,6 +51,14 @@ impl Arch {
         }
     }
 
+    /// QEMU's `-bios`. Debian's kernel for loong64 finds PCI only by ACPI.
+    pub fn firmware(self) -> Option<&'static str> {
+        match self {
+            Arch::Amd64 | Arch::Arm64 | Arch::Armhf => None,
+            Arch::Loong64 => Some("/usr/share/qemu-efi-loongarch64/QEMU_EFI.fd"),
+        }
+    }
+
     /// Limit of CPUs. QEMU supports 255 with `pc`, but emulated in one thread their timers leave no
     /// time for the boot. `virt` of Arm has a GICv2, with 8 interfaces.
     pub fn max_cpus(self) -> u32 {
@@ -68,6 +76,12 @@ impl Arch {
             Arch::Arm64 if built_with.has(PAGES_16K) => Some("cortex-a76"),
             Arch::Arm64 => Some("cortex-a57"),
         }
+    }
+
+    /// Whether the kernel only boots if QEMU emulates each CPU in a thread of its own: in one
+    /// thread, a loop that waits for another CPU uses up its turn.
+    pub fn is_multi(self) -> bool {
+        matches!(self, Arch::Armhf | Arch::Loong64)
     }
 
     /// The serial console's device.

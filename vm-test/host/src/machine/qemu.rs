@@ -147,9 +147,6 @@ const COUNTED: &[&str] =
 /// Skips a second of comparing clocks: the emulated TSC is exact.
 const COMMAND_LINE_X86: &[&str] = &["tsc=reliable", "no_timer_check"];
 
-/// Without firmware the machine has no ports, and this driver probes them.
-const COMMAND_LINE_LOONG64: &[&str] = &["initcall_blacklist=i8042_init"];
-
 /// Size of the kernel log: the log of one test must fit. Small under kmemleak, which scans the log
 /// and eight times as much metadata.
 pub fn log_kb(built_with: &BuiltWith) -> u32 {
@@ -169,12 +166,9 @@ const HUNG_TASK_SECS: u32 = 10;
 pub fn command_line(arch: Arch, config: &Config, built_with: &BuiltWith) -> String {
     let mut words = vec![format!("console={}", arch.console())];
     words.extend(COMMAND_LINE.iter().map(|w| w.to_string()));
-    let own: &[&str] = match arch {
-        Arch::Amd64 => COMMAND_LINE_X86,
-        Arch::Loong64 => COMMAND_LINE_LOONG64,
-        Arch::Arm64 | Arch::Armhf => &[],
-    };
-    words.extend(own.iter().map(|w| w.to_string()));
+    if arch == Arch::Amd64 {
+        words.extend(COMMAND_LINE_X86.iter().map(|w| w.to_string()));
+    }
     let hung_task = HUNG_TASK_SECS * built_with.slowness();
     words.push(format!("sysctl.kernel.hung_task_timeout_secs={hung_task}"));
     words.push(format!("log_buf_len={}K", log_kb(built_with)));
@@ -213,10 +207,12 @@ pub fn machine_arguments(
 
     add(&["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
     add(&["-machine", arch.machine()]);
+    if let Some(firmware) = arch.firmware() {
+        add(&["-bios", firmware]);
+    }
     match accel {
         Accel::Kvm => add(&["-accel", "kvm", "-cpu", "host"]),
-        // With one thread, a loop that waits for another CPU there uses up its turn.
-        Accel::Tcg if config.multi || arch == Arch::Armhf => add(&["-accel", "tcg,thread=multi"]),
+        Accel::Tcg if config.multi || arch.is_multi() => add(&["-accel", "tcg,thread=multi"]),
         // With several threads, a CPU can see a half patched instruction.
         Accel::Tcg => add(&["-accel", "tcg,thread=single"]),
     }
@@ -314,6 +310,16 @@ mod tests {
         assert!(line.contains("-cpu cortex-a57"), "{line}");
         assert!(line.contains("console=ttyAMA0"), "{line}");
         assert!(!line.contains("tsc="), "{line}");
+    }
+
+    #[test]
+    fn armhf_and_loong64_have_a_thread_per_cpu() {
+        let armhf = line(Arch::Armhf, Accel::Tcg, &Config::smp(4));
+        assert!(armhf.contains("-machine virt,highmem=off -accel tcg,thread=multi"), "{armhf}");
+        assert!(armhf.contains("-cpu cortex-a15") && !armhf.contains("-bios"), "{armhf}");
+        let loong64 = line(Arch::Loong64, Accel::Tcg, &Config::smp(4));
+        assert!(loong64.contains("-bios /usr/share/"), "{loong64}");
+        assert!(loong64.contains("thread=multi") && loong64.contains("console=ttyS0"), "{loong64}");
     }
 
     #[test]
