@@ -110,7 +110,7 @@ help: ## print this help
 	@echo "Variables of the VM's targets:"
 	@echo "  KERNEL=cloud     stock: cloud, generic, rt, 16k (arm64); debug checks more"
 	@echo "  SUITE=trixie     Debian release: trixie (backports), sid, experimental"
-	@echo "  ARCH=amd64       architecture of the VM: amd64, arm64"
+	@echo "  ARCH=amd64       architecture of the VM: amd64, arm64, armhf, loong64"
 	@echo "  KERNEL_VERSION=  such as 7.3.4+deb13; default: the newest (see make update)"
 	@echo "  CPUS=4           CPUs of the VM: 1 to 128; arm64: to 8, debug: to 16"
 	@echo "  PACE=            demo: seconds for each action; default on a terminal: 0.5"
