@@ -43,8 +43,8 @@ pub struct Options {
     /// Directory with third-party tests: run these and no others
     #[arg(skip)]
     pub files: Option<PathBuf>,
-    /// Directory for the guest's `/tests`
-    #[arg(skip)]
+    /// Directory for the guest's /tests
+    #[arg(long, value_name = "DIR")]
     pub tests: Option<PathBuf>,
     /// Directory with the distribution's modules for this kernel: the guest has modprobe
     #[arg(long, value_name = "DIR")]

@@ -2,8 +2,8 @@
 
 //! `own test`: the tests of any other module, in the format of `cargo test`.
 //!
-//! Each script `tests/*.sh` of the module's directory is a test, and is judged as those of the
-//! suite are.
+//! Each script `*.sh` in the directory of `--tests` is a test, and is judged as those of the suite
+//! are.
 
 // They panic on a closed pipe; output.rs does not.
 #![deny(clippy::print_stdout, clippy::print_stderr)]
@@ -24,7 +24,7 @@ use junit::Report;
 use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
 use script::Script;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -44,9 +44,6 @@ enum Command {
     Test {
         #[command(flatten)]
         options: Options,
-        /// The module's directory, with tests/*.sh
-        #[arg(long, value_name = "DIR")]
-        folder: PathBuf,
         /// Boot a VM for each test
         #[arg(long)]
         fresh: bool,
@@ -56,8 +53,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Command::Test { options, folder, fresh, arguments } = Cli::parse().command;
-    cli::exit_code(|| run(options, &folder, fresh, arguments))
+    let Command::Test { options, fresh, arguments } = Cli::parse().command;
+    cli::exit_code(|| run(&options, fresh, arguments))
 }
 
 /// State that the tests share.
@@ -72,20 +69,13 @@ struct Suite {
     harness_failed: AtomicBool,
 }
 
-fn run(
-    mut options: Options,
-    folder: &Path,
-    fresh: bool,
-    mut arguments: Arguments,
-) -> Result<ExitCode> {
-    let tests = folder.join("tests");
-    options.tests = tests.is_dir().then(|| tests.clone());
+fn run(options: &Options, fresh: bool, mut arguments: Arguments) -> Result<ExitCode> {
     let mut machine = options.machine()?;
     machine.wait_for_debugger();
     let config = options.config(&machine)?;
     let files = options.modules()?;
     let modules: Vec<String> = files.iter().map(|file| name_of(file)).collect();
-    let mut scripts = Script::all(&tests, &config, fresh, cli::is_verbose())?;
+    let mut scripts = Script::all(options.tests.as_deref(), &config, fresh, cli::is_verbose())?;
     if scripts.is_empty() {
         scripts.push(Script::load(modules.clone(), &config));
     }

@@ -53,18 +53,16 @@ struct Remarks {
 }
 
 impl Script {
-    /// The scripts in a directory, sorted, or none if there is no such directory. As for a shell's
+    /// The scripts in a directory, sorted. As for a shell's
     /// `*.sh`, files with a leading dot are not among them.
     pub fn all(
-        directory: &Path,
+        directory: Option<&Path>,
         machine: &Config,
         fresh: bool,
         trace: bool,
     ) -> Result<Vec<Script>> {
         let mut scripts = Vec::new();
-        if !directory.is_dir() {
-            return Ok(scripts);
-        }
+        let Some(directory) = directory else { return Ok(scripts) };
         for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
             let path = entry?.path();
             let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();

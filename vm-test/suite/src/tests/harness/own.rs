@@ -27,7 +27,11 @@ impl Folder {
 
     fn command(&self, program: &Program, more: &[&str]) -> Result<Command> {
         let mut command = program.named("own", "test", more)?;
-        command.arg("--report").arg(&self.0).arg("--folder").arg(&self.0);
+        command.arg("--report").arg(&self.0);
+        let tests = self.0.join("tests");
+        if tests.is_dir() {
+            command.arg("--tests").arg(tests);
+        }
         Ok(command)
     }
 
