@@ -6,7 +6,7 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # Quotes an argument as one word of the shell.
 quote = '$(subst ','\'',$(1))'
 
-.PHONY: default modules_install new demo play vm test test-long test-matrix torture test-bugs test-thirdparty test-browser test-dkms headers-deb sign bench bench-check lint litmus upstream doc clean distclean update help
+.PHONY: default modules_install new editor demo play vm gdb test test-long test-matrix torture test-bugs test-thirdparty test-browser test-dkms headers-deb sign bench bench-check lint litmus upstream doc clean distclean update help
 .NOTPARALLEL:
 
 default: ## build the demo and the samples against KDIR; M=: a module
@@ -26,6 +26,9 @@ modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
 new: ## make the repository of a new module: DIR=
 	@scripts/new
 
+editor: ## describe the modules to rust-analyzer: rust-project.json; or M=
+	@scripts/editor
+
 demo: ## watch per-CPU threads follow CPU hotplug, in a VM
 	@scripts/vm demo
 
@@ -34,6 +37,9 @@ play: ## take CPUs offline and online by hand, and watch their threads
 
 vm: ## open a shell in that VM
 	@scripts/vm shell
+
+gdb: ## attach gdb to a VM that runs with GDB=
+	@scripts/gdb
 
 test: ## run lint and all tests; T=NAME: tests with NAME in their name
 	@$(if $(T)$(M),,scripts/lint && scripts/unit)
@@ -122,7 +128,8 @@ help: ## print this help
 	@echo "  TCG=multi        torture: one host thread per CPU, with true races"
 	@echo "  BOOTS=7          bench: number of boots (the median counts)"
 	@echo "  T=               test: only tests whose name contains this"
-	@echo "  M=DIR            default, vm, test, lint: another module, with its tests/*.sh"
+	@echo "  M=DIR            default, vm, test, lint, editor: another module"
+	@echo "  GDB=PORT         vm, play, and test with M=: gdb can attach, see make gdb"
 	@echo "  DIR=             new: the directory to make"
 	@echo "  KDIR=DIR         demo, vm, test, torture: the kernel that was built there"
 	@echo "  OPTIONS=         with M=: variables for kbuild that the module needs"
