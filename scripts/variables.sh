@@ -53,6 +53,7 @@ check_variables() {
     [[ -z ${DIR:-} || $1 != new ]] || check_path "$DIR" "Choose another DIR."
     [[ -z ${GDB:-} || $1 = @(shell|play|gdb|module|kernel) || $1/${M:-} = test/?* ]] ||
         die "GDB= is for vm, play, test with M=, and gdb, not for $1"
+    [[ -z ${GDB:-} || $arch = @(amd64|arm64) ]] || die "GDB= is for ARCH=amd64 and arm64 only, not for ARCH=$arch"
     [[ -z ${M:-} ]] || check_folder "$1"
     [[ -z ${KDIR:-} ]] || check_own_kernel "$1"
     [[ -z ${LTP:-} || -d $LTP ]] || die "LTP='$LTP' is not a directory"

@@ -44,7 +44,7 @@ impl Options {
         })
     }
 
-    /// As the kernel was built.
+    /// Returns the options with which the kernel was built.
     pub fn of_kernel(&self) -> Vec<&str> {
         self.arguments.lines().filter_map(|line| line.strip_prefix("--cfg=")).collect()
     }

@@ -107,6 +107,8 @@ impl Arch {
         match self {
             Arch::Amd64 => 62,
             Arch::Arm64 => 183,
+            Arch::Armhf => 40,
+            Arch::Loong64 => 258,
         }
     }
 

@@ -73,7 +73,7 @@ pub struct Machine {
     pub limit: Option<Duration>,
     /// Gets the progress of each VM.
     pub observer: Observer,
-    /// For one VM at a time.
+    /// The debugger of a VM, of one at a time.
     pub debugger: Option<Debugger>,
 }
 

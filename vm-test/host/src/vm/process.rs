@@ -56,7 +56,7 @@ impl Running {
     }
 }
 
-/// Who pauses the guest.
+/// The one that pauses the guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pauses {
     /// This program, by QMP. Their time counts, as in a hang.
