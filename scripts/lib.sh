@@ -279,15 +279,17 @@ need_room() {
 }
 
 stopped() {
-    local pid status=$?
+    local name pid status=$?
     # A child that is killed right after its fork may still have these traps.
     [[ $BASHPID = "$$" ]] || exit "$status"
     trap - EXIT
     trap '' INT TERM HUP
     stop_ticker
-    for pid in "${job[@]}"; do
+    for name in "${!job[@]}"; do
+        pid=${job[$name]}
         kill -TERM -- "-$pid" 2>/dev/null || :
         wait "$pid" 2>/dev/null || :
+        rm -f "$(log_of "$name").time-$$"
     done
     sweep
     exit "$status"
