@@ -50,9 +50,8 @@ impl Decimal {
         // SAFETY:
         // - The buffer is valid for writing `DIGITS` bytes.
         // - The format ends with a NUL, and takes one `unsigned long long`, which an `u64` is.
-        let length =
-            unsafe { bindings::snprintf(buffer.as_mut_ptr(), DIGITS, format, self.0) } as usize;
-        let digits = buffer.get(..length).unwrap_or_default();
+        let length = unsafe { bindings::snprintf(buffer.as_mut_ptr(), DIGITS, format, self.0) };
+        let digits = buffer.get(..length as usize).unwrap_or_default();
         core::str::from_utf8(digits).unwrap_or_default()
     }
 }
