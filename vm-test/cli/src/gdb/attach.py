@@ -187,7 +187,7 @@ class Orc(gdb.unwinder.Unwinder):
         sp_offset, bp_offset, word = self.entry(pc - (frame.level() > 0))
         sp_from, bp_from, kind = word & 15, word >> 4 & 15, word >> 8 & 7
         if kind == self.END_OF_STACK:
-            # Without a caller, and unlike the frame that it called.
+            # Without a caller.
             return frame.create_unwind_info(Frame(register("rsp") + 1))
         if sp_from not in self.REGISTERS or sp_from == self.PREVIOUS_SP:
             return None
@@ -197,7 +197,8 @@ class Orc(gdb.unwinder.Unwinder):
         else:
             sp += sp_offset
             sp = pointer(sp) if sp_from == self.BP_INDIRECT else sp
-        info = frame.create_unwind_info(Frame(sp))
+        # Two frames may have the same stack pointer: that of an interrupt, and its handler's.
+        info = frame.create_unwind_info(Frame(sp + (kind != self.CALL)))
 
         def saved(name, value):
             info.add_saved_register(name, gdb.Value(value))

@@ -108,7 +108,10 @@ mod tests {
         let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = other.local_addr().unwrap().port();
         let error = check_port(port).unwrap_err().to_string();
-        assert_eq!(error, format!("GDB={port}: port {port} of 127.0.0.1 is in use: choose another"));
+        assert_eq!(
+            error,
+            format!("GDB={port}: port {port} of 127.0.0.1 is in use: choose another")
+        );
         drop(other);
         check_port(port).unwrap();
     }
