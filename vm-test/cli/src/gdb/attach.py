@@ -10,6 +10,7 @@ import gdb
 import gdb.unwinder
 
 BYTES_OF_POINTER = 8
+NOWHERE = 2**64 - 2**20
 
 
 def read(address, size):
@@ -95,7 +96,9 @@ def load(module):
     if not file or not module.sections or loaded.get(module.name) == module.sections:
         return
     forget(module.name)
-    places = " ".join(f"-s {name} {at:#x}" for name, at in module.sections.items())
+    # The guest has no such section. gdb would put it to 0, and take null pointers for its symbols.
+    sections = {".modinfo": NOWHERE} | module.sections
+    places = " ".join(f"-s {name} {at:#x}" for name, at in sections.items())
     gdb.execute(f"add-symbol-file {file} {places}", to_string=True)
     loaded[module.name] = module.sections
     gdb.write(f"symbols of {module.name}\n")
