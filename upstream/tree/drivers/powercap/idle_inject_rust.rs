@@ -7,8 +7,9 @@
 //!
 //! - A mutex for each CPU, which its thread holds while it injects, replaces `should_run` and
 //!   `wait_task_inactive()`: a device is stopped when each of its mutexes was free once.
-//! - Before the driver has started, at the level of `device_initcall()`, `idle_inject_register()`
-//!   returns NULL.
+//! - `idle_inject_start()` may sleep. The callers hold mutexes already.
+//! - `idle_inject_register()` waits for an injection in progress before it refuses a CPU that has
+//!   a device.
 
 use core::ptr::null_mut;
 use kernel::{
@@ -53,13 +54,8 @@ use kernel::{
     }, //
 };
 
-module! {
-    type: IdleInject,
-    name: "idle_inject_rust",
-    authors: ["Rust for Linux Contributors"],
-    description: "Rust reference driver for idle injection",
-    license: "GPL",
-}
+/// The prefix of messages, as in C.
+const __LOG_PREFIX: &[u8] = b"ii_dev\0";
 
 /// Decides before each injection whether it takes place.
 type Update = unsafe extern "C" fn() -> bool;
@@ -159,7 +155,8 @@ impl HrTimerCallback for Device {
     type Pointer<'a> = Arc<Self>;
 
     fn run(this: ArcBorrow<'_, Self>, mut cx: HrTimerCallbackContext<'_, Self>) -> HrTimerRestart {
-        // SAFETY: The function is the caller's of `idle_inject_register_full()`, made for this.
+        // SAFETY: By the requirements of `idle_inject_register_full()`. The timer is cancelled when
+        // the device is unregistered.
         if this.update.is_none_or(|update| unsafe { update() }) {
             this.wake();
         }
@@ -235,19 +232,24 @@ impl Injector {
 
 static THREADS: SetOnce<Pin<KBox<Registration<Injector>>>> = SetOnce::new();
 
-struct IdleInject;
+fn init() -> Result {
+    let slots = PerCpu::new(|_| {
+        pin_init!(Slot {
+            device <- new_mutex!(None),
+        })
+    })?;
+    // SAFETY: The driver is built in: its code is never unloaded. The injector borrows nothing.
+    let threads = unsafe { Registration::new(c"idle_inject/%u", Injector { slots }) };
+    THREADS.populate(KBox::pin_init(threads, GFP_KERNEL)?);
+    Ok(())
+}
 
-impl kernel::Module for IdleInject {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
-        let slots = PerCpu::new(|_| {
-            pin_init!(Slot {
-                device <- new_mutex!(None),
-            })
-        })?;
-        // SAFETY: The driver is built in: its code is never unloaded. The injector borrows nothing.
-        let threads = unsafe { Registration::new(c"idle_inject/%u", Injector { slots }) };
-        THREADS.populate(KBox::pin_init(threads, GFP_KERNEL)?);
-        Ok(Self)
+/// Creates the threads. Called once, as an `early_initcall()`.
+#[export]
+pub extern "C" fn idle_inject_rust_init() -> c_int {
+    match init() {
+        Ok(()) => 0,
+        Err(e) => e.to_errno(),
     }
 }
 
@@ -274,7 +276,8 @@ unsafe fn borrow<'a>(device: *mut bindings::idle_inject_device) -> ArcBorrow<'a,
 
 /// # Safety
 ///
-/// `cpumask` must be valid. `update` must be callable in interrupt context.
+/// `cpumask` must be valid. `update` must be callable in interrupt context until the device is
+/// unregistered.
 #[export]
 pub unsafe extern "C" fn idle_inject_register_full(
     cpumask: *mut bindings::cpumask,
