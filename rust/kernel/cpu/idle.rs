@@ -39,9 +39,15 @@ impl Context<'_> {
         }
 
         let current = Task::current_raw();
-        // SAFETY: `current` is valid. Other tasks may change its policy and affinity: if these
-        // values are outdated at the call below, the kernel warns there, as in C.
-        let (policy, cpus) = unsafe { ((*current).policy, (*current).nr_cpus_allowed) };
+        // SAFETY: `current` is valid. Other tasks may change its policy and affinity: the fields
+        // are aligned and written as a whole. If these values are outdated at the call below, the
+        // kernel warns there, as in C.
+        let (policy, cpus) = unsafe {
+            (
+                (&raw const (*current).policy).read_volatile(),
+                (&raw const (*current).nr_cpus_allowed).read_volatile(),
+            )
+        };
         if policy != bindings::SCHED_FIFO || cpus != 1 {
             return Err(EPERM);
         }
