@@ -82,6 +82,7 @@ impl Drop for RawPerCpu {
 /// A possible CPU.
 ///
 /// # Invariants
+///
 /// The CPU is possible.
 #[derive(Clone, Copy)]
 pub(super) struct PossibleCpu(CpuId);
@@ -103,7 +104,7 @@ impl PossibleCpu {
 ///
 /// # Safety
 ///
-/// The CPU must be possible.
+/// [`cpu`](Self::cpu) must return a possible CPU.
 pub unsafe trait CpuContext {
     /// Returns the CPU.
     fn cpu(&self) -> CpuId;

@@ -26,12 +26,14 @@ use crate::{
 /// Both callbacks run in the CPU's own hotplug thread, `cpuhp/N`, on that CPU, while it is online,
 /// and may sleep. The task that changes the CPU's state waits, with the hotplug lock held. So a
 /// callback must not take that lock, directly or indirectly: it must not register or unregister
-/// hotplug states or threads, nor wait for a task that does.
+/// hotplug states or threads, nor wait for a task that does. Without `CONFIG_SMP`, the task that
+/// registers or unregisters calls them itself.
 pub trait Callbacks: Send + Sync {
     /// Runs when `cpu` has come online, and during registration for each online CPU.
     ///
-    /// An error rolls back the CPU-up, or the registration: `teardown` runs for the CPUs for which
-    /// this has run.
+    /// An error ends the CPU-up, which is rolled back, or the registration. `teardown` does not
+    /// run for a call that failed. If the registration fails, `teardown` runs for the CPUs for
+    /// which this has succeeded.
     ///
     /// When a later step of a CPU-down fails, this runs after [`teardown`](Self::teardown). An
     /// error then rolls nothing back, as in C: the kernel warns, and the CPU stays online between
@@ -40,7 +42,8 @@ pub trait Callbacks: Send + Sync {
         Ok(())
     }
 
-    /// Runs before `cpu` goes offline, and when the registration is dropped for each online CPU.
+    /// Runs before `cpu` goes offline, also if a later step of its CPU-up fails, and for each
+    /// online CPU when the registration is dropped.
     ///
     /// It cannot fail: the kernel cannot recover from a failed teardown. The CPU may stay online:
     /// when a later step of a CPU-down fails, [`startup`](Self::startup) follows, and should
@@ -138,16 +141,17 @@ impl<T: Callbacks> Registration<T> {
             node <- Opaque::new(pin_init::zeroed()),
             state: Self::allocate(name)?,
             _: {
+                let state = *state;
                 // SAFETY: `this` is valid.
                 let node = Opaque::cast_into(unsafe { &raw const (*this.as_ptr()).node });
                 // SAFETY: `state` was allocated just now. `callbacks` is initialized, and both stay
                 // in place until `drop` removes the instance, or until this fails.
                 let result = to_result(unsafe {
-                    bindings::__cpuhp_state_add_instance(*state, node, true)
+                    bindings::__cpuhp_state_add_instance(state, node, true)
                 });
                 if let Err(e) = result {
                     // SAFETY: Allocated just now, and has no instance.
-                    unsafe { bindings::__cpuhp_remove_state(*state, false) };
+                    unsafe { bindings::__cpuhp_remove_state(state, false) };
                     return Err(e);
                 }
             },

@@ -5,7 +5,8 @@
 //! The kernel keeps several masks of CPUs. *Possible* CPUs are fixed at boot: per-CPU storage
 //! exists for these. *Online* CPUs change.
 //!
-//! C header: [`include/linux/cpu.h`](srctree/include/linux/cpu.h)
+//! C headers: [`include/linux/cpumask.h`](srctree/include/linux/cpumask.h) and
+//! [`include/linux/cpuhplock.h`](srctree/include/linux/cpuhplock.h)
 
 use crate::{
     bindings,
@@ -56,12 +57,13 @@ pub fn is_possible(cpu: CpuId) -> bool {
 pub struct CpusReadGuard(NotThreadSafe);
 
 impl CpusReadGuard {
-    /// Takes the lock: `cpus_read_lock()`. Process context; waits for a hotplug operation in
-    /// progress.
+    /// Takes the lock: `cpus_read_lock()`. Waits for a hotplug operation in progress.
+    ///
+    /// This function can only be used in process context.
     #[expect(clippy::new_without_default, reason = "it takes a lock")]
     #[inline]
     pub fn new() -> Self {
-        // SAFETY: The caller ensures process context, as for any sleeping function.
+        // SAFETY: `cpus_read_lock()` is always safe to be called from process context.
         unsafe { bindings::cpus_read_lock() };
         // INVARIANT: Taken just now.
         Self(NotThreadSafe)

@@ -178,8 +178,9 @@ impl HotplugThread for LongName {
     fn run(&self, _local: Pin<&mut ()>, _cx: &Context<'_>) {}
 }
 
-fn register<T: HotplugThread>(shared: T) -> Result<Pin<KBox<Registration<T>>>> {
-    // SAFETY: The tests drop the registration. The threads' code is part of the kernel.
+fn register<T: HotplugThread + 'static>(shared: T) -> Result<Pin<KBox<Registration<T>>>> {
+    // SAFETY: The value borrows nothing, and its code is part of the kernel. A test that fails
+    // leaks the registration, but its box is never freed then.
     let threads = unsafe { Registration::new(c"kunit/%u", shared) };
     KBox::pin_init(threads, GFP_KERNEL)
 }
@@ -209,7 +210,7 @@ fn install(
     refuse: Option<u32>,
 ) -> Result<Pin<KBox<cpuhp::Registration<State>>>> {
     let counts = counts.clone();
-    // SAFETY: The tests drop the registration. The callbacks' code is part of the kernel.
+    // SAFETY: As in `register`.
     let state =
         unsafe { cpuhp::Registration::new(c"kunit/state:online", State { counts, refuse }) };
     KBox::pin_init(state, GFP_KERNEL)
@@ -322,7 +323,7 @@ mod suite {
     fn names_of_threads_are_checked() -> Result {
         let counts = counts()?;
         for comm in [c"kunit", c"kunit/%s", c"kunit/%u/%u", c"kunit/%%u"] {
-            // SAFETY: Registering fails; otherwise the value is dropped.
+            // SAFETY: As in `register`.
             let threads = unsafe { Registration::new(comm, Worker(counts.clone())) };
             assert_eq!(KBox::pin_init(threads, GFP_KERNEL).err(), Some(EINVAL));
         }
@@ -333,7 +334,7 @@ mod suite {
     #[test]
     fn long_names_are_cut() -> Result {
         let counts = counts()?;
-        // SAFETY: The value is dropped below. The threads' code is part of the kernel.
+        // SAFETY: As in `register`.
         let threads = unsafe { Registration::new(c"kunit_long_name/%u", LongName(counts.clone())) };
         let threads = KBox::pin_init(threads, GFP_KERNEL)?;
         assert!(eventually(|| counts.setup.get() == online()));
