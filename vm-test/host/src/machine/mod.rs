@@ -43,6 +43,9 @@ impl Choice {
     }
 }
 
+/// Prepares a debugger for a guest that has booted.
+pub type Prepare = Arc<dyn Fn(&Vm) -> Result<()> + Send + Sync>;
+
 /// A debugger that can attach to the VM.
 #[derive(Clone)]
 pub struct Debugger {
@@ -51,7 +54,7 @@ pub struct Debugger {
     /// Whether the guest stops after its boot, until the debugger continues it.
     pub waits: bool,
     /// Prepares what the debugger needs to know of the guest.
-    pub prepare: Arc<dyn Fn(&Vm) -> Result<()> + Send + Sync>,
+    pub prepare: Prepare,
 }
 
 /// Properties that all VMs of a run share. Those that differ are in [`Config`].
