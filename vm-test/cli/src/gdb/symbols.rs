@@ -78,9 +78,9 @@ pub fn elf(arch: Arch, symbols: &[Symbol<'_>]) -> Vec<u8> {
         file.extend(kind.to_le_bytes());
         [flags, address, at, size].iter().for_each(|word: &u64| file.extend(word.to_le_bytes()));
         file.extend(link.to_le_bytes());
-        // One local symbol, the first.
-        file.extend(1u32.to_le_bytes());
-        let entry = if kind == SYMTAB { SYMBOL } else { 0 };
+        // In a table of symbols: one is local, the first.
+        let (info, entry) = if kind == SYMTAB { (1u32, SYMBOL) } else { (0, 0) };
+        file.extend(info.to_le_bytes());
         [1, entry].iter().for_each(|word| file.extend(word.to_le_bytes()));
     };
     section(0, 0, 0, 0, 0, 0, 0);
