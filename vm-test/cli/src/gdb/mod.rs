@@ -2,11 +2,11 @@
 
 //! `GDB=PORT`: lets gdb attach to the VM. scripts/gdb finds what it needs in a directory:
 //!
-//!     lock         held by this program
-//!     variables    those of make that name directories with sources
-//!     modules/     copies of the guest's modules, which may be built again
-//!     kernel       the kernel's symbols, for gdb
-//!     attach.py    the commands for gdb
+//! - `lock`: held by this program
+//! - `variables`: those of make that name directories with sources
+//! - `modules/`: copies of the guest's modules, which may be built again
+//! - `kernel`: the kernel's symbols, for gdb
+//! - `attach.py`: the commands for gdb
 
 mod symbols;
 
