@@ -176,7 +176,7 @@ class Orc(gdb.unwinder.Unwinder):
     def __call__(self, frame):
         try:
             return self.unwind(frame)
-        except gdb.MemoryError:
+        except gdb.error:
             return None
 
     def unwind(self, frame):
@@ -228,6 +228,27 @@ class Orc(gdb.unwinder.Unwinder):
         return info
 
 
+class FrameRecords(gdb.unwinder.Unwinder):
+    """Unwinds callers among the functions of an arm64 kernel: each has a frame record."""
+
+    def __init__(self):
+        super().__init__("frame records")
+
+    def __call__(self, frame):
+        pc, record = (int(frame.read_register(name)) % 2**64 for name in ("pc", "x29"))
+        if frame.level() == 0 or not ADDRESSES["_text"] <= pc < ADDRESSES["_end"]:
+            return None
+        try:
+            caller, address = pointer(record), pointer(record + 8)
+        except gdb.error:
+            return None
+        info = frame.create_unwind_info(Frame(record + 16))
+        if address:
+            for name, value in (("pc", address), ("x29", caller), ("sp", record + 16)):
+                info.add_saved_register(name, gdb.Value(value))
+        return info
+
+
 class Symbols(gdb.Command):
     """Reads the guest's list of modules again, and their symbols."""
 
@@ -246,10 +267,12 @@ gdb.execute("set confirm off")
 gdb.execute("set pagination off")
 gdb.execute("set breakpoint pending on")
 LAYOUT = layout()
-gdb.execute(f"file {DIRECTORY}/kernel", to_string=True)
+gdb.execute(f"file {KERNEL}", to_string=True)
 gdb.execute(f"target remote 127.0.0.1:{PORT}")
 if "__start_orc_unwind_ip" in ADDRESSES and (orc := Orc()).is_known():
     gdb.unwinder.register_unwinder(None, orc)
+if "aarch64" in gdb.selected_frame().architecture().name():
+    gdb.unwinder.register_unwinder(None, FrameRecords())
 if LAYOUT is None:
     gdb.write("No module has debug info: gdb cannot find their symbols.\n")
 elif "modules" not in ADDRESSES:

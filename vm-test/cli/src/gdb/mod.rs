@@ -63,9 +63,11 @@ pub fn debugger(directory: &Path, options: &Options) -> Result<Debugger> {
     fs::write(directory.join("variables"), &options.make_vars).with_context(about)?;
 
     let directory = directory.to_path_buf();
+    // A kernel of the user's own, perhaps with debug info.
+    let vmlinux = Some(options.kernel.join("build/vmlinux")).filter(|path| path.is_file());
     let prepare = move |vm: &Vm| {
         let _held = &lock;
-        write(vm, &directory, port).with_context(|| format!("preparing {}", directory.display()))
+        write(vm, &directory, port, vmlinux.as_deref()).with_context(|| format!("preparing {}", directory.display()))
     };
     Ok(Debugger { port, waits: false, prepare: Arc::new(prepare) })
 }
@@ -81,13 +83,16 @@ fn check_port(port: u16) -> Result<()> {
 }
 
 /// Writes what gdb needs to know of this guest.
-fn write(vm: &Vm, directory: &Path, port: u16) -> Result<()> {
+fn write(vm: &Vm, directory: &Path, port: u16, vmlinux: Option<&Path>) -> Result<()> {
     let kallsyms = vm.read("/proc/kallsyms")?;
     let symbols = symbols::of_kernel(&kallsyms);
     let arch = vm.machine().arch;
-    fs::write(directory.join("kernel"), symbols::elf(arch, &symbols))?;
+    let kernel = directory.join("kernel");
+    fs::write(&kernel, symbols::elf(arch, &symbols))?;
+    let kernel = vmlinux.unwrap_or(&kernel);
     let mut script = String::from("# SPDX-License-Identifier: GPL-2.0\n");
-    script += &format!("DIRECTORY = {:?}\nPORT = {port}\nADDRESSES = {{\n", directory.display());
+    script += &format!("DIRECTORY = {directory:?}\nKERNEL = {kernel:?}\nPORT = {port}\n");
+    script += "ADDRESSES = {\n";
     for symbol in symbols.iter().filter(|symbol| USED.contains(&symbol.name)) {
         script += &format!("    {:?}: {:#x},\n", symbol.name, symbol.address);
     }
