@@ -67,7 +67,8 @@ pub fn debugger(directory: &Path, options: &Options) -> Result<Debugger> {
     let vmlinux = Some(options.kernel.join("build/vmlinux")).filter(|path| path.is_file());
     let prepare = move |vm: &Vm| {
         let _held = &lock;
-        write(vm, &directory, port, vmlinux.as_deref()).with_context(|| format!("preparing {}", directory.display()))
+        write(vm, &directory, port, vmlinux.as_deref())
+            .with_context(|| format!("preparing {}", directory.display()))
     };
     Ok(Debugger { port, waits: false, prepare: Arc::new(prepare) })
 }
