@@ -41,6 +41,7 @@ mod library;
 use library::{
     debugfs::{
         Attribute,
+        Decimal,
         Dir,
         Number,
         Tree, //
@@ -137,7 +138,7 @@ impl Attribute for Count {
     type Data = Arc<Cpu>;
 
     fn show(cpu: &Arc<Cpu>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", cpu.count.load(Relaxed))
+        writeln!(f, "{}", Decimal(cpu.count.load(Relaxed)))
     }
 }
 

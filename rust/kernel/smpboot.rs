@@ -41,13 +41,13 @@
 //! impl HotplugThread for Counter {
 //!     const NAME: &'static CStr = c"counter";
 //!
-//!     type Local = u64;
+//!     type Local = u32;
 //!
-//!     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<u64> {
+//!     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<u32> {
 //!         0
 //!     }
 //!
-//!     fn run(&self, mut count: Pin<&mut u64>, cx: &Context<'_>) {
+//!     fn run(&self, mut count: Pin<&mut u32>, cx: &Context<'_>) {
 //!         *count += 1;
 //!         pr_info!("CPU {}: {} times\n", cx.cpu().as_u32(), *count);
 //!     }
