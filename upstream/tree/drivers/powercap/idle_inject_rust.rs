@@ -54,8 +54,13 @@ use kernel::{
     }, //
 };
 
-/// The prefix of messages, as in C.
-const __LOG_PREFIX: &[u8] = b"ii_dev\0";
+module! {
+    type: IdleInject,
+    name: "idle_inject_rust",
+    authors: ["Rust for Linux Contributors"],
+    description: "Rust reference driver for idle injection",
+    license: "GPL",
+}
 
 /// Decides before each injection whether it takes place.
 type Update = unsafe extern "C" fn() -> bool;
@@ -232,6 +237,15 @@ impl Injector {
 
 static THREADS: SetOnce<Pin<KBox<Registration<Injector>>>> = SetOnce::new();
 
+/// The threads exist already when `module!` makes this, at the level of `device_initcall()`.
+struct IdleInject;
+
+impl kernel::Module for IdleInject {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
 fn init() -> Result {
     let slots = PerCpu::new(|_| {
         pin_init!(Slot {
@@ -244,9 +258,13 @@ fn init() -> Result {
     Ok(())
 }
 
-/// Creates the threads. Called once, as an `early_initcall()`.
+/// Creates the threads, as an `early_initcall()`.
+///
+/// # Safety
+///
+/// No requirements: it is unsafe because of `#[export]`.
 #[export]
-pub extern "C" fn idle_inject_rust_init() -> c_int {
+pub unsafe extern "C" fn idle_inject_rust_init() -> c_int {
     match init() {
         Ok(()) => 0,
         Err(e) => e.to_errno(),
