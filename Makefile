@@ -26,7 +26,7 @@ modules_install: default ## install them (see INSTALL_MOD_PATH of kbuild)
 new: ## make the repository of a new module: DIR=
 	@scripts/new
 
-editor: ## describe the modules to rust-analyzer: rust-project.json; or M=
+editor: ## describe the modules, or those in M=, to rust-analyzer
 	@scripts/editor
 
 demo: ## watch per-CPU threads follow CPU hotplug, in a VM
@@ -129,7 +129,7 @@ help: ## print this help
 	@echo "  BOOTS=7          bench: number of boots (the median counts)"
 	@echo "  T=               test: only tests whose name contains this"
 	@echo "  M=DIR            default, vm, test, lint, editor: another module"
-	@echo "  GDB=PORT         vm, play, and test with M=: gdb can attach, see make gdb"
+	@echo "  GDB=1234         vm, play, and test with M=: the port for make gdb"
 	@echo "  DIR=             new: the directory to make"
 	@echo "  KDIR=DIR         demo, vm, test, torture: the kernel that was built there"
 	@echo "  OPTIONS=         with M=: variables for kbuild that the module needs"
