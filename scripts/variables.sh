@@ -40,6 +40,11 @@ check_variables() {
     thirdparty/*) die "test-thirdparty is for ARCH=amd64 only: the programs that it unpacks are not for $arch" ;;
     torture/*) least=2 ;; # one of them goes offline
     esac
+    case ${DAT:-0}/$kernel/$arch in
+    1/16k/* | 1/*/@(armhf|loong64))
+        die "DAT=1 is for kernels with pages of 4 KiB and words of 64 bits: trace-cmd restores no other traces"
+        ;;
+    esac
     number CPUS $least $most '' " for KERNEL=$kernel ARCH=$arch"
     number PACE 0 3600 decimals ' (seconds)'
     number WEB 0 65535 '' ' (1: any free port)'

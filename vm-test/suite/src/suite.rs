@@ -224,6 +224,9 @@ fn kernel_lacks(test: &Test, kernel: &Kernel) -> Option<String> {
     if test.machine.suspends && !kernel.suspends() {
         return Some("the kernel cannot resume from suspend".into());
     }
+    if test.machine.cpus > kernel.max_cpus {
+        return Some(format!("the kernel supports {} CPUs", kernel.max_cpus));
+    }
     let symbol = kernel.built_with.lacks(test.needs)?;
     Some(format!("the kernel is built without {symbol}"))
 }

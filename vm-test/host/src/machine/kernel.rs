@@ -67,6 +67,10 @@ pub type Symbol = &'static str;
 
 /// Pages of 16 KiB, which not every arm64 CPU supports.
 pub const PAGES_16K: Symbol = "ARM64_16K_PAGES";
+/// Pages of 4 KiB.
+pub const PAGES_4K: Symbol = "PAGE_SIZE_4KB";
+/// Words of 64 bits.
+pub const BITS_64: Symbol = "64BIT";
 /// Reports invalid accesses to memory.
 pub const KASAN: Symbol = "KASAN";
 /// Reports data races.

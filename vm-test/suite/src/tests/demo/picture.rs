@@ -7,12 +7,14 @@ use demo_format::format::Kind;
 use demo_module::recorder::{self, Recorder};
 use demo_module::{Demo, PERIOD};
 use host::Vm;
+use host::machine::kernel::{BITS_64, PAGES_4K};
 use report::{html, perfetto};
 use std::fs;
 use suite_macros::vm_test;
 
-/// Parks and runs in the picture are complete, and agree with the kernel's own trace.
-#[vm_test]
+/// Parks and runs in the picture are complete, and agree with the kernel's own trace. (trace-cmd
+/// restores the traces of kernels with pages and words as the host's.)
+#[vm_test(needs = &[PAGES_4K, BITS_64])]
 fn of_a_run(vm: &Vm) -> Result<()> {
     const CYCLES: usize = 5;
     let directory = vm.reports().context("no directory for the picture")?;
