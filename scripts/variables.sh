@@ -85,7 +85,7 @@ check_folder() {
 
 # check_own_kernel TARGET: dies if KDIR cannot be that target's kernel.
 check_own_kernel() {
-    [[ $1 = @(demo|shell|test|torture|kernel) ]] || die "KDIR= is for demo, vm, test and torture, not for $1"
+    [[ $1 = @(demo|shell|test|torture|kernel|gdb|editor) ]] || die "KDIR= is for demo, vm, test and torture, not for $1"
     [[ -z ${KERNEL:-}${KERNEL_VERSION:-} ]] || die "KDIR= names a kernel, and so does KERNEL${KERNEL_VERSION:+_VERSION}=" "Leave out one of them."
     [[ -d $KDIR ]] || die "KDIR=$KDIR is not a directory"
     check_path "$KDIR" "Move that directory."

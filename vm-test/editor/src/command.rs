@@ -33,7 +33,10 @@ impl Command {
     fn parse(text: &str, directory: &Path) -> Option<Command> {
         let mut lines = text.lines();
         let words = words(lines.next()?.split_once(":=")?.1);
-        let program = words.iter().position(|word| word.rsplit('/').next() == Some("rustc"))?;
+        // CLIPPY=1 compiles with the latter.
+        let is_compiler =
+            |word: &String| matches!(word.rsplit('/').next(), Some("rustc" | "clippy-driver"));
+        let program = words.iter().position(is_compiler)?;
         let assigned = |word: &String| {
             word.split_once('=').map(|(name, value)| (name.to_string(), value.to_string()))
         };
@@ -109,6 +112,8 @@ mod tests {
              source_a.o := {root}\n\ndeps_a.o := \\\n  /m/part.rs \\\n    $(wildcard include/config/X) \\\n  lib.rmeta \\\n"
         );
         let command = Command::parse(&text, Path::new("/m")).unwrap();
+        let linted = text.replacen(" rustc ", " /usr/bin/clippy-driver ", 1);
+        assert_eq!(Command::parse(&linted, Path::new("/m")).as_ref(), Some(&command));
         assert_eq!(
             command,
             Command {
