@@ -41,34 +41,34 @@ module! {
 
 /// Shared by all threads: the number of runs of each CPU's thread.
 struct Worker {
-    runs: PerCpu<Atomic<u64>>,
+    runs: PerCpu<Atomic<u32>>,
 }
 
 #[vtable]
 impl HotplugThread for Worker {
     /// The number of runs of this thread.
-    type Local = u64;
+    type Local = u32;
 
-    fn setup(&self, cx: &Context<'_>) -> impl PinInit<u64> {
+    fn setup(&self, cx: &Context<'_>) -> impl PinInit<u32> {
         pr_info!("CPU {}: setup\n", cx.cpu().as_u32());
         0
     }
 
-    fn run(&self, mut runs: Pin<&mut u64>, cx: &Context<'_>) {
+    fn run(&self, mut runs: Pin<&mut u32>, cx: &Context<'_>) {
         *runs += 1;
         self.runs.of(cx).add(1, Relaxed);
         pr_info!("CPU {}: run {}\n", cx.cpu().as_u32(), *runs);
     }
 
-    fn park(&self, _runs: Pin<&mut u64>, cx: &Context<'_>) {
+    fn park(&self, _runs: Pin<&mut u32>, cx: &Context<'_>) {
         pr_info!("CPU {}: park\n", cx.cpu().as_u32());
     }
 
-    fn unpark(&self, _runs: Pin<&mut u64>, cx: &Context<'_>) {
+    fn unpark(&self, _runs: Pin<&mut u32>, cx: &Context<'_>) {
         pr_info!("CPU {}: unpark\n", cx.cpu().as_u32());
     }
 
-    fn cleanup(&self, runs: Pin<&mut u64>, cx: &Context<'_>, _online: bool) {
+    fn cleanup(&self, runs: Pin<&mut u32>, cx: &Context<'_>, _online: bool) {
         pr_info!("CPU {}: cleanup after {} runs\n", cx.cpu().as_u32(), *runs);
     }
 }
@@ -91,7 +91,7 @@ struct HotplugThreads {
 
 impl kernel::Module for HotplugThreads {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let runs = PerCpu::new(|_cpu| Atomic::<u64>::new(0))?;
+        let runs = PerCpu::new(|_cpu| Atomic::<u32>::new(0))?;
         // SAFETY: The module drops both registrations when it is unloaded.
         let threads = unsafe { Registration::new(c"rust_hotplug/%u", Worker { runs }) };
         let threads = Arc::pin_init(threads, GFP_KERNEL)?;
@@ -109,7 +109,7 @@ impl kernel::Module for HotplugThreads {
 
 impl Drop for HotplugThreads {
     fn drop(&mut self) {
-        let runs: u64 = self
+        let runs: u32 = self
             .threads
             .shared()
             .runs

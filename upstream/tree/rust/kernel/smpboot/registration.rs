@@ -66,13 +66,13 @@ struct PerThread<L> {
 ///
 /// #[vtable]
 /// impl HotplugThread for Counter {
-///     type Local = u64;
+///     type Local = u32;
 ///
-///     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<u64> {
+///     fn setup(&self, _cx: &Context<'_>) -> impl PinInit<u32> {
 ///         0
 ///     }
 ///
-///     fn run(&self, mut count: Pin<&mut u64>, cx: &Context<'_>) {
+///     fn run(&self, mut count: Pin<&mut u32>, cx: &Context<'_>) {
 ///         *count += 1;
 ///         pr_info!("CPU {}: {} times\n", cx.cpu().as_u32(), *count);
 ///     }
