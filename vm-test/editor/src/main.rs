@@ -65,7 +65,7 @@ fn main() -> Result<()> {
     fs::write(&cli.out, text).with_context(|| cli.out.display().to_string())
 }
 
-/// The kernel's crates. The sources of `core` are the editor's.
+/// The kernel's crates, without `core`: rust-analyzer reads the standard library's sources.
 fn kernel(build: &Path) -> Result<Vec<Command>> {
     let mut found = Vec::new();
     for directory in ["rust/host", "rust"] {
