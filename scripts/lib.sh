@@ -470,6 +470,14 @@ ensure_debian() {
     ensure "${@:1:3}" debian "${@:4}"
 }
 
+# ensure_tools PATH MB TEXT PACKAGES: the same with these packages, separated by commas, and without
+# their documentation.
+ensure_tools() {
+    ensure_debian "${@:1:3}" --variant=essential "--include=$4" --aptopt='APT::Install-Recommends "false"' \
+        --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+        --dpkgopt='path-exclude=/usr/share/man/*'
+}
+
 # --- the package archive --------------------------------------------------------------------------
 
 # mirror: prints the host's Debian mirror, or nothing if the host names none; mmdebstrap then uses
