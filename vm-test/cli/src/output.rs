@@ -4,6 +4,7 @@
 
 use crate::{exit, terminal};
 use demo_format::ascii;
+use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use std::fmt::Arguments;
 use std::fs::File;
@@ -75,7 +76,8 @@ pub struct Funnel {
 
 impl Funnel {
     pub fn new() -> io::Result<Funnel> {
-        let (reader, writer) = nix::unistd::pipe()?;
+        // A program that inherits the writer keeps `finish` waiting.
+        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
         let mut reader = File::from(reader);
         let thread = thread::spawn(move || {
             let mut buffer = [0; 4096];

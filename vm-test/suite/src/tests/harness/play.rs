@@ -2,11 +2,10 @@
 
 //! `run play` in a shell on a terminal: keys, the mouse, sizes, signals, and how it ends.
 
-use super::program::{Program, ends};
+use super::program::{Program, Pty, ends, resize};
 use super::terminal_picture;
 use anyhow::{Context, Result, bail, ensure};
 use cli::exit;
-use nix::pty::{Winsize, openpty};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -31,10 +30,8 @@ struct Screen {
 impl Screen {
     /// `vars`: variables for the program.
     fn new(rows: u16, columns: u16, vars: &[(&str, &str)]) -> Result<Screen> {
-        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let terminal = openpty(&size, None)?;
-        let path = nix::unistd::ttyname(&terminal.slave)?;
-        let stdio = || Ok::<Stdio, std::io::Error>(terminal.slave.try_clone()?.into());
+        let Pty { master: keys, slave, path } = Pty::open(rows, columns)?;
+        let stdio = || Ok::<Stdio, std::io::Error>(slave.try_clone()?.into());
         // With the terminal as its own, the shell has jobs.
         let shell = Command::new("setsid")
             .args(["--ctty", "bash", "--norc", "--noprofile", "-i"])
@@ -48,8 +45,7 @@ impl Screen {
             .stderr(stdio()?)
             .spawn()
             .context("setsid")?;
-        drop(terminal.slave);
-        let keys = File::from(terminal.master);
+        drop(slave);
         let mut output = keys.try_clone()?;
         let (sender, pieces) = mpsc::channel();
         thread::spawn(move || {
@@ -110,15 +106,7 @@ impl Screen {
 
     fn resize(&mut self, rows: u16, columns: u16) -> Result<()> {
         self.shown.set_size(rows, columns);
-        let (rows, columns) = (rows.to_string(), columns.to_string());
-        let path = self.path.as_os_str();
-        let status = Command::new("stty")
-            .arg("-F")
-            .arg(path)
-            .args(["rows", &rows, "cols", &columns])
-            .status()?;
-        ensure!(status.success(), "stty: {status}");
-        Ok(())
+        resize(&self.path, rows, columns)
     }
 
     /// Waits for the shell's prompt, on a terminal that is as it was.

@@ -4,13 +4,17 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use cli::{Options, exit};
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -296,6 +300,36 @@ fn counts_no_time_of_the_pace(program: &Program) -> Result<()> {
     ends(&output, 0, &["ok"])?;
     let took = start.elapsed();
     ensure!(took > Duration::from_secs(LIMIT + 10), "the demo took {took:?}, less than the pauses");
+    Ok(())
+}
+
+/// The two ends of a new terminal, and its path. Unlike those of openpty(3), the ends are closed in
+/// programs that other tests start: such a program would keep the terminal open.
+pub struct Pty {
+    pub master: File,
+    pub slave: File,
+    pub path: PathBuf,
+}
+
+impl Pty {
+    pub fn open(rows: u16, columns: u16) -> Result<Pty> {
+        let master = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let path = PathBuf::from(ptsname_r(&master)?);
+        let flags = OFlag::O_NOCTTY.bits();
+        let slave = File::options().read(true).write(true).custom_flags(flags).open(&path)?;
+        resize(&path, rows, columns)?;
+        Ok(Pty { master: OwnedFd::from(master).into(), slave, path })
+    }
+}
+
+/// Sets the size of a terminal.
+pub fn resize(terminal: &Path, rows: u16, columns: u16) -> Result<()> {
+    let (rows, columns) = (rows.to_string(), columns.to_string());
+    let arguments = ["rows", &rows, "cols", &columns];
+    let status = Command::new("stty").arg("-F").arg(terminal).args(arguments).status()?;
+    ensure!(status.success(), "stty: {status}");
     Ok(())
 }
 

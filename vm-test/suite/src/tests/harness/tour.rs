@@ -2,10 +2,8 @@
 
 //! The guest's program `tour`, as a learner uses it.
 
-use super::program::{Program, Terminal, ends};
+use super::program::{Program, Pty, Terminal, ends};
 use anyhow::{Context, Result, ensure};
-use nix::pty::{Winsize, openpty};
-use std::fs::File;
 use std::io::Write;
 use std::process::{Child, Output, Stdio};
 use suite_macros::program_test;
@@ -168,20 +166,19 @@ impl Drop for Ended {
 /// greeting names the tour.
 #[program_test]
 fn looks_at_each_command_of_a_terminal(program: &Program) -> Result<()> {
-    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let terminal = openpty(&size, None)?;
-    let mut keys = File::from(terminal.master.try_clone()?);
+    let Pty { master, slave, .. } = Pty::open(24, 80)?;
+    let mut keys = master.try_clone()?;
     let child = program
         .command("shell", &["--cpus", "2"])?
         .env("TERM", "vt100")
         .env("NO_COLOR", "1")
         .env("RUST_SMPBOOT_ASCII", "1")
-        .stdin(terminal.slave.try_clone()?)
-        .stdout(terminal.slave)
+        .stdin(slave.try_clone()?)
+        .stdout(slave)
         .stderr(Stdio::null())
         .spawn()?;
     let mut child = Ended(child);
-    let mut shown = Terminal::read(File::from(terminal.master));
+    let mut shown = Terminal::read(master);
     shown.wait(b"tour  ")?;
     let mut answer = |line: &str, expected: &[&str]| -> Result<()> {
         shown.wait(b"/modules # ")?;
