@@ -96,7 +96,7 @@ pub(crate) enum Held {
 
 impl Held {
     /// Ends the check. `count` is the number written after `end`.
-    fn end(self, scope: &'static ModuleScope, count: u64) -> Outcome {
+    fn end(self, scope: &'static ModuleScope, count: u32) -> Outcome {
         match self {
             Self::Nothing => Err(EINVAL.into()),
             Self::Callbacks(held) => callbacks::end(scope, held),
@@ -114,7 +114,7 @@ impl Held {
 enum Check {
     Once(fn(&'static ModuleScope) -> Outcome),
     /// Repeats something this number of times.
-    Times(fn(&'static ModuleScope, u64) -> Outcome),
+    Times(fn(&'static ModuleScope, u32) -> Outcome),
     UntilEnd(fn(&'static ModuleScope) -> Result<Held, Failure>),
 }
 

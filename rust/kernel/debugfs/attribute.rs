@@ -38,7 +38,7 @@ pub const MAX_INPUT: usize = 16 << 10;
 /// # Examples
 ///
 /// ```
-/// use debugfs::{Attribute, Number, Tree};
+/// use debugfs::{Attribute, Decimal, Number, Tree};
 /// use kernel::{fmt, sync::atomic::{Atomic, Relaxed}};
 ///
 /// /// In steps of 10.
@@ -49,7 +49,7 @@ pub const MAX_INPUT: usize = 16 << 10;
 ///     type Data = Atomic<u64>;
 ///
 ///     fn show(limit: &Atomic<u64>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-///         writeln!(f, "{}", limit.load(Relaxed))
+///         writeln!(f, "{}", Decimal(limit.load(Relaxed)))
 ///     }
 ///
 ///     fn store(limit: &Atomic<u64>, input: &CStr) -> Result {

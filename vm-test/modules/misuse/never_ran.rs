@@ -110,7 +110,7 @@ impl HotplugThread for Starved {
 
 hotplug_thread!(Starved);
 
-pub(crate) fn never_ran(scope: &'static ModuleScope, count: u64) -> Outcome {
+pub(crate) fn never_ran(scope: &'static ModuleScope, count: u32) -> Outcome {
     let counts = Counts::new()?;
     let started = Arc::new(PerCpu::new(|_cpu| Count::default())?, GFP_KERNEL)?;
     let gone = Arc::new(Count::default(), GFP_KERNEL)?;
@@ -129,7 +129,7 @@ pub(crate) fn never_ran(scope: &'static ModuleScope, count: u64) -> Outcome {
     }
     drop(hogs);
 
-    let threads = count * hotplug::online_cpus().count() as u64;
+    let threads = count * hotplug::online_cpus().count() as u32;
     pr_info!(
         "never_ran: {} of {threads} threads ran\n",
         counts.setup.get()

@@ -23,7 +23,7 @@ use kernel::{
 
 /// Construction that fails at each CPU in turn, or not at all.
 pub(crate) fn construction(_: &'static ModuleScope) -> Outcome {
-    let possible = hotplug::possible_cpus().count() as u64;
+    let possible = hotplug::possible_cpus().count() as u32;
 
     for good in 0..=possible {
         let counts = Counts::new()?;
@@ -37,7 +37,7 @@ pub(crate) fn construction(_: &'static ModuleScope) -> Outcome {
         match made {
             Ok(values) => {
                 ensure_eq!(good, possible);
-                ensure_eq!(values.iter().count() as u64, possible);
+                ensure_eq!(values.iter().count() as u32, possible);
                 ensure_eq!(counts.dropped.get(), 0);
                 drop(values);
             }

@@ -89,8 +89,8 @@ pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     condition()
 }
 
-/// A counter that threads share.
-pub(crate) struct Count(Atomic<u64>);
+/// A counter that threads share. Checks print it; for an `u64` that fails on 32-bit machines.
+pub(crate) struct Count(Atomic<u32>);
 
 impl Default for Count {
     fn default() -> Self {
@@ -99,11 +99,11 @@ impl Default for Count {
 }
 
 impl Count {
-    pub(crate) fn up(&self) -> u64 {
+    pub(crate) fn up(&self) -> u32 {
         self.0.fetch_add(1, Relaxed) + 1
     }
 
-    pub(crate) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u32 {
         self.0.load(Relaxed)
     }
 }

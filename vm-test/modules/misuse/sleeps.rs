@@ -71,7 +71,7 @@ fn begin(
     };
     let threads = Registration::new(scope, shared)?;
     threads.threads().wake_all();
-    let online = hotplug::online_cpus().count() as u64;
+    let online = hotplug::online_cpus().count() as u32;
     ensure!(
         eventually(|| runs.begun.get() == online),
         "a thread does not run"

@@ -30,11 +30,11 @@ use kernel::{
 pub(crate) struct State<const N: u32> {
     value: Tracked,
     /// Which call of `startup` fails, counted from 1.
-    fail_at: u64,
+    fail_at: u32,
 }
 
 impl<const N: u32> State<N> {
-    pub(crate) fn new(counts: &Arc<Counts>, fail_at: u64) -> Self {
+    pub(crate) fn new(counts: &Arc<Counts>, fail_at: u32) -> Self {
         Self {
             value: Tracked::new(counts),
             fail_at,
@@ -66,8 +66,8 @@ cpuhp_state!(State<1>);
 cpuhp_state!(State<2>);
 cpuhp_state!(State<3>);
 
-fn online() -> u64 {
-    hotplug::online_cpus().count() as u64
+fn online() -> u32 {
+    hotplug::online_cpus().count() as u32
 }
 
 /// Checks that the callbacks ran once for each CPU, and that the value was dropped.

@@ -119,7 +119,7 @@ impl_has_hr_timer! {
     }
 }
 
-pub(crate) fn storm(scope: &'static ModuleScope, count: u64) -> Outcome {
+pub(crate) fn storm(scope: &'static ModuleScope, count: u32) -> Outcome {
     let counts = Counts::new()?;
     let wakers = Registration::new(scope, Waker)?;
     wakers.threads().wake_all();

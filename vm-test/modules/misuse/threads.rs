@@ -83,8 +83,8 @@ hotplug_thread!(Counting<1>);
 hotplug_thread!(Counting<2>);
 hotplug_thread!(Counting<3>);
 
-fn online() -> u64 {
-    hotplug::online_cpus().count() as u64
+fn online() -> u32 {
+    hotplug::online_cpus().count() as u32
 }
 
 pub(crate) fn register_twice(scope: &'static ModuleScope) -> Outcome {
@@ -171,7 +171,7 @@ pub(crate) fn local_dropped_once(scope: &'static ModuleScope) -> Outcome {
 }
 
 /// Unregisters directly after the registration.
-pub(crate) fn at_once(scope: &'static ModuleScope, count: u64) -> Outcome {
+pub(crate) fn at_once(scope: &'static ModuleScope, count: u32) -> Outcome {
     let counts = Counts::new()?;
     for _ in 0..count {
         drop(Registration::new(scope, Counting::<0>::new(&counts))?);
@@ -233,14 +233,14 @@ impl HotplugThread for Liar {
 
 hotplug_thread!(Liar);
 
-pub(crate) fn liar(scope: &'static ModuleScope, count: u64) -> Outcome {
+pub(crate) fn liar(scope: &'static ModuleScope, count: u32) -> Outcome {
     let counts = Counts::new()?;
     for seed in 0..count {
         let registration = Registration::new(
             scope,
             Liar {
                 value: Tracked::new(&counts),
-                seed: Atomic::new(seed),
+                seed: Atomic::new(seed.into()),
             },
         )?;
         let runs = counts.run.get();
@@ -289,7 +289,7 @@ pub(crate) fn unpark(scope: &'static ModuleScope) -> Result<crate::Held, Failure
 }
 
 /// `count` is the number of times that CPUs came online since `unpark`.
-pub(crate) fn end_unpark(held: Unpark, count: u64) -> Outcome {
+pub(crate) fn end_unpark(held: Unpark, count: u32) -> Outcome {
     let Unpark {
         registration,
         count: unparked,
