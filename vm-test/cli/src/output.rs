@@ -4,15 +4,10 @@
 
 use crate::{exit, terminal};
 use demo_format::ascii;
-use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use std::fmt::Arguments;
-use std::fs::File;
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Write};
 use std::sync::LazyLock;
-use std::thread::{self, JoinHandle};
 
 /// Prints a line on standard output. An error ends the program and its VMs.
 #[macro_export]
@@ -66,35 +61,4 @@ pub fn failed(error: &io::Error) -> ! {
     }
     note!("vm-test: standard output: {error}");
     std::process::exit(exit::OUTPUT_FAILED.into());
-}
-
-/// A file that is copied to standard output, for libraries that print and unwrap.
-pub struct Funnel {
-    writer: File,
-    thread: JoinHandle<()>,
-}
-
-impl Funnel {
-    pub fn new() -> io::Result<Funnel> {
-        // A program that inherits the writer keeps `finish` waiting.
-        let (reader, writer) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-        let mut reader = File::from(reader);
-        let thread = thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(n @ 1..) = reader.read(&mut buffer) {
-                write(&buffer[..n]);
-            }
-        });
-        Ok(Funnel { writer: writer.into(), thread })
-    }
-
-    pub fn path(&self) -> PathBuf {
-        format!("/proc/self/fd/{}", self.writer.as_raw_fd()).into()
-    }
-
-    /// Waits until everything is printed.
-    pub fn finish(self) {
-        drop(self.writer);
-        let _ = self.thread.join();
-    }
 }

@@ -15,13 +15,12 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use cli::exit::{HARNESS_FAILED, NOTHING_RAN, TEST_FAILED};
 use cli::frames::Frames;
-use cli::output::Funnel;
 use cli::pool::{Case, Ending, Pool};
 use cli::{Options, note, say};
 use host::kernel_log::without_stamp;
 use host::verdict::Fault;
 use junit::Report;
-use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use script::Script;
 use std::fs;
 use std::path::Path;
@@ -30,6 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
+use trials::is_wanted;
 
 #[derive(Parser)]
 #[command(about = "Runs the tests of any other module in VMs with a stock kernel")]
@@ -69,7 +69,7 @@ struct Suite {
     harness_failed: AtomicBool,
 }
 
-fn run(options: &Options, fresh: bool, mut arguments: Arguments) -> Result<ExitCode> {
+fn run(options: &Options, fresh: bool, arguments: Arguments) -> Result<ExitCode> {
     let mut machine = options.machine()?;
     machine.wait_for_debugger();
     let config = options.config(&machine)?;
@@ -84,7 +84,7 @@ fn run(options: &Options, fresh: bool, mut arguments: Arguments) -> Result<ExitC
         return Ok(ExitCode::SUCCESS);
     }
     say!("{}", machine.banner());
-    let wanted = |script: &&Script| is_wanted(&arguments, script.name());
+    let wanted = |script: &&Script| is_wanted(&arguments, script.name(), false);
     let suite = Arc::new(Suite {
         repeat: format!("make test {}", options.make_vars),
         report: Report::new(&machine),
@@ -99,15 +99,7 @@ fn run(options: &Options, fresh: bool, mut arguments: Arguments) -> Result<ExitC
         Trial::test(suite.scripts[i].name().to_string(), move || shared.run(&shared.scripts[i]))
     });
     // In order, in one VM.
-    arguments.test_threads.get_or_insert(1);
-    let funnel = Funnel::new()?;
-    arguments.color.get_or_insert(match console::colors_enabled() {
-        true => ColorSetting::Always,
-        false => ColorSetting::Never,
-    });
-    arguments.logfile = Some(funnel.path().display().to_string());
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
-    funnel.finish();
+    let conclusion = trials::run(arguments, 1, trials.collect())?;
     suite.report.write()?;
     Ok(ExitCode::from(if suite.harness_failed.load(Relaxed) {
         HARNESS_FAILED
@@ -206,16 +198,6 @@ fn is_register(text: &str) -> bool {
 /// The kernel's name for a module.
 fn name_of(module: &Path) -> String {
     module.file_stem().unwrap_or_default().to_string_lossy().replace('-', "_")
-}
-
-/// Whether libtest-mimic will run the test.
-fn is_wanted(arguments: &Arguments, name: &str) -> bool {
-    let matches = |filter: &str| match arguments.exact {
-        true => name == filter,
-        false => name.contains(filter),
-    };
-    arguments.filter.as_deref().is_none_or(matches)
-        && !arguments.skip.iter().any(|skip| matches(skip))
 }
 
 #[cfg(test)]

@@ -9,12 +9,11 @@ use crate::test::{self, Run, Test};
 use crate::tests::harness::program::Program;
 use anyhow::Result;
 use cli::exit::{HARNESS_FAILED, NOTHING_RAN, TEST_FAILED};
-use cli::output::Funnel;
 use cli::pool::{Ending, Pool};
 use cli::{Options, note, say};
 use host::machine::Kernel;
 use host::{Machine, Vm, files};
-use libtest_mimic::{Arguments, ColorSetting, Failed, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,6 +21,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use trials::is_wanted;
 
 /// Tests that take longer, boot included, are listed at the end.
 const SLOW: Duration = Duration::from_secs(10);
@@ -29,11 +29,7 @@ const SLOW: Duration = Duration::from_secs(10);
 /// Two VMs on two cores take the wall time of one.
 const VMS: usize = 2;
 
-pub fn run(
-    options: &Options,
-    mut arguments: Arguments,
-    results: Option<&Path>,
-) -> Result<ExitCode> {
+pub fn run(options: &Options, arguments: Arguments, results: Option<&Path>) -> Result<ExitCode> {
     let mut tests = test::all();
     tests.retain(|test| test.third_party.is_some() == options.files.is_some());
     if options.modules.is_none() {
@@ -55,7 +51,6 @@ pub fn run(
         return Ok(ExitCode::SUCCESS);
     }
     let machine = options.machine()?;
-    arguments.test_threads.get_or_insert(VMS);
     say!("{}", machine.banner());
     tests.retain(|test| {
         let lacks = kernel_lacks(test, &machine.kernel)
@@ -91,14 +86,7 @@ pub fn run(
         let suite = suite.clone();
         others.push(Trial::test(name.clone(), move || suite.example(&name)));
     }
-    let funnel = Funnel::new()?;
-    arguments.color.get_or_insert(match console::colors_enabled() {
-        true => ColorSetting::Always,
-        false => ColorSetting::Never,
-    });
-    arguments.logfile = Some(funnel.path().display().to_string());
-    let conclusion = libtest_mimic::run(&arguments, trials.chain(others).collect());
-    funnel.finish();
+    let conclusion = trials::run(arguments, VMS, trials.chain(others).collect())?;
     suite.report_slowest();
     if let Some(file) = results {
         let (passed, failed) = (conclusion.num_passed, conclusion.num_failed);
@@ -236,17 +224,6 @@ fn files_lack(test: &Test, files: Option<&Path>) -> Option<String> {
     let path = test.third_party?;
     let exists = files.is_some_and(|files| files.join(path).exists());
     (!exists).then(|| format!("{path} is missing"))
-}
-
-/// Whether libtest-mimic will run the test; it has no function that returns this.
-fn is_wanted(arguments: &Arguments, name: &str, long: bool) -> bool {
-    let matches = |filter: &str| match arguments.exact {
-        true => name == filter,
-        false => name.contains(filter),
-    };
-    (arguments.include_ignored || arguments.ignored == long)
-        && arguments.filter.as_deref().is_none_or(matches)
-        && !arguments.skip.iter().any(|skip| matches(skip))
 }
 
 fn list(mut tests: Vec<&Test>, others: &[Trial]) {
