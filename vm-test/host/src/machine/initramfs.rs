@@ -3,7 +3,7 @@
 //! The initramfs: the agent as init, busybox, the modules.
 
 use super::dependencies::{self, EXTRA, LIST};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use cpio::newc::{Builder, trailer};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use std::fs::{self, File};
@@ -86,7 +86,8 @@ struct Archive(Vec<u8>);
 
 impl Archive {
     fn add(&mut self, name: &str, mode: u32, data: &[u8]) -> Result<()> {
-        let mut entry = Builder::new(name).mode(mode).write(&mut self.0, data.len() as u32);
+        let length = u32::try_from(data.len()).with_context(|| format!("{name} has over 4 GiB"))?;
+        let mut entry = Builder::new(name).mode(mode).write(&mut self.0, length);
         entry.write_all(data)?;
         entry.finish()?;
         Ok(())
@@ -127,8 +128,21 @@ impl Archive {
         self.add(&format!("{directory}/{LIST}"), FILE, list.as_bytes())
     }
 
+    /// Copies the contents of a directory, following links. A link to a directory that is just being
+    /// copied remains a link.
     fn copy_all(&mut self, prefix: &str, directory: &Path) -> Result<()> {
-        for entry in fs::read_dir(directory).with_context(|| directory.display().to_string())? {
+        self.copy_below(prefix, directory, &mut Vec::new())
+    }
+
+    fn copy_below(
+        &mut self,
+        prefix: &str,
+        directory: &Path,
+        above: &mut Vec<(PathBuf, String)>,
+    ) -> Result<()> {
+        let read = |path: &Path| path.display().to_string();
+        above.push((directory.canonicalize().with_context(|| read(directory))?, prefix.into()));
+        for entry in fs::read_dir(directory).with_context(|| read(directory))? {
             let entry = entry?;
             let name = entry.file_name();
             let name = match prefix {
@@ -140,12 +154,20 @@ impl Archive {
                 // An editor's lock, for example.
                 self.add(&name, LINK, fs::read_link(&path)?.as_os_str().as_bytes())?;
             } else if path.is_dir() {
-                self.add(&name, DIRECTORY, b"")?;
-                self.copy_all(&name, &path)?;
+                let real = path.canonicalize()?;
+                if let Some((_, copy)) = above.iter().find(|(known, _)| *known == real) {
+                    self.add(&name, LINK, format!("/{copy}").as_bytes())?;
+                } else {
+                    self.add(&name, DIRECTORY, b"")?;
+                    self.copy_below(&name, &path, above)?;
+                }
             } else {
+                // A read from a pipe would not end.
+                ensure!(path.is_file(), "{} is neither a file nor a directory", path.display());
                 self.copy(&name, PROGRAM, &path)?;
             }
         }
+        above.pop();
         Ok(())
     }
 }
@@ -170,5 +192,32 @@ mod tests {
         let mut data = Vec::new();
         std::io::Read::read_to_end(&mut program, &mut data).unwrap();
         assert_eq!(data, b"\x7fELF");
+    }
+    /// Copies a directory with this file in it, which a command makes; returns the archive as text.
+    fn copied(name: &str, command: &str) -> Result<String> {
+        let directory =
+            std::env::temp_dir().join(format!("initramfs-{}-{name}", std::process::id()));
+        fs::create_dir_all(directory.join("tests")).unwrap();
+        let mut shell = std::process::Command::new("sh");
+        assert!(shell.args(["-c", command]).current_dir(&directory).status().unwrap().success());
+        let mut archive = Archive(Vec::new());
+        let result = archive.copy_all("tests", &directory.join("tests"));
+        fs::remove_dir_all(&directory).unwrap();
+        result.map(|()| String::from_utf8_lossy(&archive.0).into_owned())
+    }
+
+    #[test]
+    fn a_link_to_a_directory_above_remains_a_link() {
+        let archive = copied("loop", "touch a b; ln -s . tests/self; ln -s .. tests/up").unwrap();
+        for (name, times) in [("tests/self", 1), ("tests/up/a", 1), ("tests/up/tests", 1)] {
+            assert_eq!(archive.matches(&format!("{name}\0")).count(), times, "{name}: {archive}");
+        }
+        assert!(!archive.contains("tests/up/tests/"), "{archive}");
+    }
+
+    #[test]
+    fn a_pipe_is_refused() {
+        let error = copied("pipe", "mkfifo tests/pipe").unwrap_err().to_string();
+        assert!(error.ends_with("tests/pipe is neither a file nor a directory"), "{error}");
     }
 }
