@@ -18,6 +18,14 @@ const OUTPUT: &str = "/tmp/output";
 /// Number of lines of a script's output in a report.
 const TAIL: usize = 40;
 
+/// Number of bytes of the output that the host gets: the guest's memory may be full of it.
+const TAIL_BYTES: &str = "65536";
+
+/// The levels of `dmesg -n`. The judge looks for its own lines on the console.
+const CONSOLE_LEVELS: &str = "/proc/sys/kernel/printk";
+
+const MOUNTS: &str = "/proc/mounts";
+
 /// The share of a test's limit after which its script is killed: the rest is for the judge.
 const SHARE: f64 = 0.8;
 
@@ -108,12 +116,23 @@ impl Script {
         for kind in &self.remarks.splats {
             vm.expect_splat(kind.clone().leak());
         }
-        let before = vm.modules()?;
+        let (before, mounts) = (vm.modules()?, vm.read(MOUNTS)?);
+        let levels = vm.read(CONSOLE_LEVELS)?;
         vm.run(&["/bin/busybox", "--install", "-s", "/bin"])?;
+        let result = self.run_script(vm, mine);
+        let restored = vm.write(CONSOLE_LEVELS, levels);
+        result.and(restored)?;
+        clear(vm, &mounts)?;
+        // Those of the distribution, as far as that is possible.
+        let _ = unload(vm, |module| !before.contains(module) && !mine.contains(module));
+        Ok(())
+    }
+
+    fn run_script(&self, vm: &Vm, mine: &[String]) -> Result<()> {
         match &self.source {
             Source::File(file, _) => {
                 let options = if self.trace { "-eux" } else { "-eu" };
-                self.shell(vm, &[options, &format!("/tests/{file}")])?;
+                self.shell(vm, &[options, &format!("/tests/{file}")])
             }
             Source::Load(modules) => {
                 let load = modules.iter().map(|name| {
@@ -124,12 +143,9 @@ impl Script {
                     )
                 });
                 self.shell(vm, &["-euc", &load.collect::<String>()])?;
-                unload(vm, |module| mine.contains(module))?;
+                unload(vm, |module| mine.contains(module))
             }
         }
-        // Those of the distribution, as far as that is possible.
-        let _ = unload(vm, |module| !before.contains(module) && !mine.contains(module));
-        Ok(())
     }
 
     fn shell(&self, vm: &Vm, words: &[&str]) -> Result<()> {
@@ -155,7 +171,9 @@ impl Script {
             }
             other => bail!("the guest cannot run a shell: {other:?}"),
         };
-        let output = vm.read_bytes(OUTPUT)?;
+        let end = ["/bin/busybox", "tail", "-c", TAIL_BYTES, OUTPUT].map(String::from).into();
+        let end = vm.call(Call::Run { argv: end, limit_ms: vm.limits().call.as_millis() as u64 })?;
+        let Value::Program { output, .. } = end else { bail!("the guest cannot run tail: {end:?}") };
         if answer == Err(Errno::ETIME as i32) {
             // Without an answer, the judge asks for backtraces: it may hang in the kernel.
             let _ = vm.wait_answer(call, "the script", Duration::ZERO);
@@ -200,6 +218,20 @@ fn tail(output: &[u8]) -> String {
     };
     let lines: Vec<String> = lines[lines.len().saturating_sub(TAIL)..].iter().map(line).collect();
     lines.join("\n")
+}
+
+/// Ends programs, unmounts file systems, and removes files, that a script has left: the next test
+/// may use this VM.
+fn clear(vm: &Vm, mounted_before: &str) -> Result<()> {
+    let busybox = |words: &[&str]| vm.run(&[&["/bin/busybox"], words].concat());
+    busybox(&["sh", "-c", "kill -9 -1; :"])?;
+    let mounted = vm.read(MOUNTS)?;
+    let is_new = |line: &&str| !mounted_before.lines().any(|known| known == *line);
+    for path in mounted.lines().rev().filter(is_new).filter_map(|line| line.split(' ').nth(1)) {
+        busybox(&["umount", "-l", path])?;
+    }
+    busybox(&["sh", "-c", "rm -rf /tmp/* /tmp/.[!.]*"])?;
+    Ok(())
 }
 
 /// Unloads the modules that `which` selects.

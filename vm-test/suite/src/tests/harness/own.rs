@@ -63,15 +63,27 @@ fn about<'a>(output: &'a str, test: &str) -> Result<&'a str> {
     Ok(start.split_once("to repeat:").map_or(start, |(part, _)| part))
 }
 
-/// Scripts that leave the guest as it was pass: without `set -e`, in no encoding, with a program
-/// that they leave running, with a warning or a taint that they announce. Files of editors are no
-/// tests.
+/// Scripts that leave the guest as it was pass: without `set -e`, in no encoding, with a warning or
+/// a taint that they announce. The next one finds no program, mount or file of theirs. Files of
+/// editors are no tests.
 #[program_test]
 fn scripts_pass(program: &Program) -> Result<()> {
     let folder = Folder::new(
         "pass",
         &[
-            ("background", b"sleep 1000 &\n"),
+            (
+                "a_leaves",
+                b"dmesg -n 1\n\
+                  mkdir /tmp/here; mount -t tmpfs mine /tmp/here\n\
+                  setsid sleep 1234 &\n\
+                  dd if=/dev/zero of=/tmp/full bs=1M 2>/dev/null || :\n",
+            ),
+            (
+                "b_finds_nothing",
+                b"[ \"$(ls /tmp)\" = output ]\n\
+                  if grep ^mine /proc/mounts; then exit 1; fi\n\
+                  if cat /proc/[0-9]*/cmdline | grep '123[4]'; then exit 1; fi\n",
+            ),
             ("latin1", b"echo na\xefve\n"),
             ("modprobe", b"modprobe rust_smpboot_demo period_us=1000\nrmmod rust_smpboot_demo\n"),
             ("insmod", b"insmod rust_smpboot_demo.ko\nrmmod rust_smpboot_demo\n"),
@@ -81,10 +93,10 @@ fn scripts_pass(program: &Program) -> Result<()> {
     )?;
     symlink("user@host.1:2", folder.0.join("tests/.#latin1.sh"))?;
     let output = folder.judged(program, &[])?;
-    ends(&output, 0, &["test latin1     ... ok", "6 passed; 0 failed"])?;
+    ends(&output, 0, &["test latin1          ... ok", "7 passed; 0 failed"])?;
     ensure!(text(&output).matches("booted").count() == 1, "more than one VM: {}", text(&output));
     let xml = folder.xml()?;
-    ensure!(xml.contains(r#"tests="6" failures="0""#), "{xml}");
+    ensure!(xml.contains(r#"tests="7" failures="0""#), "{xml}");
     let output = folder.judged(program, &["--fresh", "modprobe"])?;
     ends(&output, 0, &["1 passed"])
 }
@@ -103,19 +115,23 @@ fn scripts_fail(program: &Program) -> Result<()> {
                   insmod rust_smpboot_demo.ko\n\
                   echo 0 >/sys/devices/system/cpu/cpu1/online\n\
                   echo '<4>WARNING: at a/b.c:1' >/dev/kmsg\n\
-                  echo 512 >/proc/sys/kernel/tainted\n",
+                  echo 512 >/proc/sys/kernel/tainted\n\
+                  mount --bind /etc/profile /proc/modules\n",
             ),
+            // More than the guest's memory could hold twice.
+            ("output", b"dd if=/dev/zero bs=1M count=200\necho last\nfalse\n"),
             ("panic", b"echo c >/proc/sysrq-trigger\n"),
             ("unset", b"echo $nothing\n"),
         ],
     )?;
     let output = folder.judged(program, &[])?;
-    ends(&output, exit::TEST_FAILED, &["0 passed; 4 failed"])?;
+    ends(&output, exit::TEST_FAILED, &["0 passed; 5 failed"])?;
     let printed = text(&output);
     for (test, reason) in [
         ("command", "exit status 1; the end of its output:\n  before\n"),
         ("left", "only CPUs [0, 2, 3] are online"),
         ("left", "not as before the test: modules [\"rust_smpboot_demo\"]"),
+        ("output", "last\n"),
         ("panic", "Kernel panic - not syncing: sysrq triggered crash"),
         ("left", "no warning in the kernel log contains \"out of cheese\""),
         ("left", "splat in the kernel log (WARNING): WARNING: at a/b.c:1"),
@@ -126,7 +142,7 @@ fn scripts_fail(program: &Program) -> Result<()> {
         ensure!(about.contains(reason), "{test} lacks \"{reason}\": {about}");
     }
     let xml = folder.xml()?;
-    ensure!(xml.contains(r#"tests="4" failures="4""#), "{xml}");
+    ensure!(xml.contains(r#"tests="5" failures="5""#), "{xml}");
     Ok(())
 }
 
