@@ -15,7 +15,8 @@ use std::time::Duration;
 pub struct Report {
     /// Nothing is written without a directory for reports.
     file: Option<PathBuf>,
-    release: String,
+    /// The modules, and the kernel's release.
+    suite: String,
     cases: Mutex<Vec<Case>>,
 }
 
@@ -26,11 +27,11 @@ struct Case {
 }
 
 impl Report {
-    pub fn new(machine: &Machine) -> Report {
-        let release = machine.kernel.release.clone();
+    pub fn new(name: &str, machine: &Machine) -> Report {
+        let suite = format!("{name}-{}", machine.kernel.release);
         let directory = machine.report.as_ref();
-        let file = directory.map(|directory| directory.join(format!("junit-{release}.xml")));
-        Report { file, release, cases: Mutex::default() }
+        let file = directory.map(|directory| directory.join(format!("junit-{suite}.xml")));
+        Report { file, suite, cases: Mutex::default() }
     }
 
     pub fn add(&self, name: &str, took: Duration, result: &Result<(), String>) {
@@ -41,26 +42,26 @@ impl Report {
     pub fn write(&self) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         let cases = self.cases.lock().unwrap_or_else(PoisonError::into_inner);
-        files::write(file, xml(&self.release, &cases)?)?;
+        files::write(file, xml(&self.suite, &cases)?)?;
         say!("JUnit: {}", file.display());
         Ok(())
     }
 }
 
-fn xml(release: &str, cases: &[Case]) -> io::Result<Vec<u8>> {
+fn xml(suite: &str, cases: &[Case]) -> io::Result<Vec<u8>> {
     let failures = cases.iter().filter(|case| case.failure.is_some()).count().to_string();
     let tests = cases.len().to_string();
     let mut writer = Writer::new_with_indent(Vec::new(), b' ', 2);
-    let suite = writer.create_element("testsuite").with_attributes([
-        ("name", release),
+    let element = writer.create_element("testsuite").with_attributes([
+        ("name", suite),
         ("tests", &*tests),
         ("failures", &*failures),
     ]);
-    suite.write_inner_content(|writer| {
+    element.write_inner_content(|writer| {
         for Case { name, took, failure } in cases {
             let time = format!("{:.3}", took.as_secs_f64());
             let case = writer.create_element("testcase").with_attributes([
-                ("classname", release),
+                ("classname", suite),
                 ("name", &**name),
                 ("time", &*time),
             ]);
@@ -82,7 +83,11 @@ fn xml(release: &str, cases: &[Case]) -> io::Result<Vec<u8>> {
 
 /// The text without the characters that XML does not allow.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+    let is_allowed = |c: &char| match c {
+        '\n' | '\t' => true,
+        c => !c.is_control() && !matches!(c, '\u{fffe}' | '\u{ffff}'),
+    };
+    text.chars().filter(is_allowed).collect()
 }
 
 #[cfg(test)]
@@ -96,7 +101,7 @@ mod tests {
             took: Duration::from_millis(1500),
             failure: failure.map(String::from),
         };
-        let cases = [case("ok", None), case("not", Some("- a < b\u{7}\nmore"))];
+        let cases = [case("ok", None), case("not", Some("- a < b\u{7}\u{ffff}\nmore"))];
         assert_eq!(
             String::from_utf8(xml("7.3", &cases).unwrap()).unwrap(),
             r#"<testsuite name="7.3" tests="2" failures="1">

@@ -44,6 +44,9 @@ enum Command {
     Test {
         #[command(flatten)]
         options: Options,
+        /// Name of the modules, for JUnit
+        #[arg(long, default_value = "own")]
+        name: String,
         /// Boot a VM for each test
         #[arg(long)]
         fresh: bool,
@@ -53,8 +56,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Command::Test { options, fresh, arguments } = Cli::parse().command;
-    cli::exit_code(|| run(&options, fresh, arguments))
+    let Command::Test { options, name, fresh, arguments } = Cli::parse().command;
+    cli::exit_code(|| run(&options, &name, fresh, arguments))
 }
 
 /// State that the tests share.
@@ -69,7 +72,7 @@ struct Suite {
     harness_failed: AtomicBool,
 }
 
-fn run(options: &Options, fresh: bool, arguments: Arguments) -> Result<ExitCode> {
+fn run(options: &Options, name: &str, fresh: bool, arguments: Arguments) -> Result<ExitCode> {
     let mut machine = options.machine()?;
     machine.wait_for_debugger();
     let config = options.config(&machine)?;
@@ -87,7 +90,7 @@ fn run(options: &Options, fresh: bool, arguments: Arguments) -> Result<ExitCode>
     let wanted = |script: &&Script| is_wanted(&arguments, script.name(), false);
     let suite = Arc::new(Suite {
         repeat: format!("make test {}", options.make_vars),
-        report: Report::new(&machine),
+        report: Report::new(name, &machine),
         frames: Frames::new(&files, machine.arch.tools()),
         pool: Pool::new(machine, scripts.iter().filter(wanted)),
         modules,
