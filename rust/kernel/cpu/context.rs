@@ -17,9 +17,9 @@ use kernel::{
 ///
 /// The callback must not take the CPU hotplug lock: a task that takes the CPU offline may be
 /// waiting for this callback with the lock held. So it must not call functions that take the lock,
-/// directly or indirectly: registering and unregistering, static keys, allocating and destroying
-/// workqueues, `stop_machine()`, creating slab caches. Nor may it wait for a task that may wait for
-/// that lock.
+/// directly or indirectly: registering and unregistering, switching static keys, `stop_machine()`,
+/// `schedule_on_each_cpu()`, destroying and shrinking slab caches. Nor may it wait for a task that
+/// may wait for that lock.
 ///
 /// This library's functions that register and unregister return `EDEADLK` there. Dropping a
 /// [`Tree`](super::super::debugfs::Tree) waits for the operations on its files.

@@ -170,8 +170,9 @@ pub trait Callbacks: HasStateSlot + Send + Sync {
     /// Runs before a CPU goes offline; with [`Invoke::Yes`] also during unregistration, for each
     /// online CPU.
     ///
-    /// It cannot fail: the kernel cannot recover from a failed teardown. The CPU may stay online:
-    /// when a later step of a CPU-down fails, `startup` follows, and should succeed.
+    /// It cannot fail: an error during unregistration would be a `BUG()`, in `cpuhp_issue_call()`.
+    /// The CPU may stay online: when a later step of a CPU-down fails, `startup` follows, and
+    /// should succeed.
     fn teardown(&self, _cx: &Context<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
