@@ -6,6 +6,7 @@ mod context;
 pub mod cpuhp;
 pub mod hotplug;
 mod idle;
+mod list;
 mod masks;
 mod sleep;
 pub(super) mod slot;

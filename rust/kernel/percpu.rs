@@ -14,6 +14,8 @@
 //!
 //! C header: [`include/linux/percpu.h`](srctree/include/linux/percpu.h)
 
+mod access;
+
 use super::{
     bindings,
     cpu::hotplug,
@@ -214,27 +216,9 @@ impl<T> PerCpu<T> {
         Some(self.of(&cpu))
     }
 
-    /// Returns the value of `cpu` for modification, or `None` if the CPU is not possible.
-    pub fn get_mut(&mut self, cpu: CpuId) -> Option<Pin<&mut T>> {
-        if !hotplug::is_possible(cpu) {
-            return None;
-        }
-        // SAFETY: As in `get`; the borrow of `self` is exclusive. The value is pinned by the type
-        // invariant.
-        Some(unsafe { Pin::new_unchecked(&mut *self.ptr(cpu)) })
-    }
-
     /// Returns the values of all possible CPUs.
     pub fn iter(&self) -> impl Iterator<Item = (CpuId, &T)> {
         hotplug::possible_cpus().filter_map(|cpu| Some((cpu, self.get(cpu)?)))
-    }
-
-    /// Returns the values of the online CPUs. The iterator tests each CPU when it reaches it.
-    ///
-    /// If the caller holds a [`CpusReadGuard`](hotplug::CpusReadGuard), that is exactly the online
-    /// CPUs.
-    pub fn iter_online(&self) -> impl Iterator<Item = (CpuId, &T)> {
-        hotplug::online_cpus().filter_map(|cpu| Some((cpu, self.get(cpu)?)))
     }
 }
 

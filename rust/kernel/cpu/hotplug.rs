@@ -29,12 +29,14 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-pub use super::masks::{
-    cpus_of,
-    is_online,
-    online_cpus,
-    parse_cpu_list,
-    possible_cpus, //
+pub use super::{
+    list::parse_cpu_list,
+    masks::{
+        cpus_of,
+        is_online,
+        online_cpus,
+        possible_cpus, //
+    }, //
 };
 
 /// Returns whether `cpu` can ever be online. Any context.

@@ -5,10 +5,5 @@ use crate::{
         nr_cpu_ids,
         CpuId, //
     },
-    cpumask::{
-        Cpumask,
-        CpumaskVar, //
-    },
-    error::to_result,
-    prelude::*, //
+    cpumask::Cpumask, //
 };

@@ -19,7 +19,6 @@ pub use super::masks::{
     cpus_of,
     is_online,
     online_cpus,
-    parse_cpu_list,
     possible_cpus, //
 };
 
@@ -36,7 +35,8 @@ pub fn is_possible(cpu: CpuId) -> bool {
 /// make a second guard: all of these take the lock, and a second reader waits behind a writer that
 /// waits for the first. A callback of a hotplug thread or a hotplug state must not take the lock
 /// either: the task that takes the CPU offline waits for the callback, with the lock held for
-/// writing. lockdep reports all of these.
+/// writing. lockdep reports all of these, except in a hotplug thread: it does not know that
+/// `kthread_park()` waits.
 ///
 /// # Examples
 ///
