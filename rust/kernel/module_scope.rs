@@ -300,7 +300,7 @@ pub trait ScopedModule: Sized + Send + Sync {
 /// [`ScopedModule`].
 ///
 /// Loading the module waits for a CPU hotplug operation in progress. It briefly takes one of the
-/// kernel's 40 dynamic hotplug states, and fails with `ENOSPC` if none is free: see [`ThreadFn`].
+/// kernel's 41 dynamic hotplug states, and fails with `ENOSPC` if none is free: see [`ThreadFn`].
 ///
 /// # Examples
 ///

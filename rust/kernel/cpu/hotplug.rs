@@ -6,7 +6,8 @@
 //! exists for these. *Online* CPUs change; a hotplug thread exists for each CPU that was online at
 //! its registration or after it.
 //!
-//! C header: [`include/linux/cpu.h`](srctree/include/linux/cpu.h)
+//! C headers: [`include/linux/cpumask.h`](srctree/include/linux/cpumask.h) and
+//! [`include/linux/cpuhplock.h`](srctree/include/linux/cpuhplock.h)
 
 use super::super::{
     bindings,

@@ -226,7 +226,7 @@ impl<T: Callbacks> Registration<T> {
     ///
     /// - `EBUSY`: the callbacks of `T` are installed, or were leaked.
     /// - `EDEADLK`: called in the callback of a hotplug thread or a hotplug state.
-    /// - `ENOSPC`: the kernel has no dynamic state left (there are 40).
+    /// - `ENOSPC`: the kernel has no dynamic state left. There are 41. It also logs a warning.
     /// - `ENOMEM`: no memory for the shared value.
     /// - `ESHUTDOWN`: the module is ending, or began to end during the call.
     /// - The error of `init` or `startup`.
