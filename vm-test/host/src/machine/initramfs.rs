@@ -193,7 +193,8 @@ mod tests {
         std::io::Read::read_to_end(&mut program, &mut data).unwrap();
         assert_eq!(data, b"\x7fELF");
     }
-    /// Copies a directory with this file in it, which a command makes; returns the archive as text.
+
+    /// Runs a command in a directory, and copies `tests` from there; returns the archive as text.
     fn copied(name: &str, command: &str) -> Result<String> {
         let directory =
             std::env::temp_dir().join(format!("initramfs-{}-{name}", std::process::id()));
