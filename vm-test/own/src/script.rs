@@ -172,8 +172,11 @@ impl Script {
             other => bail!("the guest cannot run a shell: {other:?}"),
         };
         let end = ["/bin/busybox", "tail", "-c", TAIL_BYTES, OUTPUT].map(String::from).into();
-        let end = vm.call(Call::Run { argv: end, limit_ms: vm.limits().call.as_millis() as u64 })?;
-        let Value::Program { output, .. } = end else { bail!("the guest cannot run tail: {end:?}") };
+        let end =
+            vm.call(Call::Run { argv: end, limit_ms: vm.limits().call.as_millis() as u64 })?;
+        let Value::Program { output, .. } = end else {
+            bail!("the guest cannot run tail: {end:?}")
+        };
         if answer == Err(Errno::ETIME as i32) {
             // Without an answer, the judge asks for backtraces: it may hang in the kernel.
             let _ = vm.wait_answer(call, "the script", Duration::ZERO);

@@ -128,7 +128,7 @@ impl Archive {
         self.add(&format!("{directory}/{LIST}"), FILE, list.as_bytes())
     }
 
-    /// Copies the contents of a directory, following links. A link to a directory that is just being
+    /// Copies the contents of a directory, following links. A link to a directory that is being
     /// copied remains a link.
     fn copy_all(&mut self, prefix: &str, directory: &Path) -> Result<()> {
         self.copy_below(prefix, directory, &mut Vec::new())
