@@ -63,9 +63,14 @@ impl Connection {
     }
 
     /// The clock of this VM's limits. Stands still while this program, QEMU, or the guest in a
-    /// debugger is stopped.
+    /// debugger is stopped, and while QEMU waits for a CPU.
     pub fn now(&self) -> Duration {
         self.process.now()
+    }
+
+    /// The same with the time while QEMU waits for a CPU.
+    pub fn time(&self) -> Duration {
+        self.process.time()
     }
 
     pub fn wait_hello(&mut self) -> Result<Hello, NoAnswer> {
@@ -482,6 +487,23 @@ mod tests {
         connection.limits.silence = Duration::from_millis(300);
         let got = connection.call(Call::Kmsg);
         assert!(matches!(got, Err(NoAnswer::Silent { .. })), "{got:?}");
+    }
+
+    #[test]
+    fn no_limit_counts_the_wait_for_a_cpu() {
+        if !std::path::Path::new("/proc/self/schedstat").exists() {
+            return;
+        }
+        let others = 2 * thread::available_parallelism().unwrap().get();
+        // They end with the shell.
+        let other = "while kill -0 $$; do :; done 2>/dev/null &";
+        let script =
+            format!("for ((i = 0; i < {others}; i++)); do {other} done; while :; do :; done");
+        let connection = stand_in(&script);
+        let begun = connection.now();
+        let second = Duration::from_secs(1);
+        wait_until("a wait for a CPU", || connection.now() + second < connection.time());
+        assert!(connection.now() > begun, "the clock stands still");
     }
 
     #[test]

@@ -5,7 +5,8 @@
 use crate::machine::kernel::BuiltWith;
 use std::time::Duration;
 
-/// Time limits of a VM. They do not count time while this program or QEMU is stopped.
+/// Time limits of a VM. They count no time while this program or QEMU is stopped, or while QEMU
+/// waits for a CPU of the host.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The boot, from the start of QEMU to the agent's first message.

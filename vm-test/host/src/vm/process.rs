@@ -11,6 +11,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::{Pid, getppid};
+use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -20,6 +21,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+use wire::stopwatch::Stopwatch;
 use wire::{Message, frame};
 
 /// Output of QEMU, in order of arrival.
@@ -40,6 +42,7 @@ pub struct Process {
     pid: Running,
     pauses: Pauses,
     stops: Stops,
+    delay: Mutex<Delay>,
     pub events: Receiver<Event>,
     pub console: UnixStream,
     pub qmp: UnixStream,
@@ -98,6 +101,33 @@ impl Stops {
     }
 }
 
+/// Time during which QEMU could not run, because other programs had the host's CPUs.
+#[derive(Default)]
+struct Delay {
+    total: Duration,
+    /// When that was read, by [`clock::now`].
+    read: Duration,
+    /// The result of the last [`Process::now`], which never decreases.
+    last: Duration,
+}
+
+/// Returns how long QEMU has waited for a CPU: its main thread, and of the others the one that
+/// waited longest. The CPUs of the guest wait for the main thread, too.
+fn cpu_delay(id: Pid) -> Duration {
+    let (mut main, mut longest) = (0, 0);
+    for task in fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten() {
+        // Time on a CPU, time of waiting for one, in ns, and the number of times. Kernels without
+        // CONFIG_SCHED_INFO have no such file.
+        let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        let waited = text.split(' ').nth(1).and_then(|ns| ns.parse().ok()).unwrap_or_default();
+        match task.file_name() == *id.to_string() {
+            true => main = waited,
+            false => longest = waited.max(longest),
+        }
+    }
+    Duration::from_nanos(main + longest)
+}
+
 /// The QMP sockets of all QEMUs that run.
 static QMP: Mutex<Vec<(Pid, UnixStream)>> = Mutex::new(Vec::new());
 
@@ -153,13 +183,30 @@ impl Process {
             move || supervise(command, theirs, readers, (pid, pauses, stops), started, sender)
         });
         wait_started.recv()?.with_context(|| format!("cannot start {program}"))?;
-        Ok(Process { pid, pauses, stops, events, console, qmp, agent })
+        let delay = Mutex::default();
+        Ok(Process { pid, pauses, stops, delay, events, console, qmp, agent })
     }
 
-    /// The clock of limits, without the time while QEMU is stopped by a signal, or the guest by a
-    /// debugger.
-    pub fn now(&self) -> Duration {
+    /// The time without that while QEMU is stopped by a signal, or the guest by a debugger.
+    pub fn time(&self) -> Duration {
         clock::now() - self.stops.total()
+    }
+
+    /// The clock of limits: [`Process::time`] without that while QEMU waits for a CPU. A busy host
+    /// slows the guest down, and a limit is there to find a guest that hangs. At least a tenth of
+    /// the time counts, so that each limit ends.
+    pub fn now(&self) -> Duration {
+        let mut delay = self.delay.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
+        if now >= delay.read + Stopwatch::TICK {
+            let most = (now - delay.read) * 9 / 10;
+            let waited = (*self.pid.lock()).map_or(Duration::ZERO, cpu_delay);
+            let more = waited.saturating_sub(delay.total).min(most);
+            delay.total += more;
+            delay.read = now;
+        }
+        delay.last = delay.last.max(self.time().saturating_sub(delay.total));
+        delay.last
     }
 
     /// Whether a debugger may attach.
