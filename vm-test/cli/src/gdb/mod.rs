@@ -102,6 +102,9 @@ fn write(vm: &Vm, directory: &Path, port: u16, vmlinux: Option<&Path>) -> Result
     fs::write(directory.join("attach.py.partial"), script)?;
     fs::rename(directory.join("attach.py.partial"), directory.join("attach.py"))?;
     note!("vm-test: attach gdb in another terminal: make gdb GDB={port}");
+    if vm.machine().debugger.as_ref().is_some_and(|debugger| debugger.waits) {
+        note!("vm-test: the guest waits for gdb's 'continue', without a limit; Ctrl-C ends it");
+    }
     Ok(())
 }
 
