@@ -135,10 +135,17 @@ class AtUnload(gdb.Breakpoint):
 
 
 class Frame:
-    """The identity of a frame, for gdb."""
+    """The identity of a frame. gdb expects callers at higher addresses.
 
-    def __init__(self, sp):
+    The stack of an interrupt may be above that of the thread, whose frames are moved up then.
+    """
+
+    UP = 2**45
+
+    def __init__(self, frame, sp):
         self.sp = sp
+        if frame.level() > 0 and sp < int(gdb.newest_frame().read_register("sp")) % 2**64:
+            self.sp += self.UP
 
 
 class Orc(gdb.unwinder.Unwinder):
@@ -191,7 +198,7 @@ class Orc(gdb.unwinder.Unwinder):
         sp_from, bp_from, kind = word & 15, word >> 4 & 15, word >> 8 & 7
         if kind == self.END_OF_STACK:
             # Without a caller.
-            return frame.create_unwind_info(Frame(register("rsp") + 1))
+            return frame.create_unwind_info(Frame(frame, register("rsp") + 1))
         if sp_from not in self.REGISTERS or sp_from == self.PREVIOUS_SP:
             return None
         sp = register(self.REGISTERS[sp_from])
@@ -201,7 +208,7 @@ class Orc(gdb.unwinder.Unwinder):
             sp += sp_offset
             sp = pointer(sp) if sp_from == self.BP_INDIRECT else sp
         # Two frames may have the same stack pointer: that of an interrupt, and its handler's.
-        info = frame.create_unwind_info(Frame(sp + (kind != self.CALL)))
+        info = frame.create_unwind_info(Frame(frame, sp + (kind != self.CALL)))
 
         def saved(name, value):
             info.add_saved_register(name, gdb.Value(value))
@@ -229,7 +236,15 @@ class Orc(gdb.unwinder.Unwinder):
 
 
 class FrameRecords(gdb.unwinder.Unwinder):
-    """Unwinds callers among the functions of an arm64 kernel: each has a frame record."""
+    """Unwinds callers among the functions of an arm64 kernel: each has a frame record.
+
+    A record of zeros is that of an exception: arch/arm64/include/asm/stacktrace/frame.h.
+    """
+
+    PT_REGS = 2
+    # struct pt_regs, up to its record
+    SAVED = [f"x{i}" for i in range(31)] + ["sp", "pc"]
+    SIZE = 296
 
     def __init__(self):
         super().__init__("frame records")
@@ -239,13 +254,18 @@ class FrameRecords(gdb.unwinder.Unwinder):
         if frame.level() == 0 or not ADDRESSES["_text"] <= pc < ADDRESSES["_end"]:
             return None
         try:
-            caller, address = pointer(record), pointer(record + 8)
+            caller, address, kind = (pointer(record + 8 * i) for i in range(3))
+            saved = {}
+            if address:
+                saved = {"pc": address, "x29": caller, "sp": record + 16}
+            elif kind == self.PT_REGS:
+                at = record - self.SIZE
+                saved = {name: pointer(at + 8 * i) for i, name in enumerate(self.SAVED)}
         except gdb.error:
             return None
-        info = frame.create_unwind_info(Frame(record + 16))
-        if address:
-            for name, value in (("pc", address), ("x29", caller), ("sp", record + 16)):
-                info.add_saved_register(name, gdb.Value(value))
+        info = frame.create_unwind_info(Frame(frame, record + 16))
+        for name, value in saved.items():
+            info.add_saved_register(name, gdb.Value(value))
         return info
 
 
