@@ -26,8 +26,9 @@ use crate::{
 /// Both callbacks run in the CPU's own hotplug thread, `cpuhp/N`, on that CPU, while it is online,
 /// and may sleep. The task that changes the CPU's state waits, with the hotplug lock held. So a
 /// callback must not take that lock, directly or indirectly: it must not register or unregister
-/// hotplug states or threads, nor wait for a task that does. Without `CONFIG_SMP`, the task that
-/// registers or unregisters calls them itself.
+/// hotplug states or threads, nor wait for a task that does. As long as `cpuhp/N` does not exist,
+/// which is before the other CPUs are started and without `CONFIG_SMP`, the task that registers or
+/// unregisters calls them itself.
 pub trait Callbacks: Send + Sync {
     /// Runs when `cpu` has come online, and during registration for each online CPU.
     ///
@@ -45,9 +46,9 @@ pub trait Callbacks: Send + Sync {
     /// Runs before `cpu` goes offline, also if a later step of its CPU-up fails, and for each
     /// online CPU when the registration is dropped.
     ///
-    /// It cannot fail: the kernel cannot recover from a failed teardown. The CPU may stay online:
-    /// when a later step of a CPU-down fails, [`startup`](Self::startup) follows, and should
-    /// succeed.
+    /// It cannot fail: an error while the registration is dropped would be a `BUG()`. The CPU may
+    /// stay online: when a later step of a CPU-down fails, [`startup`](Self::startup) follows, and
+    /// should succeed.
     fn teardown(&self, _cpu: CpuId) {}
 }
 
@@ -111,7 +112,7 @@ pub struct Registration<T: Callbacks> {
 
 // SAFETY: Any task may drop it, and `T` may be dropped by another task.
 unsafe impl<T: Callbacks> Send for Registration<T> {}
-// SAFETY: A shared reference gives access only to `&T`.
+// SAFETY: A shared reference gives access only to `&T`, and `T` is `Sync`.
 unsafe impl<T: Callbacks> Sync for Registration<T> {}
 
 type Single = unsafe extern "C" fn(c_uint) -> c_int;
@@ -122,6 +123,11 @@ impl<T: Callbacks> Registration<T> {
     ///
     /// `name` is the name of the state in `/sys/devices/system/cpu/hotplug/states`, by custom
     /// `subsystem/driver:online`. Process context, with no hotplug lock held.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOSPC`: the kernel has no dynamic state left. It also logs a warning.
+    /// - The error of `callbacks` or of `startup`.
     ///
     /// # Safety
     ///

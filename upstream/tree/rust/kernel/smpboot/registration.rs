@@ -30,6 +30,7 @@ use crate::{
 use core::{
     alloc::Layout,
     cell::UnsafeCell,
+    marker::PhantomData,
     mem::MaybeUninit, //
 };
 
@@ -101,13 +102,16 @@ pub struct Registration<T: HotplugThread> {
     #[pin]
     ht: Opaque<bindings::smp_hotplug_thread>,
     storage: RawPerCpu,
+    /// The storage has a `T::Local` for each CPU. With this the type is invariant in `T`: a subtype
+    /// of `T` may have another `Local`.
+    _locals: PhantomData<T::Local>,
     #[pin]
     shared: T,
 }
 
 // SAFETY: Any task may drop it. `T` and the `Local`s are `Send`; a `Local` never leaves its thread.
 unsafe impl<T: HotplugThread> Send for Registration<T> {}
-// SAFETY: A shared reference gives access to `&T` and to atomics.
+// SAFETY: A shared reference gives access to `&T`, and `T` is `Sync`; and to atomics.
 unsafe impl<T: HotplugThread> Sync for Registration<T> {}
 
 impl<T: HotplugThread> Registration<T> {
@@ -139,13 +143,15 @@ impl<T: HotplugThread> Registration<T> {
         try_pin_init!(&this in Self {
             shared <- shared,
             storage: Self::storage(comm)?,
+            _locals: PhantomData,
             ht <- Opaque::new(Self::table(comm, storage.base())),
             _: {
                 // SAFETY: `this` is valid.
                 let ht = Opaque::cast_into(unsafe { &raw const (*this.as_ptr()).ht });
-                // SAFETY: `ht` is initialized, and the storage is zeroed: no CPU has a thread. All
-                // that the callbacks use is initialized, and stays in place until `drop`
-                // unregisters `ht`, or until this fails.
+                // SAFETY: `ht` is initialized, and the storage is zeroed: no CPU has a thread. The
+                // name is static, and a format with one number. All that the callbacks use is
+                // initialized, and stays in place until `drop` unregisters `ht`, or until this
+                // fails.
                 to_result(unsafe { bindings::smpboot_register_percpu_thread(ht) })?;
             },
         }? Error)
@@ -205,13 +211,14 @@ impl<T: HotplugThread> Registration<T> {
         }
         // SAFETY: `cpu` is possible.
         let thread = unsafe { self.per_thread(cpu) };
-        // The full barrier orders it before the load of the task's state. The thread stores its
-        // state, executes a full barrier, and then loads the flag. One of the two sees the store of
-        // the other.
+        // The full barrier orders it before the loads of the pointer and of the task's state. The
+        // thread, once the pointer is stored, stores its state, executes a full barrier, and then
+        // loads the flag. One of the two sees the store of the other.
         thread.pending.set();
         let task = thread.task.load(Relaxed);
         if !task.is_null() {
-            // SAFETY: The C core holds a reference to the task while the threads are registered.
+            // SAFETY: The C core holds a reference to the task while the threads are registered. It
+            // stored the pointer after `kthread_park()`, whose barriers publish the task.
             unsafe { bindings::wake_up_process(task) };
         }
     }

@@ -30,9 +30,9 @@ pub trait HotplugThread: Send + Sync {
     /// Makes the thread's own state.
     ///
     /// Called by the thread, on its CPU, once: after registration if the CPU is online, otherwise
-    /// when the CPU first comes online. The first case may be after the registration is complete.
-    /// May sleep, but a CPU-down may wait for it. Cannot fail: do fallible work when you make the
-    /// shared value, before registration.
+    /// when the CPU comes online for the first time after that. The first case may be after the
+    /// registration is complete. May sleep, but a CPU-down may wait for it. Cannot fail: do
+    /// fallible work when you make the shared value, before registration.
     fn setup(&self, cx: &Context<'_>) -> impl PinInit<Self::Local>;
 
     /// Does the work.
@@ -44,9 +44,11 @@ pub trait HotplugThread: Send + Sync {
     /// Runs before the thread parks: it does not run again until [`unpark`](Self::unpark).
     ///
     /// Called by the thread, on its CPU, which is still online. The CPU may stay online: a CPU-down
-    /// that fails later is rolled back. The task that waits holds the hotplug lock for writing. The
-    /// callback may sleep, but should return soon. It must not wait for a timer that `ktimers/N`
-    /// expires, where interrupts are forced into threads: that thread may be parked already.
+    /// that fails later is rolled back. A thread that has not run since it was created or unparked
+    /// does not call this, and then does not call `unpark` either. The task that waits holds the
+    /// hotplug lock for writing. The callback may sleep, but should return soon. It must not wait
+    /// for a timer that `ktimers/N` expires, where interrupts are forced into threads: that thread
+    /// may be parked already.
     fn park(&self, _local: Pin<&mut Self::Local>, _cx: &Context<'_>) {
         build_error!(VTABLE_DEFAULT_ERROR)
     }
