@@ -11,5 +11,6 @@ before=$(cat "$count")
 usleep 100000
 [ "$(cat "$count")" = "$before" ]
 echo 1 >"$online"
-until [ "$(cat "$count")" -gt "$before" ]; do usleep 10000; done
+# More than the one run that a wake of the offline CPU would lead to.
+until [ "$(cat "$count")" -ge $((before + 10)) ]; do usleep 10000; done
 rmmod template_module

@@ -188,7 +188,9 @@ impl Script {
             _ => String::new(),
         };
         match tail(&output) {
-            lines if lines.is_empty() => bail!("the script failed: {ended}{shell}, no output"),
+            lines if lines.is_empty() => {
+                bail!("the script failed: {ended}{shell}, no output (V=1 shows its commands)")
+            }
             lines => bail!("the script failed: {ended}{shell}; the end of its output:\n{lines}"),
         }
     }
