@@ -129,7 +129,7 @@ pub(crate) fn storm(scope: &'static ModuleScope, count: u32) -> Outcome {
     for i in 0..count {
         let victims = Registration::new(scope, Victim(Tracked::new(&counts)))?;
         victims.threads().wake_all();
-        udelay(Delta::from_micros((i % 8) as i64 * 100));
+        udelay(Delta::from_micros(i64::from(i % 8) * 100));
         drop(victims);
     }
 
