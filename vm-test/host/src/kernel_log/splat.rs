@@ -448,6 +448,8 @@ const EXPECTED: &[&str] = &[
     // An interrupt was sent to a CPU on its way down: x86 reports that when the CPU is online
     // again.
     "APIC: Stale IRR: ",
+    // QEMU's Cortex-A15 has no firmware: armhf warns when a CPU is online for the first time.
+    "Spectre v2: firmware did not set auxiliary control register IBE bit",
     // A FIFO thread that injects idle time keeps ksoftirqd off the CPU, as does the kernel's own
     // idle injection.
     "NOHZ tick-stop error: local softirq work is pending, handler #",
