@@ -85,6 +85,8 @@ pub const ATOMIC_SLEEP: Symbol = "DEBUG_ATOMIC_SLEEP";
 pub const OBJECTS: Symbol = "DEBUG_OBJECTS_TIMERS";
 /// Lets allocations fail.
 pub const FAILSLAB: Symbol = "FAILSLAB";
+/// Obeys /proc/sysrq-trigger and a break on the console.
+pub const SYSRQ: Symbol = "MAGIC_SYSRQ_SERIAL";
 /// Checks signatures of modules.
 pub const MODULE_SIG: Symbol = "MODULE_SIG";
 /// Can restrict root.

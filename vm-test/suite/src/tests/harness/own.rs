@@ -5,7 +5,7 @@
 use super::program::{Program, ends, text};
 use anyhow::{Context, Result, ensure};
 use cli::exit;
-use host::machine::kernel::KMEMLEAK;
+use host::machine::kernel::{KMEMLEAK, SYSRQ};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -103,7 +103,7 @@ fn scripts_pass(program: &Program) -> Result<()> {
 
 /// Each script that fails or leaves something behind fails, with its reason, and the next test gets
 /// a VM of its own.
-#[program_test]
+#[program_test(needs = &[SYSRQ])]
 fn scripts_fail(program: &Program) -> Result<()> {
     let folder = Folder::new(
         "fail",

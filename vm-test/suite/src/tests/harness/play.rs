@@ -6,6 +6,7 @@ use super::program::{Program, Pty, ends, resize};
 use super::terminal_picture;
 use anyhow::{Context, Result, bail, ensure};
 use cli::exit;
+use host::machine::kernel::SYSRQ;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -264,7 +265,7 @@ fn ends_a_view_by_ctrl_c(program: &Program) -> Result<()> {
 }
 
 /// A guest that crashes ends the session in words, with a report that is marked as failed.
-#[program_test(long)]
+#[program_test(needs = &[SYSRQ], long)]
 fn reports_a_crash(program: &Program) -> Result<()> {
     let report = std::env::temp_dir().join(format!("vm-test-crash-{}", std::process::id()));
     let mut screen = Screen::new(24, 80, &[])?;

@@ -4,6 +4,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use cli::{Options, exit};
+use host::machine::kernel::SYSRQ;
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use nix::sys::signal::{Signal, kill};
@@ -235,7 +236,7 @@ fn ends_when_the_script_halts(program: &Program) -> Result<()> {
 }
 
 /// A panic of the kernel ends the program as a failed test, with the panic in the message.
-#[program_test(long)]
+#[program_test(needs = &[SYSRQ], long)]
 fn ends_when_the_script_panics(program: &Program) -> Result<()> {
     let output = program.script("echo c > /proc/sysrq-trigger; sleep 1000")?;
     ends(&output, exit::TEST_FAILED, &["kernel log (panic): Kernel panic", "sysrq triggered crash"])

@@ -8,6 +8,7 @@ use host::errors::NoAnswer;
 use host::guest::calls::{read, write};
 use host::guest::text;
 use host::kernel_log::without_stamp;
+use host::machine::kernel::SYSRQ;
 use host::machine::qemu::log_kb;
 use host::verdict::{Fault, Judge, Leaves};
 use host::vm::Limits;
@@ -32,7 +33,7 @@ fn repeats_a_lost_marker(vm: &Vm) -> Result<()> {
 }
 
 /// Splat, warning, taint, module, CPU, lost log and panic each fail a test that returned Ok.
-#[vm_test(leaves = Leaves::Broken)]
+#[vm_test(needs = &[SYSRQ], leaves = Leaves::Broken)]
 fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
     assert_eq!(judged(vm, |_| Ok(())), []);
 
@@ -97,7 +98,7 @@ fn sees_what_a_passing_test_hides(vm: &Vm) -> Result<()> {
 
 /// When a guest hangs, the report begins with the message; registers and backtraces are in a file
 /// of their own.
-#[vm_test(leaves = Leaves::Broken)]
+#[vm_test(needs = &[SYSRQ], leaves = Leaves::Broken)]
 fn what_the_runner_asks_for_is_no_fault(vm: &Vm) -> Result<()> {
     vm.run(&["/bin/busybox", "mkfifo", "/tmp/fifo"])?;
     vm.set_limits(Limits { call: Duration::from_secs(2), ..vm.limits() });
