@@ -481,13 +481,13 @@ ensure_tools() {
 # --- the package archive --------------------------------------------------------------------------
 
 # mirror: prints the host's Debian mirror, or nothing if the host names none; mmdebstrap then uses
-# its default. Other archives look similar, but have no "-updates". To ask apt for their origin
-# takes long and needs its lists.
+# its default. Other archives look similar, but have no "-updates", except Ubuntu's. To ask apt for
+# their origin takes long and needs its lists.
 mirror() {
     local uris found=${RUST_SMPBOOT_MIRROR:-}
     if [[ -z $found ]]; then
         uris=$(apt-get update --print-uris 2>/dev/null) || :
-        found=$(sed -nE "s|^'(.*)/dists/[^/]+-updates/main/.*|\1|p" <<<"$uris" | sed -n 1p)
+        found=$(sed -nE "/ubuntu/d; s|^'(.*)/dists/[^/]+-updates/main/.*|\1|p" <<<"$uris" | sed -n 1p)
     fi
     if [[ -z $found ]]; then
         # shellcheck disable=SC2016
