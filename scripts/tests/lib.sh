@@ -111,7 +111,7 @@ fake_root() {
 }
 
 run_tests() {
-    local name claim status failed=() all
+    local name claim status failed=() all ran=
     all=$(mktemp -d "${TMPDIR:-/tmp}/rust_smpboot-tests-XXXXXX")
     # shellcheck disable=SC2064
     trap "rm -rf '$all'" EXIT
@@ -120,6 +120,7 @@ run_tests() {
     for name in $(compgen -A function test_); do
         claim=${name#test_}
         [[ -z ${1:-} || $claim = *"$1"* ]] || continue
+        ran=1
         tmp=$all/$claim
         mkdir -p "$tmp/home"
         export HOME=$tmp/home
@@ -142,6 +143,10 @@ run_tests() {
             printf 'test %s::%s ... ok\n' "${0##*/}" "$claim"
         fi
     done
+    [[ $ran ]] || {
+        printf 'no test of %s has %s in its name\n' "${0##*/}" "${1:-}"
+        exit 1
+    }
     [[ ${#failed[@]} = 0 ]] || {
         tail -n +1 "${failed[@]}"
         exit 1
