@@ -112,7 +112,7 @@ check_path "${TMPDIR:-/tmp}" "Set TMPDIR to another directory."
 # belong to other programs or be a cache.
 module_directories=(
     . bench demo rust/kernel rust/kernel/cpu rust/kernel/cpu/cpuhp rust/kernel/debugfs rust/kernel/module_scope
-    rust/kernel/smpboot
+    rust/kernel/percpu rust/kernel/smpboot
     samples percpu_workqueue percpu_workqueue/exerciser vm-test/modules vm-test/modules/holes vm-test/modules/misuse
 )
 
