@@ -118,8 +118,8 @@ fn scripts_fail(program: &Program) -> Result<()> {
                   echo 512 >/proc/sys/kernel/tainted\n\
                   mount --bind /etc/profile /proc/modules\n",
             ),
-            // More than the guest's memory could hold twice.
-            ("output", b"dd if=/dev/zero bs=1M count=200\necho last\nfalse\n"),
+            // More than a message to the host may have.
+            ("output", b"dd if=/dev/zero bs=1M count=80\necho last\nfalse\n"),
             ("panic", b"echo c >/proc/sysrq-trigger\n"),
             ("unset", b"echo $nothing\n"),
         ],
