@@ -31,8 +31,8 @@ impl<T> PerCpu<T> {
         if !hotplug::is_possible(cpu) {
             return None;
         }
-        // SAFETY: As in `get`; the borrow of `self` is exclusive. The value is pinned by the type
-        // invariant.
+        // SAFETY: The CPU is possible, so it has a `T`, by the type invariant, which also pins it.
+        // The borrow of `self` is exclusive.
         Some(unsafe { Pin::new_unchecked(&mut *self.ptr(cpu)) })
     }
 
